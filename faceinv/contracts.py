@@ -1,0 +1,227 @@
+"""What crosses a boundary, as types: images, encoders, generators, probes, losses, methods, metrics.
+
+Images are ``float32`` RGB ``(B, 3, H, W)`` in ``[0, 1]``, everywhere. Descriptors are ``(B, D)``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from faceinv.errors import ShapeError
+
+if TYPE_CHECKING:
+    from faceinv.specs import Framing
+
+
+def check_images(images: Tensor, size: tuple[int, int] | None = None) -> None:
+    """Raise :class:`ShapeError` unless ``images`` is floating point ``(B, 3, H, W)`` of this ``size``."""
+    if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != 3:
+        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ShapeError(f"Images must be (B, 3, H, W), got {given}.")
+    if not images.is_floating_point():
+        raise ShapeError(f"Images must be floating point in [0, 1], got {images.dtype}; divide 8-bit values by 255.")
+    if size is not None and tuple(images.shape[2:]) != tuple(size):
+        raise ShapeError(f"Images must be {size[0]}x{size[1]} pixels, got {images.shape[2]}x{images.shape[3]}.")
+
+
+class Generator(nn.Module, ABC):
+    """A frozen face generator."""
+
+    @abstractmethod
+    def latent_shape(self, space: str) -> tuple[int, ...]:
+        """Return the shape of one latent of this ``space``, such as ``(512,)`` or ``(18, 512)``."""
+
+    @abstractmethod
+    def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
+        """Draw ``n`` typical latents ``(n, *latent_shape)`` from ``rng``, on its device."""
+
+    @abstractmethod
+    def forward(self, latents: Tensor, space: str) -> Tensor:
+        """Return images ``(B, 3, H, W)`` in ``[0, 1]`` for ``latents`` ``(B, *latent_shape)``."""
+
+    @abstractmethod
+    def log_prior(self, latents: Tensor, space: str) -> Tensor:
+        """Return how typical each latent is, ``(B,)``: a log density up to a constant."""
+
+
+class Detector(Protocol):
+    """Finds faces in photographs."""
+
+    def __call__(self, image: Tensor) -> Faces:
+        """Find the faces in one image ``(3, H, W)`` in ``[0, 1]``, the most prominent first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces found in one image.
+
+    Args:
+        boxes: ``(n, 4)`` left, top, right, bottom in pixels.
+        points: ``(n, 5, 2)`` the five points of a framing, (x, y) in pixels, where the centre of the
+            first pixel is (0.5, 0.5).
+        scores: ``(n,)`` confidence in ``[0, 1]``.
+    """
+
+    boxes: Tensor
+    points: Tensor
+    scores: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+class Dataset(ABC):
+    """Target images. ``ids`` and ``identities`` are stable: the same folder gives the same order."""
+
+    #: One id for each image, unique in the data set.
+    ids: Sequence[str]
+    #: Who is in each image, or ``None`` where it is not known.
+    identities: Sequence[str] | None = None
+    #: Where the faces sit, or ``None`` if they have to be found first.
+    framing: Framing | None = None
+
+    @abstractmethod
+    def load(self, index: int) -> Tensor:
+        """Return image ``index`` as ``(3, H, W)`` in ``[0, 1]``.
+
+        Raises:
+            InputError: the image cannot be decoded; it is reported and skipped.
+        """
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a head is trained on (descriptor, attribute) pairs.
+
+    Args:
+        optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"``.
+        learning_rate: Step size; ``schedule`` says how it falls.
+        batch_size: Pairs in a step.
+        epochs: Passes over the pairs at most.
+        objective: ``"mse"`` or ``"bce"`` (on logits).
+        weight_decay: Decoupled weight decay.
+        schedule: ``"constant"`` or ``"cosine"``.
+        standardise: Whether descriptors and attributes are brought to zero mean and unit variance.
+        patience: Epochs without progress on the validation part after which training stops; 0 trains
+            all epochs.
+    """
+
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    batch_size: int = 64
+    epochs: int = 20
+    objective: str = "mse"
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    standardise: bool = False
+    patience: int = 0
+
+
+class Probe(ABC):
+    """An attribute, how it is measured on an image, and how it is read from a descriptor."""
+
+    #: Shape of the attribute of one image, such as ``(68, 2)``.
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def label(self, images: Tensor) -> Tensor:
+        """Return the true attribute ``(B, *shape)`` of ``images``; need not be differentiable."""
+
+    def measure(self, images: Tensor) -> Tensor:
+        """Return the attribute ``(B, *shape)``, differentiable in ``images``; the loss is built on it."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be measured differentiably.")
+
+    @abstractmethod
+    def error(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """Return the error of each prediction, ``(B,)``, in the unit that the spec declares."""
+
+    def paper_head(self, dim: int) -> nn.Module:
+        """Return the paper's untrained head, ``(B, dim)`` to ``(B, prod(shape))``, if the paper has one."""
+        raise NotImplementedError(f"The paper has no head for {type(self).__name__}; use the preset 'tuned'.")
+
+    def paper_recipe(self) -> Recipe:
+        """Return the paper's recipe for :meth:`paper_head`."""
+        raise NotImplementedError(f"The paper has no recipe for {type(self).__name__}; use the preset 'tuned'.")
+
+    def constrain(self, raw: Tensor) -> Tensor:
+        """Bring a head's raw output ``(B, prod(shape))`` to a valid attribute ``(B, *shape)``."""
+        return raw.reshape(len(raw), *self.shape)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Candidate images of one step, and their descriptors, computed once and shared by all losses.
+
+    Args:
+        latents: ``(B, *latent_shape)``.
+        images: ``(B, 3, H, W)`` in the generator's framing.
+        descriptors: ``(B, D)`` on the attacked encoder.
+    """
+
+    latents: Tensor
+    images: Tensor
+    descriptors: Tensor
+
+
+class Loss(ABC):
+    """A term of the objective, for a fixed batch of target descriptors."""
+
+    @abstractmethod
+    def prepare(self, descriptors: Tensor) -> Any:
+        """Return whatever the targets ``(B, D)`` determine, computed once per batch and not per step."""
+
+    @abstractmethod
+    def __call__(self, candidate: Candidate, prepared: Any) -> Tensor:
+        """Return the loss of each candidate, ``(B,)``, unreduced and unweighted."""
+
+
+@dataclass
+class Inversion:
+    """What a method gives back.
+
+    Args:
+        latents: ``(B, *latent_shape)``.
+        images: ``(B, 3, H, W)`` in the generator's framing.
+        start: ``(B, 3, H, W)``: the images it started from.
+        trajectory: Loss name to ``(steps, B)``; ``"total"`` is the weighted sum.
+        queries: Encoder evaluations for each target, counted by the host.
+    """
+
+    latents: Tensor
+    images: Tensor
+    start: Tensor
+    trajectory: dict[str, Tensor] = field(default_factory=dict)
+    queries: int = 0
+
+
+class Comparison(Protocol):
+    """Targets beside their reconstructions, in the generator's framing; descriptors made on demand."""
+
+    target: Tensor
+    reconstruction: Tensor
+
+    def similarity(self, role: str) -> Tensor:
+        """Return the cosine of target and reconstruction ``(B,)`` on the ``"attacked"`` encoder or ``"critic"``."""
+        ...
+
+    def stranger_similarity(self, role: str) -> Tensor:
+        """Return the mean cosine of each reconstruction to the targets of other people, ``(B,)``."""
+        ...
+
+
+class Metric(Protocol):
+    """A score of reconstructions."""
+
+    def __call__(self, comparison: Comparison) -> Tensor:
+        """Return the score of each pair, ``(B,)``."""
+        ...
+
+
+StepCallback = Callable[[int], None]

@@ -1,0 +1,87 @@
+"""Errors a user can mend. Each carries the exit code that the command line ends with.
+
+========  =====================================================================
+code      meaning
+========  =====================================================================
+0         everything asked for was done
+1         the run ended, but at least one cell (or input) failed
+2         usage: an unknown name, a wrong option, a config that does not validate
+3         input: an image, descriptor or data set that cannot be used
+4         weights: a wrong hash, a missing tensor, a file that cannot be had
+5         plugin: a plugin is broken, or two plugins clash
+6         storage: a full disk, a folder that cannot be written
+130       interrupted (Ctrl-C); what was computed is kept
+========  =====================================================================
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FaceinvError(Exception):
+    """A mistake that the user can mend; its text is one line and says how."""
+
+    exit_code = 1
+
+
+class UsageError(FaceinvError):
+    """An unknown name, an option out of range, a config that does not validate."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that nothing is registered under."""
+
+
+class InputError(FaceinvError):
+    """An image, descriptor or data set that cannot be used."""
+
+    exit_code = 3
+
+
+class ShapeError(InputError):
+    """A tensor whose shape or dtype is not what the contract says."""
+
+
+class WeightsError(FaceinvError):
+    """A weights file that is wrong, missing, or cannot be had."""
+
+    exit_code = 4
+
+
+class HashMismatchError(WeightsError):
+    """A weights file whose SHA-256 is not the pinned one."""
+
+
+class PluginError(FaceinvError):
+    """A plugin that is broken or clashes with another."""
+
+    exit_code = 5
+
+
+class StorageError(FaceinvError):
+    """A full disk, or a folder that cannot be written."""
+
+    exit_code = 6
+
+
+def suggest(given: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest of ``known``, or nothing."""
+    names = list(known)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    if not close:
+        # A tag may hide a good match: 'arcfase' is far from 'arcface.mobilefacenet'.
+        heads = {name.split(".")[0]: name for name in reversed(names)}
+        close = difflib.get_close_matches(given.split(".")[0], heads, n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def unknown_name(kind: str, given: str, known: Iterable[str], hint: str = "") -> UnknownNameError:
+    """Build the error for ``given``, which is none of the ``known`` names of this ``kind``."""
+    names = sorted(known)
+    allowed = ", ".join(names) if names else "none"
+    tail = f" {hint}" if hint else ""
+    return UnknownNameError(f"Unknown {kind} '{given}'.{suggest(given, names)} Available: {allowed}.{tail}")

@@ -1,0 +1,64 @@
+"""Reading and writing images under one contract: float32 RGB in [0, 1]."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from faceinv.errors import InputError
+
+#: Suffixes that a folder is searched for.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def read_image(path: str | Path) -> Tensor:
+    """Read one image as ``(3, H, W)`` float32 RGB in ``[0, 1]``, upright as its EXIF says.
+
+    Transparency is laid over white; 16-bit and grey images are converted.
+
+    Raises:
+        InputError: the file is missing, empty, truncated, or not an image.
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns of pictures that would take gigabytes once decoded.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                array = np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; name an image file.") from None
+    except UnidentifiedImageError:
+        reason = "the file is empty" if path.stat().st_size == 0 else "not an image that Pillow can read"
+        raise InputError(f"{path}: {reason}.") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: the image cannot be decoded: {error}.") from None
+    return torch.from_numpy(array.copy()).permute(2, 0, 1).float().div_(255)
+
+
+def write_image(image: Tensor, path: str | Path) -> None:
+    """Write one image ``(3, H, W)`` in ``[0, 1]`` as an 8-bit file, by its suffix."""
+    Image.fromarray(to_bytes(image)).save(path)
+
+
+def to_bytes(image: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Return ``(3, H, W)`` in ``[0, 1]`` as an 8-bit array ``(H, W, 3)``."""
+    scaled = image.detach().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return np.ascontiguousarray(scaled.permute(1, 2, 0).cpu().numpy())
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        # convert() would clip 16-bit greys at 255.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")

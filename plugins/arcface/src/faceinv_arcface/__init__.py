@@ -1,0 +1,1 @@
+"""faceinv encoders trained with the ArcFace loss."""

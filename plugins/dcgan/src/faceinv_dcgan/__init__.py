@@ -1,0 +1,1 @@
+"""faceinv generator: a DCGAN trained on rendered people."""

@@ -1,0 +1,1 @@
+"""faceinv probe, losses and metric: colour histograms."""

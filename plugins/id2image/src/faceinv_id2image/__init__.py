@@ -1,0 +1,1 @@
+"""faceinv losses and methods of ID2image, and identity metrics."""

@@ -1,0 +1,1 @@
+"""faceinv metrics: MSE, PSNR, SSIM and LPIPS."""

@@ -1,0 +1,1 @@
+"""faceinv probe, loss and metric: 68 face landmarks."""

@@ -1,0 +1,1 @@
+"""faceinv detector: MTCNN."""
