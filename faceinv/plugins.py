@@ -113,7 +113,7 @@ class Host:
         for path in paths:
             self._load_path(Path(path))
         if self._unused_blocks:
-            unused = sorted(self._unused_blocks)[0]
+            unused = min(self._unused_blocks)
             raise UsageError(
                 f"--no-plugins {unused}: no plugin has that name.{suggest(unused, self.distributions)} "
                 "'faceinv plugins' lists them."
@@ -198,7 +198,9 @@ class Host:
         if not path.exists():
             raise UsageError(f"--plugin {path}: there is no such file or folder.")
         if path.is_file() and path.suffix != ".py":
-            raise UsageError(f"--plugin {path}: a plugin is a .py file, or a folder with pyproject.toml or __init__.py.")
+            raise UsageError(
+                f"--plugin {path}: a plugin is a .py file, or a folder with pyproject.toml or __init__.py."
+            )
         for name, load in _plugins_at(path):
             try:
                 plugin = load()

@@ -73,7 +73,9 @@ class Spec:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"{self.name!r} is not a valid {self.kind} name: lower kebab case, 'architecture.tag'.")
         if not _TARGET.fullmatch(self.target):
-            raise ValueError(f"The target of {self.kind} '{self.name}' is {self.target!r}, not 'package.module:factory'.")
+            raise ValueError(
+                f"The target of {self.kind} '{self.name}' is {self.target!r}, not 'package.module:factory'."
+            )
         if not self.summary or "\n" in self.summary:
             raise ValueError(f"The summary of {self.kind} '{self.name}' must be one line.")
 

@@ -1,0 +1,111 @@
+"""The command line: one file per command, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from faceinv.cli.application import Application
+from faceinv.errors import FaceinvError, StorageError, suggest
+
+#: Command → where it lives and what ``faceinv --help`` says of it, so that help imports none of them.
+COMMANDS = {
+    "bench": ("faceinv.cli.bench:bench", "Invert descriptors over a grid of choices and score the results."),
+    "config": ("faceinv.cli.config:config", "Print the resolved config, or validate a config file."),
+    "embed": ("faceinv.cli.embed:embed", "Turn images into descriptors."),
+    "invert": ("faceinv.cli.invert:invert", "Rebuild faces from your own images or descriptors."),
+    "plugins": ("faceinv.cli.plugins:plugins", "List what is installed, or show one of it."),
+    "synthesize": ("faceinv.cli.synthesize:synthesize", "Generate images from latents or seeds."),
+    "train": ("faceinv.cli.train:train", "Train what an attack needs ahead of time."),
+    "weights": ("faceinv.cli.weights:weights", "List, fetch and verify weights files."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, and that plugins can add to."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, the plugins' own included."""
+        ctx.ensure_object(Application).add_plugin_commands(self)
+        return sorted({*COMMANDS, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import and return one command."""
+        if name in COMMANDS:
+            module, _, attribute = COMMANDS[name][0].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+            return command
+        ctx.ensure_object(Application).add_plugin_commands(self)
+        return super().get_command(ctx, name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the closest command when there is none of this name."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            ctx.fail(f"There is no command '{name}'.{suggest(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        rows = []
+        for name in self.list_commands(ctx):
+            own = self.commands.get(name)
+            rows.append((name, COMMANDS[name][1] if name in COMMANDS else own.get_short_help_str(80) if own else ""))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 done, 1 something failed, 2 usage, 3 input, 4 weights, 5 plugin, 6 storage, 130 interrupted.",
+)
+@click.option("--plugin", "paths", multiple=True, metavar="PATH", help="Load a plugin from a file or folder.")
+@click.option("--no-plugins", "blocked", multiple=True, metavar="NAME", help="Leave a plugin out.")
+@click.option("--offline", is_flag=True, envvar="FACEINV_OFFLINE", help="Never use the network.")
+@click.option(
+    "--trust-sha256", "trusted", multiple=True, metavar="HASH", help="Accept a weights file that has no published hash."
+)
+@click.version_option(package_name="faceinv")
+@click.pass_context
+def cli(
+    ctx: click.Context, paths: tuple[str, ...], blocked: tuple[str, ...], offline: bool, trusted: tuple[str, ...]
+) -> None:
+    """Measure what a face descriptor gives away.
+
+    \b
+    Try:
+      faceinv bench --encoder arcface --losses id,lm,hist
+      faceinv plugins
+    """
+    app = ctx.ensure_object(Application)
+    app.configure(paths=paths, blocked=blocked, offline=offline, trusted=trusted)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with a documented code."""
+    app = Application()
+    try:
+        code = cli.main(args=args, prog_name="faceinv", obj=app, standalone_mode=False)
+    except FaceinvError as error:
+        app.fail(str(error))
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        app.fail("Interrupted. What was computed is kept; the same command goes on from there.")
+        code = 130
+    except BrokenPipeError:
+        # The reader (head, less) went away: not an error, but stdout must not be flushed again.
+        sys.stderr.close()
+        code = 0
+    except OSError as error:
+        app.fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+        code = StorageError.exit_code
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,5 @@
+"""``python -m faceinv``."""
+
+from faceinv.cli import main
+
+main()

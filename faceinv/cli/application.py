@@ -1,0 +1,99 @@
+"""What every command shares: the host, the weights, the console, and how errors look."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from faceinv.plugins import Host
+
+if TYPE_CHECKING:
+    import click
+    from rich.console import Console
+
+    from faceinv.weights import WeightStore
+
+
+class Application:
+    """One invocation of the command line. Everything in it is made on first use."""
+
+    def __init__(self) -> None:
+        self._paths: tuple[str, ...] = ()
+        self._blocked: tuple[str, ...] = ()
+        self._trusted: tuple[str, ...] = ()
+        self._commands_added = False
+        self.offline = False
+
+    def configure(
+        self, *, paths: tuple[str, ...], blocked: tuple[str, ...], offline: bool, trusted: tuple[str, ...]
+    ) -> None:
+        """Take the options that stand before the command."""
+        if (paths, blocked) != (self._paths, self._blocked):
+            self.__dict__.pop("host", None)
+        self._paths, self._blocked, self._trusted, self.offline = paths, blocked, trusted, offline
+
+    @cached_property
+    def host(self) -> Host:
+        """The plugins. What is broken is said once, on standard error."""
+        host = Host(blocked=self._blocked, paths=self._paths)
+        for problem in host.problems:
+            self.warn(str(problem))
+        return host
+
+    @cached_property
+    def store(self) -> WeightStore:
+        """The weights files."""
+        from faceinv.weights import WeightStore
+
+        return WeightStore(self.host, offline=self.offline, trusted=self._trusted, notify=self.say)
+
+    @cached_property
+    def console(self) -> Console:
+        """Standard error, where progress and remarks go."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
+    @cached_property
+    def output(self) -> Console:
+        """Standard output, where results go. Piped output is not cut at 80 columns."""
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        return console if console.is_terminal else Console(highlight=False, width=max(console.width, 160))
+
+    def add_plugin_commands(self, group: click.Group) -> None:
+        """Let the plugins add their commands, once."""
+        if not self._commands_added:
+            self._commands_added = True
+            self.host.add_commands(group)
+
+    def say(self, text: str) -> None:
+        """Print a remark on standard error."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print a warning on standard error."""
+        self.console.print(f"Warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+    def fail(self, text: str) -> None:
+        """Print an error as one line on standard error."""
+        self.console.print(f"Error: {text}", style="bold red", markup=False, soft_wrap=True)
+
+    def print_json(self, value: Any) -> None:
+        """Print ``value`` as JSON on standard output; not-a-number becomes null."""
+        json.dump(finite(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+        sys.stdout.write("\n")
+
+
+def finite(value: Any) -> Any:
+    """Replace not-a-number and infinities, which JSON does not know, by ``None``."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value

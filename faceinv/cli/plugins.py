@@ -1,0 +1,120 @@
+"""``faceinv plugins``: what is installed, and what broke."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from faceinv.cli.application import Application
+from faceinv.errors import unknown_name
+from faceinv.plugins import Host
+from faceinv.specs import Spec, WeightSpec
+
+#: Kinds in the order in which a newcomer meets them; weights have a command of their own.
+KINDS = ("encoder", "generator", "probe", "loss", "method", "metric", "dataset", "detector")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def plugins(ctx: click.Context, as_json: bool) -> None:
+    """List encoders, generators, probes, losses, methods, metrics and data sets.
+
+    \b
+    Examples:
+      faceinv plugins
+      faceinv plugins --json
+      faceinv plugins show arcface
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    app = ctx.find_object(Application)
+    assert app is not None
+    host = app.host
+    if as_json:
+        app.print_json(
+            {
+                "plugins": [
+                    {"name": name, "distribution": distribution}
+                    for name, distribution in sorted(host.distributions.items())
+                ],
+                "problems": [dataclasses.asdict(problem) for problem in host.problems],
+                "specs": [_row(host, spec) for kind in KINDS for spec in host.specs(kind)],
+            }
+        )
+        return
+    from rich.table import Table
+
+    table = Table("kind", "name", "summary", "from", box=None, header_style="bold", pad_edge=False)
+    for kind in KINDS:
+        for spec in host.specs(kind):
+            table.add_row(kind, _display_name(spec), spec.summary, host.owner(kind, spec.name))
+    app.output.print(table)
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def show(app: Application, name: str, as_json: bool) -> None:
+    """Show everything that is declared under NAME (of whatever kind)."""
+    host = app.host
+    found = [host.spec(kind, name) for kind in KINDS if host.registries[kind].knows(name)]
+    if not found:
+        known = {spec.name for kind in KINDS for spec in host.specs(kind)}
+        raise unknown_name("name", name, known, "'faceinv plugins' says what each one is.")
+    details = [_details(app, spec) for spec in found]
+    if as_json:
+        app.print_json(details)
+        return
+    for position, detail in enumerate(details):
+        if position:
+            app.output.print()
+        for key, value in detail.items():
+            if key != "weights" and value not in ("", None, {}, []):
+                app.output.print(f"{key.replace('_', ' '):16} {_text(value)}", markup=False, soft_wrap=True)
+        for file in detail["weights"]:
+            here = "here" if file["here"] else f"not here; fetch it with: faceinv weights pull {file['name']}"
+            app.output.print(f"{'weights':16} {file['name']} ({file['licence']}), {here}", markup=False, soft_wrap=True)
+            app.output.print(f"{'':16} sha256 {file['sha256'] or 'not published'}", markup=False, soft_wrap=True)
+
+
+def _display_name(spec: Spec) -> str:
+    return f"{spec.name} (= {spec.architecture})" if spec.default else spec.name
+
+
+def _row(host: Host, spec: Spec) -> dict[str, Any]:
+    return {
+        "kind": spec.kind,
+        "name": spec.name,
+        "default": spec.default,
+        "summary": spec.summary,
+        "distribution": host.owner(spec.kind, spec.name),
+    }
+
+
+def _details(app: Application, spec: Spec) -> dict[str, Any]:
+    row: dict[str, Any] = _row(app.host, spec) | {
+        field.name: getattr(spec, field.name)
+        for field in dataclasses.fields(spec)
+        if field.name not in ("name", "summary", "default", "weights", "options")
+    }
+    for key, value in row.items():
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            row[key] = dataclasses.asdict(value)
+    row["weights"] = [_file(app, file) for file in app.host.weights(spec.weights)]
+    return row
+
+
+def _file(app: Application, file: WeightSpec) -> dict[str, Any]:
+    return dataclasses.asdict(file) | {"here": app.store.is_here(file.name)}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict) and "points" in value:
+        return f"{value['name']}, {value['size'][0]}x{value['size'][1]}"
+    if isinstance(value, (tuple, list)):
+        return ", ".join(str(item) for item in value)
+    return str(value)
