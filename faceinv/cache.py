@@ -1,0 +1,62 @@
+"""Tensors that are computed once: read back from the cache folder, or made and written atomically."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from faceinv.errors import StorageError
+
+
+def load_or_make(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the tensors in ``path``; where there are none, ``make`` them and keep them there.
+
+    Two processes that want the same file make it once. A file that does not read back (a disk
+    that was full, say) is made anew.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    found = _read(path)
+    if found is not None:
+        return found
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{path}.lock"):
+            found = _read(path)
+            if found is not None:
+                return found
+            tensors = make()
+            _write(path, tensors)
+            return tensors
+    except OSError as error:
+        raise StorageError(
+            f"{path.parent} cannot be written: {error.strerror or error}. Free space there, or set FACEINV_CACHE."
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    if not path.is_file():
+        return None
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError):
+        return None
+    return tensors
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(descriptor)
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

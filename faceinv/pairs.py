@@ -1,0 +1,131 @@
+"""Synthetic (latent, descriptor, attribute) triples: what an attacker can make without any data.
+
+The paper trains its latent regressor on pairs sampled from the generator (section 4.1); probes are
+trained on the same pairs here, so that an audit needs no data set. The stream of latents is apart
+from that of synthetic targets, so that no target was ever trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faceinv.cache import load_or_make
+from faceinv.contracts import Probe
+from faceinv.loading import FramedEncoder, LoadedGenerator
+
+_BATCH = 64
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Latents and the descriptors of the images they make.
+
+    Args:
+        latents: ``(N, *latent_shape)``.
+        descriptors: ``(N, D)`` on the attacked encoder.
+        key: Hash of everything that went in.
+    """
+
+    latents: Tensor
+    descriptors: Tensor
+    key: str
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """Return a short hash of ``parts``, the same in every process."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def make_pairs(
+    encoder: FramedEncoder,
+    generator: LoadedGenerator,
+    space: str,
+    n: int,
+    seed: int,
+    folder: Path,
+    progress: Progress | None = None,
+) -> Pairs:
+    """Sample ``n`` images of the generator and embed them, or read them back.
+
+    Args:
+        encoder: The attacked encoder, behind the generator's framing.
+        generator: Where latents come from.
+        space: Latent space.
+        n: Number of pairs.
+        seed: Seed of the stream of latents.
+        folder: Cache folder.
+        progress: Called with (what, done, of).
+    """
+    key = fingerprint(
+        {
+            "version": 1,
+            "encoder": encoder.encoder.spec.name,
+            "encoder_weights": encoder.encoder.weights,
+            "crop": encoder.encoder.spec.framing,
+            "generator": generator.spec.name,
+            "generator_weights": dict(generator.weights),
+            "framing": generator.framing,
+            "space": space,
+            "n": n,
+            "seed": seed,
+        }
+    )
+
+    def make() -> dict[str, Tensor]:
+        device = next(iter(generator.network.state_dict().values())).device
+        rng = torch.Generator(device).manual_seed(_stream(seed))
+        latents = torch.cat([generator.network.sample(min(_BATCH, n - i), space, rng) for i in range(0, n, _BATCH)])
+        descriptors = torch.empty(n, encoder.encoder.spec.dim)
+        with torch.inference_mode():
+            for first in range(0, n, _BATCH):
+                part = slice(first, first + _BATCH)
+                descriptors[part] = encoder(generator.network(latents[part], space)).float().cpu()
+                if progress:
+                    progress("embedding samples", min(first + _BATCH, n), n)
+        return {"latents": latents.float().cpu(), "descriptors": descriptors}
+
+    tensors = load_or_make(folder / f"pairs-{key}.safetensors", make)
+    return Pairs(tensors["latents"], tensors["descriptors"], key)
+
+
+def label_pairs(
+    pairs: Pairs,
+    probe: Probe,
+    probe_key: str,
+    generator: LoadedGenerator,
+    space: str,
+    folder: Path,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Return the probe's labels ``(N, *shape)`` of the pairs' images, measured once and cached."""
+
+    def make() -> dict[str, Tensor]:
+        n = len(pairs.latents)
+        labels = torch.empty(n, *probe.shape)
+        device = next(iter(generator.network.state_dict().values())).device
+        with torch.inference_mode():
+            for first in range(0, n, _BATCH):
+                part = slice(first, first + _BATCH)
+                images = generator.network(pairs.latents[part].to(device), space)
+                labels[part] = probe.label(images).float().cpu()
+                if progress:
+                    progress("labelling samples", min(first + _BATCH, n), n)
+        return {"labels": labels}
+
+    path = folder / f"labels-{fingerprint({'pairs': pairs.key, 'probe': probe_key})}.safetensors"
+    return load_or_make(path, make)["labels"]
+
+
+def _stream(seed: int) -> int:
+    digest = hashlib.sha256(f"faceinv training pairs {seed}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1

@@ -1,0 +1,170 @@
+"""Image → 68 landmarks, twice: the paper's plain CNN for the loss, another network for the score.
+
+The loss pulls candidates towards what its own network sees, so that network's opinion of the
+result proves little. The score comes from a second one: another architecture, trained from another
+seed on other samples, that no loss ever uses.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from faceinv.errors import WeightsError
+from faceinv.specs import Framing
+
+#: The frame both networks see: that of the samples they are trained on.
+FRAME = Framing(
+    "landmarks-64", (64, 64), ((0.348, 0.470), (0.647, 0.466), (0.500, 0.654), (0.371, 0.812), (0.630, 0.809))
+)
+
+#: Index of each point's mirror image (0-based, iBUG 300-W scheme).
+MIRROR = (
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    *(27, 28, 29, 30),
+    *(35, 34, 33, 32, 31),
+    *(45, 44, 43, 42, 47, 46),
+    *(39, 38, 37, 36, 41, 40),
+    *(54, 53, 52, 51, 50, 49, 48),
+    *(59, 58, 57, 56, 55),
+    *(64, 63, 62, 61, 60),
+    *(67, 66, 65),
+)
+
+
+class LandmarkNetwork(nn.Module):
+    """Maps images ``(B, 3, 64, 64)`` in ``[0, 1]`` in :data:`FRAME` to points ``(B, 68, 2)`` in ``[0, 1]``.
+
+    Subclasses predict offsets from the mean shape in units of ``spread``; both are part of the weights.
+    """
+
+    mean_shape: Tensor
+    spread: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean_shape", torch.zeros(68, 2))
+        self.register_buffer("spread", torch.ones(()))
+
+    def _offsets(self, images: Tensor) -> Tensor:
+        """Return ``(B, 136)`` offsets in units of ``spread``."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the 68 points ``(B, 68, 2)``, (x, y) in frame coordinates."""
+        return self._offsets(images - 0.5).view(-1, 68, 2) * self.spread + self.mean_shape
+
+
+class MeasureNetwork(LandmarkNetwork):
+    """The paper's: five convolutions and two fully connected layers, ReLU (section 3.3).
+
+    BatchNorm helps it train and is folded into the convolutions afterwards (:func:`fold`), so what
+    ships is the plain network.
+    """
+
+    widths = (24, 48, 64, 96, 96)
+    strides = (2, 2, 2, 2, 1)
+
+    def __init__(self, *, normalise: bool = False) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 3
+        for width, stride in zip(self.widths, self.strides, strict=True):
+            layers.append(nn.Conv2d(inputs, width, 3, stride, 1))
+            if normalise:
+                layers.append(nn.BatchNorm2d(width))
+            layers.append(nn.ReLU())
+            inputs = width
+        self.convolutions = nn.Sequential(*layers)
+        self.hidden = nn.Linear(inputs * 4 * 4, 256)
+        self.output = nn.Linear(256, 136)
+
+    def _offsets(self, images: Tensor) -> Tensor:
+        features = self.convolutions(images).flatten(1)
+        offsets: Tensor = self.output(torch.relu(self.hidden(features)))
+        return offsets
+
+
+class _Residual(nn.Module):
+    def __init__(self, inputs: int, outputs: int, normalise: bool) -> None:
+        super().__init__()
+
+        def norm() -> nn.Module:
+            return nn.BatchNorm2d(outputs) if normalise else nn.Identity()
+
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, 2, 1), norm(), nn.ReLU(), nn.Conv2d(outputs, outputs, 3, 1, 1), norm()
+        )
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.relu(self.body(features) + self.shortcut(features))
+
+
+class JudgeNetwork(LandmarkNetwork):
+    """A small residual network with one linear head over the last 4×4 map."""
+
+    widths = (24, 32, 64, 96)
+
+    def __init__(self, *, normalise: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, self.widths[0], 3, 2, 1),
+            nn.BatchNorm2d(self.widths[0]) if normalise else nn.Identity(),
+            nn.ReLU(),
+        )
+        pairs = zip(self.widths[:-1], self.widths[1:], strict=True)
+        self.blocks = nn.Sequential(*(_Residual(a, b, normalise) for a, b in pairs))
+        self.output = nn.Linear(self.widths[-1] * 4 * 4, 136)
+
+    def _offsets(self, images: Tensor) -> Tensor:
+        offsets: Tensor = self.output(self.blocks(self.stem(images)).flatten(1))
+        return offsets
+
+
+NETWORKS: dict[str, type[MeasureNetwork] | type[JudgeNetwork]] = {"measure": MeasureNetwork, "judge": JudgeNetwork}
+
+
+def fold(network: nn.Module) -> None:
+    """Fold every BatchNorm into the convolution before it, in place; exact up to rounding."""
+    for module in network.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        for index in range(1, len(module)):
+            norm, convolution = module[index], module[index - 1]
+            if isinstance(norm, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d):
+                module[index - 1] = nn.utils.fusion.fuse_conv_bn_eval(convolution.eval(), norm.eval())
+                module[index] = nn.Identity()
+
+
+def folded_copy(kind: str, trained: nn.Module) -> nn.Module:
+    """Return a network of this ``kind`` without BatchNorm that computes what ``trained`` does."""
+    fold(trained)
+    plain = NETWORKS[kind]()
+    # Folded layers keep their order; only the positions of the emptied BatchNorms differ.
+    plain.load_state_dict(dict(zip(plain.state_dict(), trained.state_dict().values(), strict=True)))
+    return plain.eval()
+
+
+def load_network(kind: str, path: Path) -> LandmarkNetwork:
+    """Return the network of this ``kind`` with the weights in ``path`` (safetensors, half or single precision).
+
+    Raises:
+        WeightsError: the file is not that of this network.
+    """
+    network = NETWORKS[kind]()
+    try:
+        tensors = load_file(path)
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"{path} does not hold the landmark network '{kind}': {reason}. "
+            f"Train it with: faceinv train-landmarks {kind}"
+        ) from None
+    return network.eval()

@@ -1,0 +1,86 @@
+"""The attribute "68 landmarks": measured by a small CNN, read from the descriptor by an MLP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from faceinv.contracts import Probe, Recipe
+from faceinv.framing import Warp, framing_similarity
+from faceinv.specs import Framing
+from faceinv_landmarks.networks import FRAME, LandmarkNetwork, load_network
+
+#: Outer corners of the two eyes (0-based, iBUG 300-W scheme): the ends of the interocular distance.
+OUTER_EYES = (36, 45)
+
+
+class FramedLandmarks(nn.Module):
+    """A landmark network behind the warp from ``framing`` to its own frame, and back for the points."""
+
+    linear: Tensor
+    offset: Tensor
+
+    def __init__(self, network: LandmarkNetwork, framing: Framing) -> None:
+        super().__init__()
+        self.network = network
+        there = framing_similarity(framing, FRAME)
+        self.warp = Warp(there, framing.size, FRAME.size)
+        # From the network's frame coordinates to those of ``framing``.
+        back = np.linalg.inv(there[:, :2])
+        own, target = np.array([FRAME.size[1], FRAME.size[0]]), np.array([framing.size[1], framing.size[0]])
+        self.register_buffer("linear", torch.from_numpy((back * own / target[:, None]).T).float(), persistent=False)
+        self.register_buffer("offset", torch.from_numpy(-back @ there[:, 2] / target).float(), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the points ``(B, 68, 2)`` of images ``(B, 3, H, W)``, both in ``framing``."""
+        points: Tensor = self.network(self.warp(images)) @ self.linear + self.offset
+        return points
+
+
+class LandmarksProbe(Probe):
+    """68 points, (x, y) in frame coordinates (0 to 1 across the frame).
+
+    Args:
+        weights: The measuring network.
+        framing: Where the face sits in the images.
+    """
+
+    shape = (68, 2)
+
+    def __init__(self, weights: Path, *, framing: Framing) -> None:
+        self.landmarks = FramedLandmarks(load_network("measure", weights), framing)
+
+    def label(self, images: Tensor) -> Tensor:
+        """Return the points ``(B, 68, 2)``, by the network that measures them; dlib taught it."""
+        return self.measure(images)
+
+    def measure(self, images: Tensor) -> Tensor:
+        """Return the points ``(B, 68, 2)``, differentiable in ``images`` ``(B, 3, H, W)``."""
+        points: Tensor = self.landmarks(images)
+        return points
+
+    def error(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """Return the mean distance of the points in % of the interocular distance of ``truth``, ``(B,)``."""
+        return interocular_error(predicted, truth)
+
+    def paper_head(self, dim: int) -> nn.Module:
+        """Return the paper's MLP: three layers, 256 units per hidden layer, 136 outputs (section 3.3)."""
+        return nn.Sequential(nn.Linear(dim, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 136))
+
+    def paper_recipe(self) -> Recipe:
+        """Return the paper's recipe: SGD on the squared error, rate 1e-3, batch 16, 150 epochs (section 3.3)."""
+        return Recipe(optimizer="sgd", learning_rate=1e-3, batch_size=16, epochs=150)
+
+
+def interocular_error(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean point distance of ``(B, 68, 2)`` shapes, in % of the truth's outer eye corner distance.
+
+    As the paper's Table 1 ("percentage of the interocular distance"; it does not say which corners:
+    the outer ones are the usual choice for 68 points).
+    """
+    left, right = OUTER_EYES
+    interocular = (truth[:, left] - truth[:, right]).norm(dim=1)
+    return 100 * (predicted - truth).norm(dim=2).mean(1) / interocular
