@@ -1,0 +1,156 @@
+"""MobileFaceNet (Chen et al., CCBR 2018, table 1) with batch normalisation already folded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faceinv.tensors import load_strictly
+from faceinv_arcface.tflite import read_tflite
+
+#: Stage → (expanded width, output width, blocks, stride of the first block).
+STAGES = {2: (128, 64, 5, 2), 3: (256, 128, 1, 2), 4: (256, 128, 6, 1), 5: (512, 128, 1, 2), 6: (256, 128, 2, 1)}
+
+
+class Convolution(nn.Module):
+    """A convolution with TensorFlow's ``SAME`` padding, and a PReLU unless it is linear.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        kernel: Side of the kernel.
+        stride: 1, or 2 on maps of even size.
+        depthwise: Whether each channel is filtered by itself.
+        linear: Whether the PReLU is left out.
+        same: Whether the map is padded; without padding the kernel must fit.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 1,
+        stride: int = 1,
+        *,
+        depthwise: bool = False,
+        linear: bool = False,
+        same: bool = True,
+    ) -> None:
+        super().__init__()
+        # On a map of even size, stride 2 needs one pixel of padding in all: SAME puts it behind the
+        # last row and column, where a symmetric padding would put it before the first.
+        self.pad_behind = same and stride == 2 and kernel == 3
+        padding = kernel // 2 if same and not self.pad_behind else 0
+        groups = inputs if depthwise else 1
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups)
+        self.prelu = None if linear else nn.PReLU(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
+        if self.pad_behind:
+            x = F.pad(x, (0, 1, 0, 1))
+        x = self.conv(x)
+        return x if self.prelu is None else self.prelu(x)
+
+
+class Bottleneck(nn.Module):
+    """Expand, filter each channel, project; with a shortcut where the shape stays."""
+
+    def __init__(self, inputs: int, expanded: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.expand = Convolution(inputs, expanded)
+        self.depthwise = Convolution(expanded, expanded, 3, stride, depthwise=True)
+        self.project = Convolution(expanded, outputs, linear=True)
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
+        y: Tensor = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.shortcut else y
+
+
+class MobileFaceNet(nn.Module):
+    """112×112 faces to descriptors of length 192, not normalised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = Convolution(3, 64, 3, 2)
+        self.depthwise1 = Convolution(64, 64, 3, depthwise=True)
+        self.project1 = Convolution(64, 64, linear=True)
+        width = 64
+        for number, (expanded, outputs, blocks, stride) in STAGES.items():
+            stage = [
+                Bottleneck(width if i == 0 else outputs, expanded, outputs, stride if i == 0 else 1)
+                for i in range(blocks)
+            ]
+            self.add_module(f"stage{number}", nn.Sequential(*stage))
+            width = outputs
+        self.conv7 = Convolution(128, 512)
+        self.global_depthwise = Convolution(512, 512, 7, depthwise=True, linear=True, same=False)
+        self.global_project = Convolution(512, 512, linear=True)
+        self.embedding = Convolution(512, 192, linear=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return descriptors ``(B, 192)`` of images ``(B, 3, 112, 112)`` RGB in ``[0, 1]``."""
+        # On 8-bit values: (v - 127.5) / 128.
+        x = (images * (255 / 128) - 127.5 / 128).contiguous(memory_format=torch.channels_last)
+        for layer in self.children():
+            x = layer(x)
+        return x.flatten(1)
+
+
+def mobilefacenet(path: Path) -> MobileFaceNet:
+    """Return the frozen network with the weights of a ``.tflite`` file.
+
+    Raises:
+        WeightsError: the file is no TensorFlow Lite file, is damaged, or holds another network.
+    """
+    with torch.device("meta"):
+        network = MobileFaceNet()
+    tensors = read_tflite(path)
+    load_strictly(network, _rename(tensors), ignore=("*SpatialSqueeze_shape",), network="arcface.mobilefacenet")
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _rename(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Bring names and layouts of the file to the network's; what is not known keeps its name."""
+    left = dict(tensors)
+    renamed: dict[str, Tensor] = {}
+    for ours, kernel, scope, depthwise in _layers():
+        weight = left.pop(f"MobileFaceNet/{kernel}/{'depthwise_' if depthwise else ''}weights/read", None)
+        bias = left.pop(f"MobileFaceNet/{scope}/{'depthwise' if depthwise else 'Conv2D'}_bias", None)
+        slope = left.pop(f"MobileFaceNet/{scope}/mul", None)
+        if weight is not None and weight.ndim == 4:
+            # TensorFlow: (out, height, width, in), and (1, height, width, channels) for depthwise.
+            renamed[f"{ours}.conv.weight"] = weight.permute(3, 0, 1, 2) if depthwise else weight.permute(0, 3, 1, 2)
+        if bias is not None:
+            renamed[f"{ours}.conv.bias"] = bias
+        if slope is not None:
+            # The file spells PReLU as relu(x) + m (x - |x|): a negative x gives 2 m x.
+            renamed[f"{ours}.prelu.weight"] = 2 * slope
+    return {**renamed, **left}
+
+
+def _layers() -> Iterator[tuple[str, str, str, bool]]:
+    """Yield (our name, the file's scope of the kernel, its scope of bias and slope, depthwise)."""
+    net = "MobileFaceNet"
+    yield "conv1", "Conv2d_0", f"{net}/Conv2d_0", False
+    yield "depthwise1", "SeparableConv2d", f"{net}/SeparableConv2d", True
+    yield "project1", "Conv", f"{net}/Conv", False
+    # Kernels are numbered through the whole network, biases and slopes within their block.
+    count = 0
+    for number, (_, _, blocks, _) in STAGES.items():
+        for i in range(blocks):
+            count += 1
+            ours, scope = f"stage{number}.{i}", f"{net}/Conv2d_{number}_InvResBlock_{i}"
+            yield f"{ours}.expand", f"Conv_{2 * count - 1}", f"{scope}/Conv", False
+            yield f"{ours}.depthwise", f"SeparableConv2d_{count}", f"{scope}/SeparableConv2d", True
+            yield f"{ours}.project", f"Conv_{2 * count}", f"{scope}/Conv_1", False
+    yield "conv7", "Conv2d_7", f"{net}/Conv2d_7", False
+    yield "global_depthwise", "Logits/SeparableConv2d", "Logits/SeparableConv2d", True
+    yield "global_project", "Logits/Conv", "Logits/Conv", False
+    yield "embedding", "Logits/LinearConv1x1", "Logits/LinearConv1x1", False
