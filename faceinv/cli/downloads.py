@@ -1,0 +1,29 @@
+"""How a download looks on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from faceinv.weights import Progress
+
+
+def download_bar(console: Console) -> Callable[[str], AbstractContextManager[Progress]]:
+    """Return what :class:`faceinv.weights.WeightStore` takes as ``progress``: a bar on ``console``."""
+
+    @contextmanager
+    def show(label: str) -> Iterator[Progress]:
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+        from rich.progress import Progress as Bars
+
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        # The bar goes when the download ends; the store's own line says where the file is.
+        with Bars(TextColumn("{task.description}"), *columns, console=console, transient=True) as bars:
+            task = bars.add_task(label, total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total or None)
+
+    return show
