@@ -45,9 +45,18 @@ class Application:
     @cached_property
     def store(self) -> WeightStore:
         """The weights files."""
+        from faceinv.cli.downloads import download_bar
         from faceinv.weights import WeightStore
 
-        return WeightStore(self.host, offline=self.offline, trusted=self._trusted, notify=self.say)
+        terminal = self.console.is_terminal
+        return WeightStore(
+            self.host,
+            offline=self.offline,
+            trusted=self._trusted,
+            notify=self.say,
+            confirm=self.ask if terminal and sys.stdin.isatty() else None,
+            progress=download_bar(self.console) if terminal else None,
+        )
 
     @cached_property
     def console(self) -> Console:
@@ -73,6 +82,12 @@ class Application:
     def say(self, text: str) -> None:
         """Print a remark on standard error."""
         self.console.print(text, markup=False, soft_wrap=True)
+
+    def ask(self, question: str) -> bool:
+        """Ask a question on the terminal; no is what Return means."""
+        import click
+
+        return click.confirm(question, default=False, err=True)
 
     def warn(self, text: str) -> None:
         """Print a warning on standard error."""
