@@ -97,6 +97,25 @@ class Dataset(ABC):
 
 
 @dataclass(frozen=True)
+class DatasetContext:
+    """What a data set is built with.
+
+    Args:
+        generator: The generator of the run, for data sets that sample it.
+        framing: The generator's framing.
+        space: Latent space.
+        seed: Seed of the run.
+        limit: How many images will be asked for at most.
+    """
+
+    generator: Generator | None
+    framing: Framing
+    space: str
+    seed: int
+    limit: int | None
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a head is trained on (descriptor, attribute) pairs.
 
@@ -191,14 +210,84 @@ class Inversion:
         images: ``(B, 3, H, W)`` in the generator's framing.
         start: ``(B, 3, H, W)``: the images it started from.
         trajectory: Loss name to ``(steps, B)``; ``"total"`` is the weighted sum.
-        queries: Encoder evaluations for each target, counted by the host.
     """
 
     latents: Tensor
     images: Tensor
     start: Tensor
     trajectory: dict[str, Tensor] = field(default_factory=dict)
-    queries: int = 0
+
+
+class Objective(Protocol):
+    """The weighted sum of losses."""
+
+    def prepare(self, descriptors: Tensor) -> Any:
+        """Return whatever the target descriptors ``(B, D)`` determine, once per batch."""
+        ...
+
+    def __call__(self, candidate: Candidate, prepared: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted sum ``(B,)`` and each term before weighting, by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class InversionTask:
+    """All that a method is given about a batch of targets. The target images are not in it.
+
+    Args:
+        descriptors: The leaked descriptors ``(B, D)``.
+        generator: The face prior.
+        space: Latent space to search.
+        encode: Images ``(B, 3, H, W)`` in the generator's framing to descriptors on the attacked
+            encoder; every call is counted as a query per image. Gradients flow only if the method
+            declared white-box access.
+        objective: What to minimise.
+        start: The regressor from descriptors ``(B, D)`` to latents.
+        steps: Optimisation steps.
+        seeds: One seed per target, so that a result does not depend on the batch around it.
+        on_step: To be called after each step.
+    """
+
+    descriptors: Tensor
+    generator: Generator
+    space: str
+    encode: Callable[[Tensor], Tensor]
+    objective: Objective
+    start: Callable[[Tensor], Tensor]
+    steps: int
+    seeds: Sequence[int]
+    on_step: Callable[[], None]
+
+
+class Method(Protocol):
+    """An inversion algorithm."""
+
+    def __call__(self, task: InversionTask) -> Inversion:
+        """Return reconstructions of all targets in ``task``."""
+        ...
+
+
+@dataclass(frozen=True)
+class LossContext:
+    """What a loss is built with.
+
+    Args:
+        preset: Name of the objective preset: ``"paper"`` takes losses in the paper's own units,
+            every other preset in units in which a value near 1 is what an ignorant guess costs
+            (``id``) or what the probe's own uncertainty amounts to (attributes).
+        descriptor_variance: Mean squared distance of a descriptor to the mean descriptor, over
+            samples of the generator.
+        probe: The probe of an attribute loss.
+        reader: Its trained head: descriptors ``(B, D)`` to attributes ``(B, *shape)``.
+        whitening: ``(k, k)`` with k = prod(shape): a residual times it has unit covariance on
+            held-out samples.
+    """
+
+    preset: str
+    descriptor_variance: float
+    probe: Probe | None = None
+    reader: Callable[[Tensor], Tensor] | None = None
+    whitening: Tensor | None = None
 
 
 class Comparison(Protocol):
@@ -222,6 +311,3 @@ class Metric(Protocol):
     def __call__(self, comparison: Comparison) -> Tensor:
         """Return the score of each pair, ``(B,)``."""
         ...
-
-
-StepCallback = Callable[[int], None]

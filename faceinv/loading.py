@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,7 @@ class Loader:
         files: A user's own weights file for a spec's name, in place of the declared one.
         device: Where networks live.
         dtype: Their floating-point type.
+        options: Further keyword arguments for a spec's factory, by the spec's name.
     """
 
     def __init__(
@@ -112,12 +114,14 @@ class Loader:
         files: Mapping[str, Path] | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.host = host
         self.store = store
         self.device = torch.device(device)
         self.dtype = dtype
         self._files = dict(files or {})
+        self._options = dict(options or {})
         self._built: dict[tuple[str, str], Any] = {}
 
     def encoder(self, name: str) -> Encoder:
@@ -173,13 +177,18 @@ class Loader:
 
     def hashes(self, spec: Spec) -> dict[str, str]:
         """Return the SHA-256 of each weights file that ``spec`` is built from, by name."""
-        return {path_name: self.store.sha256(path_name) for path_name in self._weight_names(spec)}
-
-    def _weight_names(self, spec: Spec) -> Sequence[str]:
-        return spec.weights
+        if spec.name in self._files:
+            self.paths(spec)
+            return {spec.weights[0]: self.store.sha256(spec.weights[0])}
+        return {name: self.store.sha256(name) for name in spec.weights}
 
     def _network(self, spec: Spec) -> Any:
-        network = load_target(spec)(*self.paths(spec), **spec.options)
+        factory = load_target(spec)
+        own = self._options.get(spec.name, {})
+        refused = [name for name in own if name not in inspect.signature(factory).parameters]
+        if refused:
+            raise UsageError(f"The {spec.kind} '{spec.name}' takes no option '{refused[0]}'.")
+        network = factory(*self.paths(spec), **{**spec.options, **own})
         return self._freeze(network) if isinstance(network, nn.Module) else network
 
     def _freeze(self, module: nn.Module) -> nn.Module:

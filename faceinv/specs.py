@@ -161,12 +161,14 @@ class MethodSpec(Spec):
     Args:
         access: What it needs of the attacked encoder: ``"white-box"`` (gradients) or ``"scores"``.
         optimises: Whether the losses steer it; where they do not, ``--losses`` has no effect.
+        preset_options: Options that an objective preset changes, by preset.
     """
 
     kind: ClassVar[str] = "method"
 
     access: str = "white-box"
     optimises: bool = True
+    preset_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

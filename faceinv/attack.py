@@ -1,0 +1,174 @@
+"""What an attacker prepares once per (encoder, generator): pairs, readers, the latent regressor, objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from faceinv.contracts import LossContext, Probe
+from faceinv.loading import FramedEncoder, Loader
+from faceinv.objective import WeightedSum, build_objective
+from faceinv.pairs import Pairs, label_pairs, make_pairs
+from faceinv.probing import LATENT_RECIPE, TUNED, Reader, Split, TunedHead, latent_head, trained_reader
+from faceinv.progress import Reporter
+from faceinv.specs import LossSpec, ProbeSpec
+
+
+@dataclass(frozen=True)
+class ProbeScore:
+    """How well a probe reads its attribute on held-out synthetic descriptors.
+
+    Args:
+        descriptor: Mean error of what is read from the descriptor.
+        baseline: Mean error of always guessing the training mean.
+        unit: Unit of both.
+        n: Number of held-out samples.
+    """
+
+    descriptor: float
+    baseline: float
+    unit: str
+    n: int
+
+
+class Attack:
+    """Everything that is trained for one encoder and one generator, on demand and once.
+
+    Args:
+        loader: Builds networks and probes.
+        encoder: Name of the attacked encoder.
+        generator: Name of the generator.
+        space: Latent space.
+        pairs: Number of synthetic pairs to train on.
+        preset: Recipe of the probes: ``"tuned"`` or ``"paper"``.
+        folder: Cache folder of what is trained.
+        progress: Called with (what, done, of).
+        seed: Seed of pairs and trainings; not the run's, so that runs share what is trained.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        encoder: str,
+        generator: str,
+        space: str,
+        *,
+        pairs: int,
+        preset: str,
+        folder: Path,
+        progress: Reporter | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.loader = loader
+        self.generator = loader.generator(generator)
+        self.space = self.generator.space(space)
+        self.encoder = FramedEncoder(loader.encoder(encoder), self.generator.framing).to(loader.device)
+        self._n = pairs
+        self._preset = preset
+        self._folder = folder
+        self._progress = progress
+        self._seed = seed
+        self._readers: dict[str, Reader] = {}
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The synthetic pairs."""
+        return make_pairs(self.encoder, self.generator, self.space, self._n, self._seed, self._folder, self._progress)
+
+    @cached_property
+    def descriptor_variance(self) -> float:
+        """Mean squared distance of a sample's descriptor to the mean descriptor."""
+        return float(self.pairs.descriptors.var(0, correction=0).sum())
+
+    @cached_property
+    def regressor(self) -> Reader:
+        """The regressor from descriptors to latents."""
+        shape = self.generator.network.latent_shape(self.space)
+        outputs = int(torch.Size(shape).numel())
+        reader = trained_reader(
+            lambda: latent_head(self.encoder.encoder.spec.dim, outputs),
+            self.pairs.descriptors,
+            self.pairs.latents,
+            LATENT_RECIPE,
+            seed=self._seed,
+            what="latent regressor",
+            parts={"pairs": self.pairs.key},
+            folder=self._folder,
+            progress=self._progress,
+        )
+        return reader.to(self.loader.device, self.loader.dtype)
+
+    def probe(self, name: str) -> Probe:
+        """Return the probe ``name`` for the generator's framing."""
+        return self.loader.probe(name, self.generator.framing)
+
+    def labels(self, name: str) -> Tensor:
+        """Return the labels ``(N, *shape)`` of the pairs' images."""
+        spec: ProbeSpec = self.loader.host.spec("probe", name)
+        key = f"{spec.name} {self.loader.host.owner('probe', spec.name)} {self.loader.hashes(spec)}"
+        return label_pairs(self.pairs, self.probe(name), key, self.generator, self.space, self._folder, self._progress)
+
+    def reader(self, name: str) -> Reader:
+        """Return the trained reader of the probe ``name``."""
+        if name in self._readers:
+            return self._readers[name]
+        probe, labels = self.probe(name), self.labels(name)
+        dim, outputs = self.encoder.encoder.spec.dim, labels[0].numel()
+        paper = self._preset == "paper"
+
+        def make_head() -> nn.Module:
+            return probe.paper_head(dim) if paper else TunedHead(dim, outputs)
+
+        reader = trained_reader(
+            make_head,
+            self.pairs.descriptors,
+            labels,
+            probe.paper_recipe() if paper else TUNED,
+            seed=self._seed,
+            what=f"{name} probe",
+            parts={"pairs": self.pairs.key, "probe": name, "hashes": self.loader.hashes(self._spec(name))},
+            folder=self._folder,
+            constrain=probe.constrain,
+            progress=self._progress,
+        )
+        self._readers[name] = reader.to(self.loader.device, self.loader.dtype)
+        return self._readers[name]
+
+    def probe_score(self, name: str) -> ProbeScore:
+        """Score the reader of the probe ``name`` on held-out pairs, beside always guessing the mean."""
+        probe, labels, reader = self.probe(name), self.labels(name), self.reader(name)
+        split = Split.of(len(labels))
+        truth = labels[split.test]
+        with torch.inference_mode():
+            read = reader(self.pairs.descriptors[split.test].to(self.loader.device, self.loader.dtype)).cpu().float()
+            guess = labels[split.train].mean(0).expand_as(truth)
+            return ProbeScore(
+                float(probe.error(read, truth).mean()),
+                float(probe.error(guess, truth).mean()),
+                self._spec(name).unit,
+                len(truth),
+            )
+
+    def objective(self, losses: list[LossSpec], preset: str, weights: dict[str, float]) -> WeightedSum:
+        """Build the objective of these losses, training the probes they need."""
+        contexts = {loss.name: self._context(loss, preset) for loss in losses}
+        return build_objective(losses, contexts, weights, preset)
+
+    def start(self) -> Callable[[Tensor], Tensor]:
+        """Return the regressor as methods get it."""
+        return self.regressor
+
+    def _context(self, loss: LossSpec, preset: str) -> LossContext:
+        if not loss.probe:
+            return LossContext(preset, self.descriptor_variance)
+        reader = self.reader(loss.probe)
+        return LossContext(preset, self.descriptor_variance, self.probe(loss.probe), reader, reader.whitening)
+
+    def _spec(self, name: str) -> ProbeSpec:
+        spec: ProbeSpec = self.loader.host.spec("probe", name)
+        return spec

@@ -1,0 +1,111 @@
+"""``faceinv bench``: the grid, its records, a table and a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from faceinv.cli.application import Application
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_options(command: F) -> F:
+    """Add the options that make a config: those of ``bench`` and ``config``."""
+    many = {"multiple": True, "metavar": "NAME"}
+    for option in reversed(
+        [
+            click.argument("config_file", required=False, type=click.Path(path_type=Path), metavar="[CONFIG.yaml]"),
+            click.option("--encoder", **many, help="Encoder under attack."),
+            click.option("--critic", **many, help="Encoder that scores identity; never attacked."),
+            click.option("--generator", **many, help="Face generator."),
+            click.option("--space", metavar="NAME", help="Latent space; the generator's first by default."),
+            click.option("--losses", multiple=True, metavar="A,B,…", help="Losses of the objective."),
+            click.option("--objective", **many, help="Preset of the weights: balanced or paper."),
+            click.option("--method", **many, help="Inversion method."),
+            click.option("--dataset", multiple=True, metavar="NAME[:PATH]", help="Where targets come from."),
+            click.option("--limit", type=int, help="Number of targets."),
+            click.option("--steps", type=int, help="Optimisation steps."),
+            click.option("--seed", type=int, multiple=True, help="Seed of synthetic targets and methods."),
+            click.option("--ablate/--no-ablate", default=None, help="Add the prefixes of the losses: id; id,lm; …"),
+            click.option("--probes", metavar="PRESET", help="Recipe of the probes: tuned or paper."),
+            click.option("--pairs", type=int, help="Synthetic pairs to train on."),
+            click.option("--metric", "metrics", **many, help="Score to compute (all by default)."),
+            click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file."),
+            click.option("--device", help="cpu, cuda, cuda:1, …"),
+            click.option("--batch-size", type=int, help="Targets at a time."),
+            click.option("--out", type=click.Path(path_type=Path), help="Run folder."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def overrides(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what the command line says: options that were given, weights as a mapping."""
+    values = {key: value for key, value in given.items() if value is not None and value != ()}
+    values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    if "weights" in values:
+        encoder = (values.get("encoder") or ["arcface"])[0]
+        pairs = [entry.rpartition("=") for entry in values["weights"]]
+        values["weights"] = {name or encoder: Path(file) for name, _, file in pairs}
+    return values
+
+
+@click.command()
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+@click.pass_obj
+def bench(app: Application, config_file: Path | None, as_json: bool, **given: Any) -> None:
+    """Invert descriptors over a grid of choices, score the reconstructions, and print a table.
+
+    Options may repeat and make a grid. What was computed is never computed again: run the same
+    command to go on after an interruption.
+
+    \b
+    Examples:
+      faceinv bench --encoder arcface --losses id,lm,hist
+      faceinv bench --encoder arcface --losses id,lm,hist --ablate --limit 64
+      faceinv bench --dataset folder:portraits --limit 20 --out runs/portraits
+    """
+    from faceinv.grid import cells, load_config
+
+    config, source = load_config(config_file, overrides(given))
+    grid = cells(config, app.host, source)
+
+    from faceinv.cli.running import make_runner
+    from faceinv.progress import reporter
+    from faceinv.report.contact import contact_sheet
+    from faceinv.report.tables import as_rows, difference_table, score_table
+
+    for cell in grid:
+        if cell.critic == cell.encoder:
+            app.warn(f"'{cell.critic}' scores its own inversion: that shows overfitting, not identity.")
+            break
+    with reporter(app.console) as progress:
+        runner = make_runner(app, config, progress)
+        outcomes = runner.run(grid)
+    sheet = contact_sheet(runner.folder, outcomes)
+    if as_json:
+        app.print_json(as_rows(outcomes))
+    else:
+        app.output.print(score_table(outcomes))
+        differences = difference_table(runner.folder, outcomes)
+        if differences is not None:
+            app.output.print(differences)
+    for outcome in outcomes:
+        if outcome.record["status"] != "ok":
+            app.fail(f"{','.join(outcome.cell.losses)} on {outcome.cell.encoder}: {outcome.record['error']}")
+    skipped = {tuple(item) for outcome in outcomes for item in outcome.record.get("skipped", [])}
+    for name, reason in sorted(skipped):
+        app.say(f"skipped {name}: {reason}")
+    app.say(f"records: {runner.folder.path / 'cells'}")
+    if sheet:
+        app.say(f"pictures: {sheet}")
+    failed = [outcome.record for outcome in outcomes if outcome.record["status"] != "ok"]
+    if failed:
+        # With nothing to show, the cause is the answer; otherwise "something failed".
+        click.get_current_context().exit(failed[0].get("exit_code", 1) if len(failed) == len(outcomes) else 1)

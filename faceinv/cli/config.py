@@ -1,0 +1,37 @@
+"""``faceinv config``: what a run would mean, before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from faceinv.cli.application import Application
+from faceinv.cli.bench import config_options, overrides
+
+
+@click.command()
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def config(app: Application, config_file: Path | None, as_json: bool, **given: Any) -> None:
+    """Validate a config wholly and print it resolved: command line over file over defaults.
+
+    \b
+    Examples:
+      faceinv config > bench.yaml
+      faceinv config bench.yaml --encoder facenet
+    """
+    from faceinv.grid import cells, load_config
+
+    resolved, source = load_config(config_file, overrides(given))
+    grid = cells(resolved, app.host, source)
+    content = resolved.model_dump(mode="json")
+    if as_json:
+        app.print_json({"config": content, "cells": [cell.id({}) for cell in grid]})
+        return
+    import yaml
+
+    click.echo(yaml.safe_dump(content, sort_keys=False), nl=False)
+    app.say(f"valid; {len(grid)} cell{'s' if len(grid) != 1 else ''}")

@@ -1,0 +1,37 @@
+"""Arrays in and out of .npy files, without pickles."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from faceinv.errors import InputError
+from faceinv.records import write_atomically
+
+
+def save_array(array: npt.NDArray[np.float32], path: Path) -> None:
+    """Write ``array`` as .npy, whole or not at all."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_array(path: Path, what: str) -> npt.NDArray[np.float32]:
+    """Read a .npy file of numbers; a single vector becomes one row.
+
+    Raises:
+        InputError: the file is missing, no .npy file, or does not hold numbers.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file.") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a .npy file of {what}: {' '.join(str(error).split())}.") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim == 0 or array.size == 0:
+        raise InputError(f"{path}: {what} are numbers in rows; the file holds something else.")
+    rows = array[None] if array.ndim == 1 else array
+    return np.ascontiguousarray(rows, dtype=np.float32)

@@ -1,0 +1,58 @@
+"""From a config to a runner, for every command that attacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from faceinv.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from faceinv.cli.application import Application
+    from faceinv.grid import BenchConfig
+    from faceinv.progress import Reporter
+    from faceinv.runner import Runner
+
+
+def make_runner(app: Application, config: BenchConfig, progress: Reporter | None) -> Runner:
+    """Return a runner for ``config`` that reports to ``progress``."""
+    from faceinv.loading import Loader
+    from faceinv.records import RunFolder
+    from faceinv.runner import Runner
+    from faceinv.weights import cache_folder
+
+    host = app.host
+    files = {}
+    for name, file in config.weights.items():
+        kind = next(kind for kind in ("encoder", "generator", "probe", "metric") if host.registries[kind].knows(name))
+        files[host.spec(kind, name).name] = file
+    loader = Loader(host, app.store, files=files, device=checked_device(config.device))
+    return Runner(
+        loader,
+        RunFolder(config.out),
+        cache=cache_folder() / "trained",
+        batch_size=config.batch_size,
+        progress=progress,
+        say=app.say,
+    )
+
+
+def checked_device(name: str) -> torch.device:
+    """Return the device ``name``.
+
+    Raises:
+        UsageError: torch knows no such device, or this machine has none.
+    """
+    import torch
+
+    from faceinv.memory import keep_memory
+
+    keep_memory()
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"Unknown device '{name}'. Allowed: cpu, cuda, cuda:0, mps, …") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("There is no CUDA device here; use --device cpu.")
+    return device

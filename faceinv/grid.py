@@ -1,0 +1,273 @@
+"""A config to the cells of its grid: read, validated wholly, resolved, named by content."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from faceinv.errors import UsageError, suggest, unknown_name
+from faceinv.plugins import Host
+from faceinv.specs import DatasetSpec, GeneratorSpec, LossSpec, MethodSpec
+
+OBJECTIVES = ("balanced", "paper")
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+Seeds = Annotated[list[int], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class BenchConfig(BaseModel):
+    """Everything that a run is made of. Lists make a grid; ``defaults.yaml`` explains each key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    encoder: Names
+    critic: Names
+    generator: Names
+    space: str
+    losses: Names
+    objective: Names
+    loss_weights: dict[str, float]
+    method: Names
+    method_options: dict[str, dict[str, Any]]
+    dataset: Names
+    detector: str
+    limit: int = Field(ge=1)
+    steps: int = Field(ge=0)
+    seed: Seeds
+    ablate: bool
+    probes: Literal["tuned", "paper"]
+    pairs: int = Field(ge=100)
+    metrics: Names
+    weights: dict[str, Path]
+    device: str
+    batch_size: int = Field(ge=1)
+    out: Path
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid, every name resolved to its spec's.
+
+    The fields are what the record's name is hashed from, together with the weights' hashes; where
+    and how fast it is computed (device, batch size, folder) is left out.
+    """
+
+    encoder: str
+    critic: str
+    generator: str
+    space: str
+    losses: tuple[str, ...]
+    objective: str
+    loss_weights: Mapping[str, float]
+    method: str
+    method_options: Mapping[str, Any]
+    dataset: str
+    detector: str
+    limit: int
+    steps: int
+    seed: int
+    probes: str
+    pairs: int
+    metrics: tuple[str, ...]
+
+    def id(self, weights: Mapping[str, str]) -> str:
+        """Return the cell's name: a hash of its config and of the ``weights``' SHA-256, by name."""
+        content = {"schema": 1, "config": asdict(self), "weights": dict(weights)}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A config file, for messages that name its lines."""
+
+    path: Path | None = None
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def at(self, key: str) -> str:
+        """Return ``"file:line: "`` of a top-level key, or nothing."""
+        if self.path is None or key not in self.lines:
+            return ""
+        return f"{self.path}:{self.lines[key]}: "
+
+
+def load_config(path: Path | None, overrides: Mapping[str, Any]) -> tuple[BenchConfig, Source]:
+    """Read a config: the command line over the file over the defaults.
+
+    Args:
+        path: A YAML file, or ``None``.
+        overrides: What the command line says; a key that is not given is not in it.
+
+    Raises:
+        UsageError: a file that is no YAML mapping, a key that does not exist, a value of the wrong
+            type; the message has file, line, key and what is allowed.
+    """
+    defaults = yaml.safe_load(importlib.resources.files("faceinv").joinpath("defaults.yaml").read_text())
+    given, source = _read(path) if path else ({}, Source())
+    for key in given:
+        if key not in defaults:
+            raise UsageError(
+                f"{source.at(key)}unknown key '{key}'.{suggest(key, defaults)} Allowed: {', '.join(sorted(defaults))}."
+            )
+    try:
+        return BenchConfig(**(defaults | given | dict(overrides))), source
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        top = str(first["loc"][0])
+        where = source.at(top) if top not in overrides else ""
+        raise UsageError(f"{where}{key}: {first['msg']}; got {first['input']!r}.") from None
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Source]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: there is no such file. 'faceinv config > {path}' writes one to start from."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}.") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UsageError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
+    if value is None:
+        return {}, Source(path)
+    if not isinstance(value, dict) or not isinstance(node, yaml.MappingNode):
+        raise UsageError(f"{path}:1: a config is a mapping of keys to values, got a {type(value).__name__}.")
+    lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
+    return {str(key): item for key, item in value.items()}, Source(path, lines)
+
+
+def cells(config: BenchConfig, host: Host, source: Source | None = None) -> list[Cell]:
+    """Resolve every name and return the cells of the grid, in the order of the config.
+
+    Raises:
+        UsageError: a name that is not registered, a space the generator does not have, an option no
+            method takes; before anything is computed.
+    """
+    source = source or Source()
+    try:
+        # Aliases may resolve to the same cell: it is computed once.
+        return list({cell.id({}): cell for cell in _cells(config, host)}.values())
+    except _KeyedError as error:
+        raise UsageError(f"{source.at(error.key)}{error.key}: {error.text}") from None
+
+
+class _KeyedError(Exception):
+    def __init__(self, key: str, error: UsageError | str) -> None:
+        self.key, self.text = key, str(error)
+
+
+def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
+    def spec(key: str, kind: str, name: str) -> Any:
+        try:
+            return host.spec(kind, name)
+        except UsageError as error:
+            raise _KeyedError(key, error) from None
+
+    metrics = tuple(spec("metrics", "metric", name).name for name in config.metrics)
+    detector = spec("detector", "detector", config.detector).name
+    for key in config.weights:
+        kinds = [kind for kind in ("encoder", "generator", "metric", "probe") if host.registries[kind].knows(key)]
+        if not kinds:
+            raise _KeyedError("weights", unknown_name("plugin", key, [item.name for item in host.specs("encoder")]))
+    for key in config.method_options:
+        spec("method_options", "method", key)
+    grid = itertools.product(
+        config.encoder, config.generator, config.objective, config.method, config.dataset, config.seed
+    )
+    for encoder_name, generator_name, objective, method_name, dataset_name, seed in grid:
+        if objective not in OBJECTIVES:
+            raise _KeyedError("objective", unknown_name("objective preset", objective, OBJECTIVES))
+        encoder = spec("encoder", "encoder", encoder_name).name
+        generator: GeneratorSpec = spec("generator", "generator", generator_name)
+        if config.space and config.space not in generator.spaces:
+            allowed = ", ".join(generator.spaces)
+            raise _KeyedError("space", f"the generator '{generator.name}' has no '{config.space}'. Allowed: {allowed}.")
+        method: MethodSpec = spec("method", "method", method_name)
+        options = {
+            **method.options,
+            **method.preset_options.get(objective, {}),
+            **_options(config.method_options, method, host),
+        }
+        for losses in _loss_lists(config):
+            names = []
+            for name in losses:
+                loss: LossSpec = spec("losses", "loss", name)
+                names.append(loss.name)
+            repeated = next((name for name in names if names.count(name) > 1), None)
+            if repeated:
+                raise _KeyedError("losses", f"'{repeated}' stands twice in '{','.join(losses)}'.")
+            for name in config.loss_weights:
+                spec("loss_weights", "loss", name)
+            yield Cell(
+                encoder=encoder,
+                critic=_critic(config, host, encoder, spec),
+                generator=generator.name,
+                space=config.space or generator.spaces[0],
+                losses=tuple(names),
+                objective=objective,
+                loss_weights={k: v for k, v in sorted(config.loss_weights.items()) if k in names},
+                method=method.name,
+                method_options=options,
+                dataset=_dataset(dataset_name, spec),
+                detector=detector,
+                limit=config.limit,
+                steps=config.steps if method.optimises else 0,
+                seed=seed,
+                probes=config.probes,
+                pairs=config.pairs,
+                metrics=metrics,
+            )
+
+
+def _options(given: Mapping[str, Mapping[str, Any]], method: MethodSpec, host: Host) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for name, options in given.items():
+        if host.spec("method", name).name == method.name:
+            merged.update(options)
+    return merged
+
+
+def _loss_lists(config: BenchConfig) -> list[list[str]]:
+    lists = []
+    for entry in config.losses:
+        names = [name.strip() for name in entry.split(",") if name.strip()]
+        if not names:
+            raise _KeyedError("losses", f"'{entry}' names no loss.")
+        # The columns of the paper's Table 2: every prefix, up to the whole.
+        lists += [names[:end] for end in range(1, len(names) + 1)] if config.ablate else [names]
+    return [list(names) for names in dict.fromkeys(tuple(names) for names in lists)]
+
+
+def _critic(config: BenchConfig, host: Host, encoder: str, spec: Any) -> str:
+    names = [spec("critic", "encoder", name).name for name in config.critic]
+    return str(next((name for name in names if name != encoder), names[0]))
+
+
+def _dataset(given: str, spec: Any) -> str:
+    name, colon, path = given.partition(":")
+    found: DatasetSpec = spec("dataset", "dataset", name)
+    if found.takes_path and not path:
+        raise _KeyedError("dataset", f"'{given}' needs a path: {found.name}:PATH.")
+    if colon and not found.takes_path:
+        raise _KeyedError("dataset", f"'{found.name}' takes no path, got '{given}'.")
+    return f"{found.name}{colon}{path}"

@@ -1,0 +1,127 @@
+"""Losses into one number: the weighted sum of equation (4), and the one class behind (2) and the histogram loss."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Candidate, Loss, LossContext
+from faceinv.errors import PluginError, unknown_name
+from faceinv.registry import load_target
+from faceinv.specs import LossSpec
+
+#: What the presets mean; the weights themselves are declared by each loss.
+PRESETS = {
+    "paper": "the paper's weights (1, 0.0006, 0.01) on its own units: squared distances of raw descriptors, "
+    "of landmarks in pixels of a 224-pixel frame, and of histograms in shares of the pixels",
+    "balanced": "each loss in units of what an ignorant guess, or its probe's uncertainty, amounts to",
+}
+
+
+class AttributeLoss(Loss):
+    """``‖measure(candidate image) − probe(target descriptor)‖²``: equation (2), for any measurable attribute.
+
+    Under the preset ``"paper"`` it is that squared distance, as it stands. Otherwise the residual is
+    whitened with the probe's own held-out residuals and averaged, so that 1 is what the probe's
+    uncertainty amounts to: directions that a descriptor does not determine pull less.
+
+    Args:
+        context: The probe, its trained reader, the whitening, the preset.
+        measure: ``"module:function"`` that measures the attribute instead of the probe.
+        paper_scale: Factor from the attribute's unit to the paper's.
+    """
+
+    def __init__(self, context: LossContext, *, measure: str = "", paper_scale: float = 1.0) -> None:
+        if context.probe is None or context.reader is None or context.whitening is None:
+            raise PluginError("An attribute loss needs a probe; its LossSpec must name one.")
+        self._measure: Callable[[Tensor], Tensor] = _function(measure) if measure else context.probe.measure
+        self._read = context.reader
+        self._whitening = context.whitening
+        self._paper_scale = paper_scale if context.preset == "paper" else None
+
+    def prepare(self, descriptors: Tensor) -> Tensor:
+        """Return the attributes ``(B, *shape)`` read from the target descriptors ``(B, D)``."""
+        with torch.no_grad():
+            return self._read(descriptors)
+
+    def __call__(self, candidate: Candidate, prepared: Tensor) -> Tensor:
+        """Return the loss of each candidate, ``(B,)``."""
+        residual = (self._measure(candidate.images) - prepared).flatten(1)
+        if self._paper_scale is not None:
+            return (residual * self._paper_scale).square().sum(1)
+        return (residual @ self._whitening.to(residual)).square().mean(1)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss of an objective, with its name and weight."""
+
+    name: str
+    loss: Loss
+    weight: float
+
+
+class WeightedSum:
+    """``Σ wᵢ Lᵢ`` (equation 4), per candidate.
+
+    Args:
+        terms: The losses with their weights.
+    """
+
+    def __init__(self, terms: list[Term]) -> None:
+        self.terms = terms
+
+    def prepare(self, descriptors: Tensor) -> list[Any]:
+        """Return what each loss needs of the target descriptors ``(B, D)``."""
+        return [term.loss.prepare(descriptors) for term in self.terms]
+
+    def __call__(self, candidate: Candidate, prepared: list[Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted sum ``(B,)`` and each term before weighting, by name."""
+        values: dict[str, Tensor] = {}
+        total: Tensor | None = None
+        for term, target in zip(self.terms, prepared, strict=True):
+            value = term.loss(candidate, target)
+            values[term.name] = value.detach()
+            weighted = value * term.weight
+            total = weighted if total is None else total + weighted
+        assert total is not None, "an objective has at least one term"
+        return total, values
+
+
+def build_objective(
+    specs: list[LossSpec], contexts: Mapping[str, LossContext], weights: Mapping[str, float], preset: str
+) -> WeightedSum:
+    """Build the objective of these losses.
+
+    Args:
+        specs: The losses, in the order given by the user.
+        contexts: What each loss is built with, by its name.
+        weights: Weights that override the preset's, by name.
+        preset: ``"paper"`` or ``"balanced"``.
+
+    Raises:
+        UnknownNameError: there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise unknown_name("objective preset", preset, PRESETS)
+    return WeightedSum(
+        [
+            Term(
+                spec.name,
+                load_target(spec)(contexts[spec.name], **spec.options),
+                weights.get(spec.name, spec.preset_weights.get(preset, 1.0)),
+            )
+            for spec in specs
+        ]
+    )
+
+
+def _function(target: str) -> Callable[[Tensor], Tensor]:
+    module, _, attribute = target.partition(":")
+    function: Callable[[Tensor], Tensor] = getattr(importlib.import_module(module), attribute)
+    return function

@@ -1,0 +1,115 @@
+"""What a cell produced: one JSON file, written atomically, and a Parquet file with a row per target."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faceinv.errors import StorageError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run: ``cells/<id>.json``, ``cells/<id>.parquet``, ``cells/<id>/*.png``.
+
+    Args:
+        path: The run's folder.
+    """
+
+    path: Path
+
+    def record_path(self, cell_id: str) -> Path:
+        """Return the record's path."""
+        return self.path / "cells" / f"{cell_id}.json"
+
+    def rows_path(self, cell_id: str) -> Path:
+        """Return the path of the per-target rows."""
+        return self.path / "cells" / f"{cell_id}.parquet"
+
+    def images_folder(self, cell_id: str) -> Path:
+        """Return the folder of the cell's reconstructions."""
+        return self.path / "cells" / cell_id
+
+    def read(self, cell_id: str) -> dict[str, Any] | None:
+        """Return the record if it is there and whole, else ``None``."""
+        try:
+            record = json.loads(self.record_path(cell_id).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None
+
+    def finished(self, cell_id: str) -> dict[str, Any] | None:
+        """Return the record if its cell was computed to the end, else ``None``."""
+        record = self.read(cell_id)
+        return record if record and record["status"] == "ok" and self.rows_path(cell_id).is_file() else None
+
+    def write(self, cell_id: str, record: Mapping[str, Any]) -> None:
+        """Write the record atomically; it is the last file of a cell, so that a whole one means a whole cell."""
+        text = json.dumps({"schema": SCHEMA, "id": cell_id} | dict(record), indent=2, ensure_ascii=False)
+        write_atomically(self.record_path(cell_id), (text + "\n").encode())
+
+    def write_rows(self, cell_id: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write one row per target, a column per metric."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(dict(columns)), sink)
+        write_atomically(self.rows_path(cell_id), sink.getvalue().to_pybytes())
+
+    def rows(self, cell_id: str) -> dict[str, list[Any]]:
+        """Read the per-target rows back, by column."""
+        import pyarrow.parquet as pq
+
+        columns: dict[str, list[Any]] = pq.read_table(self.rows_path(cell_id)).to_pydict()
+        return columns
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp keeps files to their owner; results are meant to be shared as others are.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written: {error.strerror or error}. What was computed before is kept; "
+            "free space or choose another folder with --out, and run the same command again."
+        ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def environment() -> dict[str, str]:
+    """Return the versions that numbers depend on."""
+    import importlib.metadata
+
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in ("faceinv", "torch", "numpy", "pillow"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

@@ -1,0 +1,137 @@
+"""Records as tables: for people, and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from faceinv.records import RunFolder
+from faceinv.runner import Outcome
+from faceinv.statistics import Estimate, paired_difference
+
+#: Decimals shown, by metric; three elsewhere. Records keep all digits.
+_DECIMALS = {"mse": 4, "psnr": 2, "landmark_error": 2, "histogram_emd": 2}
+
+
+def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return one object per finished cell, for ``--json``."""
+    return [
+        {
+            "encoder": outcome.cell.encoder,
+            "critic": outcome.cell.critic,
+            "generator": outcome.cell.generator,
+            "method": outcome.cell.method,
+            "losses": ",".join(outcome.cell.losses),
+            "objective": outcome.cell.objective,
+            "dataset": outcome.cell.dataset,
+            "seed": outcome.cell.seed,
+            "steps": outcome.cell.steps,
+            "n": outcome.record["n"],
+            "real": outcome.record["real"],
+            "id": outcome.id,
+            "metrics": outcome.record["metrics"],
+            "probes": outcome.record["probes"],
+            "left_out": outcome.record["left_out"],
+        }
+        for outcome in _finished(outcomes)
+    ]
+
+
+def score_table(outcomes: Sequence[Outcome]) -> Table:
+    """Return a table with a column per cell and a row per metric, means with 95 % intervals."""
+    finished = _finished(outcomes)
+    table = Table(title=_title(finished), caption="mean [95 % interval]", title_justify="left", caption_justify="left")
+    table.add_column("metric")
+    for outcome in finished:
+        table.add_column(_heading(outcome, finished), justify="right")
+    for name in _metric_names(finished):
+        cells = [_mean(name, outcome.record["metrics"].get(name)) for outcome in finished]
+        table.add_row(_label(name, finished), *cells)
+    probes = {name: score for outcome in finished for name, score in outcome.record["probes"].items()}
+    for name, score in sorted(probes.items()):
+        text = f"{score['descriptor']:.2f} (guess {score['baseline']:.2f})"
+        cells = [text if name in outcome.record["probes"] else "" for outcome in finished]
+        table.add_row(f"probe: {name}, {score['unit']} ↓", *cells)
+    return table
+
+
+def difference_table(folder: RunFolder, outcomes: Sequence[Outcome]) -> Table | None:
+    """Return paired differences between cells that differ in their losses alone, or ``None``."""
+    finished = _finished(outcomes)
+    groups: dict[tuple[Any, ...], list[Outcome]] = {}
+    for outcome in finished:
+        cell = outcome.cell
+        key = (cell.encoder, cell.generator, cell.method, cell.objective, cell.dataset, cell.seed)
+        groups.setdefault(key, []).append(outcome)
+    pairs = [(group[0], other) for group in groups.values() for other in group[1:]]
+    if not pairs:
+        return None
+    table = Table(title="Paired differences on the same targets", caption="mean [95 % interval]; bold: clear of zero")
+    table.title_justify = table.caption_justify = "left"
+    table.add_column("metric")
+    for reference, other in pairs:
+        table.add_column(f"{_heading(other, finished)}\nminus {','.join(reference.cell.losses)}", justify="right")
+    for name in _metric_names(finished):
+        if name.endswith("_floor"):
+            continue
+        row = []
+        for reference, other in pairs:
+            a, b = folder.rows(other.id), folder.rows(reference.id)
+            if name not in a or name not in b or a["target"] != b["target"]:
+                row.append("")
+                continue
+            difference = paired_difference(a[name], b[name])
+            text = _signed(name, difference)
+            row.append(f"[bold]{text}[/bold]" if difference.low > 0 or difference.high < 0 else text)
+        table.add_row(_label(name, finished), *row)
+    return table
+
+
+def _finished(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return [outcome for outcome in outcomes if outcome.record["status"] == "ok"]
+
+
+def _title(finished: Sequence[Outcome]) -> str:
+    if not finished:
+        return "No cell was finished"
+    first = finished[0]
+    kind = "photographs" if first.record["real"] else "samples of the generator"
+    return f"{first.cell.encoder} inverted through {first.cell.generator}, {first.record['n']} targets ({kind})"
+
+
+def _heading(outcome: Outcome, finished: Sequence[Outcome]) -> str:
+    """Name a column by its losses, and by whatever else differs between the columns."""
+    parts = [",".join(outcome.cell.losses)]
+    for key in ("encoder", "generator", "method", "objective", "dataset", "seed"):
+        values = {getattr(other.cell, key) for other in finished}
+        if len(values) > 1:
+            parts.append(str(getattr(outcome.cell, key)))
+    return "\n".join(parts)
+
+
+def _metric_names(finished: Sequence[Outcome]) -> list[str]:
+    return list(dict.fromkeys(name for outcome in finished for name in outcome.record["metrics"]))
+
+
+def _label(name: str, finished: Sequence[Outcome]) -> str:
+    summary = next(o.record["metrics"][name] for o in finished if name in o.record["metrics"])
+    unit = "" if summary["unit"] in ("1", "cosine") else f", {summary['unit']}"
+    if name.endswith("_floor"):
+        return f"  strangers{unit}"
+    return f"{name}{unit} {'↑' if summary['higher_is_better'] else '↓'}"
+
+
+def _mean(name: str, summary: dict[str, Any] | None) -> str:
+    if summary is None or summary["mean"] is None:
+        return "–"
+    digits = _DECIMALS.get(name, 3)
+    if summary["low"] is None or summary["low"] != summary["low"]:
+        return f"{summary['mean']:.{digits}f}"
+    return f"{summary['mean']:.{digits}f} [{summary['low']:.{digits}f}, {summary['high']:.{digits}f}]"
+
+
+def _signed(name: str, value: Estimate) -> str:
+    digits = _DECIMALS.get(name, 3)
+    return f"{value.mean:+.{digits}f} [{value.low:+.{digits}f}, {value.high:+.{digits}f}]"

@@ -1,0 +1,269 @@
+"""Cells to records: what is there is kept, what is missing is computed, what fails is a record too."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faceinv.attack import Attack
+from faceinv.contracts import Dataset, DatasetContext, Inversion, Metric
+from faceinv.engine import invert
+from faceinv.errors import FaceinvError, StorageError, WeightsError
+from faceinv.grid import Cell
+from faceinv.images import read_image, write_image
+from faceinv.loading import FramedEncoder, Loader
+from faceinv.progress import Reporter
+from faceinv.records import RunFolder, environment
+from faceinv.registry import load_target
+from faceinv.scoring import embed_all, score
+from faceinv.specs import DatasetSpec, LossSpec, MethodSpec, MetricSpec, Spec
+from faceinv.statistics import estimate
+from faceinv.targets import Targets, load_targets
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A cell and its record.
+
+    Args:
+        cell: The cell.
+        id: Its name.
+        record: What is in its JSON file.
+        cached: Whether it was there already.
+    """
+
+    cell: Cell
+    id: str
+    record: Mapping[str, Any]
+    cached: bool
+
+
+class Runner:
+    """Computes the cells of a grid into a run folder.
+
+    Args:
+        loader: Builds networks and plugins.
+        folder: The run folder.
+        cache: Folder of what is trained.
+        batch_size: Targets at a time.
+        progress: Called with (what, done, of).
+        say: Called with remarks.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        folder: RunFolder,
+        *,
+        cache: Path,
+        batch_size: int = 32,
+        progress: Reporter | None = None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.loader = loader
+        self.folder = folder
+        self._cache = cache
+        self._batch_size = batch_size
+        self._progress = progress
+        self._say = say
+        self._attacks: dict[tuple[Any, ...], Attack] = {}
+        self._targets: dict[tuple[Any, ...], Targets] = {}
+        self._said: set[str] = set()
+
+    def run(self, cells: list[Cell]) -> list[Outcome]:
+        """Compute what is missing of ``cells`` and return a record for each.
+
+        Raises:
+            StorageError: the run folder cannot be written; what was computed before is kept.
+        """
+        return [self._cell(cell, f"cell {number} of {len(cells)}") for number, cell in enumerate(cells, 1)]
+
+    def weights(self, cell: Cell) -> dict[str, str]:
+        """Return the SHA-256 of every weights file that the cell's numbers depend on, by name."""
+        hashes: dict[str, str] = {}
+        for spec in self._specs(cell):
+            hashes |= self.loader.hashes(spec)
+        for name in cell.metrics:
+            # A metric may be left out for want of its weights: once they are here, the cell is another.
+            for file in self.loader.host.spec("metric", name).weights:
+                hashes[file] = self.loader.store.sha256(file) if self.loader.store.is_here(file) else "not here"
+        return hashes
+
+    def attack(self, cell: Cell) -> Attack:
+        """Return what is trained for the cell's encoder and generator."""
+        key = (cell.encoder, cell.generator, cell.space, cell.pairs, cell.probes)
+        if key not in self._attacks:
+            self._attacks[key] = Attack(
+                self.loader,
+                cell.encoder,
+                cell.generator,
+                cell.space,
+                pairs=cell.pairs,
+                preset=cell.probes,
+                folder=self._cache,
+                progress=self._progress,
+            )
+        return self._attacks[key]
+
+    def targets(self, cell: Cell) -> Targets:
+        """Return the cell's targets in the generator's framing, as 8-bit files would hold them."""
+        key = (cell.generator, cell.space, cell.dataset, cell.detector, cell.limit, cell.seed)
+        if key not in self._targets:
+            generator = self.loader.generator(cell.generator)
+            name, _, path = cell.dataset.partition(":")
+            spec: DatasetSpec = self.loader.host.spec("dataset", name)
+            context = DatasetContext(generator.network, generator.framing, cell.space, cell.seed, cell.limit)
+            dataset: Dataset = load_target(spec)(Path(path) if path else None, context=context, **spec.options)
+            detector = self.loader.detector(cell.detector) if dataset.framing is None else None
+            progress = self._progress
+            self._targets[key] = load_targets(
+                dataset,
+                generator.framing,
+                limit=cell.limit,
+                detector=detector,
+                real=spec.real,
+                progress=(lambda done, of: progress("loading targets", done, of)) if progress else None,
+            )
+        return self._targets[key]
+
+    def _cell(self, cell: Cell, label: str) -> Outcome:
+        weights: dict[str, str] = {}
+        try:
+            weights = self.weights(cell)
+            known = self.folder.finished(cell.id(weights))
+            if known:
+                return Outcome(cell, cell.id(weights), known, cached=True)
+            record = self._compute(cell, cell.id(weights), f"{label}: {cell.method} {','.join(cell.losses)}")
+        except StorageError:
+            raise
+        except Exception as error:
+            # The grid goes on: one cell's failure is a result, and the record says whose it is.
+            expected = isinstance(error, FaceinvError)
+            text = str(error) if expected else f"{type(error).__name__}: {error}"
+            record = {"status": "failed", "error": text, "exit_code": getattr(error, "exit_code", 1)}
+            if not expected:
+                record["traceback"] = traceback.format_exc()
+        record = {"config": asdict(cell), "weights": weights, "environment": environment()} | record
+        self.folder.write(cell.id(weights), record)
+        return Outcome(cell, cell.id(weights), record, cached=False)
+
+    def _compute(self, cell: Cell, cell_id: str, label: str) -> dict[str, Any]:
+        began = time.perf_counter()
+        attack, targets = self.attack(cell), self.targets(cell)
+        critic = FramedEncoder(self.loader.encoder(cell.critic), attack.generator.framing).to(self.loader.device)
+        descriptors = embed_all(attack.encoder, targets.images.to(self.loader.device))
+        objective = attack.objective(self._losses(cell), cell.objective, dict(cell.loss_weights))
+        start = attack.regressor
+        metrics, left_out = self._metrics(cell, attack)
+        prepared = time.perf_counter()
+
+        method_spec: MethodSpec = self.loader.host.spec("method", cell.method)
+        total, done = len(descriptors) * cell.steps, 0
+
+        def on_step(count: int) -> None:
+            nonlocal done
+            done += count
+            if self._progress:
+                self._progress(f"{label}, image-steps", done, total)
+
+        inversion, queries = invert(
+            load_target(method_spec)(**cell.method_options),
+            descriptors.to(self.loader.device, self.loader.dtype),
+            encode=attack.encoder,
+            access=method_spec.access,
+            generator=attack.generator.network,
+            space=cell.space,
+            objective=objective,
+            start=start,
+            steps=cell.steps,
+            seeds=[_seed(cell.seed, target) for target in targets.ids],
+            batch_size=self._batch_size,
+            on_step=on_step,
+        )
+        inverted = time.perf_counter()
+        results = self._write_images(cell_id, targets, inversion)
+        encoders = {"attacked": attack.encoder, "critic": critic}
+        columns = score(targets.images, results, metrics, encoders, targets.identities)
+        self.folder.write_rows(cell_id, {"target": list(targets.ids)} | columns)
+        scored = time.perf_counter()
+        return {
+            "status": "ok",
+            "n": len(targets.ids),
+            "real": targets.real,
+            "targets": hashlib.sha256("\n".join(targets.ids).encode()).hexdigest()[:16],
+            "skipped": [list(item) for item in targets.skipped],
+            "metrics": {name: self._summary(name, values) for name, values in columns.items()},
+            "left_out": left_out,
+            "probes": {loss.probe: asdict(attack.probe_score(loss.probe)) for loss in self._losses(cell) if loss.probe},
+            "trajectory": {name: series.mean(1).tolist() for name, series in inversion.trajectory.items()},
+            "queries": queries,
+            "seconds": {
+                "prepare": round(prepared - began, 3),
+                "invert": round(inverted - prepared, 3),
+                "score": round(scored - inverted, 3),
+            },
+        }
+
+    def _write_images(self, cell_id: str, targets: Targets, inversion: Inversion) -> Tensor:
+        """Write targets, starts and reconstructions, and return the reconstructions as the files hold them.
+
+        Scores are taken from the files' pixels: anyone can repeat them from the PNGs.
+        """
+        folder = self.folder.images_folder(cell_id)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for index in range(len(targets.ids)):
+                write_image(targets.images[index], folder / f"{index:05d}-target.png")
+                write_image(inversion.start[index], folder / f"{index:05d}-start.png")
+                write_image(inversion.images[index], folder / f"{index:05d}.png")
+        except OSError as error:
+            raise StorageError(f"{folder}: cannot be written: {error.strerror or error}.") from error
+        return torch.stack([read_image(folder / f"{index:05d}.png") for index in range(len(targets.ids))])
+
+    def _metrics(self, cell: Cell, attack: Attack) -> tuple[dict[str, tuple[MetricSpec, Metric]], dict[str, str]]:
+        """Build the metrics; one whose weights cannot be had is left out, and the reason is kept."""
+        built: dict[str, tuple[MetricSpec, Metric]] = {}
+        left_out: dict[str, str] = {}
+        for name in cell.metrics:
+            try:
+                metric = self.loader.metric(name, attack.generator.framing)
+            except WeightsError as error:
+                left_out[name] = str(error)
+                if name not in self._said:
+                    self._said.add(name)
+                    self._say(f"Without {name}: {error}")
+                continue
+            built[name] = (self.loader.host.spec("metric", name), metric)
+        return built, left_out
+
+    def _summary(self, column: str, values: list[float]) -> dict[str, Any]:
+        spec: MetricSpec = self.loader.host.spec("metric", column.removesuffix("_floor"))
+        mean = estimate(values)
+        return asdict(mean) | {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
+
+    def _losses(self, cell: Cell) -> list[LossSpec]:
+        return [self.loader.host.spec("loss", name) for name in cell.losses]
+
+    def _specs(self, cell: Cell) -> list[Spec]:
+        host = self.loader.host
+        probes = [host.spec("probe", loss.probe) for loss in self._losses(cell) if loss.probe]
+        return [
+            host.spec("encoder", cell.encoder),
+            host.spec("encoder", cell.critic),
+            host.spec("generator", cell.generator),
+            *probes,
+        ]
+
+
+def _seed(seed: int, target: str) -> int:
+    """Return a target's own seed: its result depends on the run's seed and its name, not on its place."""
+    digest = hashlib.sha256(f"{seed} {target}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1

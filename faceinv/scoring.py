@@ -1,0 +1,95 @@
+"""Targets beside reconstructions to one row per target; encoders run once for all metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from faceinv.contracts import Metric
+from faceinv.specs import MetricSpec
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class EncodedComparison:
+    """A batch of targets and reconstructions with the cosines of the encoders already taken.
+
+    Args:
+        target: ``(B, 3, H, W)``.
+        reconstruction: ``(B, 3, H, W)``.
+        cosines: ``(B,)`` by role.
+        strangers: ``(B,)`` by role: mean cosine to other people's targets.
+    """
+
+    target: Tensor
+    reconstruction: Tensor
+    cosines: Mapping[str, Tensor]
+    strangers: Mapping[str, Tensor]
+
+    def similarity(self, role: str) -> Tensor:
+        """Return the cosine of each pair on the encoder in this ``role``, ``(B,)``."""
+        return self.cosines[role]
+
+    def stranger_similarity(self, role: str) -> Tensor:
+        """Return the mean cosine of each reconstruction to other people's targets, ``(B,)``."""
+        return self.strangers[role]
+
+
+def embed_all(encode: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = _BATCH) -> Tensor:
+    """Return the descriptors ``(N, D)`` of images ``(N, 3, H, W)``, a batch at a time."""
+    with torch.inference_mode():
+        return torch.cat([encode(batch).float().cpu() for batch in images.split(batch_size)])
+
+
+def score(
+    targets: Tensor,
+    reconstructions: Tensor,
+    metrics: Mapping[str, tuple[MetricSpec, Metric]],
+    encoders: Mapping[str, Callable[[Tensor], Tensor]],
+    identities: Sequence[str] | None = None,
+) -> dict[str, list[float]]:
+    """Return a column per metric, and one named ``<metric>_floor`` where its spec asks for it.
+
+    Args:
+        targets: ``(N, 3, H, W)``.
+        reconstructions: ``(N, 3, H, W)``.
+        metrics: Spec and built metric, by name.
+        encoders: Encoders from the generator's framing, by role.
+        identities: Who the targets are; the floor leaves out pairs of the same person.
+    """
+    cosines: dict[str, Tensor] = {}
+    strangers: dict[str, Tensor] = {}
+    needed = {spec.encoder for spec, _ in metrics.values()} - {""}
+    for role in needed:
+        of_targets = nn.functional.normalize(embed_all(encoders[role], targets))
+        of_results = nn.functional.normalize(embed_all(encoders[role], reconstructions))
+        every = of_results @ of_targets.T
+        cosines[role] = every.diagonal().clone()
+        other = _strangers(len(targets), identities)
+        strangers[role] = (every * other).sum(1) / other.sum(1)  # NaN where there is no stranger
+    columns: dict[str, list[float]] = {}
+    for first in range(0, len(targets), _BATCH):
+        part = slice(first, first + _BATCH)
+        comparison = EncodedComparison(
+            targets[part],
+            reconstructions[part],
+            {role: values[part] for role, values in cosines.items()},
+            {role: values[part] for role, values in strangers.items()},
+        )
+        with torch.inference_mode():
+            for name, (spec, metric) in metrics.items():
+                columns.setdefault(name, []).extend(metric(comparison).tolist())
+                if spec.floor:
+                    floor = comparison.stranger_similarity(spec.encoder)
+                    columns.setdefault(f"{name}_floor", []).extend(floor.tolist())
+    return columns
+
+
+def _strangers(n: int, identities: Sequence[str] | None) -> Tensor:
+    names = list(identities) if identities is not None else [str(index) for index in range(n)]
+    codes = torch.tensor([names.index(name) for name in names])
+    return (codes[:, None] != codes[None, :]).float()

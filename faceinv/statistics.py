@@ -1,0 +1,53 @@
+"""Means with their intervals, and paired differences: no number without its n."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+_RESAMPLES = 4000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with a 95 % interval.
+
+    Args:
+        mean: Mean over the items.
+        low: Lower end of the percentile bootstrap interval; NaN for fewer than two items.
+        high: Upper end.
+        n: Number of items that have a value.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def estimate(values: npt.ArrayLike, seed: int = 0) -> Estimate:
+    """Return the mean of ``values`` with a 95 % percentile bootstrap interval; NaNs are left out.
+
+    The same values give the same interval: the resampling is seeded.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    array = array[np.isfinite(array)]
+    n = len(array)
+    if n == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), 0)
+    if n == 1:
+        return Estimate(float(array[0]), float("nan"), float("nan"), 1)
+    rng = np.random.default_rng(seed)
+    means = array[rng.integers(0, n, size=(_RESAMPLES, n))].mean(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Estimate(float(array.mean()), float(low), float(high), n)
+
+
+def paired_difference(values: npt.ArrayLike, reference: npt.ArrayLike, seed: int = 0) -> Estimate:
+    """Return the mean of ``values − reference``, item by item, with its 95 % interval."""
+    a, b = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"Paired values must belong to the same items, got {a.shape} and {b.shape}.")
+    return estimate(a - b, seed)
