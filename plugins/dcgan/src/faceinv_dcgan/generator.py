@@ -1,0 +1,182 @@
+"""DCGAN's generator (Radford, Metz, Chintala 2016, figure 1) at 64x64, folded for inference.
+
+A checkpoint holds five transposed convolutions, four of them followed by batch normalisation. Here
+the normalisations are folded into the frozen layers before them, and the first layer, whose input is
+1x1, is the matrix product that it amounts to.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faceinv.contracts import Generator
+from faceinv.errors import InputError, ShapeError, WeightsError, unknown_name
+from faceinv.tensors import load_strictly
+
+#: Length of a latent.
+LATENT = 100
+
+#: Channels of the maps at 4x4, 8x8, 16x16 and 32x32.
+CHANNELS = (512, 256, 128, 64)
+
+#: Where a training checkpoint keeps the generator, beside the discriminator and the optimisers.
+_NESTED = "netG_state_dict"
+
+
+class DCGAN(Generator):
+    """Latents ``z`` of length 100 to images of 64x64 pixels.
+
+    Args:
+        published: The network as :func:`published_layers` lays it out, filled.
+    """
+
+    def __init__(self, published: nn.Sequential) -> None:
+        super().__init__()
+        layers = list(published)
+        first, *middle, last = (layer for layer in layers if isinstance(layer, nn.ConvTranspose2d))
+        norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
+        weight, bias = _folded(first, norms[0])
+        # (100, 512, 4, 4): on a 1x1 input each output pixel is one product with the latent.
+        self.project = nn.Linear(LATENT, weight[0].numel(), device="meta")
+        _fill(self.project, weight.flatten(1).T, bias.repeat_interleave(weight[0, 0].numel()))
+        self.upsample = nn.ModuleList()
+        for layer, norm in zip(middle, norms[1:], strict=True):
+            folded = nn.ConvTranspose2d(layer.in_channels, layer.out_channels, 4, 2, 1, device="meta")
+            _fill(folded, *_folded(layer, norm))
+            self.upsample.append(folded)
+        self.to_rgb = last
+
+    def latent_shape(self, space: str) -> tuple[int, ...]:
+        """Return ``(100,)``.
+
+        Raises:
+            UnknownNameError: ``space`` is not ``"z"``.
+        """
+        _check_space(space)
+        return (LATENT,)
+
+    def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
+        """Draw ``n`` latents ``(n, 100)`` from the standard normal distribution, on the device of ``rng``.
+
+        Raises:
+            UnknownNameError: ``space`` is not ``"z"``.
+        """
+        _check_space(space)
+        return torch.randn(n, LATENT, generator=rng, device=rng.device)
+
+    def forward(self, latents: Tensor, space: str) -> Tensor:
+        """Return images ``(B, 3, 64, 64)`` in ``[0, 1]`` for ``latents`` ``(B, 100)``.
+
+        Raises:
+            UnknownNameError: ``space`` is not ``"z"``.
+            ShapeError: the latents have another shape.
+        """
+        self._check(latents, space)
+        maps = F.relu_(self.project(latents)).view(-1, CHANNELS[0], 4, 4)
+        for layer in self.upsample:
+            maps = F.relu_(layer(maps))
+        images: Tensor = (torch.tanh(self.to_rgb(maps)) + 1) / 2
+        return images
+
+    def log_prior(self, latents: Tensor, space: str) -> Tensor:
+        """Return ``-‖z‖²/2`` of each latent, ``(B,)``: the log density of the standard normal, up to a constant.
+
+        Raises:
+            UnknownNameError: ``space`` is not ``"z"``.
+            ShapeError: the latents have another shape.
+        """
+        self._check(latents, space)
+        return -0.5 * latents.square().sum(1)
+
+    def _check(self, latents: Tensor, space: str) -> None:
+        _check_space(space)
+        if latents.ndim != 2 or latents.shape[1] != LATENT:
+            raise ShapeError(f"Latents of the DCGAN are (B, {LATENT}), got {tuple(latents.shape)}.")
+
+
+def dcgan(checkpoint: Path) -> DCGAN:
+    """Build the generator from a PyTorch checkpoint.
+
+    Args:
+        checkpoint: A file with the generator's state dict, either by itself or as
+            ``netG_state_dict``; names may begin with ``module.``, as ``nn.DataParallel`` leaves them.
+
+    Raises:
+        InputError: there is no such file.
+        WeightsError: it is no checkpoint, or its tensors are not those of the network.
+    """
+    published = nn.Sequential(OrderedDict(main=published_layers()))
+    load_strictly(published, _read_tensors(checkpoint), network="dcgan.digiface")
+    return DCGAN(published.main)  # type: ignore[arg-type]  # the Sequential that was put there
+
+
+def published_layers() -> nn.Sequential:
+    """Return the layers of a checkpoint in their order, on the ``meta`` device."""
+    layers: list[nn.Module] = []
+    channels = (LATENT, *CHANNELS)
+    with torch.device("meta"):
+        for index, (given, made) in enumerate(pairwise(channels)):
+            stride, padding = (1, 0) if index == 0 else (2, 1)
+            layers += [nn.ConvTranspose2d(given, made, 4, stride, padding, bias=False), nn.BatchNorm2d(made), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1, bias=False), nn.Tanh()]
+    return nn.Sequential(*layers)
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        content: Any = torch.load(path, weights_only=True, map_location="cpu")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file.") from None
+    except pickle.UnpicklingError:
+        raise WeightsError(
+            f"{path} is not a plain PyTorch checkpoint: it is damaged, or a pickle that would run code, which is "
+            "refused; save the generator's state_dict() with torch.save instead."
+        ) from None
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
+        raise WeightsError(f"{path} cannot be read as a PyTorch checkpoint: {reason}.") from None
+    if isinstance(content, Mapping) and isinstance(content.get(_NESTED), Mapping):
+        content = content[_NESTED]
+    tensors = _tensors_of(content)
+    if not tensors:
+        raise WeightsError(f"{path} holds no tensors: a state dict, or one under '{_NESTED}', is due.")
+    return tensors
+
+
+def _tensors_of(content: object) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping):
+        return {}
+    return {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _check_space(space: str) -> None:
+    if space != "z":
+        raise unknown_name("latent space", space, ("z",))
+
+
+def _folded(layer: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a transposed convolution that does what ``layer`` and then ``norm`` do.
+
+    With ``s = gamma / sqrt(var + eps)``: ``weight' = s * weight`` along the outputs, ``bias' = beta - s * mean``
+    (Ioffe, Szegedy 2015, algorithm 2). Computed in float64 and rounded once.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.detach().double() * (norm.running_var.double() + norm.eps).rsqrt()
+    bias = norm.bias.detach().double() - scale * norm.running_mean.double()
+    weight = layer.weight.detach().double() * scale.view(1, -1, 1, 1)
+    return weight.to(layer.weight.dtype), bias.to(layer.weight.dtype)
+
+
+def _fill(layer: nn.Linear | nn.ConvTranspose2d, weight: Tensor, bias: Tensor) -> None:
+    layer.weight = nn.Parameter(weight.contiguous())
+    layer.bias = nn.Parameter(bias)
