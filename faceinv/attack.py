@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -159,9 +158,11 @@ class Attack:
         contexts = {loss.name: self._context(loss, preset) for loss in losses}
         return build_objective(losses, contexts, weights, preset)
 
-    def start(self) -> Callable[[Tensor], Tensor]:
-        """Return the regressor as methods get it."""
-        return self.regressor
+    def prepare(self, probes: list[str]) -> None:
+        """Train the regressor and these probes now, if they are not there yet."""
+        for name in probes:
+            self.reader(name)
+        _ = self.regressor
 
     def _context(self, loss: LossSpec, preset: str) -> LossContext:
         if not loss.probe:

@@ -210,12 +210,14 @@ class Inversion:
         images: ``(B, 3, H, W)`` in the generator's framing.
         start: ``(B, 3, H, W)``: the images it started from.
         trajectory: Loss name to ``(steps, B)``; ``"total"`` is the weighted sum.
+        queries: Encoder evaluations per target; counted by the host, whatever the method says.
     """
 
     latents: Tensor
     images: Tensor
     start: Tensor
     trajectory: dict[str, Tensor] = field(default_factory=dict)
+    queries: int = 0
 
 
 class Objective(Protocol):
@@ -293,8 +295,15 @@ class LossContext:
 class Comparison(Protocol):
     """Targets beside their reconstructions, in the generator's framing; descriptors made on demand."""
 
-    target: Tensor
-    reconstruction: Tensor
+    @property
+    def target(self) -> Tensor:
+        """Targets ``(B, 3, H, W)``."""
+        ...
+
+    @property
+    def reconstruction(self) -> Tensor:
+        """Reconstructions ``(B, 3, H, W)``."""
+        ...
 
     def similarity(self, role: str) -> Tensor:
         """Return the cosine of target and reconstruction ``(B,)`` on the ``"attacked"`` encoder or ``"critic"``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ def invert(
     seeds: Sequence[int],
     batch_size: int = 32,
     on_step: Callable[[int], None] | None = None,
-) -> tuple[Inversion, int]:
+) -> Inversion:
     """Run ``method`` on all targets, ``batch_size`` at a time.
 
     Args:
@@ -65,7 +66,7 @@ def invert(
         on_step: Called with the number of image-steps done since the last call.
 
     Returns:
-        The reconstructions of all targets, on the CPU, and the encoder queries per target.
+        The reconstructions of all targets, on the CPU, with the encoder queries per target.
 
     Raises:
         PluginError: the method returns something else than it promised.
@@ -84,7 +85,7 @@ def invert(
             start=start,
             steps=steps,
             seeds=seeds[first : first + batch_size],
-            on_step=(lambda size=size: on_step(size)) if on_step else _nothing,
+            on_step=partial(on_step, size) if on_step else _nothing,
         )
         part = method(task)
         if len(part.images) != size or len(part.latents) != size:
@@ -100,13 +101,13 @@ def invert(
             )
         )
     names = list(parts[0].trajectory)
-    joined = Inversion(
+    return Inversion(
         torch.cat([part.latents for part in parts]),
         torch.cat([part.images for part in parts]),
         torch.cat([part.start for part in parts]),
         {name: torch.cat([part.trajectory[name] for part in parts], dim=1) for name in names},
+        queries=round(counted.queries / len(descriptors)),
     )
-    return joined, round(counted.queries / len(descriptors))
 
 
 def _nothing() -> None:

@@ -211,7 +211,8 @@ def _train(
         torch.manual_seed(seed)
         for epoch in range(recipe.epochs):
             reader.train()
-            for index in torch.randperm(split.train.stop, generator=rng).split(recipe.batch_size):
+            order = torch.randperm(split.train.stop, generator=rng)
+            for index in torch.split(order, recipe.batch_size):
                 loss = objective(descriptors[index], flat[index], standard[index])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -267,4 +268,5 @@ def whitening(residuals: Tensor, shrinkage: float = 0.1) -> Tensor:
     k = len(covariance)
     covariance = (1 - shrinkage) * covariance + shrinkage * covariance.trace() / k * torch.eye(k, dtype=torch.float64)
     values, vectors = torch.linalg.eigh(covariance + 1e-12 * torch.eye(k, dtype=torch.float64))
-    return (vectors * values.rsqrt() @ vectors.T).float()
+    root: Tensor = (vectors * values.rsqrt()) @ vectors.T
+    return root.float()

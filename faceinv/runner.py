@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -155,17 +155,17 @@ class Runner:
         self.folder.write(cell.id(weights), record)
         return Outcome(cell, cell.id(weights), record, cached=False)
 
-    def _compute(self, cell: Cell, cell_id: str, label: str) -> dict[str, Any]:
-        began = time.perf_counter()
-        attack, targets = self.attack(cell), self.targets(cell)
-        critic = FramedEncoder(self.loader.encoder(cell.critic), attack.generator.framing).to(self.loader.device)
-        descriptors = embed_all(attack.encoder, targets.images.to(self.loader.device))
-        objective = attack.objective(self._losses(cell), cell.objective, dict(cell.loss_weights))
-        start = attack.regressor
-        metrics, left_out = self._metrics(cell, attack)
-        prepared = time.perf_counter()
+    def invert(self, cell: Cell, descriptors: Tensor, names: Sequence[str], label: str = "inverting") -> Inversion:
+        """Run the cell's method on descriptors ``(N, D)``.
 
-        method_spec: MethodSpec = self.loader.host.spec("method", cell.method)
+        Args:
+            cell: What to do.
+            descriptors: The leaked descriptors.
+            names: A name for each target, which its seed is made of.
+            label: What progress is reported under.
+        """
+        attack = self.attack(cell)
+        spec: MethodSpec = self.loader.host.spec("method", cell.method)
         total, done = len(descriptors) * cell.steps, 0
 
         def on_step(count: int) -> None:
@@ -174,24 +174,45 @@ class Runner:
             if self._progress:
                 self._progress(f"{label}, image-steps", done, total)
 
-        inversion, queries = invert(
-            load_target(method_spec)(**cell.method_options),
+        return invert(
+            load_target(spec)(**cell.method_options),
             descriptors.to(self.loader.device, self.loader.dtype),
             encode=attack.encoder,
-            access=method_spec.access,
+            access=spec.access,
             generator=attack.generator.network,
             space=cell.space,
-            objective=objective,
-            start=start,
+            objective=attack.objective(self._losses(cell), cell.objective, dict(cell.loss_weights)),
+            start=attack.regressor,
             steps=cell.steps,
-            seeds=[_seed(cell.seed, target) for target in targets.ids],
+            seeds=[_seed(cell.seed, name) for name in names],
             batch_size=self._batch_size,
             on_step=on_step,
         )
+
+    def score(
+        self, cell: Cell, targets: Tensor, results: Tensor, identities: Sequence[str] | None = None
+    ) -> tuple[dict[str, list[float]], dict[str, str]]:
+        """Score reconstructions ``(N, 3, H, W)`` against their targets.
+
+        Returns:
+            A column per metric, and the reason for each metric that was left out.
+        """
+        attack = self.attack(cell)
+        critic = FramedEncoder(self.loader.encoder(cell.critic), attack.generator.framing).to(self.loader.device)
+        metrics, left_out = self._metrics(cell, attack)
+        return score(targets, results, metrics, {"attacked": attack.encoder, "critic": critic}, identities), left_out
+
+    def _compute(self, cell: Cell, cell_id: str, label: str) -> dict[str, Any]:
+        began = time.perf_counter()
+        attack, targets = self.attack(cell), self.targets(cell)
+        descriptors = embed_all(attack.encoder, targets.images.to(self.loader.device))
+        # Trained here so that the time of the inversion is its own.
+        attack.prepare([loss.probe for loss in self._losses(cell) if loss.probe])
+        prepared = time.perf_counter()
+        inversion = self.invert(cell, descriptors, targets.ids, label)
         inverted = time.perf_counter()
         results = self._write_images(cell_id, targets, inversion)
-        encoders = {"attacked": attack.encoder, "critic": critic}
-        columns = score(targets.images, results, metrics, encoders, targets.identities)
+        columns, left_out = self.score(cell, targets.images, results, targets.identities)
         self.folder.write_rows(cell_id, {"target": list(targets.ids)} | columns)
         scored = time.perf_counter()
         return {
@@ -204,7 +225,7 @@ class Runner:
             "left_out": left_out,
             "probes": {loss.probe: asdict(attack.probe_score(loss.probe)) for loss in self._losses(cell) if loss.probe},
             "trajectory": {name: series.mean(1).tolist() for name, series in inversion.trajectory.items()},
-            "queries": queries,
+            "queries": inversion.queries,
             "seconds": {
                 "prepare": round(prepared - began, 3),
                 "invert": round(inverted - prepared, 3),

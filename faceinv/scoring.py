@@ -42,7 +42,7 @@ class EncodedComparison:
 def embed_all(encode: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = _BATCH) -> Tensor:
     """Return the descriptors ``(N, D)`` of images ``(N, 3, H, W)``, a batch at a time."""
     with torch.inference_mode():
-        return torch.cat([encode(batch).float().cpu() for batch in images.split(batch_size)])
+        return torch.cat([encode(batch).float().cpu() for batch in torch.split(images, batch_size)])
 
 
 def score(

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def config_options(command: F) -> F:
     """Add the options that make a config: those of ``bench`` and ``config``."""
-    many = {"multiple": True, "metavar": "NAME"}
+    many: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
     for option in reversed(
         [
             click.argument("config_file", required=False, type=click.Path(path_type=Path), metavar="[CONFIG.yaml]"),
@@ -59,7 +59,7 @@ def overrides(given: dict[str, Any]) -> dict[str, Any]:
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 @click.pass_obj
-def bench(app: Application, config_file: Path | None, as_json: bool, **given: Any) -> None:
+def bench(app: Application, /, config_file: Path | None, as_json: bool, **given: Any) -> None:
     """Invert descriptors over a grid of choices, score the reconstructions, and print a table.
 
     Options may repeat and make a grid. What was computed is never computed again: run the same

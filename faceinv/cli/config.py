@@ -15,7 +15,7 @@ from faceinv.cli.bench import config_options, overrides
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def config(app: Application, config_file: Path | None, as_json: bool, **given: Any) -> None:
+def config(app: Application, /, config_file: Path | None, as_json: bool, **given: Any) -> None:
     """Validate a config wholly and print it resolved: command line over file over defaults.
 
     \b

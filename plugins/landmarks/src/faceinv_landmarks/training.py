@@ -67,7 +67,7 @@ def train_network(
     for epoch in range(schedule.epochs):
         order = torch.randperm(len(images), generator=rng)[: steps * schedule.batch_size]
         total = 0.0
-        for index in order.split(schedule.batch_size):
+        for index in torch.split(order, schedule.batch_size):
             batch, truth = augment(images[index], points[index], rng)
             error = (network(batch) - truth) / network.spread
             loss = nn.functional.smooth_l1_loss(error, torch.zeros_like(error), beta=0.5)

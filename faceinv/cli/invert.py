@@ -1,0 +1,143 @@
+"""``faceinv invert``: one's own photographs or descriptors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from faceinv.cli.application import Application
+from faceinv.cli.bench import config_options, overrides
+from faceinv.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from faceinv.attack import Attack
+    from faceinv.contracts import Inversion
+    from faceinv.grid import Cell
+    from faceinv.runner import Runner
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE|DESCRIPTOR.npy…")
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
+@click.pass_obj
+def invert(app: Application, /, inputs: tuple[Path, ...], config_file: None, as_json: bool, **given: Any) -> None:
+    """Rebuild faces from photographs (embedded first) or from descriptors in .npy files.
+
+    Writes a PNG per descriptor into --out (``inverted`` by default). For photographs the aligned
+    target is written beside it and the pair is scored.
+
+    \b
+    Examples:
+      faceinv invert portrait.jpg
+      faceinv invert leaked.npy --encoder arcface --losses id,lm,hist --out rebuilt
+    """
+    from faceinv.cli.running import make_runner
+    from faceinv.grid import cells, load_config
+    from faceinv.progress import reporter
+
+    config, source = load_config(None, {"out": Path("inverted")} | overrides(given))
+    grid = cells(config, app.host, source)
+    if len(grid) > 1:
+        raise UsageError(
+            f"invert takes one choice of each option; these make a grid of {len(grid)}. Use 'faceinv bench'."
+        )
+    cell = grid[0]
+    with reporter(app.console) as progress:
+        runner = make_runner(app, config, progress)
+        names, descriptors, targets = _read(inputs, runner, cell)
+        inversion = runner.invert(cell, descriptors, names)
+        rows = _write_and_score(runner, cell, config.out, names, descriptors, targets, inversion)
+    if as_json:
+        app.print_json(rows)
+        return
+    from rich.table import Table
+
+    metrics = list(dict.fromkeys(key for row in rows for key in row if key not in ("name", "file")))
+    table = Table("descriptor", "picture", *metrics, box=None)
+    for row in rows:
+        scores = [f"{row[key]:.3f}" if key in row else "" for key in metrics]
+        table.add_row(row["name"], row["file"], *scores)
+    app.output.print(table)
+
+
+def _read(inputs: tuple[Path, ...], runner: Runner, cell: Cell) -> tuple[list[str], Tensor, dict[int, Tensor]]:
+    """Return a name and a descriptor for each face, and the targets of those that came as photographs."""
+    import torch
+
+    from faceinv.cli.files import read_array
+    from faceinv.images import read_image
+    from faceinv.loading import check_descriptors
+    from faceinv.scoring import embed_all
+    from faceinv.targets import align_photograph
+
+    attack: Attack = runner.attack(cell)
+    names: list[str] = []
+    rows: list[Tensor] = []
+    targets: dict[int, Tensor] = {}
+    for path in inputs:
+        if path.suffix == ".npy":
+            array = torch.from_numpy(read_array(path, "descriptors"))
+            try:
+                check_descriptors(array, attack.encoder.encoder.spec)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
+            names += [path.stem if len(array) == 1 else f"{path.stem}-{row}" for row in range(len(array))]
+            rows += list(array)
+            continue
+        image = read_image(path)
+        try:
+            aligned = align_photograph(image, runner.loader.detector(cell.detector), attack.generator.framing)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        targets[len(rows)] = aligned
+        names.append(path.stem)
+        rows.append(embed_all(attack.encoder, aligned[None].to(runner.loader.device))[0])
+    return _distinct(names), torch.stack(rows), targets
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Number the names that come more than once: two folders may hold a face.jpg each."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return result
+
+
+def _write_and_score(
+    runner: Runner,
+    cell: Cell,
+    out: Path,
+    names: list[str],
+    descriptors: Tensor,
+    targets: dict[int, Tensor],
+    inversion: Inversion,
+) -> list[dict[str, Any]]:
+    import torch
+
+    from faceinv.images import write_image
+    from faceinv.scoring import embed_all
+
+    out.mkdir(parents=True, exist_ok=True)
+    results = inversion.images
+    reached = embed_all(runner.attack(cell).encoder, results.to(runner.loader.device))
+    cosines = torch.nn.functional.cosine_similarity(reached, descriptors)
+    rows: list[dict[str, Any]] = []
+    for index, name in enumerate(names):
+        file = out / f"{name}.png"
+        write_image(results[index], file)
+        write_image(inversion.start[index], out / f"{name}-start.png")
+        rows.append({"name": name, "file": str(file), "id_sim_attacked": float(cosines[index])})
+    if targets:
+        which = list(targets)
+        columns, _ = runner.score(cell, torch.stack([targets[index] for index in which]), results[which])
+        for position, index in enumerate(which):
+            write_image(targets[index], out / f"{names[index]}-target.png")
+            rows[index] |= {key: values[position] for key, values in columns.items() if not key.endswith("_floor")}
+    return rows
