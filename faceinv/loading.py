@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from faceinv.plugins import Host
 from faceinv.registry import load_target
 from faceinv.specs import EncoderSpec, Framing, GeneratorSpec, MetricSpec, ProbeSpec, Spec
 from faceinv.weights import WeightStore
+
+T = TypeVar("T")
 
 
 class Encoder(nn.Module):
@@ -144,7 +146,7 @@ class Loader:
     def detector(self, name: str) -> Detector:
         """Return the face detector ``name``."""
         spec = self.host.spec("detector", name)
-        return self._once(spec, lambda: self._network(spec))
+        return self._once(spec, lambda: cast(Detector, self._network(spec)))
 
     def probe(self, name: str, framing: Framing) -> Probe:
         """Return the probe ``name`` for images of this ``framing``."""
@@ -194,11 +196,12 @@ class Loader:
     def _freeze(self, module: nn.Module) -> nn.Module:
         return module.to(self.device, self.dtype).eval().requires_grad_(False)
 
-    def _once(self, spec: Spec, build: Any) -> Any:
+    def _once(self, spec: Spec, build: Callable[[], T]) -> T:
         key = (spec.kind, spec.name)
         if key not in self._built:
             self._built[key] = build()
-        return self._built[key]
+        built: T = self._built[key]
+        return built
 
 
 def check_descriptors(descriptors: Tensor, spec: EncoderSpec) -> None:

@@ -201,7 +201,7 @@ def _train(
     def rate(step: int) -> float:
         if recipe.schedule == "constant":
             return 1.0
-        return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * step / total))
+        return float(min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * step / total)))
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     rng = torch.Generator().manual_seed(seed)

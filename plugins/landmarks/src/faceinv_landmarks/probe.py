@@ -83,4 +83,5 @@ def interocular_error(predicted: Tensor, truth: Tensor) -> Tensor:
     """
     left, right = OUTER_EYES
     interocular = (truth[:, left] - truth[:, right]).norm(dim=1)
-    return 100 * (predicted - truth).norm(dim=2).mean(1) / interocular
+    error: Tensor = 100 * (predicted - truth).norm(dim=2).mean(1) / interocular
+    return error

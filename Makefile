@@ -1,0 +1,42 @@
+# Everything a newcomer needs, in one virtual environment. POSIX shell and Python >= 3.10.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: bench test check install clean
+
+# The main job: install, fetch the weights, rebuild faces from descriptors, print the scores.
+bench: .venv/.installed
+	$(BIN)/faceinv bench --encoder arcface --losses id,lm,hist
+
+# Install what the tests need, then run them.
+test: .venv/.tested
+	$(BIN)/python -m pytest
+
+check: .venv/.checked
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+install: .venv/.installed
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+PROJECTS := pyproject.toml requirements/checkout.txt $(wildcard plugins/*/pyproject.toml)
+
+.venv/.installed: .venv/bin/python $(PROJECTS)
+	$(BIN)/python -m pip install -r requirements/checkout.txt
+	touch $@
+
+.venv/.tested: .venv/.installed requirements/test.txt
+	$(BIN)/python -m pip install -r requirements/test.txt
+	touch $@
+
+.venv/.checked: .venv/.tested requirements/dev.txt
+	$(BIN)/python -m pip install -r requirements/dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv
