@@ -7,6 +7,7 @@ pixel coordinates are those times the size, so the centre of the first pixel is 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -83,18 +84,13 @@ class Warp(nn.Module):
         super().__init__()
         self.source_size = source_size
         self.target_size = target_size
-        linear = matrix[:, :2]
-        inverse = np.linalg.inv(linear)
-        offset = -inverse @ matrix[:, 2]
-        height, width = target_size
-        x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-        source = np.stack([x, y], axis=-1) @ inverse.T + offset
-        grid = 2 * source / (source_size[1], source_size[0]) - 1
-        self.register_buffer("grid", torch.from_numpy(grid).float()[None], persistent=False)
-        kernel = _antialias_kernel(scale=math.sqrt(abs(float(np.linalg.det(linear)))))
-        self.register_buffer("kernel", kernel, persistent=False)
         identity = np.allclose(matrix, [[1, 0, 0], [0, 1, 0]], atol=1e-9)
         self.is_identity = bool(identity) and source_size == target_size
+        self._matrix = np.array(matrix, dtype=np.float64)
+        scale = _scale(self._matrix)
+        self._step = _step(scale)
+        self.register_buffer("grid", self._sampling_grid(), persistent=False)
+        self.register_buffer("kernel", _antialias_kernel(scale), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return ``(B, 3, *target_size)`` for images ``(B, 3, *source_size)``."""
@@ -102,9 +98,41 @@ class Warp(nn.Module):
         if self.is_identity:
             return images
         if len(self.kernel) > 1:
-            images = _blur(images, self.kernel.to(images))
-        grid = self.grid.to(images).expand(len(images), -1, -1, -1)
-        return nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+            images = self._blur(images, self.kernel.to(images))
+        # Half precision would misplace pixels: it has 11 bits at most, and a coordinate needs more.
+        dtype = torch.promote_types(images.dtype, torch.float32)
+        grid = self.grid.to(images.device, dtype).expand(len(images), -1, -1, -1)
+        resampled = nn.functional.grid_sample(
+            images.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
+        return resampled.to(images.dtype)
+
+    def _sampling_grid(self) -> Tensor:
+        """Return ``(1, *target_size, 2)`` float32: where in the blurred image each target pixel lies."""
+        inverse = np.linalg.inv(self._matrix[:, :2])
+        height, width = self.target_size
+        x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+        source = (np.stack([x, y], axis=-1) - self._matrix[:, 2]) @ inverse.T
+        # The blurred image has one pixel for every ``_step``-th of the source, from the first one on.
+        place = (source - 0.5) / self._step + 0.5
+        size = [_strided(side, self._step) for side in self.source_size[::-1]]
+        return torch.from_numpy(2 * place / size - 1).float()[None]
+
+    def _blur(self, images: Tensor, kernel: Tensor) -> Tensor:
+        """Return the Gaussian mean about every ``_step``-th pixel of ``images``, borders repeated."""
+        channels, radius, step = images.shape[1], len(kernel) // 2, self._step
+        # Up to the last pixel or beyond, so that the border of the result is the border of the images.
+        bottom, right = ((_strided(side, step) - 1) * step - (side - 1) + radius for side in self.source_size)
+        images = nn.functional.pad(images, (radius, right, radius, bottom), mode="replicate")
+        row = kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
+        images = nn.functional.conv2d(images, row, stride=(1, step), groups=channels)
+        return nn.functional.conv2d(images, row.transpose(2, 3), stride=(step, 1), groups=channels)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Warp:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.grid.dtype not in (torch.float32, torch.float64) and not self.grid.is_meta:
+            self.grid = self._sampling_grid().to(self.grid.device)
+        return self
 
 
 def warp_between(source: Framing, target: Framing) -> Warp:
@@ -121,31 +149,60 @@ def align(image: Tensor, points: npt.ArrayLike, framing: Framing) -> Tensor:
 
     Returns:
         ``(3, *framing.size)`` in ``[0, 1]``.
+
+    Raises:
+        ValueError: the points cannot determine a similarity.
     """
     matrix = similarity(points, pixel_points(framing))
-    size = (int(image.shape[1]), int(image.shape[2]))
-    aligned: Tensor = Warp(matrix, size, framing.size).to(image.device)(image[None])[0]
+    left, top, right, bottom = _footprint(matrix, framing.size, (int(image.shape[1]), int(image.shape[2])))
+    # Only this part is blurred and resampled: a photograph may be hundreds of times larger than the face.
+    matrix[:, 2] += matrix[:, :2] @ (left, top)
+    warp = Warp(matrix, (bottom - top, right - left), framing.size).to(image.device)
+    aligned: Tensor = warp(image[None, :, top:bottom, left:right])[0]
     return aligned
+
+
+def _footprint(matrix: FloatArray, target_size: tuple[int, int], source_size: tuple[int, int]) -> tuple[int, ...]:
+    """Return the part (left, top, right, bottom) of the source, in whole pixels, that the target depends on."""
+    height, width = target_size
+    corners = np.array([(0, 0), (width, 0), (0, height), (width, height)], dtype=np.float64)
+    reached = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    scale = _scale(matrix)
+    margin = len(_antialias_kernel(scale)) // 2 + _step(scale) + 1
+    limit = np.array(source_size[::-1])
+    # A face beyond the edge still needs the border that repeats.
+    low = np.clip(np.floor(reached.min(0)) - margin, 0, limit - 1)
+    high = np.clip(np.ceil(reached.max(0)) + margin, low + 1, limit)
+    return tuple(int(side) for side in (*low, *high))
+
+
+def _scale(matrix: FloatArray) -> float:
+    return math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+
+
+def _step(scale: float) -> int:
+    """Return how many source pixels apart the blurred image may be sampled: at most a quarter of a target pixel.
+
+    There the Gaussian has left nothing that could fold back, and interpolating adds little to its width.
+    """
+    return max(1, int(0.25 / scale))
+
+
+def _strided(side: int, step: int) -> int:
+    """Return how many pixels ``step`` apart reach from the first of ``side`` pixels to the last or beyond."""
+    return -(-(side - 1) // step) + 1
 
 
 def _antialias_kernel(scale: float) -> Tensor:
     """Return a 1-D Gaussian for shrinking by ``scale``, or a single 1 where nothing shrinks.
 
-    A pixel is a box of variance 1/12, bilinear sampling adds 1/6 of a source pixel; the Gaussian
-    makes up the difference to the same filter at the target's pixel size.
+    A pixel is a box of variance 1/12, and bilinear sampling between pixels that are s apart adds s²/6;
+    the Gaussian makes up the difference to the same filter at the target's pixel size.
     """
-    variance = 0.25 * (1 / scale**2 - 1)
-    if variance <= 1e-6:
+    if scale >= 1:
         return torch.ones(1)
+    variance = 0.25 / scale**2 - _step(scale) ** 2 / 6 - 1 / 12
     radius = max(1, math.ceil(3 * math.sqrt(variance)))
     x = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-(x**2) / (2 * variance))
     return (kernel / kernel.sum()).float()
-
-
-def _blur(images: Tensor, kernel: Tensor) -> Tensor:
-    channels, radius = images.shape[1], len(kernel) // 2
-    images = nn.functional.pad(images, (radius, radius, radius, radius), mode="replicate")
-    row = kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
-    images = nn.functional.conv2d(images, row, groups=channels)
-    return nn.functional.conv2d(images, row.transpose(2, 3), groups=channels)

@@ -1,0 +1,137 @@
+"""Target images: any data set brought into the generator's framing, what cannot be used said and skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Dataset, Detector, check_images
+from faceinv.errors import InputError, UsageError
+from faceinv.framing import align, warp_between
+from faceinv.specs import Framing
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Images to be reconstructed, and what became of the rest.
+
+    Args:
+        ids: One for each image.
+        images: ``(N, 3, *framing.size)`` in ``[0, 1]``, in the generator's framing.
+        identities: Who is in each image, or ``None`` where the data set does not know.
+        real: Whether the images are photographs, or come from the generator.
+        skipped: (id, reason) of each image that could not be used.
+    """
+
+    ids: tuple[str, ...]
+    images: Tensor
+    identities: tuple[str, ...] | None
+    real: bool
+    skipped: tuple[tuple[str, str], ...]
+
+
+def load_targets(
+    dataset: Dataset,
+    framing: Framing,
+    *,
+    limit: int | None,
+    detector: Detector | None,
+    real: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> Targets:
+    """Load the first usable images of ``dataset`` in ``framing``.
+
+    Images in another framing are warped, and where the framing is not known the most prominent face is
+    found and aligned. Values are rounded to 256 levels: the PNG that is written of a target is the target.
+
+    Args:
+        dataset: Where the images come from.
+        framing: The generator's framing.
+        limit: How many usable images to stop at; ``None`` takes all.
+        detector: Finds faces; needed, and used, only where the data set's framing is not known.
+        real: Whether the images are photographs.
+        progress: Told how many images have been looked at, and how many there are at most.
+
+    Raises:
+        UsageError: ``limit`` is less than 1, or faces have to be found and there is no detector.
+        InputError: no image can be used.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"The limit of targets is {limit}; it must be at least 1.")
+    bring = _way_into(framing, dataset.framing, detector)
+    used: list[int] = []
+    images: list[Tensor] = []
+    skipped: list[tuple[str, str]] = []
+    for index, name in enumerate(dataset.ids):
+        try:
+            images.append(_rounded(bring(dataset.load(index))))
+            used.append(index)
+        except InputError as error:
+            skipped.append((name, str(error)))
+        if progress is not None:
+            progress(index + 1, _expected(len(dataset.ids), limit, len(skipped)))
+        if len(used) == limit:
+            break
+    if not used:
+        raise InputError(_none_usable(skipped))
+    who = dataset.identities
+    return Targets(
+        ids=tuple(dataset.ids[index] for index in used),
+        images=torch.stack(images),
+        identities=None if who is None else tuple(who[index] for index in used),
+        real=real,
+        skipped=tuple(skipped),
+    )
+
+
+def align_photograph(image: Tensor, detector: Detector, framing: Framing) -> Tensor:
+    """Find the most prominent face in a photograph and bring it into ``framing``.
+
+    Args:
+        image: ``(3, H, W)`` in ``[0, 1]``.
+        detector: Finds faces.
+        framing: Where the face is wanted.
+
+    Returns:
+        ``(3, *framing.size)`` in ``[0, 1]``.
+
+    Raises:
+        InputError: no face is found, or the image is too small to look for one.
+    """
+    check_images(image[None])
+    faces = detector(image)
+    if len(faces) == 0:
+        raise InputError(f"No face was found in the image of {image.shape[2]}x{image.shape[1]} pixels.")
+    try:
+        return align(image, faces.points[0].cpu().numpy(), framing)
+    except ValueError as error:
+        raise InputError(f"The face that was found cannot be aligned: {error}") from error
+
+
+def _way_into(framing: Framing, source: Framing | None, detector: Detector | None) -> Callable[[Tensor], Tensor]:
+    """Return what brings an image ``(3, H, W)`` of the data set into ``framing``."""
+    if source is not None:
+        # Between equal framings, whatever their names, the warp passes images through.
+        warp = warp_between(source, framing)
+        return lambda image: warp(image[None])[0]
+    if detector is None:
+        raise UsageError("Faces have to be found in these images, and there is no detector: pip install faceinv-mtcnn.")
+    return lambda image: align_photograph(image, detector, framing)
+
+
+def _rounded(image: Tensor) -> Tensor:
+    return image.detach().cpu().float().clamp(0, 1).mul(255).round().div(255)
+
+
+def _expected(total: int, limit: int | None, skipped: int) -> int:
+    return total if limit is None else min(total, limit + skipped)
+
+
+def _none_usable(skipped: list[tuple[str, str]]) -> str:
+    if not skipped:
+        return "The data set has no images."
+    name, reason = skipped[0]
+    return f"None of the {len(skipped)} images can be used as a target; the first, '{name}': {reason}"

@@ -1,0 +1,58 @@
+"""Held-out samples of the generator."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Dataset, DatasetContext
+from faceinv.errors import UsageError
+
+
+class Synthetic(Dataset):
+    """Samples of the generator, one stream of random numbers for each.
+
+    Sample ``k`` depends on the seed and ``k`` alone: its latent is drawn from a generator seeded with the
+    SHA-256 of ``synthetic-target/<seed>/<k>``, which nothing that is trained draws from. So a larger limit
+    adds samples and changes none, and no sample was seen in training. Latents are not kept: whoever holds
+    the data set has the images only.
+
+    Args:
+        path: Not taken.
+        context: The run's generator, space, seed and limit.
+        count: How many samples there are when the run sets no limit.
+
+    Raises:
+        UsageError: the run has no generator.
+    """
+
+    def __init__(self, path: Path | None = None, *, context: DatasetContext, count: int = 64) -> None:
+        if path is not None:
+            raise UsageError(f"The data set 'synthetic' samples the generator and takes no path, got '{path}'.")
+        if context.generator is None:
+            raise UsageError("The data set 'synthetic' samples a generator; name one with --generator.")
+        self._generator = context.generator
+        self._space = context.space
+        self._seed = context.seed
+        self.framing = context.framing
+        self.ids = tuple(f"sample-{k:04d}" for k in range(count if context.limit is None else context.limit))
+
+    @torch.no_grad()
+    def load(self, index: int) -> Tensor:
+        """Return sample ``index`` as ``(3, H, W)`` in ``[0, 1]``, on the CPU."""
+        rng = torch.Generator().manual_seed(stream_seed(self._seed, index))
+        latents = self._generator.sample(1, self._space, rng)
+        parameter = next(self._generator.parameters(), None)
+        if parameter is not None:
+            latents = latents.to(parameter)
+        image: Tensor = self._generator(latents, self._space)[0]
+        return image.float().cpu()
+
+
+def stream_seed(seed: int, index: int) -> int:
+    """Return the seed of sample ``index``, 63 bits."""
+    digest = hashlib.sha256(f"synthetic-target/{seed}/{index}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
