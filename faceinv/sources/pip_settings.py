@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,24 +26,28 @@ class PipSettings:
     certificate: str = ""
 
 
-def read_pip_settings(environment: Mapping[str, str] | None = None) -> PipSettings:
+def read_pip_settings(environment: Mapping[str, str] | None = None, files: Sequence[Path] | None = None) -> PipSettings:
     """Return the settings that pip (and, for the indexes, uv) would use here.
 
     The environment comes before the configuration files, as with pip. Indexes that are folders on
     this machine (``file:``) are left out: no simple interface is served from them.
+
+    Args:
+        environment: Environment variables; this process's own by default.
+        files: Configuration files, the later overriding the earlier; those that pip reads by default.
     """
     environment = os.environ if environment is None else environment
-    files = _from_files(environment)
+    found = _from_files(configuration_files(environment) if files is None else files)
 
     def first(*names: str) -> str:
         return next((environment[name] for name in names if environment.get(name)), "")
 
-    main = first("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL") or files.get("index-url", "") or PYPI
-    extra = first("PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL") or files.get("extra-index-url", "")
+    main = first("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL") or found.get("index-url", "") or PYPI
+    extra = first("PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL") or found.get("extra-index-url", "")
     indexes = [_without_name(index) for index in (main, *extra.split())]
     return PipSettings(
         tuple(dict.fromkeys(index for index in indexes if index.startswith(("http://", "https://")))),
-        first("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT") or files.get("cert", ""),
+        first("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT") or found.get("cert", ""),
     )
 
 
@@ -53,10 +57,10 @@ def _without_name(index: str) -> str:
     return rest if equals and ":" not in head else index
 
 
-def _from_files(environment: Mapping[str, str]) -> dict[str, str]:
+def _from_files(files: Sequence[Path]) -> dict[str, str]:
     """Return what pip's configuration files say, the later overriding the earlier."""
     found: dict[str, str] = {}
-    for path in _paths(environment):
+    for path in files:
         parser = configparser.RawConfigParser()
         try:
             parser.read(path, encoding="utf-8")
@@ -68,7 +72,7 @@ def _from_files(environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _paths(environment: Mapping[str, str]) -> list[Path]:
+def configuration_files(environment: Mapping[str, str]) -> list[Path]:
     """Return pip's configuration files: of the machine, the user, this environment, and a chosen one."""
     chosen = environment.get("PIP_CONFIG_FILE", "")
     if chosen == os.devnull:
