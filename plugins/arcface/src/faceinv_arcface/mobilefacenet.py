@@ -111,46 +111,53 @@ def mobilefacenet(path: Path) -> MobileFaceNet:
     """
     with torch.device("meta"):
         network = MobileFaceNet()
-    tensors = read_tflite(path)
-    load_strictly(network, _rename(tensors), ignore=("*SpatialSqueeze_shape",), network="arcface.mobilefacenet")
+    load_strictly(
+        network,
+        read_tflite(path),
+        network="arcface.mobilefacenet",
+        names=dict(_tflite_names()),
+        convert=_from_tflite,
+        ignore=("*SpatialSqueeze_shape",),
+    )
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-def _rename(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Bring names and layouts of the file to the network's; what is not known keeps its name."""
-    left = dict(tensors)
-    renamed: dict[str, Tensor] = {}
-    for ours, kernel, scope, depthwise in _layers():
-        weight = left.pop(f"MobileFaceNet/{kernel}/{'depthwise_' if depthwise else ''}weights/read", None)
-        bias = left.pop(f"MobileFaceNet/{scope}/{'depthwise' if depthwise else 'Conv2D'}_bias", None)
-        slope = left.pop(f"MobileFaceNet/{scope}/mul", None)
-        if weight is not None and weight.ndim == 4:
-            # TensorFlow: (out, height, width, in), and (1, height, width, channels) for depthwise.
-            renamed[f"{ours}.conv.weight"] = weight.permute(3, 0, 1, 2) if depthwise else weight.permute(0, 3, 1, 2)
-        if bias is not None:
-            renamed[f"{ours}.conv.bias"] = bias
-        if slope is not None:
-            # The file spells PReLU as relu(x) + m (x - |x|): a negative x gives 2 m x.
-            renamed[f"{ours}.prelu.weight"] = 2 * slope
-    return {**renamed, **left}
+def _from_tflite(name: str, tensor: Tensor) -> Tensor:
+    """Bring a tensor of the file to PyTorch's layout and meaning."""
+    if name.endswith("prelu.weight"):
+        # The file spells PReLU as relu(x) + m (x - |x|), which is 2 m x for a negative x.
+        return 2 * tensor
+    if tensor.ndim != 4:
+        return tensor
+    # (out, height, width, in), and (1, height, width, channels) for depthwise convolutions.
+    return tensor.permute(3, 0, 1, 2) if "depthwise" in name else tensor.permute(0, 3, 1, 2)
 
 
-def _layers() -> Iterator[tuple[str, str, str, bool]]:
-    """Yield (our name, the file's scope of the kernel, its scope of bias and slope, depthwise)."""
+def _tflite_names() -> Iterator[tuple[str, str]]:
+    """Yield (our name of a tensor, the file's)."""
+    for ours, kernel, scope in _layers():
+        depthwise = "depthwise" in ours
+        yield f"{ours}.conv.weight", f"MobileFaceNet/{kernel}/{'depthwise_' if depthwise else ''}weights/read"
+        yield f"{ours}.conv.bias", f"MobileFaceNet/{scope}/{'depthwise' if depthwise else 'Conv2D'}_bias"
+        yield f"{ours}.prelu.weight", f"MobileFaceNet/{scope}/mul"
+
+
+def _layers() -> Iterator[tuple[str, str, str]]:
+    """Yield (our name of a layer, the file's scope of its kernel, its scope of bias and slope)."""
     net = "MobileFaceNet"
-    yield "conv1", "Conv2d_0", f"{net}/Conv2d_0", False
-    yield "depthwise1", "SeparableConv2d", f"{net}/SeparableConv2d", True
-    yield "project1", "Conv", f"{net}/Conv", False
+    yield "conv1", "Conv2d_0", f"{net}/Conv2d_0"
+    yield "depthwise1", "SeparableConv2d", f"{net}/SeparableConv2d"
+    yield "project1", "Conv", f"{net}/Conv"
     # Kernels are numbered through the whole network, biases and slopes within their block.
     count = 0
     for number, (_, _, blocks, _) in STAGES.items():
         for i in range(blocks):
             count += 1
             ours, scope = f"stage{number}.{i}", f"{net}/Conv2d_{number}_InvResBlock_{i}"
-            yield f"{ours}.expand", f"Conv_{2 * count - 1}", f"{scope}/Conv", False
-            yield f"{ours}.depthwise", f"SeparableConv2d_{count}", f"{scope}/SeparableConv2d", True
-            yield f"{ours}.project", f"Conv_{2 * count}", f"{scope}/Conv_1", False
-    yield "conv7", "Conv2d_7", f"{net}/Conv2d_7", False
-    yield "global_depthwise", "Logits/SeparableConv2d", "Logits/SeparableConv2d", True
-    yield "global_project", "Logits/Conv", "Logits/Conv", False
-    yield "embedding", "Logits/LinearConv1x1", "Logits/LinearConv1x1", False
+            yield f"{ours}.expand", f"Conv_{2 * count - 1}", f"{scope}/Conv"
+            yield f"{ours}.depthwise", f"SeparableConv2d_{count}", f"{scope}/SeparableConv2d"
+            yield f"{ours}.project", f"Conv_{2 * count}", f"{scope}/Conv_1"
+    yield "conv7", "Conv2d_7", f"{net}/Conv2d_7"
+    yield "global_depthwise", "Logits/SeparableConv2d", "Logits/SeparableConv2d"
+    yield "global_project", "Logits/Conv", "Logits/Conv"
+    yield "embedding", "Logits/LinearConv1x1", "Logits/LinearConv1x1"

@@ -37,7 +37,8 @@ class ConvNorm(nn.Module):
     def fold(self) -> None:
         """Fold the normalisation into the convolution."""
         assert isinstance(self.bn, nn.BatchNorm2d)
-        self.conv, self.bn = fold_norm(self.conv, self.bn), nn.Identity()
+        fold_norm(self.conv, self.bn)
+        self.bn = nn.Identity()
 
 
 class Residual(nn.Module):
@@ -164,4 +165,5 @@ class InceptionResnetV1(nn.Module):
             if isinstance(module, ConvNorm):
                 module.fold()
         assert isinstance(self.last_bn, nn.BatchNorm1d)
-        self.last_linear, self.last_bn = fold_norm(self.last_linear, self.last_bn), nn.Identity()
+        fold_norm(self.last_linear, self.last_bn)
+        self.last_bn = nn.Identity()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from torch.nn import functional as F
 
 from faceinv.errors import WeightsError
 from faceinv.tensors import load_strictly
-from faceinv_facenet.inception_resnet_v1 import InceptionResnetV1
+from faceinv_facenet.inception_resnet_v1 import ConvNorm, InceptionResnetV1
 
-#: No network of this kind has a tensor beyond this many numbers; nothing larger is read.
+#: No weight of such a network has more numbers; nothing larger is read.
 _MOST_ELEMENTS = 50_000_000
 
 
@@ -60,7 +59,13 @@ def msceleb(path: Path, *, fold: bool = True) -> FaceNet:
     """
     with torch.device("meta"):
         network = FaceNet()
-    load_strictly(network.trunk, _rename(read_keras(path)), network="facenet.msceleb")
+    tensors = read_keras(path)
+    for name in list(tensors):
+        if name.endswith("_BatchNorm/beta"):
+            # The file's normalisations have no gamma, which is the same as ones.
+            tensors.setdefault(name.removesuffix("beta") + "gamma", torch.ones_like(tensors[name]))
+    names = dict(_keras_names(network.trunk))
+    load_strictly(network.trunk, tensors, network="facenet.msceleb", names=names, convert=_from_keras)
     network.eval().requires_grad_(False)
     if fold:
         network.trunk.fold()
@@ -87,79 +92,73 @@ def read_keras(path: Path) -> dict[str, Tensor]:
 
 
 def _kind(group: h5py.Group, name: str) -> type | None:
-    """Say what ``name`` is, without following a link that leads out of the file."""
+    """Say what ``name`` is, without following a link that may lead out of the file or in circles."""
     link = group.get(name, getlink=True)
     return group.get(name, getclass=True) if isinstance(link, h5py.HardLink) else None
 
 
-def _weights(group: h5py.Group, layer: str = "") -> Iterator[tuple[str, Tensor]]:
-    for name in group:
-        kind = _kind(group, name)
-        if kind is h5py.Group:
-            yield from _weights(group[name], layer or name)
-        elif kind is h5py.Dataset:
-            data = group[name]
+def _weights(group: h5py.Group) -> Iterator[tuple[str, Tensor]]:
+    """Yield the weights of every layer: ``model_weights/LAYER/LAYER/WEIGHT:0``."""
+    for layer in group:
+        if _kind(group, layer) is not h5py.Group or _kind(group[layer], layer) is not h5py.Group:
+            continue
+        scope = group[layer][layer]
+        for name in scope:
+            if _kind(scope, name) is not h5py.Dataset:
+                continue
+            data = scope[name]
             if data.external or data.is_virtual or data.dtype != "float32" or data.size > _MOST_ELEMENTS:
                 raise ValueError(f"the weight '{layer}/{name}' is no array of float32 stored in the file")
             yield f"{layer}/{name.split(':')[0]}", torch.from_numpy(data[()])
 
 
-#: What a layer's weights are called here.
-_FIELDS = {"beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var", "kernel": "weight"}
+def _keras_names(network: InceptionResnetV1) -> Iterator[tuple[str, str]]:
+    """Yield (our name of a tensor, the file's): ``repeat_1.0.branch2.1.bn.bias`` is beta of a layer
+    ``Block35_1_Branch_2_Conv2d_0b_3x3_BatchNorm``.
+    """
+    for name, module in network.named_modules():
+        if isinstance(module, ConvNorm):
+            layer = _keras_layer(name, module.conv)
+            yield f"{name}.conv.weight", f"{layer}/kernel"
+            yield from _norm_names(f"{name}.bn", f"{layer}_BatchNorm")
+        elif name.endswith("conv2d"):
+            yield f"{name}.weight", f"{_keras_layer(name, module)}/kernel"
+            yield f"{name}.bias", f"{_keras_layer(name, module)}/bias"
+    yield "last_linear.weight", "Bottleneck/kernel"
+    yield from _norm_names("last_bn", "Bottleneck_BatchNorm")
 
 
-def _rename(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Bring names and layouts of the file to the network's; what is not known keeps its name."""
-    renamed: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        layer, _, field = name.rpartition("/")
-        is_norm = layer.endswith("_BatchNorm")
-        ours = _layer(layer.removesuffix("_BatchNorm"), is_norm)
-        if field == "kernel" and tensor.ndim in (2, 4):
-            # Keras: (height, width, in, out), or (in, out) for a dense layer.
-            tensor = tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor.T
-        renamed[f"{ours}.{_FIELDS.get(field, field)}"] = tensor
-        if field == "beta":
-            # The file's normalisations have no gamma.
-            renamed[f"{ours}.weight"] = torch.ones_like(tensor)
-    return renamed
+def _norm_names(ours: str, layer: str) -> Iterator[tuple[str, str]]:
+    fields = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+    for field, keras in fields.items():
+        yield f"{ours}.{field}", f"{layer}/{keras}"
 
 
-#: Place of a convolution in its branch, from the letter in its name.
-_STEP = {"0a": 0, "0b": 1, "0c": 2, "1a": 2}
+_BLOCKS = {"repeat_1": "Block35", "repeat_2": "Block17", "repeat_3": "Block8"}
 
 
-def _layer(name: str, is_norm: bool) -> str:
-    """Return our name of a Keras layer: ``Block35_1_Branch_2_Conv2d_0b_3x3`` → ``repeat_1.0.branch2.1.conv``."""
-    part = "bn" if is_norm else "conv"
-    if name == "Bottleneck":
-        return "last_bn" if is_norm else "last_linear"
-    if stem := re.fullmatch(r"Conv2d_(\d[ab])_\dx\d", name):
-        return f"conv2d_{stem[1]}.{part}"
-    if block := re.fullmatch(r"Block(35|17|8)_(\d+)_(.+)", name):
-        number = int(block[2]) - 1
-        place = "block8" if block[1] == "8" and number == 5 else f"repeat_{_REPEAT[block[1]]}.{number}"
-        rest = block[3]
-    elif mixed := re.fullmatch(r"Mixed_(6a|7a)_(.+)", name):
-        place, rest = f"mixed_{mixed[1]}", mixed[2]
-    else:
-        return name
-    if rest == "Conv2d_1x1":
-        return f"{place}.conv2d"
-    branch = re.fullmatch(r"Branch_(\d)_Conv2d_(?:(0a|0b|0c|1a)_)?\dx\d", rest)
-    if branch is None:
-        return name
-    inside = _inside(place, int(branch[1]), branch[2])
-    return f"{place}.branch{branch[1]}{inside}.{part}"
+def _keras_layer(name: str, conv: nn.Module) -> str:
+    """Return the file's name of a convolution, which spells out block, branch, step and kernel."""
+    assert isinstance(conv, nn.Conv2d)
+    parts = name.split(".")
+    place = parts.pop(0)
+    size = f"{conv.kernel_size[0]}x{conv.kernel_size[1]}"
+    if place.startswith("conv2d"):
+        return f"Conv2d_{place.removeprefix('conv2d_')}_{size}"
+    if place in _BLOCKS:
+        place = f"{_BLOCKS[place]}_{int(parts.pop(0)) + 1}"
+    elif place == "block8":
+        place = "Block8_6"
+    if parts[0] == "conv2d":
+        return f"{place}_Conv2d_{size}"
+    branch, *step = parts
+    # A step of stride 2 is 1a wherever it stands; a branch of one step of stride 1 has no letter.
+    letter = "1a_" if conv.stride[0] == 2 else f"0{'abc'[int(step[0])]}_" if step else ""
+    return f"{place.capitalize()}_Branch_{branch.removeprefix('branch')}_Conv2d_{letter}{size}"
 
 
-_REPEAT = {"35": 1, "17": 2, "8": 3}
-
-
-def _inside(place: str, branch: int, step: str | None) -> str:
-    """Return the place in a branch, or nothing where the branch is a single convolution."""
-    if step is None or (place == "mixed_6a" and branch == 0):
-        return ""
-    if place == "mixed_7a" and branch < 2:
-        return {"0a": ".0", "1a": ".1"}[step]
-    return f".{_STEP[step]}"
+def _from_keras(name: str, tensor: Tensor) -> Tensor:
+    """Bring a kernel (height, width, in, out), or (in, out), to PyTorch's layout."""
+    if tensor.ndim == 4:
+        return tensor.permute(3, 2, 0, 1)
+    return tensor.T if tensor.ndim == 2 else tensor
