@@ -22,11 +22,14 @@ def read_image(path: str | Path) -> Tensor:
     Transparency is laid over white; 16-bit and grey images are converted.
 
     Raises:
-        InputError: the file is missing, empty, truncated, or not an image.
+        InputError: the file is missing, empty, truncated, not an image, or one of floating-point
+            pixels, whose range is anybody's guess.
     """
     path = Path(path)
     try:
         with warnings.catch_warnings():
+            # Damaged metadata do not matter where the pixels can be read.
+            warnings.simplefilter("ignore", UserWarning)
             # Pillow only warns of pictures that would take gigabytes once decoded.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
@@ -55,9 +58,11 @@ def to_bytes(image: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        # convert() would clip 16-bit greys at 255.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of unknown range; save it with 8 bits a channel")
+    if image.mode.startswith("I"):
+        # 16-bit greys, which convert() would clip at 255; older releases of Pillow read them as 32-bit integers.
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
