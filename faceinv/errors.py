@@ -75,7 +75,7 @@ def suggest(given: str, known: Iterable[str]) -> str:
     if not close:
         # A tag may hide a good match: 'arcfase' is far from 'arcface.mobilefacenet'.
         heads = {name.split(".")[0]: name for name in reversed(names)}
-        close = difflib.get_close_matches(given.split(".")[0], heads, n=1, cutoff=0.6)
+        close = [heads[head] for head in difflib.get_close_matches(given.split(".")[0], heads, n=1, cutoff=0.6)]
     return f" Did you mean '{close[0]}'?" if close else ""
 
 

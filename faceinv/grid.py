@@ -186,7 +186,7 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
     metrics = tuple(spec("metrics", "metric", name).name for name in config.metrics)
     detector = spec("detector", "detector", config.detector).name
     for key in config.weights:
-        kinds = [kind for kind in ("encoder", "generator", "metric", "probe") if host.registries[kind].knows(key)]
+        kinds = [kind for kind in ("encoder", "generator", "metric", "probe") if host.knows(kind, key)]
         if not kinds:
             raise _KeyedError("weights", unknown_name("plugin", key, [item.name for item in host.specs("encoder")]))
     for key in config.method_options:

@@ -118,7 +118,6 @@ class Host:
                 f"--no-plugins {unused}: no plugin has that name.{suggest(unused, self.distributions)} "
                 "'faceinv plugins' lists them."
             )
-        self._add_probe_losses()
 
     def register(self, plugin: object, name: str, distribution: str) -> None:
         """Register one plugin and collect what it declares; what is wrong with it becomes a problem."""
@@ -153,18 +152,22 @@ class Host:
             PluginError: two plugins declare it.
         """
         hint = BUNDLED.get(name.split(".")[0], "")
-        registry = self.registries[kind]
+        registry = self._registry(kind)
         if hint and not registry.knows(name) and hint not in {d.split()[0] for d in self.distributions.values()}:
             return registry.get(name, hint=f"It comes with {hint}: pip install {hint}")
         return registry.get(name)
 
     def specs(self, kind: str) -> list[Any]:
         """Return all specs of a ``kind``, by name."""
-        return self.registries[kind].specs()
+        return self._registry(kind).specs()
 
     def owner(self, kind: str, name: str) -> str:
         """Return the distribution that declares ``name``."""
-        return self.registries[kind].owner(name)
+        return self._registry(kind).owner(name)
+
+    def knows(self, kind: str, name: str) -> bool:
+        """Say whether ``name`` stands for something of this ``kind``."""
+        return self._registry(kind).knows(name)
 
     def weights(self, names: Iterable[str]) -> list[WeightSpec]:
         """Return the declared weights files under these names."""
@@ -217,6 +220,11 @@ class Host:
         clash = self.registries[kind].add(spec, distribution)
         if clash:
             self._report(name, distribution, PluginError(clash))
+
+    def _registry(self, kind: str) -> Registry[Any]:
+        if kind == "loss":
+            self._add_probe_losses()
+        return self.registries[kind]
 
     def _add_probe_losses(self) -> None:
         """Make a loss of every probe whose attribute can be measured, unless a plugin made its own."""

@@ -61,7 +61,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 def show(app: Application, name: str, as_json: bool) -> None:
     """Show everything that is declared under NAME (of whatever kind)."""
     host = app.host
-    found = [host.spec(kind, name) for kind in KINDS if host.registries[kind].knows(name)]
+    found = [host.spec(kind, name) for kind in KINDS if host.knows(kind, name)]
     if not found:
         known = {spec.name for kind in KINDS for spec in host.specs(kind)}
         raise unknown_name("name", name, known, "'faceinv plugins' says what each one is.")

@@ -25,7 +25,7 @@ def make_runner(app: Application, config: BenchConfig, progress: Reporter | None
     host = app.host
     files = {}
     for name, file in config.weights.items():
-        kind = next(kind for kind in ("encoder", "generator", "probe", "metric") if host.registries[kind].knows(name))
+        kind = next(kind for kind in ("encoder", "generator", "probe", "metric") if host.knows(kind, name))
         files[host.spec(kind, name).name] = file
     loader = Loader(host, app.store, files=files, device=checked_device(config.device))
     return Runner(

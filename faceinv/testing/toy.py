@@ -1,0 +1,74 @@
+"""A chain that runs in milliseconds: tiny encoder, critic, generator, probe and data set, no weights.
+
+For tests, and to see how little a plugin is. Load it with ``Host().register(toy, "toy", "toy 0")`` or
+``faceinv --plugin .../faceinv/testing/toy.py``.
+"""
+
+from __future__ import annotations
+
+from faceinv.hookspecs import hookimpl
+from faceinv.specs import DatasetSpec, EncoderSpec, Framing, GeneratorSpec, ProbeSpec
+
+_FRAMING = Framing("toy", (16, 16), ((0.35, 0.45), (0.65, 0.45), (0.5, 0.6), (0.38, 0.8), (0.62, 0.8)))
+
+
+@hookimpl
+def faceinv_encoders() -> list[EncoderSpec]:
+    """Declare two encoders, so that one can judge the other."""
+    return [
+        EncoderSpec(
+            name=f"toy.{tag}",
+            summary=f"A fixed random network, seed {seed}",
+            target="faceinv.testing.toy_networks:ToyEncoder",
+            licence="MIT",
+            dim=12,
+            framing=_FRAMING,
+            default=tag == "attacked",
+            options={"seed": seed},
+        )
+        for tag, seed in (("attacked", 1), ("critic", 2))
+    ]
+
+
+@hookimpl
+def faceinv_generators() -> list[GeneratorSpec]:
+    """Declare a generator with six factors."""
+    return [
+        GeneratorSpec(
+            name="toy-faces",
+            summary="Smooth random images with six factors",
+            target="faceinv.testing.toy_networks:ToyGenerator",
+            licence="MIT",
+            framing=_FRAMING,
+            spaces=("z", "w"),
+        )
+    ]
+
+
+@hookimpl
+def faceinv_probes() -> list[ProbeSpec]:
+    """Declare a probe that is a loss without a line more."""
+    return [
+        ProbeSpec(
+            name="brightness",
+            summary="Mean of each colour channel",
+            target="faceinv.testing.toy_networks:BrightnessProbe",
+            licence="MIT",
+            measurable=True,
+            unit="grey levels",
+        )
+    ]
+
+
+@hookimpl
+def faceinv_datasets() -> list[DatasetSpec]:
+    """Declare held-out samples of whatever generator the run has."""
+    return [
+        DatasetSpec(
+            name="toy-targets",
+            summary="Samples of the generator",
+            target="faceinv.testing.toy_networks:ToyTargets",
+            licence="MIT",
+            real=False,
+        )
+    ]

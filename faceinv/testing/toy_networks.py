@@ -1,0 +1,109 @@
+"""The networks behind :mod:`faceinv.testing.toy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from faceinv.contracts import Dataset, DatasetContext, Generator, Probe, check_images
+from faceinv.specs import Framing
+
+
+class ToyEncoder(nn.Module):
+    """A fixed random network: 16×16 images to 12 numbers.
+
+    Args:
+        seed: Seed of its weights.
+    """
+
+    def __init__(self, seed: int = 1) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(seed)
+        self.first = nn.Parameter(torch.randn(3 * 64, 24, generator=rng) / 8)
+        self.second = nn.Parameter(torch.randn(24, 12, generator=rng) / 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return descriptors ``(B, 12)`` of images ``(B, 3, 16, 16)``."""
+        check_images(images, (16, 16))
+        pooled = nn.functional.avg_pool2d(images - 0.5, 2).flatten(1)
+        descriptors: Tensor = torch.tanh(pooled @ self.first) @ self.second
+        return descriptors
+
+
+class ToyGenerator(Generator):
+    """Smooth images from six factors; ``w`` is ``z`` scaled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(0)
+        basis = nn.functional.interpolate(torch.randn(6, 3, 4, 4, generator=rng), size=(16, 16), mode="bicubic")
+        self.basis = nn.Parameter(basis.flatten(1))
+
+    def latent_shape(self, space: str) -> tuple[int, ...]:
+        """Return ``(6,)``."""
+        return (6,)
+
+    def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
+        """Draw from a standard normal, halved in ``w``."""
+        z = torch.randn(n, 6, generator=rng, device=rng.device)
+        return z / 2 if space == "w" else z
+
+    def forward(self, latents: Tensor, space: str) -> Tensor:
+        """Return images ``(B, 3, 16, 16)`` in ``[0, 1]``."""
+        z = latents * 2 if space == "w" else latents
+        return torch.sigmoid(z @ self.basis).view(-1, 3, 16, 16)
+
+    def log_prior(self, latents: Tensor, space: str) -> Tensor:
+        """Return the normal's log density up to a constant, ``(B,)``."""
+        z = latents * 2 if space == "w" else latents
+        return -0.5 * z.square().sum(1)
+
+
+class BrightnessProbe(Probe):
+    """Mean of each colour channel, in 0–1.
+
+    Args:
+        framing: Unused: brightness needs no face.
+    """
+
+    shape = (3,)
+
+    def __init__(self, *, framing: Framing) -> None:
+        pass
+
+    def label(self, images: Tensor) -> Tensor:
+        """Return the means ``(B, 3)``."""
+        return self.measure(images)
+
+    def measure(self, images: Tensor) -> Tensor:
+        """Return the means ``(B, 3)``."""
+        return images.mean((2, 3))
+
+    def error(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """Return the mean absolute error in grey levels of 255, ``(B,)``."""
+        return 255 * (predicted - truth).abs().mean(1)
+
+
+class ToyTargets(Dataset):
+    """Samples of the run's generator.
+
+    Args:
+        path: Unused.
+        context: Generator, seed and how many.
+    """
+
+    def __init__(self, path: Path | None, *, context: DatasetContext) -> None:
+        assert context.generator is not None
+        self.framing = context.framing
+        self.ids = [f"toy-{index}" for index in range(context.limit or 16)]
+        rng = torch.Generator().manual_seed(10_000 + context.seed)
+        with torch.inference_mode():
+            latents = context.generator.sample(len(self.ids), context.space, rng)
+            self._images = context.generator(latents, context.space)
+
+    def load(self, index: int) -> Tensor:
+        """Return image ``index`` ``(3, 16, 16)``."""
+        image: Tensor = self._images[index]
+        return image

@@ -1,0 +1,171 @@
+"""The main job on the toy chain: records, resumption, output for machines, mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from faceinv.images import read_image
+from faceinv.testing import toy
+
+TOY = [
+    "bench", "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets",
+    "--limit", "5", "--steps", "4", "--pairs", "200",
+    "--metric", "mse", "--metric", "id_sim_attacked", "--metric", "id_sim_critic",
+]  # fmt: skip
+
+
+def records(out: Path) -> dict[str, dict]:
+    return {path.stem: json.loads(path.read_text()) for path in (out / "cells").glob("*.json")}
+
+
+def test_a_run_leaves_records_rows_and_pictures(run, cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = run(*TOY, "--losses", "id,brightness", "--ablate", "--json", "--out", out)
+    assert result.code == 0, result.err
+    first, second = result.json
+    assert (first["losses"], second["losses"]) == ("id", "id,brightness")
+    keys = {"encoder", "critic", "generator", "method", "losses", "dataset", "seed", "n", "metrics"}
+    assert keys <= set(first)
+    assert (first["encoder"], first["critic"], first["n"]) == ("toy.attacked", "toy.critic", 5)
+    assert set(first["metrics"]["mse"]) >= {"mean", "low", "high", "unit", "higher_is_better"}
+    assert {"id_sim_attacked_floor", "id_sim_critic_floor"} <= set(first["metrics"])
+    for name, record in records(out).items():
+        rows = pq.read_table(out / "cells" / f"{name}.parquet").to_pydict()
+        assert rows["target"] == [f"toy-{index}" for index in range(5)]
+        assert record["metrics"]["mse"]["mean"] == pytest.approx(np.mean(rows["mse"]), rel=1e-12)
+        # Scores are of the files: anyone can repeat them.
+        a = read_image(out / "cells" / name / "00002.png")
+        b = read_image(out / "cells" / name / "00002-target.png")
+        assert rows["mse"][2] == pytest.approx(float((a - b).square().mean()), rel=1e-4, abs=1e-7)
+    assert (out / "contact.png").stat().st_size > 0
+
+
+def test_the_attack_works_at_all(run, cache: Path, tmp_path: Path) -> None:
+    args = (*TOY, "--losses", "id", "--steps", "150", "--pairs", "2000", "--json", "--out", tmp_path)
+    metrics = run(*args, "--method", "latent-adam").json[0]["metrics"]
+    start = run(*args, "--method", "regression").json[0]["metrics"]
+    assert metrics["id_sim_attacked"]["mean"] > 0.99
+    assert metrics["id_sim_attacked"]["mean"] > start["id_sim_attacked"]["mean"]
+    assert metrics["id_sim_critic"]["mean"] > metrics["id_sim_critic_floor"]["mean"] + 0.3
+    assert metrics["mse"]["mean"] < 0.01
+
+
+def test_what_is_there_is_never_computed_again(run, cache: Path, tmp_path: Path) -> None:
+    assert run(*TOY, "--losses", "id", "--out", tmp_path).code == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "contact.png"}
+    result = run(*TOY, "--losses", "id", "--losses", "id,brightness", "--json", "--out", tmp_path)
+    assert len(result.json) == 2
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_two_runs_give_the_same_numbers(run, cache: Path, tmp_path: Path) -> None:
+    one = run(*TOY, "--losses", "id,brightness", "--json", "--out", tmp_path / "a").json
+    two = run(*TOY, "--losses", "id,brightness", "--json", "--out", tmp_path / "b").json
+    assert one == two
+
+
+def test_a_result_does_not_depend_on_batch_mates(run, cache: Path, tmp_path: Path) -> None:
+    names = ["a", "b"]
+    for name, size in zip(names, ("5", "1"), strict=True):
+        assert run(*TOY, "--losses", "id,brightness", "--batch-size", size, "--out", tmp_path / name).code == 0
+    tables = [pq.read_table(next((tmp_path / name / "cells").glob("*.parquet"))).to_pydict() for name in names]
+    for metric in ("mse", "id_sim_attacked", "id_sim_critic"):
+        np.testing.assert_allclose(tables[0][metric], tables[1][metric], atol=2e-4)
+
+
+def test_a_broken_record_is_computed_anew(run, cache: Path, tmp_path: Path) -> None:
+    first = run(*TOY, "--losses", "id", "--json", "--out", tmp_path).json
+    (path,) = (tmp_path / "cells").glob("*.json")
+    path.write_text(path.read_text()[:100])
+    assert run(*TOY, "--losses", "id", "--json", "--out", tmp_path).json == first
+
+
+def test_a_killed_run_goes_on_where_it_was(cache: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "faceinv", "--plugin", toy.__file__, *TOY, "--losses", "id", "--json"]
+    seeds = [word for seed in range(6) for word in ("--seed", str(seed))]
+    environment = os.environ | {"FACEINV_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(
+        [*command, *seeds, "--steps", "400", "--out", str(killed)], env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while len(list(killed.glob("cells/*.json"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = {path: path.stat().st_mtime_ns for path in killed.glob("cells/*.json")}
+    assert 2 <= len(done) < 6
+    results = []
+    for out in (killed, tmp_path / "whole"):
+        whole = [*command, *seeds, "--steps", "400", "--out", str(out)]
+        results.append(json.loads(subprocess.run(whole, env=environment, capture_output=True, check=True).stdout))
+    assert results[0] == results[1]
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_a_failed_cell_is_a_record_and_the_grid_goes_on(run, cache: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "failing_method.py"
+    plugin.write_text(
+        "from faceinv import hookimpl\nfrom faceinv.specs import MethodSpec\n"
+        "@hookimpl\ndef faceinv_methods():\n"
+        "    return [MethodSpec(name='failing', summary='s', target='failing_method:Failing', licence='MIT')]\n"
+        "class Failing:\n"
+        "    def __call__(self, task): raise ArithmeticError('it broke')\n"
+    )
+    out = tmp_path / "run"
+    args = ("--plugin", plugin, *TOY, "--losses", "id", "--method", "failing", "--method", "latent-adam")
+    result = run(*args, "--json", "--out", out)
+    assert result.code == 1
+    assert [row["method"] for row in result.json] == ["latent-adam"]
+    assert "ArithmeticError: it broke" in result.err
+    assert "Traceback" not in result.err
+    failed = next(record for record in records(out).values() if record["status"] == "failed")
+    assert "it broke" in failed["traceback"]
+
+
+def test_scores_only_access_is_enforced(run, cache: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "greedy_method.py"
+    plugin.write_text(
+        "import torch\nfrom faceinv import hookimpl\nfrom faceinv.specs import MethodSpec\n"
+        "from faceinv_id2image.methods import LatentAdam\n"
+        "@hookimpl\ndef faceinv_methods():\n"
+        "    return [MethodSpec(name='greedy', summary='s', target='greedy_method:LatentAdam',"
+        " licence='MIT', access='scores')]\n"
+    )
+    result = run("--plugin", plugin, *TOY, "--losses", "id", "--method", "greedy", "--out", tmp_path / "run")
+    assert result.code == 1
+    assert "grad" in result.err
+
+
+def test_scoring_with_the_attacked_encoder_is_warned_of(run, cache: Path, tmp_path: Path) -> None:
+    args = [arg if arg != "toy.critic" else "toy.attacked" for arg in TOY]
+    result = run(*args, "--losses", "id", "--out", tmp_path)
+    assert result.code == 0
+    assert "overfitting, not identity" in result.err
+
+
+def test_an_unwritable_folder_is_one_line(run, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = run(*TOY, "--losses", "id", "--out", tmp_path / "file" / "run")
+    assert result.code == 6
+    assert len(result.err.strip().splitlines()[-1:]) == 1
+    assert "Traceback" not in result.err
+
+
+def test_the_table_names_n_intervals_and_where_targets_came_from(run, cache: Path, tmp_path: Path) -> None:
+    result = run(*TOY, "--losses", "id,brightness", "--ablate", "--out", tmp_path)
+    assert "5 targets (samples of the generator)" in result.out
+    assert "95 % interval" in result.out
+    assert "Paired differences" in result.out
+    assert "probe: brightness" in result.out

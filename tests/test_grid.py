@@ -1,0 +1,116 @@
+"""Configs: merged, validated wholly, resolved to cells that are named by content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faceinv.errors import UsageError
+from faceinv.grid import cells, load_config
+from faceinv.plugins import Host
+
+TOY = {
+    "encoder": "toy", "critic": "toy.critic", "generator": "toy-faces", "dataset": "toy-targets",
+    "losses": "id,brightness", "metrics": ["mse"],
+}  # fmt: skip
+
+
+def grid(host: Host, **changes: object) -> list:
+    config, source = load_config(None, TOY | changes)
+    return cells(config, host, source)
+
+
+def test_command_line_over_file_over_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("steps: 7\nlimit: 3\nablate: true\n")
+    config, _ = load_config(path, {"limit": 5, "ablate": False})
+    assert (config.steps, config.limit, config.ablate, config.pairs) == (7, 5, False, 20000)
+
+
+def test_names_are_resolved_and_the_grid_is_the_product(host: Host) -> None:
+    made = grid(host, seed=[0, 1], objective=["paper", "balanced"])
+    assert len(made) == 4
+    assert {cell.encoder for cell in made} == {"toy.attacked"}
+    assert len({cell.id({}) for cell in made}) == 4
+
+
+def test_ablate_adds_the_prefixes(host: Host) -> None:
+    made = grid(host, losses="id,brightness,hist", ablate=True)
+    assert [cell.losses for cell in made] == [("id",), ("id", "brightness"), ("id", "brightness", "hist")]
+
+
+def test_cells_that_resolve_to_the_same_are_one(host: Host) -> None:
+    assert len(grid(host, encoder=["toy", "toy.attacked"])) == 1
+
+
+def test_the_critic_is_the_first_that_is_not_attacked(host: Host) -> None:
+    critics = ["toy.critic", "toy.attacked"]
+    assert [cell.critic for cell in grid(host, encoder="toy.attacked", critic=critics)] == ["toy.critic"]
+    assert [cell.critic for cell in grid(host, encoder="toy.critic", critic=critics)] == ["toy.attacked"]
+
+
+def test_the_id_is_the_content(host: Host) -> None:
+    (cell,) = grid(host)
+    assert cell.id({"w": "1"}) == grid(host)[0].id({"w": "1"})
+    assert cell.id({"w": "1"}) != cell.id({"w": "2"})
+    assert cell.id({}) != grid(host, steps=99)[0].id({})
+    # Placement is no part of what a number means.
+    assert cell.id({}) == grid(host, device="cuda", batch_size=3, out="elsewhere")[0].id({})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepz: 3\n", r"c\.yaml:1: unknown key 'stepz'\. Did you mean 'steps'\? Allowed: ablate, "),
+        ("limit: 4\nsteps: many\n", r"c\.yaml:2: steps: .*integer.*got 'many'"),
+        ("limit: 0\n", r"c\.yaml:1: limit: .*greater than or equal to 1"),
+        ("probes: best\n", r"c\.yaml:1: probes: .*'tuned' or 'paper'"),
+        ("losses: id\nencoder: [arcfase]\n", r"c\.yaml:2: encoder: Unknown encoder 'arcfase'\. Did you mean 'arcface"),
+        ("losses: 'id,lmm'\n", r"c\.yaml:1: losses: Unknown loss 'lmm'\. Did you mean 'lm'"),
+        ("losses: 'id,id'\n", r"losses: 'id' stands twice"),
+        ("losses: ','\n", r"losses: ',' names no loss"),
+        ("space: w+\n", r"space: the generator .* has no 'w\+'\. Allowed: z"),
+        ("dataset: folder\n", r"dataset: 'folder' needs a path: folder:PATH"),
+        ("dataset: 'synthetic:x'\n", r"dataset: 'synthetic' takes no path"),
+        ("objective: fair\n", r"objective: Unknown objective preset 'fair'"),
+        ("method_options: {latent-adamm: {}}\n", r"method_options: Unknown method"),
+        ("weights: {nothing: f.pt}\n", r"weights: Unknown plugin 'nothing'"),
+        ("- a\n- b\n", r"c\.yaml:1: a config is a mapping of keys to values, got a list"),
+        ("a: [1\n", r"c\.yaml:2: not valid YAML"),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_line_key_and_what_is_allowed(
+    host: Host, tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):  # noqa: PT012  (either step may refuse)
+        config, source = load_config(path, {})
+        cells(config, host, source)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="faceinv config >"):
+        load_config(tmp_path / "none.yaml", {})
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=5))
+def test_any_value_is_taken_or_refused_in_one_line(value: object) -> None:
+    for key in ("steps", "encoder", "loss_weights", "ablate", "weights"):
+        try:
+            load_config(None, {key: value})
+        except UsageError as error:
+            refusal = str(error)
+            assert "\n" not in refusal  # noqa: PT017  (a refusal is one of two fair answers)
+
+
+def test_what_config_prints_is_a_config(run, cache: Path, tmp_path: Path) -> None:
+    printed = run("config", "--steps", "3")
+    assert printed.code == 0
+    path = tmp_path / "again.yaml"
+    path.write_text(printed.out)
+    assert yaml.safe_load(run("config", path).out) == yaml.safe_load(printed.out)
