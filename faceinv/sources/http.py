@@ -24,16 +24,17 @@ def fetch_https(location: str, destination: Path, progress: Progress) -> None:
     download(f"https:{location}", destination, progress)
 
 
-def download(url: str, destination: Path, progress: Progress, **options: Any) -> None:
+def download(url: str, destination: Path, progress: Progress, *, sha256: str = "", **options: Any) -> None:
     """Download ``url`` to ``destination``, going on from what is there of an earlier try.
 
-    Part of a file is only gone on with if the server said by which ETag or date it can be known
-    again, so that two releases are never mixed.
+    Part of a file is only gone on with if its hash is known beforehand, or if the server said by
+    which ETag or date it can be known again, so that two releases are never mixed.
 
     Args:
         url: An ``http`` or ``https`` address.
         destination: File to write; what was had of it stays when the download breaks off.
         progress: Told the bytes here and the bytes in all.
+        sha256: What the whole file will have; the caller checks it, and deletes a file that has not.
         options: Handed to ``requests.get``, such as ``auth`` and ``verify``.
 
     Raises:
@@ -44,7 +45,7 @@ def download(url: str, destination: Path, progress: Progress, **options: Any) ->
     import urllib3
 
     for attempt in range(1, ATTEMPTS + 1):
-        part = _Part(url, destination, progress)
+        part = _Part(url, destination, progress, sha256)
         try:
             with part:
                 pooch.HTTPDownloader(
@@ -90,22 +91,25 @@ class _BrokenOffError(Exception):
 class _Part:
     """The file that a download writes to, and what is known of the release it belongs to."""
 
-    def __init__(self, url: str, path: Path, progress: Progress) -> None:
+    def __init__(self, url: str, path: Path, progress: Progress, sha256: str) -> None:
         #: Whether another try can get further than this one did.
         self.worth_going_on = False
         self._url = url
         self._path = path
         self._progress = progress
         self._known = path.with_name(f"{path.name}.json")
-        self._validator = self._read_validator()
+        self._sha256 = sha256
+        self._release = self._read_release()
         self._total = 0
         self._file: IO[bytes] | None = None
 
     def headers(self) -> dict[str, str]:
         """Return the headers that ask for what is still missing, as it is and not compressed."""
         headers = {"Accept-Encoding": "identity"}
-        if self._validator:
-            headers |= {"Range": f"bytes={self._path.stat().st_size}-", "If-Range": self._validator}
+        if self._release:
+            headers["Range"] = f"bytes={self._path.stat().st_size}-"
+        if self._release.get("validator"):
+            headers["If-Range"] = self._release["validator"]
         return headers
 
     def begin(self, response: requests.Response, **options: Any) -> None:
@@ -127,8 +131,9 @@ class _Part:
             # A weak ETag says "much the same", which is not enough to put two halves together.
             validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
             self._known.unlink(missing_ok=True)
-            if validator and not compressed:
-                self._known.write_text(json.dumps({"url": self._url, "validator": validator}))
+            if (validator or self._sha256) and not compressed:
+                release = {"url": self._url, "sha256": self._sha256, "validator": validator}
+                self._known.write_text(json.dumps(release))
         else:
             return
         self._progress(here, self._total)
@@ -158,15 +163,17 @@ class _Part:
         self.worth_going_on = True
         raise _BrokenOffError(reason)
 
-    def _read_validator(self) -> str:
+    def _read_release(self) -> dict[str, str]:
+        """Return what is known of the file that a part of is here, or nothing if it is another file."""
         try:
             release = json.loads(self._known.read_bytes())
             here = self._path.stat().st_size
         except (OSError, ValueError):
-            return ""
-        if not here or not isinstance(release, dict) or release.get("url") != self._url:
-            return ""
-        return str(release.get("validator", ""))
+            return {}
+        if not here or not isinstance(release, dict):
+            return {}
+        same = (release.get("url"), release.get("sha256")) == (self._url, self._sha256)
+        return {name: str(value) for name, value in release.items()} if same else {}
 
     def __enter__(self) -> _Part:
         self._file = self._path.open("ab")

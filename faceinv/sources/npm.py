@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import re
@@ -133,5 +134,7 @@ def _run(command: list[str], environment: dict[str, str], folder: Path, explain:
         )
     except subprocess.TimeoutExpired:
         raise WeightsError(f"{Path(command[0]).name} did not end within {PATIENCE // 60} minutes") from None
+    if done.returncode != 0 and "ENOSPC" in done.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent))
     if done.returncode != 0:
         raise WeightsError(explain(done.stderr + done.stdout))

