@@ -168,11 +168,13 @@ def _footprint(matrix: FloatArray, target_size: tuple[int, int], source_size: tu
     corners = np.array([(0, 0), (width, 0), (0, height), (width, height)], dtype=np.float64)
     reached = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
     scale = _scale(matrix)
-    margin = len(_antialias_kernel(scale)) // 2 + _step(scale) + 1
+    step = _step(scale)
+    margin = len(_antialias_kernel(scale)) // 2 + step + 1
     limit = np.array(source_size[::-1])
-    # A face beyond the edge still needs the border that repeats.
-    low = np.clip(np.floor(reached.min(0)) - margin, 0, limit - 1)
-    high = np.clip(np.ceil(reached.max(0)) + margin, low + 1, limit)
+    # A face beyond the edge still needs the border that repeats, and what is blurred into it.
+    low = np.clip(np.floor(reached.min(0)) - margin, 0, np.maximum(limit - margin, 0))
+    high = np.clip(np.ceil(reached.max(0)) + margin, np.minimum(margin, limit), limit)
+    low -= low % step  # the blurred image is sampled at the same pixels as that of the whole photograph
     return tuple(int(side) for side in (*low, *high))
 
 
