@@ -41,6 +41,7 @@ def faceinv_losses() -> list[LossSpec]:
             citation=_PAPER,
             probe="landmarks",
             preset_weights={"paper": 0.0006},
+            options={"paper_scale": 224.0},  # pixels of the 224-pixel frame
         )
     ]
 
