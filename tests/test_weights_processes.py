@@ -61,7 +61,7 @@ def start(tmp_path: Path) -> subprocess.Popen[str]:
 
 def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 60
-    while not path.exists():
+    while not path.exists() or not path.stat().st_size:  # A log that is made is not yet written.
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
