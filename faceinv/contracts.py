@@ -5,6 +5,7 @@ Images are ``float32`` RGB ``(B, 3, H, W)`` in ``[0, 1]``, everywhere. Descripto
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -94,6 +95,10 @@ class Dataset(ABC):
         Raises:
             InputError: the image cannot be decoded; it is reported and skipped.
         """
+
+    def fingerprint(self) -> str:
+        """Return a hash that changes when the images do; records are named by it. By default, of the ids."""
+        return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

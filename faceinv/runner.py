@@ -86,8 +86,8 @@ class Runner:
         """
         return [self._cell(cell, f"cell {number} of {len(cells)}") for number, cell in enumerate(cells, 1)]
 
-    def weights(self, cell: Cell) -> dict[str, str]:
-        """Return the SHA-256 of every weights file that the cell's numbers depend on, by name."""
+    def hashes(self, cell: Cell) -> dict[str, str]:
+        """Return the hash of every file that the cell's numbers depend on, by name; of its data set too."""
         hashes: dict[str, str] = {}
         for spec in self._specs(cell):
             hashes |= self.loader.hashes(spec)
@@ -95,6 +95,7 @@ class Runner:
             # A metric may be left out for want of its weights: once they are here, the cell is another.
             for file in self.loader.host.spec("metric", name).weights:
                 hashes[file] = self.loader.store.sha256(file) if self.loader.store.is_here(file) else "not here"
+        hashes["data set"] = self.dataset(cell)[0].fingerprint()
         return hashes
 
     def attack(self, cell: Cell) -> Attack:
@@ -113,15 +114,21 @@ class Runner:
             )
         return self._attacks[key]
 
+    def dataset(self, cell: Cell) -> tuple[Dataset, DatasetSpec]:
+        """Return the cell's data set, not yet loaded, and its spec."""
+        generator = self.loader.generator(cell.generator)
+        name, _, path = cell.dataset.partition(":")
+        spec: DatasetSpec = self.loader.host.spec("dataset", name)
+        context = DatasetContext(generator.network, generator.framing, cell.space, cell.seed, cell.limit)
+        dataset: Dataset = load_target(spec)(Path(path) if path else None, context=context, **spec.options)
+        return dataset, spec
+
     def targets(self, cell: Cell) -> Targets:
         """Return the cell's targets in the generator's framing, as 8-bit files would hold them."""
         key = (cell.generator, cell.space, cell.dataset, cell.detector, cell.limit, cell.seed)
         if key not in self._targets:
             generator = self.loader.generator(cell.generator)
-            name, _, path = cell.dataset.partition(":")
-            spec: DatasetSpec = self.loader.host.spec("dataset", name)
-            context = DatasetContext(generator.network, generator.framing, cell.space, cell.seed, cell.limit)
-            dataset: Dataset = load_target(spec)(Path(path) if path else None, context=context, **spec.options)
+            dataset, spec = self.dataset(cell)
             detector = self.loader.detector(cell.detector) if dataset.framing is None else None
             progress = self._progress
             self._targets[key] = load_targets(
@@ -137,7 +144,7 @@ class Runner:
     def _cell(self, cell: Cell, label: str) -> Outcome:
         weights: dict[str, str] = {}
         try:
-            weights = self.weights(cell)
+            weights = self.hashes(cell)
             known = self.folder.finished(cell.id(weights))
             if known:
                 return Outcome(cell, cell.id(weights), known, cached=True)
@@ -219,7 +226,7 @@ class Runner:
             "status": "ok",
             "n": len(targets.ids),
             "real": targets.real,
-            "targets": hashlib.sha256("\n".join(targets.ids).encode()).hexdigest()[:16],
+            "targets": hashlib.sha256(targets.images.numpy().tobytes()).hexdigest()[:16],
             "skipped": [list(item) for item in targets.skipped],
             "metrics": {name: self._summary(name, values) for name, values in columns.items()},
             "left_out": left_out,
