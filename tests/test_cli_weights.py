@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from faceinv.cli import main
 
 CONTENT = b"the right weights"
 RIGHT = hashlib.sha256(CONTENT).hexdigest()
@@ -39,24 +42,39 @@ def faceinv_encoders():
 """
 
 
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 class Shell:
-    def __init__(self, folder: Path) -> None:
+    """The command line in this process, with a plugin that declares a few files."""
+
+    def __init__(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
         self.origin = folder / "origin.bin"
         self.origin.write_bytes(CONTENT)
         self.cache = folder / "cache"
         self.plugin = folder / "my_weights.py"
         self.plugin.write_text(PLUGIN.replace("RIGHT", RIGHT).replace("ORIGIN", str(self.origin)))
+        self._capfd = capfd
 
-    def __call__(self, *args: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        code = "from faceinv.cli import main; main()"
-        command = [sys.executable, "-W", "error", "-c", code, "--plugin", str(self.plugin), *before, "weights", *args]
-        environment = {**os.environ, "FACEINV_CACHE": str(self.cache), "COLUMNS": "200"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    def __call__(self, *args: str, before: tuple[str, ...] = ()) -> Done:
+        self._capfd.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main(["--plugin", str(self.plugin), *before, "weights", *args])
+        out, err = self._capfd.readouterr()
+        return Done(int(stopped.value.code or 0), out, err)
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+def shell(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    made = Shell(tmp_path, capfd)
+    monkeypatch.setenv("FACEINV_CACHE", str(made.cache))
+    monkeypatch.setenv("COLUMNS", "200")
+    yield made
+    sys.modules.pop(made.plugin.stem, None)
 
 
 def test_pull_shows_the_licence_first_then_the_place(shell: Shell) -> None:
