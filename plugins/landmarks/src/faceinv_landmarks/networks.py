@@ -142,13 +142,19 @@ def fold(network: nn.Module) -> None:
                 module[index] = nn.Identity()
 
 
-def folded_copy(kind: str, trained: nn.Module) -> nn.Module:
+def folded_copy(kind: str, trained: nn.Module) -> LandmarkNetwork:
     """Return a network of this ``kind`` without BatchNorm that computes what ``trained`` does."""
     fold(trained)
-    plain = NETWORKS[kind]()
+    plain = _empty(kind)
     # Folded layers keep their order; only the positions of the emptied BatchNorms differ.
-    plain.load_state_dict(dict(zip(plain.state_dict(), trained.state_dict().values(), strict=True)))
+    plain.load_state_dict(dict(zip(plain.state_dict(), trained.state_dict().values(), strict=True)), assign=True)
     return plain.eval()
+
+
+def _empty(kind: str) -> MeasureNetwork | JudgeNetwork:
+    # First weights would be drawn from the global generator only to be overwritten.
+    with torch.device("meta"):
+        return NETWORKS[kind]()
 
 
 def load_network(kind: str, path: Path) -> LandmarkNetwork:
@@ -157,10 +163,10 @@ def load_network(kind: str, path: Path) -> LandmarkNetwork:
     Raises:
         WeightsError: the file is not that of this network.
     """
-    network = NETWORKS[kind]()
+    network = _empty(kind)
     try:
         tensors = load_file(path)
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     except (SafetensorError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(

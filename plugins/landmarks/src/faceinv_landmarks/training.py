@@ -78,9 +78,7 @@ def train_network(
             total += loss.item()
         if progress:
             progress(epoch + 1, total / steps)
-    folded = folded_copy(kind, network.eval())
-    assert isinstance(folded, LandmarkNetwork)
-    return folded
+    return folded_copy(kind, network.eval())
 
 
 def augment(images: Tensor, points: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

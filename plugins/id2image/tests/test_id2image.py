@@ -1,0 +1,97 @@
+"""The paper's loss and methods."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+from faceinv_id2image.losses import IdLoss
+from faceinv_id2image.methods import LatentAdam, Regression
+from torch import Tensor
+
+from faceinv.contracts import Candidate, Inversion, InversionTask, LossContext
+from faceinv.engine import invert
+from faceinv.objective import Term, WeightedSum
+from faceinv.plugins import Host
+from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
+
+
+def run(
+    method: object, descriptors: Tensor, *, steps: int, batch_size: int = 8, access: str = "white-box"
+) -> Inversion:
+    encoder, generator = ToyEncoder().requires_grad_(False), ToyGenerator().requires_grad_(False)
+    return invert(
+        method,  # type: ignore[arg-type]
+        descriptors,
+        encode=encoder,
+        access=access,
+        generator=generator,
+        space="z",
+        objective=WeightedSum([Term("id", IdLoss(LossContext("balanced", 1.0)), 1.0)]),
+        start=lambda d: d[:, :6] * 0.1,
+        steps=steps,
+        seeds=list(range(len(descriptors))),
+        batch_size=batch_size,
+    )
+
+
+@pytest.fixture(scope="module")
+def descriptors() -> Tensor:
+    generator = ToyGenerator()
+    with torch.no_grad():
+        latents = generator.sample(8, "z", torch.Generator().manual_seed(3))
+        return ToyEncoder()(generator(latents, "z"))
+
+
+def test_the_identity_loss_is_equation_1() -> None:
+    rng = torch.Generator().manual_seed(0)
+    a, d = torch.randn(3, 5, generator=rng), torch.randn(3, 5, generator=rng)
+    candidate = Candidate(torch.zeros(3, 1), torch.zeros(3, 3, 2, 2), a)
+    squared = (a - d).norm(dim=1) ** 2
+    for preset, scale in (("paper", 1.0), ("balanced", 4.0)):
+        loss = IdLoss(LossContext(preset, descriptor_variance=4.0))
+        torch.testing.assert_close(loss(candidate, loss.prepare(d)), squared / scale)
+
+
+def test_adam_gets_closer_than_its_start_and_reports_the_way(descriptors: Tensor) -> None:
+    result = run(LatentAdam(), descriptors, steps=60)
+    totals = result.trajectory["total"]
+    assert totals.shape == (60, 8)
+    assert totals[-1].mean() < 0.1 * totals[0].mean()
+    torch.testing.assert_close(totals, result.trajectory["id"])
+    assert result.queries == 60
+
+
+def test_a_target_does_not_feel_its_batch_mates(descriptors: Tensor) -> None:
+    together = run(LatentAdam(), descriptors, steps=20)
+    alone = run(LatentAdam(), descriptors, steps=20, batch_size=1)
+    torch.testing.assert_close(together.latents, alone.latents, atol=1e-4, rtol=1e-4)
+
+
+def test_adam_is_torchs_own_on_each_target(descriptors: Tensor) -> None:
+    encoder, generator = ToyEncoder().requires_grad_(False), ToyGenerator().requires_grad_(False)
+    latent = (descriptors[:1, :6] * 0.1).clone().requires_grad_()
+    optimizer = torch.optim.Adam([latent], lr=0.01)
+    for _ in range(15):
+        optimizer.zero_grad()
+        (encoder(generator(latent, "z")) - descriptors[:1]).square().sum().backward()
+        optimizer.step()
+    result = run(LatentAdam(learning_rate=0.01), descriptors, steps=15)
+    torch.testing.assert_close(result.latents[:1], latent.detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_regression_is_the_start_and_asks_the_encoder_nothing(descriptors: Tensor) -> None:
+    result = run(Regression(), descriptors, steps=0, access="scores")
+    assert result.queries == 0
+    torch.testing.assert_close(result.images, result.start)
+
+
+def test_the_paper_preset_has_the_papers_rate() -> None:
+    spec = Host().spec("method", "latent-adam")
+    assert spec.preset_options["paper"] == {"learning_rate": 0.001}
+
+
+def test_a_method_is_never_given_a_target_image() -> None:
+    names = set(inspect.signature(InversionTask).parameters)
+    assert names == {"descriptors", "generator", "space", "encode", "objective", "start", "steps", "seeds", "on_step"}

@@ -1,0 +1,95 @@
+"""Losses to one number."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Candidate, LossContext
+from faceinv.errors import PluginError, UnknownNameError
+from faceinv.objective import PRESETS, AttributeLoss, Term, WeightedSum, build_objective
+from faceinv.plugins import Host
+from faceinv.specs import Framing
+from faceinv.testing.toy_networks import BrightnessProbe
+
+FRAMING = Framing("f", (8, 8), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)))
+
+
+def read(descriptors: Tensor) -> Tensor:
+    return descriptors[:, :3].sigmoid()
+
+
+def context(preset: str, whitening: Tensor | None = None) -> LossContext:
+    white = torch.eye(3, dtype=torch.float64) if whitening is None else whitening
+    return LossContext(preset, 2.0, BrightnessProbe(framing=FRAMING), read, white)
+
+
+def candidate(images: Tensor, descriptors: Tensor) -> Candidate:
+    return Candidate(torch.zeros(len(images), 2), images, descriptors)
+
+
+@pytest.fixture
+def batch() -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    images = torch.rand(4, 3, 8, 8, generator=rng, dtype=torch.float64)
+    return images, torch.randn(4, 5, generator=rng, dtype=torch.float64)
+
+
+def test_the_papers_loss_is_the_squared_distance_in_its_unit(batch: tuple[Tensor, Tensor]) -> None:
+    images, descriptors = batch
+    loss = AttributeLoss(context("paper"), paper_scale=10.0)
+    value = loss(candidate(images, descriptors), loss.prepare(descriptors))
+    expected = 100 * (images.mean((2, 3)) - read(descriptors)).square().sum(1)
+    torch.testing.assert_close(value, expected)
+
+
+def test_a_balanced_loss_is_one_where_the_residual_is_the_probes_own(batch: tuple[Tensor, Tensor]) -> None:
+    images, descriptors = batch
+    residual = images.mean((2, 3)) - read(descriptors)
+    covariance = torch.diag(torch.tensor([4.0, 1.0, 0.25], dtype=torch.float64))
+    loss = AttributeLoss(context("balanced", covariance.inverse().sqrt()))
+    value = loss(candidate(images, descriptors), loss.prepare(descriptors))
+    torch.testing.assert_close(value, (residual.square() / covariance.diag()).mean(1))
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_the_loss_is_least_at_the_target_and_differentiable(preset: str, batch: tuple[Tensor, Tensor]) -> None:
+    images, descriptors = batch
+    loss = AttributeLoss(context(preset))
+    flat = read(descriptors)[:, :, None, None].expand(-1, -1, 8, 8)
+    prepared = loss.prepare(descriptors)
+    assert loss(candidate(flat, descriptors), prepared).abs().max() < 1e-12
+    assert (loss(candidate(images, descriptors), prepared) > 0).all()
+    few = images[:2].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: loss(candidate(x, descriptors[:2]), prepared[:2]), (few,))
+
+
+def test_the_sum_is_weighted_and_the_terms_are_not(batch: tuple[Tensor, Tensor]) -> None:
+    images, descriptors = batch
+    loss = AttributeLoss(context("paper"))
+    objective = WeightedSum([Term("a", loss, 2.0), Term("b", loss, 0.5)])
+    total, terms = objective(candidate(images, descriptors), objective.prepare(descriptors))
+    assert total.shape == (4,)
+    torch.testing.assert_close(total, 2.5 * terms["a"])
+    torch.testing.assert_close(terms["a"], terms["b"])
+
+
+def test_the_papers_weights_are_the_papers() -> None:
+    host = Host()
+    weights = [host.spec("loss", name).preset_weights["paper"] for name in ("id", "lm", "hist")]
+    assert weights == [1, 0.0006, 0.01]
+
+
+def test_weights_can_be_overridden_and_presets_are_checked(host: Host) -> None:
+    specs = [host.spec("loss", "id"), host.spec("loss", "brightness")]
+    contexts = {"id": LossContext("paper", 2.0), "brightness": context("paper")}
+    objective = build_objective(specs, contexts, {"brightness": 7.0}, "paper")
+    assert [term.weight for term in objective.terms] == [1.0, 7.0]
+    with pytest.raises(UnknownNameError, match=r"'papr'\. Did you mean 'paper'"):
+        build_objective(specs, contexts, {}, "papr")
+
+
+def test_an_attribute_loss_needs_its_probe() -> None:
+    with pytest.raises(PluginError, match="must name one"):
+        AttributeLoss(LossContext("paper", 1.0))

@@ -1,0 +1,95 @@
+"""Readers: they learn what is there, are kept, and leave the world as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from faceinv.contracts import Recipe
+from faceinv.probing import TUNED, Split, TunedHead, latent_head, trained_reader, whitening
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    descriptors = 30 * torch.randn(1500, 16, generator=rng) + 5
+    noise = torch.randn(1500, 3, 2, generator=rng)
+    signal = (descriptors @ torch.randn(16, 6, generator=rng)).view(-1, 3, 2)
+    return descriptors, 0.01 * signal + 0.2 * noise + 7
+
+
+def train(data: tuple[Tensor, Tensor], folder: Path, recipe: Recipe = TUNED, seed: int = 0, **more: object):
+    descriptors, targets = data
+    return trained_reader(
+        lambda: TunedHead(16, 6, width=32), descriptors, targets, recipe,
+        seed=seed, what="test", parts={"data": "a"}, folder=folder, **more,
+    )  # fmt: skip
+
+
+def test_a_reader_beats_the_mean_on_held_out_pairs(data: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    descriptors, targets = data
+    split = Split.of(len(descriptors))
+    reader = train(data, tmp_path)
+    error = (reader(descriptors[split.test]) - targets[split.test]).square().mean()
+    guess = (targets[split.train].mean(0) - targets[split.test]).square().mean()
+    assert reader(descriptors[split.test]).shape == (150, 3, 2)
+    assert error < 0.35 * guess
+
+
+def test_training_is_repeatable_cached_and_leaves_the_global_state(data: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    state = torch.random.get_rng_state()
+    first = train(data, tmp_path / "a")
+    again = train(data, tmp_path / "b")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    x = data[0][:8]
+    assert torch.equal(first(x), again(x))
+    (file,) = (tmp_path / "a").glob("*.safetensors")
+    written = file.stat().st_mtime_ns
+    assert torch.equal(train(data, tmp_path / "a")(x), first(x))
+    assert file.stat().st_mtime_ns == written
+    assert not torch.equal(train(data, tmp_path / "a", seed=1)(x), first(x))
+
+
+def test_a_damaged_cache_file_is_made_anew(data: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    first = train(data, tmp_path)
+    (file,) = tmp_path.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:50])
+    assert torch.equal(train(data, tmp_path)(data[0][:4]), first(data[0][:4]))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_a_recipe_without_standardisation_trains_too(
+    data: tuple[Tensor, Tensor], tmp_path: Path, optimizer: str
+) -> None:
+    recipe = Recipe(optimizer=optimizer, learning_rate=1e-4, batch_size=64, epochs=2)
+    reader = train(data, tmp_path, recipe)
+    assert torch.isfinite(reader(data[0])).all()
+    assert reader.input_scale.eq(1).all()
+
+
+def test_constrain_is_applied_to_what_is_read(data: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    reader = train(data, tmp_path, constrain=lambda raw: raw.clamp(0, 1).view(-1, 3, 2))
+    assert reader(data[0]).max() <= 1
+
+
+def test_splits_are_disjoint_and_cover() -> None:
+    split = Split.of(107)
+    parts = [set(range(107)[part]) for part in (split.train, split.validation, split.test)]
+    assert sum(map(len, parts)) == len(set().union(*parts)) == 107
+
+
+def test_whitened_residuals_have_unit_variance_and_a_flat_direction_does_not_explode() -> None:
+    rng = torch.Generator().manual_seed(0)
+    residuals = torch.randn(4000, 4, generator=rng) @ torch.randn(4, 4, generator=rng)
+    white = residuals @ whitening(residuals, shrinkage=0.0)
+    torch.testing.assert_close(white.T @ white / 4000, torch.eye(4), atol=0.02, rtol=0)
+    residuals[:, 3] = -residuals[:, :3].sum(1)  # as a histogram's bins sum to one
+    assert whitening(residuals).abs().max() < 100
+
+
+def test_the_latent_regressor_is_the_papers() -> None:
+    sizes = [(m.in_features, m.out_features) for m in latent_head(192, 100) if isinstance(m, nn.Linear)]
+    assert sizes == [(192, 2048), (2048, 2048), (2048, 2048), (2048, 100)]

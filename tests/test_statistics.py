@@ -1,0 +1,37 @@
+"""Means with intervals, beside SciPy's bootstrap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import bootstrap
+
+from faceinv.statistics import estimate, paired_difference
+
+
+def test_the_interval_is_scipys_percentile_bootstrap() -> None:
+    values = np.random.default_rng(1).gamma(2.0, size=64)
+    ours = estimate(values)
+    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=2).confidence_interval
+    assert ours.mean == pytest.approx(values.mean())
+    assert ours.n == 64
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
+    assert estimate(values) == ours
+
+
+def test_missing_values_are_left_out_and_too_few_have_no_interval() -> None:
+    assert estimate([1.0, np.nan, 3.0]).n == 2
+    one = estimate([2.0])
+    assert one.mean == 2
+    assert np.isnan(one.low)
+    assert estimate([]).n == 0
+
+
+def test_pairing_removes_what_the_items_have_in_common() -> None:
+    rng = np.random.default_rng(0)
+    common = 100 * rng.normal(size=50)
+    difference = paired_difference(common + 1 + 0.1 * rng.normal(size=50), common)
+    assert difference.low < 1 < difference.high
+    assert difference.high - difference.low < 0.1
+    with pytest.raises(ValueError, match="same items"):
+        paired_difference([1.0, 2.0], [1.0])
