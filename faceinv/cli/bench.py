@@ -12,13 +12,15 @@ from faceinv.cli.application import Application
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: The config file, as the argument of ``bench``, ``config`` and ``train``.
+CONFIG_FILE = click.argument("config_file", required=False, type=click.Path(path_type=Path), metavar="[CONFIG.yaml]")
+
 
 def config_options(command: F) -> F:
-    """Add the options that make a config: those of ``bench`` and ``config``."""
+    """Add the options that make a config, one for each key that the command line can set."""
     many: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
     for option in reversed(
         [
-            click.argument("config_file", required=False, type=click.Path(path_type=Path), metavar="[CONFIG.yaml]"),
             click.option("--encoder", **many, help="Encoder under attack."),
             click.option("--critic", **many, help="Encoder that scores identity; never attacked."),
             click.option("--generator", **many, help="Face generator."),
@@ -56,6 +58,7 @@ def overrides(given: dict[str, Any]) -> dict[str, Any]:
 
 
 @click.command()
+@CONFIG_FILE
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 @click.pass_obj

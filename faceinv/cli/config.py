@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from faceinv.cli.application import Application
-from faceinv.cli.bench import config_options, overrides
+from faceinv.cli.bench import CONFIG_FILE, config_options, overrides
 
 
 @click.command()
+@CONFIG_FILE
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE|DESCRIPTOR.npy…")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file.")
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
 @click.pass_obj
-def invert(app: Application, /, inputs: tuple[Path, ...], config_file: None, as_json: bool, **given: Any) -> None:
+def invert(
+    app: Application, /, inputs: tuple[Path, ...], config_file: Path | None, as_json: bool, **given: Any
+) -> None:
     """Rebuild faces from photographs (embedded first) or from descriptors in .npy files.
 
     Writes a PNG per descriptor into --out (``inverted`` by default). For photographs the aligned
@@ -40,7 +43,7 @@ def invert(app: Application, /, inputs: tuple[Path, ...], config_file: None, as_
     from faceinv.grid import cells, load_config
     from faceinv.progress import reporter
 
-    config, source = load_config(None, {"out": Path("inverted")} | overrides(given))
+    config, source = load_config(config_file, {"out": Path("inverted")} | overrides(given))
     grid = cells(config, app.host, source)
     if len(grid) > 1:
         raise UsageError(

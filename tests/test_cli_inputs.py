@@ -1,0 +1,166 @@
+"""embed, synthesize, invert, train: what goes in, what comes out, and every mistake as one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from faceinv.images import read_image, write_image
+from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
+
+CHAIN = [
+    "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--losses", "id,brightness",
+    "--steps", "3", "--pairs", "200", "--metric", "mse", "--metric", "id_sim_critic",
+]  # fmt: skip
+
+
+def one_line(result: object, code: int, *words: str) -> None:
+    assert result.code == code, result.err  # type: ignore[attr-defined]
+    errors = [line for line in result.err.splitlines() if line.startswith("Error")]  # type: ignore[attr-defined]
+    assert len(errors) == 1
+    for word in words:
+        assert word in errors[0]
+    assert "Traceback" not in result.err  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> list[Path]:
+    rng = torch.Generator().manual_seed(0)
+    paths = [tmp_path / f"crop-{index}.png" for index in range(3)]
+    for path in paths:
+        write_image(torch.rand(3, 16, 16, generator=rng), path)
+    return paths
+
+
+@pytest.fixture
+def leaked(tmp_path: Path) -> Path:
+    generator = ToyGenerator()
+    with torch.no_grad():
+        images = generator(generator.sample(2, "z", torch.Generator().manual_seed(5)), "z")
+        np.save(tmp_path / "leaked.npy", ToyEncoder()(images).numpy())
+    return tmp_path / "leaked.npy"
+
+
+def test_embed_writes_the_networks_descriptors_in_order(run, crops: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "d.npy"
+    assert run("embed", "--encoder", "toy", "--aligned", *crops, "--out", out).code == 0
+    with torch.no_grad():
+        expected = ToyEncoder()(torch.stack([read_image(path) for path in crops]))
+    np.testing.assert_allclose(np.load(out), expected.numpy(), atol=1e-6)
+
+
+def test_embed_refuses_a_wrong_crop_and_writes_nothing(run, crops: list[Path], tmp_path: Path) -> None:
+    write_image(torch.rand(3, 20, 16, generator=torch.Generator().manual_seed(0)), crops[1])
+    out = tmp_path / "d.npy"
+    result = run("embed", "--encoder", "toy", "--aligned", *crops, "--out", out)
+    one_line(result, 3, "crop-1.png", "16x16", "16x20", "Nothing was written")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "word"), [(None, "no such file"), (b"", "empty"), (b"hello", "not an image"), ("cut", "decoded")]
+)
+def test_embed_says_what_is_wrong_with_a_file(
+    run, crops: list[Path], tmp_path: Path, content: bytes | str | None, word: str
+) -> None:
+    path = tmp_path / "bad.png"
+    if content == "cut":
+        path.write_bytes(crops[0].read_bytes()[:200])
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    one_line(run("embed", "--encoder", "toy", "--aligned", path, "--out", tmp_path / "d.npy"), 3, "bad.png", word)
+
+
+def test_synthesize_from_seeds_and_from_latents_agree(run, tmp_path: Path) -> None:
+    assert run("synthesize", "--generator", "toy-faces", "--seeds", "3,5-6", "--out", tmp_path / "a.npy").code == 0
+    streams = [torch.Generator().manual_seed(seed) for seed in (3, 5, 6)]
+    latents = torch.cat([ToyGenerator().sample(1, "z", rng) for rng in streams])
+    np.save(tmp_path / "z.npy", latents.numpy())
+    args = ("synthesize", "--generator", "toy-faces", "--latents", tmp_path / "z.npy", "--space", "z")
+    assert run(*args, "--out", tmp_path / "b.npy").code == 0
+    images = np.load(tmp_path / "a.npy")
+    assert images.shape == (3, 3, 16, 16)
+    assert images.dtype == np.float32
+    np.testing.assert_array_equal(images, np.load(tmp_path / "b.npy"))
+    assert run(*args, "--out", tmp_path / "pictures").code == 0
+    written = read_image(tmp_path / "pictures" / "00002.png")
+    np.testing.assert_allclose(written.numpy(), images[2], atol=0.5 / 255 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "word"),
+    [
+        (["--seeds", "4-2"], 2, "no seed or range"),
+        (["--seeds", "a"], 2, "no seed or range"),
+        ([], 2, "either --latents"),
+        (["--seeds", "1", "--space", "w+"], 2, "no latent space 'w+'. Available: z, w"),
+        (["--seeds", "1", "--truncation", "0.5"], 2, "takes no option 'truncation'"),
+        (["--latents", "none.npy"], 3, "no such file"),
+    ],
+)
+def test_synthesize_refuses(run, tmp_path: Path, args: list[str], code: int, word: str) -> None:
+    one_line(run("synthesize", "--generator", "toy-faces", *args, "--out", tmp_path / "x.npy"), code, word)
+
+
+def test_invert_rebuilds_from_descriptors(run, cache: Path, leaked: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run("invert", leaked, *CHAIN, "--json", "--out", out)
+    assert result.code == 0, result.err
+    assert [row["name"] for row in result.json] == ["leaked-0", "leaked-1"]
+    assert read_image(out / "leaked-1.png").shape == (3, 16, 16)
+    # Without a target there is nothing but the attacked encoder to score with.
+    assert set(result.json[0]) == {"name", "file", "id_sim_attacked"}
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda path: np.save(path, np.ones((2, 5), np.float32)), "(B, 12), got (2, 5)"),
+        (lambda path: np.save(path, np.full((1, 12), np.nan, np.float32)), "NaN"),
+        (lambda path: np.save(path, np.zeros((1, 12), np.float32)), "all zeros"),
+        (lambda path: np.save(path, np.zeros((0, 12), np.float32)), "something else"),
+        (lambda path: path.write_bytes(b"nonsense"), "not a .npy file"),
+        (lambda path: np.save(path, np.array([{"a": 1}], dtype=object)), "not a .npy file"),
+        (lambda path: None, "no such file"),
+    ],
+)
+def test_invert_refuses_what_is_no_descriptor(run, cache: Path, tmp_path: Path, make, word: str) -> None:
+    path = tmp_path / "bad.npy"
+    make(path)
+    one_line(run("invert", path, *CHAIN, "--out", tmp_path / "out"), 3, "bad.npy", word)
+
+
+def test_invert_is_no_grid(run, cache: Path, leaked: Path, tmp_path: Path) -> None:
+    one_line(run("invert", leaked, *CHAIN, "--seed", "1", "--seed", "2", "--out", tmp_path), 2, "grid of 2")
+
+
+def test_train_scores_the_probes(run, cache: Path) -> None:
+    (row,) = run("train", *CHAIN, "--pairs", "3000", "--json").json
+    assert (row["probe"], row["unit"], row["n"]) == ("brightness", "grey levels", 300)
+    assert row["descriptor"] < 0.8 * row["baseline"]
+    written = {path: path.stat().st_mtime_ns for path in (cache / "trained").glob("*.safetensors")}
+    assert len(written) == 4  # pairs, labels, probe, regressor
+    assert run("train", *CHAIN, "--pairs", "3000").code == 0
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_plugins_lists_and_shows(run) -> None:
+    listed = run("plugins", "--json").json
+    assert {"encoder", "generator", "probe", "loss", "method", "metric", "dataset"} <= {
+        s["kind"] for s in listed["specs"]
+    }
+    shown = run("plugins", "show", "arcface").out
+    for word in ("MIT", "MobileFaceNet", "sha256", "d8ba40c0"):
+        assert word in shown
+    one_line(run("plugins", "show", "arcfase"), 2, "Did you mean 'arcface")
+
+
+def test_unknown_commands_and_options_exit_with_2(run) -> None:
+    assert "Did you mean 'bench'" in run("bensh").err
+    assert run("bensh").code == 2
+    assert run("bench", "--stepz", "3").code == 2
+    assert json.loads(run("config", "--json").out)["config"]["steps"] == 100
