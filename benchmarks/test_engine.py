@@ -17,7 +17,7 @@ from torch import Tensor
 
 from faceinv.contracts import LossContext
 from faceinv.engine import invert
-from faceinv.loading import FramedEncoder, Loader, LoadedGenerator
+from faceinv.loading import FramedEncoder, LoadedGenerator, Loader
 from faceinv.memory import keep_memory
 from faceinv.objective import build_objective
 from faceinv.plugins import Host

@@ -36,9 +36,11 @@ def load_or_make(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str,
             tensors = make()
             _write(path, tensors)
             return tensors
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        # safetensors wraps the system's error in one of its own.
+        reason = getattr(error, "strerror", None) or error
         raise StorageError(
-            f"{path.parent} cannot be written: {error.strerror or error}. Free space there, or set FACEINV_CACHE."
+            f"{path.parent} cannot be written: {reason}. Free space there, or set FACEINV_CACHE."
         ) from error
 
 

@@ -220,7 +220,7 @@ class Runner:
         inverted = time.perf_counter()
         results = self._write_images(cell_id, targets, inversion)
         columns, left_out = self.score(cell, targets.images, results, targets.identities)
-        self.folder.write_rows(cell_id, {"target": list(targets.ids)} | columns)
+        self.folder.write_rows(cell_id, {"target": list(targets.ids), **columns})
         scored = time.perf_counter()
         return {
             "status": "ok",

@@ -105,7 +105,7 @@ def test_any_value_is_taken_or_refused_in_one_line(value: object) -> None:
             load_config(None, {key: value})
         except UsageError as error:
             refusal = str(error)
-            assert "\n" not in refusal  # noqa: PT017  (a refusal is one of two fair answers)
+            assert "\n" not in refusal
 
 
 def test_what_config_prints_is_a_config(run, cache: Path, tmp_path: Path) -> None:
