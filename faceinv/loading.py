@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import Detector, Generator, Metric, Probe, check_images
-from faceinv.errors import PluginError, ShapeError, UsageError
+from faceinv.errors import PluginError, ShapeError, UsageError, WeightsError
 from faceinv.framing import Warp, warp_between
 from faceinv.plugins import Host
+from faceinv.recognition import recognise
 from faceinv.registry import load_target
 from faceinv.specs import EncoderSpec, Framing, GeneratorSpec, MetricSpec, ProbeSpec, Spec
-from faceinv.weights import WeightStore
+from faceinv.tensors import TensorsError
+from faceinv.weights import WeightStore, file_sha256
 
 T = TypeVar("T")
 
@@ -190,8 +192,23 @@ class Loader:
         refused = [name for name in own if name not in inspect.signature(factory).parameters]
         if refused:
             raise UsageError(f"The {spec.kind} '{spec.name}' takes no option '{refused[0]}'.")
-        network = factory(*self.paths(spec), **{**spec.options, **own})
+        paths = self.paths(spec)
+        try:
+            network = factory(*paths, **{**spec.options, **own})
+        except WeightsError as error:
+            raise WeightsError(f"{error}{self._whose_file(spec, error)}") from None
         return self._freeze(network) if isinstance(network, nn.Module) else network
+
+    def _whose_file(self, spec: Spec, error: WeightsError) -> str:
+        """Say which network a user's own file belongs to, where it is a known one and not this."""
+        own = self._files.get(spec.name)
+        if own is None:
+            return ""
+        shapes = error.shapes if isinstance(error, TensorsError) else {}
+        names = recognise(self.host.specs("weights"), shapes, file_sha256(own))
+        if not names or spec.name in names:
+            return ""
+        return f" {own} is a file of {' or '.join(names)}."
 
     def _freeze(self, module: nn.Module) -> nn.Module:
         return module.to(self.device, self.dtype).eval().requires_grad_(False)

@@ -47,6 +47,8 @@ HOOK_KINDS = {
 BUNDLED = {
     "arcface": "faceinv-arcface",
     "facenet": "faceinv-facenet",
+    "vggface": "faceinv-vggface2",
+    "vggface2": "faceinv-vggface2",
     "dcgan": "faceinv-dcgan",
     "mtcnn": "faceinv-mtcnn",
     "landmarks": "faceinv-landmarks",

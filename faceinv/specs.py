@@ -240,6 +240,8 @@ class WeightSpec:
         size: Bytes of the file, 0 where unknown.
         licence: Licence of the weights.
         origin: Who trained it, on what.
+        fingerprint: Names and shapes of a few tensors that together tell such a file from those of
+            other networks, so that it is recognised where another one is due.
     """
 
     name: str
@@ -249,6 +251,7 @@ class WeightSpec:
     licence: str
     size: int = 0
     origin: str = ""
+    fingerprint: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.sha256 and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):

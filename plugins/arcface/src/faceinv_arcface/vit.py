@@ -1,0 +1,46 @@
+"""Vision transformers (Dosovitskiy et al., ICLR 2021) trained with the ArcFace loss, on timm's trunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from faceinv.tensors import load_strictly, read_tensors
+
+
+class FaceTransformer(nn.Module):
+    """112×112 faces in 14×14 patches to descriptors of length 512, not normalised.
+
+    Args:
+        architecture: timm's name of the trunk, whose head becomes the descriptor.
+    """
+
+    def __init__(self, architecture: str) -> None:
+        super().__init__()
+        self.trunk = timm.create_model(architecture, pretrained=False, patch_size=8, img_size=112, num_classes=512)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return descriptors ``(B, 512)`` of images ``(B, 3, 112, 112)`` RGB in ``[0, 1]``."""
+        # On 8-bit values: (v - 127.5) / 127.5.
+        descriptors: Tensor = self.trunk(images * 2 - 1)
+        return descriptors
+
+
+def vit(path: Path, *, architecture: str, name: str) -> FaceTransformer:
+    """Return the frozen network with the weights of a state dict under timm's names.
+
+    Args:
+        path: safetensors, as the Hugging Face hub has it, or a PyTorch file.
+        architecture: timm's name of the trunk.
+        name: The encoder's name, for messages.
+
+    Raises:
+        WeightsError: the file cannot be read, needs code, or holds another network.
+    """
+    with torch.device("meta"):
+        network = FaceTransformer(architecture)
+    load_strictly(network.trunk, read_tensors(path), network=name)
+    return network.eval().requires_grad_(False)

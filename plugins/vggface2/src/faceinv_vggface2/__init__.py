@@ -1,0 +1,1 @@
+"""faceinv encoders of the VGGFace2 and VGGFace papers."""
