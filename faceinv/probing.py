@@ -163,7 +163,7 @@ def trained_reader(
         torch.manual_seed(seed)
         head = make_head()
     reader = Reader(head, descriptors.shape[1], tuple(targets.shape[1:]), constrain)
-    key = fingerprint({"version": 1, "recipe": asdict(recipe), "seed": seed, "head": repr(head)} | parts)
+    key = fingerprint({"version": 2, "recipe": asdict(recipe), "seed": seed, "head": repr(head)} | parts)
 
     def make() -> dict[str, Tensor]:
         _train(
@@ -258,15 +258,17 @@ def _optimizer(reader: Reader, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def whitening(residuals: Tensor, shrinkage: float = 0.1) -> Tensor:
-    """Return ``(k, k)`` that gives ``residuals`` ``(N, k)`` unit covariance: the inverse root of theirs.
+    """Return ``(k, k)`` that makes ``residuals`` ``(N, k)`` white, with a mean square of 1.
 
-    The covariance is shrunk towards its mean variance, so that directions in which the residual
-    hardly varies (a histogram's sum, say) do not rule the rest.
+    The inverse root of their covariance, which is shrunk towards its mean variance so that
+    directions in which the residual hardly varies (a histogram's sum, say) do not rule the rest.
+    Those then count for less than 1, and all are scaled up alike to make the mean square 1.
     """
     residuals = residuals.double()
     covariance = residuals.T @ residuals / len(residuals)
     k = len(covariance)
-    covariance = (1 - shrinkage) * covariance + shrinkage * covariance.trace() / k * torch.eye(k, dtype=torch.float64)
-    values, vectors = torch.linalg.eigh(covariance + 1e-12 * torch.eye(k, dtype=torch.float64))
+    mean_variance = covariance.trace() / k
+    shrunk = (1 - shrinkage) * covariance + (shrinkage * mean_variance + 1e-12) * torch.eye(k, dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(shrunk)
     root: Tensor = (vectors * values.rsqrt()) @ vectors.T
-    return root.float()
+    return (root / (residuals @ root).square().mean().sqrt().clamp_min(1e-6)).float()
