@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from faceinv.contracts import check_images
-from faceinv.errors import InputError, ShapeError, UnknownNameError, WeightsError
+from faceinv.errors import ShapeError, UnknownNameError, WeightsError
 from faceinv.plugins import Host
 from faceinv.weights import WeightStore
 
@@ -144,9 +144,9 @@ def test_wrong_tensors_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         dcgan(saved(tmp_path / "f.pt", tensors))
     text = str(caught.value)
-    assert "1 missing: main.4.bias" in text
+    assert "1 missing (main.4.bias)" in text
     assert "main.12.weight (64, 1, 4, 4) instead of (64, 3, 4, 4)" in text
-    assert "1 unexpected: main.15.weight" in text
+    assert "1 unexpected (main.15.weight)" in text
     assert "\n" not in text
 
 
@@ -162,7 +162,7 @@ class _Code:
 
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     trace = tmp_path / "ran"
-    with pytest.raises(WeightsError, match="run code"):
+    with pytest.raises(WeightsError, match="code named by a file is never run"):
         dcgan(saved(tmp_path / "f.pt", {"netG_state_dict": _Code(trace)}))
     assert not trace.exists()
 
@@ -186,13 +186,13 @@ def test_a_truncated_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no such file"):
+    with pytest.raises(WeightsError, match="there is no such file"):
         dcgan(tmp_path / "none.pt")
 
 
 @pytest.mark.parametrize("content", [{}, [1, 2], {"epoch": 3}])
 def test_a_checkpoint_without_tensors_says_what_is_due(tmp_path: Path, content: object) -> None:
-    with pytest.raises(WeightsError, match="holds no tensors"):
+    with pytest.raises(WeightsError, match="holds no state dict"):
         dcgan(saved(tmp_path / "f.pt", content))
 
 

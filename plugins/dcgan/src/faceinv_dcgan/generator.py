@@ -7,20 +7,18 @@ the normalisations are folded into the frozen layers before them, and the first 
 
 from __future__ import annotations
 
-import pickle
 from collections import OrderedDict
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinv.contracts import Generator
-from faceinv.errors import InputError, ShapeError, WeightsError, unknown_name
-from faceinv.tensors import load_strictly
+from faceinv.errors import ShapeError, unknown_name
+from faceinv.folding import affine_of
+from faceinv.tensors import NESTS, load_strictly, read_tensors
 
 #: Length of a latent.
 LATENT = 100
@@ -29,7 +27,7 @@ LATENT = 100
 CHANNELS = (512, 256, 128, 64)
 
 #: Where a training checkpoint keeps the generator, beside the discriminator and the optimisers.
-_NESTED = "netG_state_dict"
+_NESTS = ("netG_state_dict", *NESTS)
 
 
 class DCGAN(Generator):
@@ -111,11 +109,10 @@ def dcgan(checkpoint: Path) -> DCGAN:
             ``netG_state_dict``; names may begin with ``module.``, as ``nn.DataParallel`` leaves them.
 
     Raises:
-        InputError: there is no such file.
-        WeightsError: it is no checkpoint, or its tensors are not those of the network.
+        WeightsError: there is no such file, it is no checkpoint, or its tensors are not the network's.
     """
     published = nn.Sequential(OrderedDict(main=published_layers()))
-    load_strictly(published, _read_tensors(checkpoint), network="dcgan.digiface")
+    load_strictly(published, read_tensors(checkpoint, nests=_NESTS), network="dcgan.digiface")
     return DCGAN(published.main)  # type: ignore[arg-type]  # the Sequential that was put there
 
 
@@ -131,33 +128,6 @@ def published_layers() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        content: Any = torch.load(path, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file.") from None
-    except pickle.UnpicklingError:
-        raise WeightsError(
-            f"{path} is not a plain PyTorch checkpoint: it is damaged, or a pickle that would run code, which is "
-            "refused; save the generator's state_dict() with torch.save instead."
-        ) from None
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
-        raise WeightsError(f"{path} cannot be read as a PyTorch checkpoint: {reason}.") from None
-    if isinstance(content, Mapping) and isinstance(content.get(_NESTED), Mapping):
-        content = content[_NESTED]
-    tensors = _tensors_of(content)
-    if not tensors:
-        raise WeightsError(f"{path} holds no tensors: a state dict, or one under '{_NESTED}', is due.")
-    return tensors
-
-
-def _tensors_of(content: object) -> dict[str, Tensor]:
-    if not isinstance(content, Mapping):
-        return {}
-    return {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
-
-
 def _check_space(space: str) -> None:
     if space != "z":
         raise unknown_name("latent space", space, ("z",))
@@ -166,15 +136,12 @@ def _check_space(space: str) -> None:
 def _folded(layer: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return weight and bias of a transposed convolution that does what ``layer`` and then ``norm`` do.
 
-    With ``s = gamma / sqrt(var + eps)``: ``weight' = s * weight`` along the outputs, ``bias' = beta - s * mean``
-    (Ioffe, Szegedy 2015, algorithm 2). Computed in float64 and rounded once.
+    With ``norm(x) = s x + t``: ``weight' = s * weight`` along the outputs, ``bias' = t``. Computed in float64
+    and rounded once.
     """
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight.detach().double() * (norm.running_var.double() + norm.eps).rsqrt()
-    bias = norm.bias.detach().double() - scale * norm.running_mean.double()
+    scale, shift = affine_of(norm)
     weight = layer.weight.detach().double() * scale.view(1, -1, 1, 1)
-    return weight.to(layer.weight.dtype), bias.to(layer.weight.dtype)
+    return weight.to(layer.weight.dtype), shift.to(layer.weight.dtype)
 
 
 def _fill(layer: nn.Linear | nn.ConvTranspose2d, weight: Tensor, bias: Tensor) -> None:
