@@ -6,7 +6,7 @@ import math
 import pickle
 import re
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from faceinv.pickles import StandIn, read_pickle
 
 #: Where training checkpoints keep the network.
 NESTS = ("state_dict", "state_dict_backbone")
+
+#: How deep the names of a pickle may be nested; a pickle can contain itself.
+_DEPTH = 8
 
 #: The first bytes of PyTorch's format before 1.6: its magic number, pickled.
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
@@ -47,8 +50,9 @@ def read_tensors(path: Path, *, nests: Sequence[str] = NESTS) -> dict[str, Tenso
     """Return the tensors of a weights file by name, on the CPU.
 
     What the file is, its content says and not its suffix: PyTorch's format (both generations; read with
-    ``weights_only=True``), safetensors, or a pickle of names and NumPy arrays. A state dict may lie under
-    one of ``nests``, and may bear the prefix ``module.`` of ``DataParallel``.
+    ``weights_only=True``), safetensors, or a pickle of names and NumPy arrays, which may be nested as
+    Flax nests them (the names are then joined by dots). A state dict may lie under one of ``nests``, and
+    may bear the prefix ``module.`` of ``DataParallel``.
 
     Args:
         path: The file.
@@ -72,7 +76,7 @@ def read_tensors(path: Path, *, nests: Sequence[str] = NESTS) -> dict[str, Tenso
     elif len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= size - 8:
         content = _read_safetensors(path)
     elif head[0] == 0x80 or head[:1] in b"(}cd":
-        content = _read_arrays(path)
+        content = _read_arrays(path, nests)
     else:
         raise WeightsError(f"{path} holds no tensors that can be read: it is {_kind(head)}.")
     return _state_dict(content, path, nests, size)
@@ -168,15 +172,33 @@ def _read_safetensors(path: Path) -> Any:
         raise WeightsError(f"{path} cannot be read as safetensors: {_one_line(error)}.") from None
 
 
-def _read_arrays(path: Path) -> Any:
+def _read_arrays(path: Path, nests: Sequence[str]) -> Any:
     """Read a pickle of names and NumPy arrays, written by any Python with any NumPy."""
-    content = read_pickle(path.read_bytes(), _array_globals(), source=str(path))
-    if isinstance(content, dict):
-        return {
-            name: value.tensor(f"{path}: '{name}'") if isinstance(value, _Array) else value
-            for name, value in content.items()
-        }
-    return content
+    data = path.read_bytes()
+    content = read_pickle(data, _array_globals(), source=str(path))
+    if not isinstance(content, dict):
+        return content
+    nest = next((key for key in nests if isinstance(content.get(key), dict)), None)
+    tensors: dict[Any, Any] = {}
+    taken = 0
+    for name, value in _leaves(content if nest is None else content[nest], str(path), ()):
+        tensors[name] = value.tensor(f"{path}: '{name}'") if isinstance(value, _Array) else value
+        # A pickle can refer to one array, or to one branch, any number of times.
+        taken += tensors[name].nbytes if isinstance(value, _Array) else 1
+        if taken > 2 * len(data):
+            raise WeightsError(f"{path}: its tensors claim more bytes than the file has, from '{name}' on.")
+    return tensors
+
+
+def _leaves(tree: dict[Any, Any], source: str, above: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
+    """Yield dotted names and values."""
+    if len(above) > _DEPTH:
+        raise WeightsError(f"{source} holds no state dict: its names are nested more than {_DEPTH} deep.")
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, source, (*above, key))
+        else:
+            yield ".".join(map(str, (*above, key))) if above else key, value
 
 
 class _Array:

@@ -80,6 +80,28 @@ class TestContainers:
         assert all(np.array_equal(read[name].numpy(), arrays[name]) for name in arrays)
         assert read.keys() == arrays.keys()
 
+    def test_nested_pickle_of_arrays_has_dotted_names(self, tmp_path: Path) -> None:
+        nested = {"a": {"weight": STATE["a.weight"].numpy(), "bias": STATE["a.bias"].numpy()}}
+        nested["n"] = {"num_batches_tracked": STATE["n.num_batches_tracked"].numpy()}
+        for content in (nested, {"state_dict": nested, "epoch": 3}):
+            (tmp_path / "x.ckpt").write_bytes(pickle.dumps(content))
+            assert same(read_tensors(tmp_path / "x.ckpt"), STATE)
+
+    def test_pickle_that_contains_itself_ends(self, tmp_path: Path) -> None:
+        endless: dict[str, Any] = {"w": np.zeros(2)}
+        endless["again"] = endless
+        (tmp_path / "x.ckpt").write_bytes(pickle.dumps(endless))
+        with pytest.raises(WeightsError, match="nested more than 8 deep"):
+            read_tensors(tmp_path / "x.ckpt")
+
+    def test_pickle_that_refers_to_one_array_many_times_ends(self, tmp_path: Path) -> None:
+        tree: dict[str, Any] = {str(i): array for i, array in enumerate([np.zeros(1000)] * 40)}
+        for _ in range(7):
+            tree = {str(i): tree for i in range(40)}
+        (tmp_path / "x.ckpt").write_bytes(pickle.dumps(tree))
+        with pytest.raises(WeightsError, match="claim more bytes than the file has"):
+            read_tensors(tmp_path / "x.ckpt")
+
     def test_pickle_written_by_python_2(self, tmp_path: Path) -> None:
         # {'b': array([1., -2.], dtype=float32)} as Python 2 and NumPy 1 wrote it, protocol 2.
         raw = np.array([1, -2], "<f4").tobytes()
