@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from faceinv.errors import WeightsError
-from faceinv.tensors import TensorsError, load_strictly
+from faceinv.tensors import TensorsError, load_strictly, read_tensors
 
 
 class ProposalNet(nn.Module):
@@ -104,17 +102,10 @@ def load_into(network: nn.Module, file: Path) -> None:
     """Fill ``network`` with the tensors of ``file``, a state dict; no code in it is run.
 
     Raises:
-        WeightsError: the file is no state dict, or its tensors are not this network's.
+        WeightsError: the file cannot be read, or its tensors are not this network's.
     """
-    name = f"MTCNN's {type(network).__name__}"
     try:
-        tensors = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # A damaged file raises anything from EOFError to UnpicklingError.
-        raise WeightsError(f"{file}: not a state dict of {name} that can be read without running code.") from error
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise WeightsError(f"{file}: holds {type(tensors).__name__} instead of the tensors of {name}.")
-    try:
-        load_strictly(network, tensors, network=name)
+        load_strictly(network, read_tensors(file), network=f"mtcnn {type(network).__name__}")
     except TensorsError as error:
         raise TensorsError(f"{file}: {error}", error.shapes) from None
 
