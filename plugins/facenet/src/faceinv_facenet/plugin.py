@@ -5,13 +5,15 @@ from __future__ import annotations
 from faceinv import hookimpl
 from faceinv.specs import EncoderSpec, Framing, WeightSpec
 
-#: The crop of FaceNet's own training: an MTCNN box with a margin of 44 pixels in 182, of which the
-#: middle 160 are seen. MTCNN's box puts the five points of a mean frontal face at about
-#: (0.31, 0.38), (0.69, 0.38), (0.50, 0.58), (0.34, 0.75), (0.66, 0.75); the box fills 138 of 160.
+#: The crop of FaceNet's own training: an MTCNN box with 22 pixels of the photograph added on each side,
+#: brought to 182x182 and cut to the middle 160. The points are the means in such crops over 672
+#: photographs of LFW, made symmetric. The training squeezed boxes to squares, which a similarity does
+#: not; of the crops tried (a margin of 32, one relative to the box, this one 7 to 15 % smaller and 8 %
+#: larger) none is better by more than a pair in 400, on these or on other photographs.
 _FRAMING = Framing(
     name="facenet-160",
     size=(160, 160),
-    points=((0.336, 0.397), (0.664, 0.397), (0.500, 0.569), (0.362, 0.716), (0.638, 0.716)),
+    points=((0.327, 0.406), (0.673, 0.406), (0.500, 0.570), (0.347, 0.716), (0.653, 0.716)),
 )
 
 
