@@ -314,10 +314,6 @@ class Comparison(Protocol):
         """Return the cosine of target and reconstruction ``(B,)`` on the ``"attacked"`` encoder or ``"critic"``."""
         ...
 
-    def stranger_similarity(self, role: str) -> Tensor:
-        """Return the mean cosine of each reconstruction to the targets of other people, ``(B,)``."""
-        ...
-
 
 class Metric(Protocol):
     """A score of reconstructions."""

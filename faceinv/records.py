@@ -53,7 +53,7 @@ class RunFolder:
 
     def write(self, cell_id: str, record: Mapping[str, Any]) -> None:
         """Write the record atomically; it is the last file of a cell, so that a whole one means a whole cell."""
-        text = json.dumps({"schema": SCHEMA, "id": cell_id} | dict(record), indent=2, ensure_ascii=False)
+        text = json.dumps(finite({"schema": SCHEMA, "id": cell_id} | dict(record)), indent=2, ensure_ascii=False)
         write_atomically(self.record_path(cell_id), (text + "\n").encode())
 
     def write_rows(self, cell_id: str, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -113,3 +113,14 @@ def environment() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return versions
+
+
+def finite(value: Any) -> Any:
+    """Replace not-a-number and infinities, which JSON does not know, by ``None``."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -273,7 +274,7 @@ class Runner:
         return built, left_out
 
     def _summary(self, column: str, values: list[float]) -> dict[str, Any]:
-        spec: MetricSpec = self.loader.host.spec("metric", column.removesuffix("_floor"))
+        spec: MetricSpec = self.loader.host.spec("metric", re.sub("_(floor|other)$", "", column))
         mean = estimate(values)
         return asdict(mean) | {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
 

@@ -23,20 +23,18 @@ class EncodedComparison:
         reconstruction: ``(B, 3, H, W)``.
         cosines: ``(B,)`` by role.
         strangers: ``(B,)`` by role: mean cosine to other people's targets.
+        others: ``(B,)`` by role: mean cosine to other targets of the same person, NaN where there is none.
     """
 
     target: Tensor
     reconstruction: Tensor
     cosines: Mapping[str, Tensor]
     strangers: Mapping[str, Tensor]
+    others: Mapping[str, Tensor]
 
     def similarity(self, role: str) -> Tensor:
         """Return the cosine of each pair on the encoder in this ``role``, ``(B,)``."""
         return self.cosines[role]
-
-    def stranger_similarity(self, role: str) -> Tensor:
-        """Return the mean cosine of each reconstruction to other people's targets, ``(B,)``."""
-        return self.strangers[role]
 
 
 def embed_all(encode: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = _BATCH) -> Tensor:
@@ -52,7 +50,11 @@ def score(
     encoders: Mapping[str, Callable[[Tensor], Tensor]],
     identities: Sequence[str] | None = None,
 ) -> dict[str, list[float]]:
-    """Return a column per metric, and one named ``<metric>_floor`` where its spec asks for it.
+    """Return a column per metric; where its spec asks for a floor, two more that put its value in place.
+
+    ``<metric>_floor`` is the mean cosine to the targets of other people. ``<metric>_other`` is that to
+    other targets of the same person, if there are any: that a reconstruction resembles the very photograph that
+    leaked proves less than that it resembles another.
 
     Args:
         targets: ``(N, 3, H, W)``.
@@ -63,14 +65,18 @@ def score(
     """
     cosines: dict[str, Tensor] = {}
     strangers: dict[str, Tensor] = {}
+    others: dict[str, Tensor] = {}
+    same = _same_person(len(targets), identities)
+    itself = torch.eye(len(targets))
     needed = {spec.encoder for spec, _ in metrics.values()} - {""}
     for role in needed:
         of_targets = nn.functional.normalize(embed_all(encoders[role], targets))
         of_results = nn.functional.normalize(embed_all(encoders[role], reconstructions))
         every = of_results @ of_targets.T
         cosines[role] = every.diagonal().clone()
-        other = _strangers(len(targets), identities)
-        strangers[role] = (every * other).sum(1) / other.sum(1)  # NaN where there is no stranger
+        # NaN where there is no stranger, or no other photograph.
+        strangers[role] = (every * (1 - same)).sum(1) / (1 - same).sum(1)
+        others[role] = (every * (same - itself)).sum(1) / (same - itself).sum(1)
     columns: dict[str, list[float]] = {}
     for first in range(0, len(targets), _BATCH):
         part = slice(first, first + _BATCH)
@@ -79,17 +85,19 @@ def score(
             reconstructions[part],
             {role: values[part] for role, values in cosines.items()},
             {role: values[part] for role, values in strangers.items()},
+            {role: values[part] for role, values in others.items()},
         )
         with torch.inference_mode():
             for name, (spec, metric) in metrics.items():
                 columns.setdefault(name, []).extend(metric(comparison).tolist())
                 if spec.floor:
-                    floor = comparison.stranger_similarity(spec.encoder)
+                    floor, other = comparison.strangers[spec.encoder], comparison.others[spec.encoder]
                     columns.setdefault(f"{name}_floor", []).extend(floor.tolist())
-    return columns
+                    columns.setdefault(f"{name}_other", []).extend(other.tolist())
+    return {name: values for name, values in columns.items() if any(value == value for value in values)}
 
 
-def _strangers(n: int, identities: Sequence[str] | None) -> Tensor:
+def _same_person(n: int, identities: Sequence[str] | None) -> Tensor:
     names = list(identities) if identities is not None else [str(index) for index in range(n)]
     codes = torch.tensor([names.index(name) for name in names])
-    return (codes[:, None] != codes[None, :]).float()
+    return (codes[:, None] == codes[None, :]).float()

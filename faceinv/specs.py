@@ -180,7 +180,8 @@ class MetricSpec(Spec):
         higher_is_better: Direction.
         bounds: Least and greatest possible value; ``None`` for unbounded.
         encoder: Which encoder it reads: ``""``, ``"attacked"`` or ``"critic"``.
-        floor: Whether the score of random pairs is reported beside it, as ``<name>_floor``.
+        floor: For a score of an ``encoder``: whether the mean cosine to strangers (``<name>_floor``) and to
+            other targets of the same person (``<name>_other``) is reported beside it.
     """
 
     kind: ClassVar[str] = "metric"

@@ -61,9 +61,11 @@ def test_the_attack_works_at_all(run, cache: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_there_is_never_computed_again(run, cache: Path, tmp_path: Path) -> None:
-    assert run(*TOY, "--losses", "id", "--out", tmp_path).code == 0
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "contact.png"}
-    result = run(*TOY, "--losses", "id", "--losses", "id,brightness", "--json", "--out", tmp_path)
+    out = tmp_path / "run"
+    assert run(*TOY, "--losses", "id", "--out", out).code == 0
+    before = {path: path.stat().st_mtime_ns for path in out.glob("cells/**/*.*")}
+    assert len(before) == 17  # record, rows, and three pictures of each of five targets
+    result = run(*TOY, "--losses", "id", "--losses", "id,brightness", "--json", "--out", out)
     assert len(result.json) == 2
     assert {path: path.stat().st_mtime_ns for path in before} == before
 

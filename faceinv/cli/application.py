@@ -99,16 +99,7 @@ class Application:
 
     def print_json(self, value: Any) -> None:
         """Print ``value`` as JSON on standard output; not-a-number becomes null."""
+        from faceinv.records import finite
+
         json.dump(finite(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
         sys.stdout.write("\n")
-
-
-def finite(value: Any) -> Any:
-    """Replace not-a-number and infinities, which JSON does not know, by ``None``."""
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value

@@ -119,7 +119,9 @@ def _label(name: str, finished: Sequence[Outcome]) -> str:
     summary = next(o.record["metrics"][name] for o in finished if name in o.record["metrics"])
     unit = "" if summary["unit"] in ("1", "cosine") else f", {summary['unit']}"
     if name.endswith("_floor"):
-        return f"  strangers{unit}"
+        return f"  to strangers{unit}"
+    if name.endswith("_other"):
+        return f"  to another photograph of the person{unit}"
     return f"{name}{unit} {'↑' if summary['higher_is_better'] else '↓'}"
 
 
@@ -127,7 +129,7 @@ def _mean(name: str, summary: dict[str, Any] | None) -> str:
     if summary is None or summary["mean"] is None:
         return "–"
     digits = _DECIMALS.get(name, 3)
-    if summary["low"] is None or summary["low"] != summary["low"]:
+    if summary["low"] is None:
         return f"{summary['mean']:.{digits}f}"
     return f"{summary['mean']:.{digits}f} [{summary['low']:.{digits}f}, {summary['high']:.{digits}f}]"
 

