@@ -1,8 +1,6 @@
-"""MSE, PSNR and SSIM beside scikit-image; LPIPS on a file in torchvision's format."""
+"""MSE, PSNR and SSIM beside scikit-image."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 from skimage.metrics import structural_similarity as skimage_ssim
 from torch import Tensor
 
-from faceinv.errors import ShapeError, WeightsError
+from faceinv.errors import ShapeError
 from faceinv.plugins import Host
 from faceinv.registry import load_target
 from faceinv.scoring import EncodedComparison
@@ -70,25 +68,3 @@ def test_direction_and_bounds_are_as_declared(name: str, images: tuple[Tensor, T
 def test_ssim_refuses_images_smaller_than_its_window() -> None:
     with pytest.raises(ShapeError, match="at least 11x11 pixels, got 8x8"):
         structural_similarity(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
-
-
-def test_lpips_reads_torchvisions_file_and_refuses_others(images: tuple[Tensor, Tensor], tmp_path: Path) -> None:
-    pytest.importorskip("lpips", reason="the extra 'lpips' is not installed")
-    from faceinv_imagequality.perceptual import PerceptualDistance
-    from torchvision.models import alexnet
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = alexnet(weights=None)
-    torch.save(network.state_dict(), tmp_path / "alexnet.pth")
-    state = torch.random.get_rng_state()
-    metric = PerceptualDistance(tmp_path / "alexnet.pth").eval()
-    assert torch.equal(torch.random.get_rng_state(), state)
-    kept = metric.network.net.state_dict()["slice3.6.weight"]
-    torch.testing.assert_close(kept, network.features[6].weight.detach())
-    a, b = images
-    assert metric(pair(a, a)).abs().max() < 1e-6
-    assert (metric(pair(a, 1 - b)) > metric(pair(a, b))).all()
-    torch.save({"other": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match="not torchvision's AlexNet"):
-        PerceptualDistance(tmp_path / "other.pth")
