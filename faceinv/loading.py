@@ -18,7 +18,7 @@ from faceinv.plugins import Host
 from faceinv.recognition import recognise
 from faceinv.registry import load_target
 from faceinv.specs import EncoderSpec, Framing, GeneratorSpec, MetricSpec, ProbeSpec, Spec
-from faceinv.tensors import TensorsError
+from faceinv.tensors import TensorsError, read_tensors
 from faceinv.weights import WeightStore, file_sha256
 
 T = TypeVar("T")
@@ -204,7 +204,7 @@ class Loader:
         own = self._files.get(spec.name)
         if own is None:
             return ""
-        shapes = error.shapes if isinstance(error, TensorsError) else {}
+        shapes = error.shapes if isinstance(error, TensorsError) else _shapes(own)
         names = recognise(self.host.specs("weights"), shapes, file_sha256(own))
         if not names or spec.name in names:
             return ""
@@ -219,6 +219,14 @@ class Loader:
             self._built[key] = build()
         built: T = self._built[key]
         return built
+
+
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a file's tensors by name; none where it cannot be read."""
+    try:
+        return {name: tuple(tensor.shape) for name, tensor in read_tensors(file).items()}
+    except WeightsError:
+        return {}
 
 
 def check_descriptors(descriptors: Tensor, spec: EncoderSpec) -> None:

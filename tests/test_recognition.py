@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,9 +71,16 @@ def encoder(name: str, width: int) -> EncoderSpec:
     )
 
 
+def build_of_another_format(path: Path, **options: Any) -> nn.Module:
+    raise WeightsError(f"{path} is no file of the right format.")
+
+
+@pytest.mark.parametrize("factory", [build, build_of_another_format])
 @pytest.mark.parametrize("by_hash", [True, False])
-def test_the_loader_says_whose_file_it_is(tmp_path: Path, by_hash: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("faceinv.loading.load_target", lambda spec: build)
+def test_the_loader_says_whose_file_it_is(
+    tmp_path: Path, by_hash: bool, factory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faceinv.loading.load_target", lambda spec: build if spec.name == "wide" else factory)
     for name, width in (("narrow", 3), ("wide", 5)):
         torch.save({"1.weight": torch.ones(width, 12), "1.bias": torch.ones(width)}, tmp_path / name)
     pins = {name: file_sha256(tmp_path / name) for name in ("narrow", "wide")}
@@ -96,7 +104,9 @@ def test_the_loader_says_whose_file_it_is(tmp_path: Path, by_hash: bool, monkeyp
         store = WeightStore(host, cache=tmp_path / "cache")
         return Loader(host, store, files={name: tmp_path / given}).encoder(name)
 
-    assert load("narrow", "narrow")(torch.ones(1, 3, 2, 2)).tolist() == [[13.0, 13.0, 13.0]]
-    with pytest.raises(WeightsError, match=r"not hold the tensors of 'narrow'.*wide is a file of wide\.") as caught:
+    assert load("wide", "wide")(torch.ones(1, 3, 2, 2)).tolist() == [[13.0] * 5]
+    with pytest.raises(
+        WeightsError, match=r"(not hold the tensors of 'narrow'|right format).*wide is a file of wide\."
+    ) as caught:
         load("narrow", "wide")
     assert "\n" not in str(caught.value)

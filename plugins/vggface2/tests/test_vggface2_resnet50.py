@@ -46,8 +46,8 @@ class Reference:
                 if block == 1:
                     x = self.conv_bn(f"{at}_1x1_proj", x, 4 * inner, 1, stride)
                 x = F.relu(x + y)
-        self.state.setdefault("classifier.weight", torch.zeros(7, 2048, 1, 1))
-        self.state.setdefault("classifier.bias", torch.zeros(7))
+        self.state.setdefault("classifier.weight", torch.zeros(8631, 2048, 1, 1))
+        self.state.setdefault("classifier.bias", torch.zeros(8631))
         return x.mean((2, 3))
 
     def conv(self, name: str, x: Tensor, width: int, kernel: int, stride: int = 1, *, bias: bool = False) -> Tensor:
@@ -151,6 +151,13 @@ def test_the_other_variants_file_is_refused(tmp_path: Path, reference: tuple[Ref
     what = r"64 unexpected \(conv2_1_1x1_down" if gate else r"64 missing \(conv2_1_1x1_down"
     with pytest.raises(WeightsError, match=f"'vggface2.other': {what}"):
         resnet50(tmp_path / "x", gate=not gate, name="vggface2.other")
+
+
+def test_imagenets_resnet_is_refused(tmp_path: Path, reference: tuple[Reference, Tensor]) -> None:
+    state = converted(reference[0].state) | {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}
+    torch.save(state, tmp_path / "resnet50.pth")
+    with pytest.raises(WeightsError, match=r"'vggface2\.x': its classifier has 1000 classes"):
+        resnet50(tmp_path / "resnet50.pth", gate=reference[0].gate, name="vggface2.x")
 
 
 def test_gradient_reaches_the_images_only(tmp_path: Path, reference: tuple[Reference, Tensor], images: Tensor) -> None:

@@ -15,11 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceinv.errors import WeightsError
 from faceinv.folding import fold_norm
 from faceinv.tensors import load_strictly, read_tensors
 
 #: Stage → (inner width, blocks, stride).
 STAGES = {2: (64, 3, 1), 3: (128, 4, 2), 4: (256, 6, 2), 5: (512, 3, 2)}
+
+#: People in VGGFace2's training set, one output each of the published classifiers.
+IDENTITIES = 8631
 
 #: Mean of VGGFace2's training images, RGB on 8-bit values.
 MEAN = (131.0912, 103.8827, 91.4953)
@@ -131,17 +135,31 @@ def resnet50(path: Path, *, gate: bool, name: str, fold: bool = True) -> ResNet5
     with torch.device("meta"):
         network = ResNet50(gate=gate)
     tensors = read_tensors(path)
-    if "conv1.weight" in tensors:
-        names, classifier = dict(_caffe_conversion_names(network)), ("fc.*",)
-        convert = _from_bgr
-    else:
-        names, classifier = dict(_dag_names(network)), ("classifier.*",)
-        convert = None
-    load_strictly(network, tensors, network=name, names=names, convert=convert, ignore=classifier)
+    converted = "conv1.weight" in tensors
+    head = "fc" if converted else "classifier"
+    _check_head(tensors.get(f"{head}.weight"), path, name)
+    load_strictly(
+        network,
+        tensors,
+        network=name,
+        names=dict(_conversion_names(network) if converted else _dag_names(network)),
+        convert=_from_bgr if converted else None,
+        ignore=(f"{head}.*",),
+    )
     network.eval().requires_grad_(False)
     if fold:
         network.fold()
     return network.to(memory_format=torch.channels_last)
+
+
+def _check_head(weight: Tensor | None, path: Path, name: str) -> None:
+    """Refuse a classifier of other classes: torchvision's ResNet-50 has the same names, and is another network."""
+    if weight is not None and len(weight) != IDENTITIES:
+        raise WeightsError(
+            f"{path} does not hold the tensors of '{name}': its classifier has {len(weight)} classes, but VGGFace2's "
+            f"has {IDENTITIES}. ImageNet's ResNet-50 bears the same names, with the strides elsewhere; if this is a "
+            "file tuned from VGGFace2's, leave its classifier out."
+        )
 
 
 def _from_bgr(name: str, tensor: Tensor) -> Tensor:
@@ -163,7 +181,7 @@ def _dag_names(network: ResNet50) -> Iterator[tuple[str, str]]:
         yield ours, f"{theirs}{'_bn' if place.endswith('norm') else ''}.{field}"
 
 
-def _caffe_conversion_names(network: ResNet50) -> Iterator[tuple[str, str]]:
+def _conversion_names(network: ResNet50) -> Iterator[tuple[str, str]]:
     """Yield (our name of a tensor, cydonia999's): ``stage2.0.reduce.norm`` is ``layer1.0.bn1``."""
     layers = {
         "reduce.conv": "conv1",
