@@ -1,0 +1,159 @@
+"""How well encoders tell people apart on LFW, with photographs found, aligned and embedded as targets are.
+
+    python benchmarks/verification.py PATH/TO/lfw --encoder facenet --encoder arcface
+
+``PATH/TO/lfw`` holds ``lfw-deepfunneled/`` and ``pairsDevTrain.txt``. For each encoder: the accuracy at the
+threshold that is best on these very pairs, the accuracy at thresholds chosen on the other nine tenths of
+them, and the cosines of the same person and of two. ``--through dcgan`` brings photographs into that
+generator's frame first, which is what an attack has to work with.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Detector
+from faceinv.errors import InputError
+from faceinv.images import read_image
+from faceinv.loading import Encoder, FramedEncoder, Loader
+from faceinv.plugins import Host
+from faceinv.specs import Framing
+from faceinv.targets import align_photograph
+from faceinv.weights import WeightStore
+
+#: Images embedded at a time.
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two photographs, and whether they are of one person."""
+
+    first: Path
+    second: Path
+    same: bool
+
+
+def read_pairs(lfw: Path, count: int, start: int = 0) -> list[Pair]:
+    """Read ``count`` matched and ``count`` mismatched pairs of ``pairsDevTrain.txt``, each from ``start`` on.
+
+    The file has their number N in its first line, then N lines ``name i j``, then N lines ``name i name j``.
+    """
+    lines = (lfw / "pairsDevTrain.txt").read_text(encoding="utf-8").splitlines()
+    half = int(lines[0])
+    matched = [line.split() for line in lines[1 : half + 1]][start : start + count]
+    mismatched = [line.split() for line in lines[half + 1 :]][start : start + count]
+
+    def photograph(name: str, number: str) -> Path:
+        return lfw / "lfw-deepfunneled" / name / f"{name}_{int(number):04d}.jpg"
+
+    return [Pair(photograph(name, i), photograph(name, j), True) for name, i, j in matched] + [
+        Pair(photograph(one, i), photograph(two, j), False) for one, i, two, j in mismatched
+    ]
+
+
+def aligned(paths: Iterable[Path], detector: Detector, framings: Sequence[Framing]) -> dict[Path, list[Tensor]]:
+    """Return each photograph in all ``framings``; one in which no face is found is left out."""
+    found: dict[Path, list[Tensor]] = {}
+    for path in paths:
+        image = read_image(path)
+        faces = detector(image)
+        try:
+            found[path] = [align_photograph(image, lambda _, faces=faces: faces, framing) for framing in framings]
+        except InputError:
+            continue
+    return found
+
+
+@torch.no_grad()
+def embed(encoder: Encoder | FramedEncoder, images: Sequence[Tensor]) -> Tensor:
+    """Return descriptors of unit length, ``(B, D)``."""
+    batches = [torch.stack(list(images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
+    return torch.nn.functional.normalize(torch.cat([encoder(batch) for batch in batches]), dim=1)
+
+
+def cosines(pairs: Sequence[Pair], descriptors: dict[Path, Tensor]) -> tuple[Tensor, Tensor, int]:
+    """Return the cosine of each pair, whether it is of one person, and how many pairs lack a face."""
+    usable = [pair for pair in pairs if pair.first in descriptors and pair.second in descriptors]
+    cosine = torch.stack([descriptors[pair.first] @ descriptors[pair.second] for pair in usable])
+    return cosine, torch.tensor([pair.same for pair in usable]), len(pairs) - len(usable)
+
+
+def best_threshold(cosine: Tensor, same: Tensor) -> tuple[float, float]:
+    """Return the threshold that tells most pairs right, and the share it does."""
+    # Between neighbours all thresholds are alike on these pairs; in the middle is the fairest to others.
+    ordered = torch.cat([cosine.sort().values, cosine.max()[None] + 1])
+    thresholds = torch.cat([cosine.min()[None] - 1, (ordered[:-1] + ordered[1:]) / 2])
+    accuracy = ((cosine[None] > thresholds[:, None]) == same).double().mean(1)
+    best = int(accuracy.argmax())
+    return float(thresholds[best]), float(accuracy[best])
+
+
+def cross_validated(cosine: Tensor, same: Tensor, folds: int = 10) -> float:
+    """Return the share told right when each fold's threshold is chosen on the others."""
+    fold = torch.arange(len(cosine)) % folds
+    right = 0
+    for k in range(folds):
+        threshold, _ = best_threshold(cosine[fold != k], same[fold != k])
+        right += int(((cosine[fold == k] > threshold) == same[fold == k]).sum())
+    return right / len(cosine)
+
+
+def verify(
+    loader: Loader, pairs: Sequence[Pair], encoders: Sequence[str], through: str = ""
+) -> dict[str, tuple[Tensor, Tensor, int]]:
+    """Return :func:`cosines` of each encoder; every photograph is searched for a face once.
+
+    Args:
+        loader: Builds the networks.
+        pairs: Which photographs to compare.
+        encoders: Their names.
+        through: A generator whose frame photographs are brought into first, or nothing.
+    """
+    built = [loader.encoder(name) for name in encoders]
+    paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
+    detector = loader.detector("mtcnn")
+    networks: list[Encoder | FramedEncoder] = list(built)
+    framings = [encoder.spec.framing for encoder in built]
+    if through:
+        framing = loader.generator(through).framing
+        networks = [FramedEncoder(encoder, framing) for encoder in built]
+        framings = [framing] * len(built)
+    images = aligned(paths, detector, framings)
+    results = {}
+    for k, (name, network) in enumerate(zip(encoders, networks, strict=True)):
+        descriptors = embed(network, [crops[k] for crops in images.values()])
+        results[name] = cosines(pairs, dict(zip(images, descriptors, strict=True)))
+    return results
+
+
+def main() -> None:
+    """Print one line for each encoder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lfw", type=Path)
+    parser.add_argument("--encoder", action="append", help="may be repeated; default: facenet and arcface")
+    parser.add_argument("--pairs", type=int, default=200, help="matched pairs, and as many mismatched ones")
+    parser.add_argument("--start", type=int, default=0, help="the first pair of each kind")
+    parser.add_argument("--through", default="", help="a generator whose frame comes first")
+    given = parser.parse_args()
+    host = Host()
+    loader = Loader(host, WeightStore(host, notify=print))
+    encoders = given.encoder or ["facenet", "arcface"]
+    pairs = read_pairs(given.lfw, given.pairs, given.start)
+    for name, (cosine, same, missing) in verify(loader, pairs, encoders, given.through).items():
+        threshold, accuracy = best_threshold(cosine, same)
+        print(
+            f"{name}: {len(cosine)} pairs ({missing} without a face), best {accuracy:.2%} at {threshold:.3f}, "
+            f"cross-validated {cross_validated(cosine, same):.2%}, same person {cosine[same].mean():.3f} ± "
+            f"{cosine[same].std():.3f}, two {cosine[~same].mean():.3f} ± {cosine[~same].std():.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
