@@ -1,0 +1,217 @@
+"""The two data sets: held-out samples that nothing else can draw, and folders of photographs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from faceinv_photographs.folder import Folder
+from faceinv_photographs.synthetic import Synthetic, stream_seed
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from faceinv.contracts import DatasetContext, Generator
+from faceinv.errors import InputError, UsageError
+from faceinv.images import write_image
+from faceinv.loading import Loader
+from faceinv.plugins import Host
+from faceinv.registry import load_target
+from faceinv.specs import Framing
+from faceinv.targets import load_targets
+from faceinv.weights import WeightStore
+
+FRAMING = Framing("frame", (4, 5), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)))
+
+
+class Linear(Generator):
+    """Latents of four numbers, spread over an image."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        weight = torch.rand(4, 60, generator=torch.Generator().manual_seed(0)) / 8
+        self.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
+
+    def latent_shape(self, space: str) -> tuple[int, ...]:
+        return (4,)
+
+    def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
+        scale = 2 if space == "w" else 1
+        return scale * torch.randn(n, 4, generator=rng, device=rng.device)
+
+    def forward(self, latents: Tensor, space: str) -> Tensor:
+        return (latents @ self.weight + 0.5).clamp(0, 1).view(-1, 3, 4, 5)
+
+    def log_prior(self, latents: Tensor, space: str) -> Tensor:
+        return -latents.square().sum(1) / 2
+
+
+def context(
+    seed: int = 0, limit: int | None = 6, space: str = "z", generator: Generator | None = None
+) -> DatasetContext:
+    return DatasetContext(generator or Linear(), FRAMING, space, seed, limit)
+
+
+# Samples of the generator
+
+
+def test_a_sample_depends_on_the_seed_and_its_number_alone() -> None:
+    few, many = Synthetic(context=context(limit=3)), Synthetic(context=context(limit=9))
+    assert few.ids == many.ids[:3] == ("sample-0000", "sample-0001", "sample-0002")
+    state = torch.random.get_rng_state()
+    backwards = [many.load(k) for k in reversed(range(9))][::-1]
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for k in range(3):
+        assert torch.equal(few.load(k), backwards[k])
+    assert len({tuple(image.flatten().tolist()) for image in backwards}) == 9
+    assert not torch.equal(Synthetic(context=context(seed=1)).load(0), backwards[0])
+    assert not torch.equal(Synthetic(context=context(space="w")).load(0), backwards[0])
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**32), st.integers(0, 10**6)), min_size=2, max_size=2, unique=True))
+def test_no_two_samples_share_a_stream(pairs: list[tuple[int, int]]) -> None:
+    first, second = (stream_seed(*pair) for pair in pairs)
+    assert first != second
+    assert 0 <= first < 2**63
+
+
+def test_streams_are_not_those_of_plain_seeds() -> None:
+    """Whoever draws training pairs from a generator seeded with a small number meets no held-out sample."""
+    generator = Linear()
+    drawn = torch.cat([generator.sample(64, "z", torch.Generator().manual_seed(seed)) for seed in range(64)])
+    held_out = [generator.sample(1, "z", torch.Generator().manual_seed(stream_seed(0, k))) for k in range(64)]
+    assert torch.cdist(torch.cat(held_out), drawn).min() > 0
+
+
+def test_samples_are_in_the_generators_framing_and_not_real() -> None:
+    spec = Host().spec("dataset", "synthetic")
+    dataset = load_target(spec)(None, context=context(), **spec.options)
+    targets = load_targets(dataset, FRAMING, limit=6, detector=None, real=spec.real)
+    assert targets.images.shape == (6, 3, 4, 5)
+    assert targets.identities is None
+    assert not targets.real
+
+
+def test_latents_follow_the_generators_number_type() -> None:
+    single, double = (
+        Synthetic(context=context(generator=Linear(dtype))).load(0) for dtype in (torch.float32, torch.float64)
+    )
+    assert double.dtype == torch.float32
+    torch.testing.assert_close(single, double)
+
+
+def test_the_data_set_keeps_no_latent() -> None:
+    dataset = Synthetic(context=context())
+    dataset.load(0)
+    assert not any(isinstance(value, Tensor) for value in vars(dataset).values())
+
+
+def test_without_a_limit_there_are_sixty_four() -> None:
+    assert len(Synthetic(context=context(limit=None)).ids) == 64
+
+
+def test_samples_need_a_generator_and_no_path() -> None:
+    with pytest.raises(UsageError, match="--generator"):
+        Synthetic(context=DatasetContext(None, FRAMING, "z", 0, 4))
+    with pytest.raises(UsageError, match="no path"):
+        Synthetic(Path("somewhere"), context=context())
+
+
+# Folders
+
+
+def picture(path: Path, value: float = 0.5) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(torch.full((3, 6, 7), value), path)
+
+
+def test_all_images_below_a_folder_in_order(tmp_path: Path) -> None:
+    for name in ("b.png", "a/z.jpg", "a/b/c.bmp", "A.PNG", ".hidden.png", ".thumbnails/x.png"):
+        picture(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    dataset = Folder(tmp_path)
+    assert dataset.ids == ("A.PNG", "a/b/c.bmp", "a/z.jpg", "b.png")
+    assert dataset.identities is None
+    assert dataset.framing is None
+    assert dataset.load(3).shape == (3, 6, 7)
+
+
+def test_sub_folders_are_people_as_in_lfw(tmp_path: Path) -> None:
+    for name in ("Ada/Ada_0001.png", "Ada/Ada_0002.png", "Bo/Bo_0001.png"):
+        picture(tmp_path / "lfw-deepfunneled" / name)
+    assert Folder(tmp_path / "lfw-deepfunneled").identities == ("Ada", "Ada", "Bo")
+    nested = Folder(tmp_path).identities
+    assert nested is not None
+    assert [nested[0] == nested[1], nested[1] == nested[2]] == [True, False]
+
+
+@pytest.mark.parametrize("names", [("Ada/1.png", "Bo/1.png", "loose.png"), ("images/1.png", "images/2.png")])
+def test_other_folders_say_nothing_about_people(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        picture(tmp_path / name)
+    assert Folder(tmp_path).identities is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_that_is_no_text_can_still_be_written_down(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        picture(tmp_path / name, 0.2)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    dataset = Folder(tmp_path)
+    assert dataset.ids[0].encode("utf-8") == b"caf\\xe9.png"
+    assert dataset.load(0).mean() == pytest.approx(0.2, abs=0.01)
+
+
+def test_says_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.png").write_bytes(b"")
+    for path, reason in [
+        (tmp_path / "missing", "does not exist"),
+        (tmp_path / "file.png", "is a file; name the folder"),
+        (tmp_path / "empty", r"holds no image; the suffixes looked for are \.png"),
+    ]:
+        with pytest.raises(InputError, match=reason) as caught:
+            Folder(path)
+        assert str(path) in str(caught.value)
+    with pytest.raises(UsageError, match="folder:PATH"):
+        Folder(None)
+
+
+def test_an_image_that_cannot_be_decoded_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
+    with pytest.raises(InputError, match=r"broken\.jpg"):
+        Folder(tmp_path).load(0)
+
+
+# Together
+
+
+@pytest.mark.weights
+def test_a_folder_of_anything_gives_the_faces_in_it(tmp_path: Path) -> None:
+    """Samples of the generator, pasted into photographs of another size, are found where they were put."""
+    host = Host()
+    loader = Loader(host, WeightStore(host))
+    generator = loader.generator("dcgan")
+    samples = Synthetic(context=DatasetContext(generator.network, generator.framing, "z", 0, 6))
+    wanted = {}
+    for k in range(6):
+        large = nn.functional.interpolate(samples.load(k)[None], (128, 128), mode="bilinear")[0]
+        canvas = torch.full((3, 200, 260), 0.4)
+        canvas[:, 30:158, 50:178] = large
+        write_image(canvas, tmp_path / f"{k}.png")
+        wanted[f"{k}.png"] = samples.load(k)
+    picture(tmp_path / "no-face.png")
+    (tmp_path / "text.png").write_text("no picture")
+    spec = host.spec("dataset", "folder")
+    dataset = load_target(spec)(tmp_path, context=context(), **spec.options)
+    targets = load_targets(dataset, generator.framing, limit=None, detector=loader.detector("mtcnn"), real=spec.real)
+    assert targets.real
+    assert {name for name, _ in targets.skipped} >= {"no-face.png", "text.png"}
+    assert len(targets.ids) >= 4
+    for name, image in zip(targets.ids, targets.images, strict=True):
+        others = torch.stack([(image - other).square().mean() for other in wanted.values()])
+        assert list(wanted)[int(others.argmin())] == name
