@@ -24,7 +24,8 @@ from faceinv.errors import UsageError
 #: What the edges that are left out may amount to in a bin, for each pixel.
 _TRUNCATION = 1e-9
 
-#: Pixels that are worked on at a time: few enough for a processor's cache, enough for all its threads.
+#: Pixels that are worked on at a time: few enough for a processor's cache, and no fewer, since all threads
+#: meet after each of the twenty operations on a block.
 _BLOCK = 1 << 18
 
 
@@ -94,20 +95,25 @@ class _CountsAbove(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, bins: int, steepness: float) -> Tensor:
-        ctx.save_for_backward(values)
-        ctx.bins, ctx.steepness = bins, steepness
         width = reach(steepness, bins)
+        # With one edge for each pixel its slope is at hand here, and becomes the gradient later on.
+        slopes = torch.empty_like(values) if ctx.needs_input_grad[0] and width == 0 else None
+        ctx.save_for_backward(values)
+        ctx.bins, ctx.steepness, ctx.slopes = bins, steepness, slopes
         # Blocks are summed in float64: a float32 sum over a whole large image would lose its last digits.
         above = values.new_zeros(len(values), bins + 1, dtype=torch.float64)
         dtype = torch.promote_types(values.dtype, torch.float32)
         for rows, columns in _blocks(*values.shape):
-            block = values[rows, columns].to(dtype)
-            distance, index = _nearest_edge(block, bins)
+            units, nearest = _nearest_edge(values[rows, columns].to(dtype), bins)
+            index, distance = _as_index(nearest), units.sub_(nearest)
             # Edges beyond both ends are counted as well, and dropped: no pixel needs a case of its own.
-            soft = block.new_zeros(len(block), bins + 1 + 2 * width)
+            soft = units.new_zeros(len(units), bins + 1 + 2 * width)
             for offset in range(-width, width + 1):
-                soft.scatter_add_(1, _moved(index, offset + width), _shares(distance, offset, steepness))
-            pixels = block.new_zeros(len(block), bins + 1).scatter_add_(1, index, torch.ones_like(block))
+                share = _shares(distance, offset, steepness)
+                soft.scatter_add_(1, _moved(index, offset + width), share)
+                if slopes is not None:
+                    torch.addcmul(share, share, share, value=-1, out=slopes[rows, columns])
+            pixels = units.new_zeros(len(units), bins + 1).scatter_add_(1, index, nearest.fill_(1))
             above[rows] += soft[:, width : width + bins + 1]
             above[rows] += _counted_whole(pixels, width)
         return above.to(dtype)
@@ -120,17 +126,22 @@ class _CountsAbove(torch.autograd.Function):
         width = reach(steepness, bins)
         # dSigmoid(a (N v - k))/dv = a N (s - s^2)
         scaled = F.pad(gradient * (steepness * bins), (width, width))
-        result = torch.zeros_like(values) if width else torch.empty_like(values)
+        # The slopes are there for one backward pass; another over the same graph computes them anew.
+        result, ctx.slopes = ctx.slopes, None
+        is_filled = result is not None
+        if result is None:
+            result = torch.zeros_like(values)
         for rows, columns in _blocks(*values.shape):
-            distance, index = _nearest_edge(values[rows, columns].to(gradient.dtype), bins)
+            units, nearest = _nearest_edge(values[rows, columns].to(gradient.dtype), bins)
+            index = _as_index(nearest)
+            if is_filled:
+                result[rows, columns].mul_(scaled[rows].gather(1, index))
+                continue
+            distance = units.sub_(nearest)
             for offset in range(-width, width + 1):
                 share = _shares(distance, offset, steepness)
-                slope = scaled[rows].gather(1, _moved(index, offset + width)).mul_(share)
-                slope.addcmul_(slope, share, value=-1)
-                if width:
-                    result[rows, columns] += slope
-                else:
-                    result[rows, columns] = slope
+                slope = share.addcmul_(share, share, value=-1)
+                result[rows, columns] += slope.mul_(scaled[rows].gather(1, _moved(index, offset + width)))
         return result, None, None
 
 
@@ -143,13 +154,17 @@ def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _nearest_edge(block: Tensor, bins: int) -> tuple[Tensor, Tensor]:
-    """Return how far each value is above the edge nearest to it, in bins, and that edge's index.
+    """Return values in units of a bin, and the edge nearest to each.
 
     NaN goes to the first edge, so that its sigmoid, NaN again, ends up in the histogram.
     """
     units = block * bins
-    nearest = units.round().clamp_(0, bins).nan_to_num_(nan=0.0)
-    return units.sub_(nearest), nearest.long()
+    return units, units.round().clamp_(0, bins).nan_to_num_(nan=0.0)
+
+
+def _as_index(nearest: Tensor) -> Tensor:
+    # By way of 32 bits: most processors convert several floats at once to those, and to 64 bits only one.
+    return nearest.int().long()
 
 
 def _shares(distance: Tensor, offset: int, steepness: float) -> Tensor:
