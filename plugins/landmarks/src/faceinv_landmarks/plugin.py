@@ -10,6 +10,7 @@ from faceinv.specs import LossSpec, MetricSpec, ProbeSpec, WeightSpec
 if TYPE_CHECKING:
     import click
 
+_LICENCE = "MIT; trained on dlib's predictor, whose training data (iBUG 300-W) is for research only"
 _PAPER = "Li, Smith, Huber: ID2image, SCIA 2023, sections 3.3 and 4.2"
 
 
@@ -21,7 +22,7 @@ def faceinv_probes() -> list[ProbeSpec]:
             summary="68 face landmarks (iBUG 300-W scheme)",
             target="faceinv_landmarks.probe:LandmarksProbe",
             licence="MIT",
-            weights_licence="MIT; trained on dlib's predictor, whose training data (iBUG 300-W) is for research only",
+            weights_licence=_LICENCE,
             citation=_PAPER,
             weights=("landmarks/measure",),
             measurable=True,
@@ -54,6 +55,7 @@ def faceinv_metrics() -> list[MetricSpec]:
             summary="Mean distance of the 68 landmarks, by a network that no loss uses",
             target="faceinv_landmarks.metric:LandmarkError",
             licence="MIT",
+            weights_licence=_LICENCE,
             citation=_PAPER,
             weights=("landmarks/judge",),
             unit="% interocular",
@@ -65,14 +67,13 @@ def faceinv_metrics() -> list[MetricSpec]:
 
 @hookimpl
 def faceinv_weights() -> list[WeightSpec]:
-    licence = "MIT; trained on dlib's predictor, whose training data (iBUG 300-W) is for research only"
     return [
         WeightSpec(
             name="landmarks/measure",
             filename="measure.safetensors",
             sha256="",
             sources=("package:faceinv_landmarks/data/measure.safetensors",),
-            licence=licence,
+            licence=_LICENCE,
             origin="faceinv train-landmarks measure",
         ),
         WeightSpec(
@@ -80,7 +81,7 @@ def faceinv_weights() -> list[WeightSpec]:
             filename="judge.safetensors",
             sha256="",
             sources=("package:faceinv_landmarks/data/judge.safetensors",),
-            licence=licence,
+            licence=_LICENCE,
             origin="faceinv train-landmarks judge",
         ),
         WeightSpec(
