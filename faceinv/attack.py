@@ -167,8 +167,16 @@ class Attack:
     def _context(self, loss: LossSpec, preset: str) -> LossContext:
         if not loss.probe:
             return LossContext(preset, self.descriptor_variance)
-        reader = self.reader(loss.probe)
-        return LossContext(preset, self.descriptor_variance, self.probe(loss.probe), reader, reader.whitening)
+        probe, reader = self.probe(loss.probe), self.reader(loss.probe)
+        return LossContext(preset, self.descriptor_variance, probe, reader, self._uncertainty(loss.probe))
+
+    def _uncertainty(self, name: str) -> float:
+        """Return the reader's mean squared error on the validation part, in the probe's coordinates."""
+        probe, labels, reader = self.probe(name), self.labels(name), self.reader(name)
+        part = Split.of(len(labels)).validation
+        with torch.inference_mode():
+            read = reader(self.pairs.descriptors[part].to(self.loader.device, self.loader.dtype)).cpu().float()
+            return float((probe.coordinates(read) - probe.coordinates(labels[part])).square().sum(1).mean())
 
     def _spec(self, name: str) -> ProbeSpec:
         spec: ProbeSpec = self.loader.host.spec("probe", name)

@@ -174,6 +174,13 @@ class Probe(ABC):
         """Return the paper's recipe for :meth:`paper_head`."""
         raise NotImplementedError(f"The paper has no recipe for {type(self).__name__}; use the preset 'tuned'.")
 
+    def coordinates(self, attribute: Tensor) -> Tensor:
+        """Return attributes ``(B, *shape)`` as points ``(B, k)`` whose distance means what :meth:`error` does.
+
+        As they are, by default. Losses and their scale are taken in these coordinates.
+        """
+        return attribute.flatten(1)
+
     def constrain(self, raw: Tensor) -> Tensor:
         """Bring a head's raw output ``(B, prod(shape))`` to a valid attribute ``(B, *shape)``."""
         return raw.reshape(len(raw), *self.shape)
@@ -286,15 +293,15 @@ class LossContext:
             samples of the generator.
         probe: The probe of an attribute loss.
         reader: Its trained head: descriptors ``(B, D)`` to attributes ``(B, *shape)``.
-        whitening: ``(k, k)`` with k = prod(shape): a residual times it has unit covariance on
-            held-out samples.
+        uncertainty: Mean squared distance of what the reader reads to the truth, on held-out samples,
+            in the probe's own coordinates.
     """
 
     preset: str
     descriptor_variance: float
     probe: Probe | None = None
     reader: Callable[[Tensor], Tensor] | None = None
-    whitening: Tensor | None = None
+    uncertainty: float = 1.0
 
 
 class Comparison(Protocol):

@@ -26,23 +26,24 @@ PRESETS = {
 class AttributeLoss(Loss):
     """``‖measure(candidate image) − probe(target descriptor)‖²``: equation (2), for any measurable attribute.
 
-    Under the preset ``"paper"`` it is that squared distance, as it stands. Otherwise the residual is
-    whitened with the probe's own held-out residuals and averaged, so that 1 is what the probe's
-    uncertainty amounts to: directions that a descriptor does not determine pull less.
+    Under the preset ``"paper"`` it is that squared distance, as it stands. Otherwise it is taken in the
+    probe's own coordinates and divided by what the probe's error on held-out samples amounts to, so
+    that an attribute which can hardly be read pulls less.
 
     Args:
-        context: The probe, its trained reader, the whitening, the preset.
+        context: The probe, its trained reader and uncertainty, the preset.
         measure: ``"module:function"`` that measures the attribute instead of the probe.
         paper_scale: Factor from the attribute's unit to the paper's.
     """
 
     def __init__(self, context: LossContext, *, measure: str = "", paper_scale: float = 1.0) -> None:
-        if context.probe is None or context.reader is None or context.whitening is None:
+        if context.probe is None or context.reader is None:
             raise PluginError("An attribute loss needs a probe; its LossSpec must name one.")
         self._measure: Callable[[Tensor], Tensor] = _function(measure) if measure else context.probe.measure
         self._read = context.reader
-        self._whitening = context.whitening
-        self._paper_scale = paper_scale if context.preset == "paper" else None
+        self._paper = context.preset == "paper"
+        self._coordinates = context.probe.coordinates
+        self._scale = paper_scale**2 if self._paper else 1.0 / context.uncertainty
 
     def prepare(self, descriptors: Tensor) -> Tensor:
         """Return the attributes ``(B, *shape)`` read from the target descriptors ``(B, D)``."""
@@ -51,10 +52,9 @@ class AttributeLoss(Loss):
 
     def __call__(self, candidate: Candidate, prepared: Tensor) -> Tensor:
         """Return the loss of each candidate, ``(B,)``."""
-        residual = (self._measure(candidate.images) - prepared).flatten(1)
-        if self._paper_scale is not None:
-            return (residual * self._paper_scale).square().sum(1)
-        return (residual @ self._whitening.to(residual)).square().mean(1)
+        measured = self._measure(candidate.images)
+        residual = measured - prepared if self._paper else self._coordinates(measured) - self._coordinates(prepared)
+        return residual.flatten(1).square().sum(1) * self._scale
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,6 @@ class Reader(nn.Module):
     input_scale: Tensor
     output_mean: Tensor
     output_scale: Tensor
-    whitening: Tensor
 
     def __init__(
         self, head: nn.Module, dim: int, shape: tuple[int, ...], constrain: Callable[[Tensor], Tensor] | None = None
@@ -68,7 +67,6 @@ class Reader(nn.Module):
         self.register_buffer("input_scale", torch.ones(dim))
         self.register_buffer("output_mean", torch.zeros(k))
         self.register_buffer("output_scale", torch.ones(k))
-        self.register_buffer("whitening", torch.eye(k))
 
     def standardised(self, descriptors: Tensor) -> Tensor:
         """Return the head's output ``(B, k)`` in standardised units."""
@@ -163,7 +161,7 @@ def trained_reader(
         torch.manual_seed(seed)
         head = make_head()
     reader = Reader(head, descriptors.shape[1], tuple(targets.shape[1:]), constrain)
-    key = fingerprint({"version": 2, "recipe": asdict(recipe), "seed": seed, "head": repr(head)} | parts)
+    key = fingerprint({"version": 3, "recipe": asdict(recipe), "seed": seed, "head": repr(head)} | parts)
 
     def make() -> dict[str, Tensor]:
         _train(
@@ -235,9 +233,6 @@ def _train(
     if best_state is not None:
         reader.load_state_dict(best_state)
     reader.eval()
-    with torch.inference_mode():
-        residual = reader(descriptors[split.validation]).flatten(1) - flat[split.validation]
-    reader.whitening.copy_(whitening(residual))
 
 
 def _objective(reader: Reader, recipe: Recipe) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
@@ -255,20 +250,3 @@ def _optimizer(reader: Reader, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adam":
         return torch.optim.Adam(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
     return torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
-
-
-def whitening(residuals: Tensor, shrinkage: float = 0.1) -> Tensor:
-    """Return ``(k, k)`` that makes ``residuals`` ``(N, k)`` white, with a mean square of 1.
-
-    The inverse root of their covariance, which is shrunk towards its mean variance so that
-    directions in which the residual hardly varies (a histogram's sum, say) do not rule the rest.
-    Those then count for less than 1, and all are scaled up alike to make the mean square 1.
-    """
-    residuals = residuals.double()
-    covariance = residuals.T @ residuals / len(residuals)
-    k = len(covariance)
-    mean_variance = covariance.trace() / k
-    shrunk = (1 - shrinkage) * covariance + (shrinkage * mean_variance + 1e-12) * torch.eye(k, dtype=torch.float64)
-    values, vectors = torch.linalg.eigh(shrunk)
-    root: Tensor = (vectors * values.rsqrt()) @ vectors.T
-    return (root / (residuals @ root).square().mean().sqrt().clamp_min(1e-6)).float()
