@@ -50,6 +50,7 @@ BUNDLED = {
     "vggface": "faceinv-vggface2",
     "vggface2": "faceinv-vggface2",
     "dcgan": "faceinv-dcgan",
+    "stylegan2": "faceinv-stylegan2",
     "mtcnn": "faceinv-mtcnn",
     "landmarks": "faceinv-landmarks",
     "lm": "faceinv-landmarks",

@@ -35,7 +35,7 @@ def test_a_plugin_is_a_distribution_of_its_own(folder: Path) -> None:
 
 
 def test_one_install_of_the_checkout_has_them_all() -> None:
-    listed = re.findall(r"^-e \./plugins/(\w+)", (ROOT / "requirements" / "checkout.txt").read_text(), re.M)
+    listed = re.findall(r"^-e \./plugins/(\w+)", (ROOT / "requirements" / "checkout.txt").read_text(), re.MULTILINE)
     assert sorted(listed) == [path.name for path in PLUGINS]
     installed = {distribution.split()[0] for distribution in Host().distributions.values()}
     assert {f"faceinv-{path.name}" for path in PLUGINS} <= installed

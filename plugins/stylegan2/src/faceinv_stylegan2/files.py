@@ -1,0 +1,154 @@
+"""From a file, in any of the published layouts or our own, to the tensors of ``architecture.py``.
+
+The layout is told by the content, never by the suffix. A published file is read once: its tensors
+are kept as safetensors in the cache folder, under the file's SHA-256, and read from there later.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from faceinv.cache import load_or_make
+from faceinv.errors import StorageError, WeightsError
+from faceinv.weights import cache_folder, file_sha256
+from faceinv_stylegan2.architecture import Shape, describe, first_five
+from faceinv_stylegan2.nvidia import NVIDIA_BUILDERS, nvidia
+from faceinv_stylegan2.pickles import interpret
+from faceinv_stylegan2.published import Published
+from faceinv_stylegan2.rosinality import ROSINALITY_BUILDERS, rosinality
+from faceinv_stylegan2.storages import read_archive, read_stream
+
+#: Part of the cached file's name, so that another way of reading makes another file.
+_VERSION = "v1"
+
+#: How the older stream of torch.save begins: its magic number as a pickle of its own.
+_STREAM_HEAD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+def load(file: str | Path) -> dict[str, Tensor]:
+    """Return the float32 tensors of a StyleGAN2 generator, under the names of ``architecture.py``.
+
+    Args:
+        file: NVIDIA's ``.pkl``, rosinality's ``.pt``, or safetensors made by :func:`convert`.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds no StyleGAN2 that is supported.
+        StorageError: the cache folder cannot be written.
+    """
+    path = Path(file)
+    if _is_safetensors(path):
+        return _read_safetensors(path)
+    kept = cache_folder() / "stylegan2" / f"{file_sha256(path)}.{_VERSION}.safetensors"
+    return load_or_make(kept, lambda: read_published(path))
+
+
+def convert(file: str | Path, out: str | Path) -> None:
+    """Write the generator in a published ``file`` as safetensors to ``out``.
+
+    The SHA-256 of ``file`` is in the metadata of ``out``.
+
+    Raises:
+        WeightsError: ``file`` is missing, damaged, or holds no StyleGAN2 that is supported.
+        StorageError: ``out`` cannot be written.
+    """
+    source, target = Path(file), Path(out)
+    tensors = _read_safetensors(source) if _is_safetensors(source) else read_published(source)
+    metadata = {"format": "pt", "made_by": "faceinv-stylegan2", "source_sha256": file_sha256(source)}
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+        os.close(descriptor)
+        try:
+            save_file(tensors, temporary, metadata)
+            os.replace(temporary, target)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"{target} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def read_published(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a published file, read without the cache and without running anything in it.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds no StyleGAN2 that is supported.
+    """
+    try:
+        length = path.stat().st_size
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            head = content[:16]
+            if head.startswith(b"PK"):
+                published = rosinality(read_archive(file, length, ROSINALITY_BUILDERS))
+            elif head.startswith(_STREAM_HEAD):
+                published = rosinality(read_stream(content, length, ROSINALITY_BUILDERS))
+            elif head.startswith(b"\x80"):
+                published = nvidia(interpret(content, NVIDIA_BUILDERS))
+            else:
+                raise WeightsError("it is no .pkl of NVIDIA's, no .pt of rosinality's, and no safetensors")
+            return _read(published, length)
+    except WeightsError as error:
+        raise WeightsError(f"{path} is no StyleGAN2 that can be read: {error}.") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}.") from None
+
+
+def _read(published: Published, length: int) -> dict[str, Tensor]:
+    """Read the parts, once their names, shapes and sizes are known to be right.
+
+    Args:
+        published: The generator in its file.
+        length: Bytes of the file.
+    """
+    parts = published.parts
+    extra: dict[str, Shape] = {} if published.clamp is None else {"synthesis.clamp": ()}
+    describe({name: part.final_shape for name, part in parts.items()} | extra)
+    # Many tensors that share one run of numbers could together be far larger than the file.
+    if sum(part.stored.nbytes for part in parts.values()) > length:
+        raise WeightsError("the file is damaged: its tensors overlap")
+    tensors = {}
+    for name, part in parts.items():
+        if not part.stored.storage.dtype.is_floating_point:
+            raise WeightsError(f"its tensor {name} is of {part.stored.storage.dtype}, not floating point")
+        tensors[name] = part.stored.read().float().mul_(part.gain).reshape(part.final_shape)
+    if published.clamp is not None:
+        tensors["synthesis.clamp"] = torch.tensor(float(published.clamp))
+    _check_finite(tensors)
+    return tensors
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Say whether a file begins like safetensors: the header's length in 8 bytes, then the header."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
+    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys()
+            describe({name: tuple(file.get_slice(name).get_shape()) for name in names})
+            tensors = {name: file.get_tensor(name).float() for name in names}
+        _check_finite(tensors)
+    except WeightsError as error:
+        raise WeightsError(f"{path} is no StyleGAN2 made by 'faceinv weights convert': {error}.") from None
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read: {' '.join(str(error).split())}.") from None
+    return tensors
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if bad:
+        raise WeightsError(f"it has NaN or infinity in {first_five(bad)}")

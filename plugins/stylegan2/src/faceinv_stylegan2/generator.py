@@ -1,0 +1,226 @@
+"""StyleGAN2 behind faceinv's generator contract."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Generator
+from faceinv.errors import ShapeError, UsageError, unknown_name
+from faceinv_stylegan2.architecture import Architecture, describe
+from faceinv_stylegan2.ffhq import framing
+from faceinv_stylegan2.files import load
+from faceinv_stylegan2.network import MappingNetwork, SynthesisNetwork
+from faceinv_stylegan2.statistics import w_statistics
+
+SPACES = ("w", "w+", "z")
+
+
+class StyleGAN2(Generator):
+    """A frozen StyleGAN2 generator. Its spaces are ``z``, ``w`` and ``w+``, a w for each layer.
+
+    Attributes:
+        framing: FFHQ's framing at this generator's resolution.
+        architecture: Its sizes.
+        w_mean: Mean of w over the prior of z, ``(w,)``.
+        w_covariance: Its covariance, ``(w, w)``.
+        w_centre: What truncation draws towards: the file's running mean, or else :attr:`w_mean`.
+
+    Args:
+        tensors: Under the names of ``architecture.py``, float32.
+        truncation: ψ: latents of space z give ``centre + ψ (w − centre)`` (Karras et al. 2019,
+            appendix B); 1 changes nothing. Latents of ``w`` and ``w+`` are taken as they are.
+        truncation_cutoff: How many rows of w+, from the coarsest, are truncated; ``None`` for all.
+        noise: ``"const"`` for the noise in the file, ``"none"``, or the seed, 0 or more, of noise
+            drawn once: the same for every image.
+        checkpoint_activations: Whether a backward pass computes activations again instead of
+            keeping them, which takes longer and less memory.
+
+    Raises:
+        WeightsError: the tensors make up no StyleGAN2.
+        UsageError: an option is out of range.
+        StorageError: the cache folder, which keeps mean and covariance of w, cannot be written.
+    """
+
+    w_mean: Tensor
+    w_covariance: Tensor
+    w_centre: Tensor
+    w_whitening: Tensor
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        *,
+        truncation: float = 1.0,
+        truncation_cutoff: int | None = None,
+        noise: str | int = "const",
+        checkpoint_activations: bool = False,
+    ) -> None:
+        super().__init__()
+        self.architecture = describe({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+        self.framing = framing(self.architecture.resolution)
+        if not math.isfinite(truncation):
+            raise UsageError(f"truncation must be a finite number, got {truncation}; 1 changes nothing.")
+        rows = self.architecture.rows
+        if truncation_cutoff is not None and not 0 <= truncation_cutoff <= rows:
+            raise UsageError(f"truncation_cutoff must be 0 to {rows}, got {truncation_cutoff}.")
+        self.truncation = truncation
+        self.truncation_cutoff = truncation_cutoff
+        self.mapping = MappingNetwork(tensors, self.architecture.layers)
+        self.synthesis = SynthesisNetwork(
+            tensors,
+            self.architecture,
+            _noise_maps(tensors, self.architecture, noise),
+            checkpoint_activations=checkpoint_activations,
+        )
+        mean, covariance = w_statistics(tensors, self.architecture.layers)
+        self.register_buffer("w_mean", mean.float())
+        self.register_buffer("w_covariance", covariance.float())
+        self.register_buffer("w_centre", tensors.get("mapping.w_avg", self.w_mean))
+        self.register_buffer("w_whitening", _whitening(covariance).float())
+        self.eval().requires_grad_(False)
+
+    def latent_shape(self, space: str) -> tuple[int, ...]:
+        """Return ``(z,)``, ``(w,)`` or ``(rows, w)``.
+
+        Raises:
+            UnknownNameError: there is no such space.
+        """
+        sizes = self.architecture
+        shapes = {"z": (sizes.z_dim,), "w": (sizes.w_dim,), "w+": (sizes.rows, sizes.w_dim)}
+        if space not in shapes:
+            raise unknown_name("latent space", space, SPACES)
+        return shapes[space]
+
+    @torch.no_grad()
+    def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
+        """Draw ``n`` latents ``(n, *latent_shape)``: z from a normal distribution, w and w+ mapped from it.
+
+        Truncation is in w and w+, except that a cutoff, which one w cannot carry, is left out of w.
+
+        Raises:
+            UnknownNameError: there is no such space.
+        """
+        self.latent_shape(space)
+        z = torch.randn(n, self.architecture.z_dim, generator=rng, device=rng.device)
+        if space == "z":
+            return z
+        w: Tensor = self.mapping(z.to(self.w_centre))
+        if space == "w+":
+            w = self._broadcast(w)
+        elif self.truncation_cutoff is None:
+            w = self._truncate(w)
+        return w.to(rng.device)
+
+    def forward(self, latents: Tensor, space: str) -> Tensor:
+        """Return images ``(B, 3, R, R)`` in ``[0, 1]`` for ``latents`` ``(B, *latent_shape)``.
+
+        Raises:
+            UnknownNameError: there is no such space.
+            ShapeError: the latents have another shape or type.
+        """
+        image: Tensor = self.synthesis(self.rows(latents, space))
+        return ((image + 1) / 2).clamp(0, 1)
+
+    def rows(self, latents: Tensor, space: str) -> Tensor:
+        """Return what each layer is given, ``(B, rows, w)``, for ``latents`` ``(B, *latent_shape)``.
+
+        Raises:
+            UnknownNameError: there is no such space.
+            ShapeError: the latents have another shape or type.
+        """
+        self._check(latents, space)
+        if space == "z":
+            return self._broadcast(self.mapping(latents))
+        return latents if space == "w+" else latents[:, None].expand(-1, self.architecture.rows, -1)
+
+    def log_prior(self, latents: Tensor, space: str) -> Tensor:
+        """Return a log density up to a constant, ``(B,)``.
+
+        z is standard normal. w is taken as normal, with the mean and covariance of mapped z; the
+        rows of w+ as independent of one another, each like w.
+
+        Raises:
+            UnknownNameError: there is no such space.
+            ShapeError: the latents have another shape or type.
+        """
+        self._check(latents, space)
+        if space != "z":
+            latents = ((latents - self.w_mean) @ self.w_whitening.T).flatten(1)
+        return -0.5 * latents.square().sum(1)
+
+    def _broadcast(self, w: Tensor) -> Tensor:
+        """Return w+ ``(B, rows, w)`` of w ``(B, w)``: the rows before the cutoff truncated."""
+        rows = self.architecture.rows
+        cutoff = rows if self.truncation_cutoff is None else self.truncation_cutoff
+        truncated = self._truncate(w)[:, None].expand(-1, cutoff, -1)
+        return torch.cat([truncated, w[:, None].expand(-1, rows - cutoff, -1)], dim=1)
+
+    def _truncate(self, w: Tensor) -> Tensor:
+        return w if self.truncation == 1 else self.w_centre + self.truncation * (w - self.w_centre)
+
+    def _check(self, latents: Tensor, space: str) -> None:
+        shape = self.latent_shape(space)
+        if tuple(latents.shape[1:]) != shape or latents.ndim != len(shape) + 1 or not latents.is_floating_point():
+            expected = ", ".join(str(n) for n in shape)
+            raise ShapeError(
+                f"Latents of space {space} must be floating point (B, {expected}), "
+                f"got {latents.dtype} {tuple(latents.shape)}."
+            )
+
+
+def build(
+    *files: Path,
+    truncation: float = 1.0,
+    truncation_cutoff: int | None = None,
+    noise: str | int = "const",
+    checkpoint_activations: bool = False,
+) -> StyleGAN2:
+    """Return the generator in a published or converted file; options as in :class:`StyleGAN2`.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds no StyleGAN2 that is supported.
+        UsageError: not one file is given, or an option is out of range.
+        StorageError: the cache folder cannot be written.
+    """
+    if len(files) != 1:
+        raise UsageError(f"StyleGAN2 is read from one file, got {len(files)}.")
+    return StyleGAN2(
+        load(files[0]),
+        truncation=truncation,
+        truncation_cutoff=truncation_cutoff,
+        noise=noise,
+        checkpoint_activations=checkpoint_activations,
+    )
+
+
+def _noise_maps(tensors: Mapping[str, Tensor], architecture: Architecture, noise: str | int) -> dict[str, Tensor]:
+    """Return, by layer, the noise ``(R, R)`` times its strength."""
+    seed = int(noise) if str(noise).isdecimal() else None
+    if seed is None and noise not in ("const", "none"):
+        raise UsageError(f"noise must be 'const', 'none' or a seed (0 or more), got {noise!r}.")
+    if noise == "none" or not architecture.has_noise:
+        return {}
+    rng = None if seed is None else torch.Generator().manual_seed(seed)
+    maps = {}
+    for name in sorted(name.removesuffix(".noise") for name in tensors if name.endswith(".noise")):
+        fixed = tensors[f"{name}.noise"]
+        drawn = fixed if rng is None else torch.randn(fixed.shape, generator=rng)
+        maps[name] = drawn * tensors[f"{name}.noise_strength"]
+    return maps
+
+
+def _whitening(covariance: Tensor) -> Tensor:
+    """Return L⁻¹ for covariance L Lᵀ; a thousandth of the mean variance is added to each.
+
+    Along directions that w hardly varies in, an estimate from samples would be far too strict.
+    """
+    identity = torch.eye(len(covariance), dtype=covariance.dtype)
+    ridge = 1e-3 * covariance.diagonal().mean().clamp_min(1e-12)
+    factor = torch.linalg.cholesky(covariance + ridge * identity)
+    whitening: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
+    return whitening

@@ -1,0 +1,86 @@
+"""A modulated 3x3 convolution with noise, bias and leaky ReLU, differentiable in input and style.
+
+Weight demodulation (Karras et al. 2020, equations 1–3) gives each image weights of its own,
+``w'_{oik} = s_i w_{oik} / sqrt(Σ_{ik} (s_i w_{oik})² + ε)``. Scaling the input by ``s`` and the
+output by the root is the same map, and keeps the weights shared: one convolution serves the batch,
+and no gradient with respect to weights is ever due. All that follows the convolution is pointwise,
+so forward and backward keep only the layer's input and its output.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+SLOPE = 0.2
+#: A leaky ReLU is followed by this factor, which keeps the variance (Karras et al. 2018, 4.1).
+GAIN = math.sqrt(2)
+
+
+class ModulatedConvolution(torch.autograd.Function):
+    """``clamp(lrelu(scale · conv(style · x) + noise + bias))``; see :func:`modulated_convolution`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        style: Tensor,
+        scale: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        noise: Tensor | None,
+        kernel: Tensor | None,
+        clamp: float | None,
+    ) -> Tensor:
+        """Compute the layer, and keep what :meth:`backward` needs."""
+        y = x * style[:, :, None, None]
+        if kernel is None:
+            y = F.conv2d(y, weight, padding=1)
+        else:
+            y = F.conv_transpose2d(y, weight, stride=2)
+            y = F.conv2d(y, kernel, padding=1, groups=len(kernel))
+        y.mul_(scale[:, :, None, None])
+        if noise is not None:
+            y.add_(noise)
+        y.add_(bias[:, None, None])
+        F.leaky_relu_(y, SLOPE)
+        if clamp is not None:
+            y.clamp_(-clamp, clamp)
+        ctx.save_for_backward(x, style, scale, weight, bias, noise, kernel, y)
+        ctx.clamp = clamp
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of input, style and scale."""
+        x, style, scale, weight, bias, noise, kernel, y = ctx.saved_tensors
+        with torch.autocast(grad.device.type, enabled=False):
+            if ctx.clamp is not None:
+                grad = torch.where(y.abs() < ctx.clamp, grad, 0)
+            # The slope of a leaky ReLU can be told from its result.
+            inner = torch.ops.aten.leaky_relu_backward(grad, y, SLOPE, True)
+            grad_scale = None
+            if ctx.needs_input_grad[2]:
+                # d/dscale = Σ inner · conv, where scale · conv = pre − noise − bias, and
+                # inner · pre = grad · y, since a leaky ReLU is linear on either side of 0.
+                total = (grad * y).sum((2, 3))
+                flat = inner.flatten(2)
+                total = total - bias * flat.sum(2)
+                if noise is not None:
+                    total = total - flat @ noise.flatten().to(flat)
+                grad_scale = total / scale
+            inner.mul_(scale[:, :, None, None])
+            if kernel is None:
+                inner = F.conv_transpose2d(inner, weight, padding=1)
+            else:
+                inner = F.conv_transpose2d(inner, kernel, padding=1, groups=len(kernel))
+                inner = F.conv2d(inner, weight, stride=2)
+            grad_style = (inner * x).sum((2, 3)) if ctx.needs_input_grad[1] else None
+            grad_x = inner.mul_(style[:, :, None, None]) if ctx.needs_input_grad[0] else None
+        return grad_x, grad_style, grad_scale, None, None, None, None, None

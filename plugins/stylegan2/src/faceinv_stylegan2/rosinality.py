@@ -1,0 +1,86 @@
+"""rosinality's layout (``stylegan2-pytorch``): a dictionary of tensors under ``g_ema``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from faceinv.errors import WeightsError
+from faceinv_stylegan2.architecture import first_five
+from faceinv_stylegan2.pickles import Builder, ignore
+from faceinv_stylegan2.published import MAPPING_RATE, Part, Published, check_binomial, fan_in_gain
+from faceinv_stylegan2.storages import TENSOR_BUILDERS, StoredTensor
+
+#: Stand-ins for all that rosinality's files name; training checkpoints hold their options.
+ROSINALITY_BUILDERS: Mapping[str, Builder] = {**TENSOR_BUILDERS, "argparse.Namespace": ignore}
+
+
+def rosinality(described: Any) -> Published:
+    """Return the generator ``g_ema`` of rosinality's checkpoint, or of a bare dictionary of its tensors.
+
+    Raises:
+        WeightsError: there is none, or a tensor is not one of a StyleGAN2's.
+    """
+    state = described.get("g_ema", described) if isinstance(described, dict) else None
+    if not isinstance(state, dict) or not isinstance(state.get("input.input"), StoredTensor):
+        raise WeightsError("it holds no generator 'g_ema' with the tensor 'input.input'")
+    parts: dict[str, Part] = {}
+    unknown: list[str] = []
+    average = described.get("latent_avg")
+    if isinstance(average, StoredTensor):
+        parts["mapping.w_avg"] = Part(average, shape=average.shape[-1:])
+    for name, tensor in state.items():
+        if not isinstance(tensor, StoredTensor):
+            raise WeightsError(f"its {str(name)[:80]!r} is no tensor")
+        if str(name).endswith((".blur.kernel", ".upsample.kernel")):
+            # Upsampling by two spreads each value over four pixels.
+            check_binomial(name, tensor, gain=4.0)
+        else:
+            found = _part(str(name), tensor)
+            unknown += [] if found else [str(name)]
+            parts |= found
+    if unknown:
+        raise WeightsError(f"it has unexpected tensors: {first_five(unknown)}")
+    return Published(parts)
+
+
+def _part(name: str, tensor: StoredTensor) -> dict[str, Part]:
+    """Return our part for one of rosinality's tensors, or nothing where the name is unknown."""
+    if name == "input.input":
+        return {"synthesis.4.const": Part(tensor, shape=tensor.shape[1:])}
+    if found := re.fullmatch(r"style\.([1-9]\d?)\.(weight|bias)", name):
+        gain = MAPPING_RATE * (fan_in_gain(tensor) if found[2] == "weight" else 1.0)
+        return {f"mapping.{int(found[1]) - 1}.{found[2]}": Part(tensor, gain)}
+    if found := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
+        return {f"{_convolution(int(found[1]) - 1)}.noise": Part(tensor, shape=tensor.shape[-2:])}
+    if found := re.fullmatch(r"conv1\.(.+)|convs\.(\d{1,2})\.(.+)", name):
+        ours = _convolution(int(found[2]) if found[2] else -1)
+        return _layer(ours, found[1] or found[3], tensor, is_convolution=True)
+    if found := re.fullmatch(r"to_rgb1\.(.+)|to_rgbs\.(\d{1,2})\.(.+)", name):
+        side = 8 << int(found[2]) if found[2] else 4
+        return _layer(f"synthesis.{side}.torgb", found[1] or found[3], tensor, is_convolution=False)
+    return {}
+
+
+def _layer(ours: str, rest: str, tensor: StoredTensor, *, is_convolution: bool) -> dict[str, Part]:
+    """Return our part for a tensor of a modulated convolution, whose own name is ``rest``."""
+    if rest == "conv.weight":
+        shape = tensor.shape[1:] if is_convolution else tensor.shape[1:3]
+        # (1, out, in, k, k), and scaled although demodulation follows: so the latter's ε keeps its place.
+        return {f"{ours}.weight": Part(tensor, fan_in_gain(tensor, leading=2), shape)}
+    if rest == "conv.modulation.weight":
+        return {f"{ours}.affine.weight": Part(tensor, fan_in_gain(tensor))}
+    if rest == "conv.modulation.bias":
+        return {f"{ours}.affine.bias": Part(tensor)}
+    if rest == "noise.weight" and is_convolution:
+        return {f"{ours}.noise_strength": Part(tensor, shape=())}
+    if rest == ("activate.bias" if is_convolution else "bias"):
+        return {f"{ours}.bias": Part(tensor, shape=(math.prod(tensor.shape),))}
+    return {}
+
+
+def _convolution(index: int) -> str:
+    """Return our name of ``convs.{index}``; -1 stands for ``conv1``, the only one at 4x4."""
+    return "synthesis.4.conv1" if index < 0 else f"synthesis.{8 << index // 2}.conv{index % 2}"
