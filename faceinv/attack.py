@@ -73,6 +73,7 @@ class Attack:
         self._progress = progress
         self._seed = seed
         self._readers: dict[str, Reader] = {}
+        self._wanted: list[str] = []
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -108,9 +109,15 @@ class Attack:
 
     def labels(self, name: str) -> Tensor:
         """Return the labels ``(N, *shape)`` of the pairs' images."""
-        spec: ProbeSpec = self.loader.host.spec("probe", name)
-        key = f"{spec.name} {self.loader.host.owner('probe', spec.name)} {self.loader.hashes(spec)}"
-        return label_pairs(self.pairs, self.probe(name), key, self.generator, self.space, self._folder, self._progress)
+        return label_pairs(
+            self.pairs,
+            self.probe(name),
+            self._label_key(name),
+            self.generator,
+            self.space,
+            self._folder,
+            self._progress,
+        )
 
     def reader(self, name: str) -> Reader:
         """Return the trained reader of the probe ``name``."""
@@ -160,6 +167,7 @@ class Attack:
 
     def prepare(self, probes: list[str]) -> None:
         """Train the regressor and these probes now, if they are not there yet."""
+        self._wanted = probes
         for name in probes:
             self.reader(name)
         _ = self.regressor
@@ -177,6 +185,10 @@ class Attack:
         with torch.inference_mode():
             read = reader(self.pairs.descriptors[part].to(self.loader.device, self.loader.dtype)).cpu().float()
             return float((probe.coordinates(read) - probe.coordinates(labels[part])).square().sum(1).mean())
+
+    def _label_key(self, name: str) -> str:
+        spec = self._spec(name)
+        return f"{spec.name} {self.loader.host.owner('probe', spec.name)} {self.loader.hashes(spec)}"
 
     def _spec(self, name: str) -> ProbeSpec:
         spec: ProbeSpec = self.loader.host.spec("probe", name)

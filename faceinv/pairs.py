@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def make_pairs(
     seed: int,
     folder: Path,
     progress: Progress | None = None,
+    probes: Mapping[str, Probe] | None = None,
 ) -> Pairs:
     """Sample ``n`` images of the generator and embed them, or read them back.
 
@@ -65,7 +67,10 @@ def make_pairs(
         seed: Seed of the stream of latents.
         folder: Cache folder.
         progress: Called with (what, done, of).
+        probes: Probes to label the images for in the same pass, by the key that :func:`label_pairs`
+            will ask with: the images are not made again for each.
     """
+    probes = probes or {}
     key = fingerprint(
         {
             "version": 1,
@@ -86,12 +91,18 @@ def make_pairs(
         rng = torch.Generator(device).manual_seed(_stream(seed))
         latents = torch.cat([generator.network.sample(min(_BATCH, n - i), space, rng) for i in range(0, n, _BATCH)])
         descriptors = torch.empty(n, encoder.encoder.spec.dim)
+        labels = {name: torch.empty(n, *probe.shape) for name, probe in probes.items()}
         with torch.inference_mode():
             for first in range(0, n, _BATCH):
                 part = slice(first, first + _BATCH)
-                descriptors[part] = encoder(generator.network(latents[part], space)).float().cpu()
+                images = generator.network(latents[part], space)
+                descriptors[part] = encoder(images).float().cpu()
+                for name, probe in probes.items():
+                    labels[name][part] = probe.label(images).float().cpu()
                 if progress:
                     progress("embedding samples", min(first + _BATCH, n), n)
+        for name, measured in labels.items():
+            load_or_make(_labels_path(folder, key, name), partial(dict, labels=measured))
         return {"latents": latents.float().cpu(), "descriptors": descriptors}
 
     tensors = load_or_make(folder / f"pairs-{key}.safetensors", make)
@@ -122,8 +133,11 @@ def label_pairs(
                     progress("labelling samples", min(first + _BATCH, n), n)
         return {"labels": labels}
 
-    path = folder / f"labels-{fingerprint({'pairs': pairs.key, 'probe': probe_key})}.safetensors"
-    return load_or_make(path, make)["labels"]
+    return load_or_make(_labels_path(folder, pairs.key, probe_key), make)["labels"]
+
+
+def _labels_path(folder: Path, pairs_key: str, probe_key: str) -> Path:
+    return folder / f"labels-{fingerprint({'pairs': pairs_key, 'probe': probe_key})}.safetensors"
 
 
 def _stream(seed: int) -> int:

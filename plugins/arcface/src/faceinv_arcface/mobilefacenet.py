@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,26 @@ from faceinv_arcface.tflite import read_tflite
 
 #: Stage → (expanded width, output width, blocks, stride of the first block).
 STAGES = {2: (128, 64, 5, 2), 3: (256, 128, 1, 2), 4: (256, 128, 6, 1), 5: (512, 128, 1, 2), 6: (256, 128, 2, 1)}
+
+
+class FrozenPReLU(torch.autograd.Function):
+    """PReLU whose slopes ask for no gradient: PyTorch's backward pass computes theirs all the same.
+
+    Twice as fast backwards, which is a tenth of an inversion's step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slopes: Tensor) -> Tensor:
+        """Return x where it is positive, and the channel's slope times x elsewhere."""
+        ctx.save_for_backward(x, slopes)
+        return F.prelu(x, slopes)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient to x alone."""
+        x, slopes = ctx.saved_tensors
+        factor = torch.le(x, 0).to(grad.dtype).mul_(slopes.view(1, -1, 1, 1).sub(1)).add_(1)
+        return factor.mul_(grad), None
 
 
 class Convolution(nn.Module):
@@ -54,7 +75,7 @@ class Convolution(nn.Module):
         if self.pad_behind:
             x = F.pad(x, (0, 1, 0, 1))
         x = self.conv(x)
-        return x if self.prelu is None else self.prelu(x)
+        return x if self.prelu is None else FrozenPReLU.apply(x, self.prelu.weight)
 
 
 class Bottleneck(nn.Module):
