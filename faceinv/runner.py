@@ -96,7 +96,10 @@ class Runner:
             # A metric may be left out for want of its weights: once they are here, the cell is another.
             for file in self.loader.host.spec("metric", name).weights:
                 hashes[file] = self.loader.store.sha256(file) if self.loader.store.is_here(file) else "not here"
-        hashes["data set"] = self.dataset(cell)[0].fingerprint()
+        dataset, _ = self.dataset(cell)
+        hashes["data set"] = dataset.fingerprint()
+        if dataset.framing is None:
+            hashes |= self.loader.hashes(self.loader.host.spec("detector", cell.detector))
         return hashes
 
     def attack(self, cell: Cell) -> Attack:
