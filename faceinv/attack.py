@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,7 @@ class Attack:
         folder: Cache folder of what is trained.
         progress: Called with (what, done, of).
         seed: Seed of pairs and trainings; not the run's, so that runs share what is trained.
+        probes: Probes that will be read: their labels are made in the pass that embeds the pairs.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Attack:
         folder: Path,
         progress: Reporter | None = None,
         seed: int = 0,
+        probes: Sequence[str] = (),
     ) -> None:
         self.loader = loader
         self.generator = loader.generator(generator)
@@ -73,12 +76,21 @@ class Attack:
         self._progress = progress
         self._seed = seed
         self._readers: dict[str, Reader] = {}
-        self._wanted: list[str] = []
+        self._probes = tuple(probes)
 
     @cached_property
     def pairs(self) -> Pairs:
         """The synthetic pairs."""
-        return make_pairs(self.encoder, self.generator, self.space, self._n, self._seed, self._folder, self._progress)
+        return make_pairs(
+            self.encoder,
+            self.generator,
+            self.space,
+            self._n,
+            self._seed,
+            self._folder,
+            self._progress,
+            {self._label_key(name): self.probe(name) for name in self._probes},
+        )
 
     @cached_property
     def descriptor_variance(self) -> float:
@@ -147,18 +159,17 @@ class Attack:
 
     def probe_score(self, name: str) -> ProbeScore:
         """Score the reader of the probe ``name`` on held-out pairs, beside always guessing the mean."""
-        probe, labels, reader = self.probe(name), self.labels(name), self.reader(name)
+        probe, labels = self.probe(name), self.labels(name)
         split = Split.of(len(labels))
         truth = labels[split.test]
-        with torch.inference_mode():
-            read = reader(self.pairs.descriptors[split.test].to(self.loader.device, self.loader.dtype)).cpu().float()
-            guess = labels[split.train].mean(0).expand_as(truth)
-            return ProbeScore(
-                float(probe.error(read, truth).mean()),
-                float(probe.error(guess, truth).mean()),
-                self._spec(name).unit,
-                len(truth),
-            )
+        read = self._read(name, split.test)
+        guess = labels[split.train].mean(0).expand_as(truth)
+        return ProbeScore(
+            float(probe.error(read, truth).mean()),
+            float(probe.error(guess, truth).mean()),
+            self._spec(name).unit,
+            len(truth),
+        )
 
     def objective(self, losses: list[LossSpec], preset: str, weights: dict[str, float]) -> WeightedSum:
         """Build the objective of these losses, training the probes they need."""
@@ -167,7 +178,6 @@ class Attack:
 
     def prepare(self, probes: list[str]) -> None:
         """Train the regressor and these probes now, if they are not there yet."""
-        self._wanted = probes
         for name in probes:
             self.reader(name)
         _ = self.regressor
@@ -180,11 +190,17 @@ class Attack:
 
     def _uncertainty(self, name: str) -> float:
         """Return the reader's mean squared error on the validation part, in the probe's coordinates."""
-        probe, labels, reader = self.probe(name), self.labels(name), self.reader(name)
+        probe, labels = self.probe(name), self.labels(name)
         part = Split.of(len(labels)).validation
+        residual = probe.coordinates(self._read(name, part)) - probe.coordinates(labels[part])
+        return float(residual.square().sum(1).mean())
+
+    def _read(self, name: str, part: slice) -> Tensor:
+        """Return what the probe's reader reads from a part of the pairs, on the CPU."""
+        reader = self.reader(name)
         with torch.inference_mode():
-            read = reader(self.pairs.descriptors[part].to(self.loader.device, self.loader.dtype)).cpu().float()
-            return float((probe.coordinates(read) - probe.coordinates(labels[part])).square().sum(1).mean())
+            read: Tensor = reader(self.pairs.descriptors[part].to(self.loader.device, self.loader.dtype))
+        return read.cpu().float()
 
     def _label_key(self, name: str) -> str:
         spec = self._spec(name)

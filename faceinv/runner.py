@@ -57,6 +57,7 @@ class Runner:
         batch_size: Targets at a time.
         progress: Called with (what, done, of).
         say: Called with remarks.
+        probes: Probes that any cell reads.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Runner:
         batch_size: int = 32,
         progress: Reporter | None = None,
         say: Callable[[str], None] = lambda text: None,
+        probes: Sequence[str] = (),
     ) -> None:
         self.loader = loader
         self.folder = folder
@@ -75,7 +77,9 @@ class Runner:
         self._batch_size = batch_size
         self._progress = progress
         self._say = say
+        self._probes = tuple(probes)
         self._attacks: dict[tuple[Any, ...], Attack] = {}
+        self._datasets: dict[tuple[Any, ...], tuple[Dataset, DatasetSpec]] = {}
         self._targets: dict[tuple[Any, ...], Targets] = {}
         self._said: set[str] = set()
 
@@ -115,17 +119,21 @@ class Runner:
                 preset=cell.probes,
                 folder=self._cache,
                 progress=self._progress,
+                probes=self._probes,
             )
         return self._attacks[key]
 
     def dataset(self, cell: Cell) -> tuple[Dataset, DatasetSpec]:
         """Return the cell's data set, not yet loaded, and its spec."""
-        generator = self.loader.generator(cell.generator)
-        name, _, path = cell.dataset.partition(":")
-        spec: DatasetSpec = self.loader.host.spec("dataset", name)
-        context = DatasetContext(generator.network, generator.framing, cell.space, cell.seed, cell.limit)
-        dataset: Dataset = load_target(spec)(Path(path) if path else None, context=context, **spec.options)
-        return dataset, spec
+        key = (cell.generator, cell.space, cell.dataset, cell.limit, cell.seed)
+        if key not in self._datasets:
+            generator = self.loader.generator(cell.generator)
+            name, _, path = cell.dataset.partition(":")
+            spec: DatasetSpec = self.loader.host.spec("dataset", name)
+            context = DatasetContext(generator.network, generator.framing, cell.space, cell.seed, cell.limit)
+            dataset: Dataset = load_target(spec)(Path(path) if path else None, context=context, **spec.options)
+            self._datasets[key] = (dataset, spec)
+        return self._datasets[key]
 
     def targets(self, cell: Cell) -> Targets:
         """Return the cell's targets in the generator's framing, as 8-bit files would hold them."""

@@ -70,6 +70,20 @@ def test_what_is_there_is_never_computed_again(run, cache: Path, tmp_path: Path)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_samples_are_labelled_in_the_pass_that_embeds_them(run, cache: Path, tmp_path: Path) -> None:
+    # The first cell of an ablation reads no probe; the pass it starts serves the later ones all the same.
+    result = run(*TOY, "--losses", "id,brightness", "--ablate", "--out", tmp_path)
+    assert "embedding samples: 200/200" in result.err
+    assert "labelling samples" not in result.err
+    # A probe that comes later is labelled by itself.
+    trained = cache / "trained"
+    for path in trained.glob("labels-*"):
+        path.unlink()
+    for path in trained.glob("brightness*"):
+        path.unlink()
+    assert "labelling samples: 200/200" in run(*TOY, "--losses", "brightness", "--out", tmp_path).err
+
+
 def test_two_runs_give_the_same_numbers(run, cache: Path, tmp_path: Path) -> None:
     one = run(*TOY, "--losses", "id,brightness", "--json", "--out", tmp_path / "a").json
     two = run(*TOY, "--losses", "id,brightness", "--json", "--out", tmp_path / "b").json

@@ -89,7 +89,7 @@ def bench(app: Application, /, config_file: Path | None, as_json: bool, **given:
             app.warn(f"'{cell.critic}' scores its own inversion: that shows overfitting, not identity.")
             break
     with reporter(app.console) as progress:
-        runner = make_runner(app, config, progress)
+        runner = make_runner(app, config, grid, progress)
         outcomes = runner.run(grid)
     sheet = contact_sheet(runner.folder, outcomes)
     if as_json:

@@ -51,7 +51,7 @@ def invert(
         )
     cell = grid[0]
     with reporter(app.console) as progress:
-        runner = make_runner(app, config, progress)
+        runner = make_runner(app, config, grid, progress)
         names, descriptors, targets = _read(inputs, runner, cell)
         inversion = runner.invert(cell, descriptors, names)
         rows = _write_and_score(runner, cell, config.out, names, descriptors, targets, inversion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from faceinv.errors import UsageError
@@ -10,13 +11,13 @@ if TYPE_CHECKING:
     import torch
 
     from faceinv.cli.application import Application
-    from faceinv.grid import BenchConfig
+    from faceinv.grid import BenchConfig, Cell
     from faceinv.progress import Reporter
     from faceinv.runner import Runner
 
 
-def make_runner(app: Application, config: BenchConfig, progress: Reporter | None) -> Runner:
-    """Return a runner for ``config`` that reports to ``progress``."""
+def make_runner(app: Application, config: BenchConfig, grid: Sequence[Cell], progress: Reporter | None) -> Runner:
+    """Return a runner for the cells of ``config`` that reports to ``progress``."""
     from faceinv.loading import Loader
     from faceinv.records import RunFolder
     from faceinv.runner import Runner
@@ -27,6 +28,7 @@ def make_runner(app: Application, config: BenchConfig, progress: Reporter | None
     for name, file in config.weights.items():
         kind = next(kind for kind in ("encoder", "generator", "probe", "metric") if host.knows(kind, name))
         files[host.spec(kind, name).name] = file
+    losses = [name for cell in grid for name in cell.losses]
     loader = Loader(host, app.store, files=files, device=checked_device(config.device))
     return Runner(
         loader,
@@ -35,6 +37,7 @@ def make_runner(app: Application, config: BenchConfig, progress: Reporter | None
         batch_size=config.batch_size,
         progress=progress,
         say=app.say,
+        probes=list(dict.fromkeys(probe for name in losses if (probe := host.spec("loss", name).probe))),
     )
 
 

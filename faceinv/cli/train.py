@@ -39,11 +39,11 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
     grid = cells(config, app.host, source)
     rows = []
     with reporter(app.console) as progress:
-        runner = make_runner(app, config, progress)
+        runner = make_runner(app, config, grid, progress)
         done = set()
         for cell in grid:
             attack = runner.attack(cell)
-            attack.prepare([probe for name in cell.losses if (probe := app.host.spec("loss", name).probe)])
+            attack.prepare([])
             for name in cell.losses:
                 probe = app.host.spec("loss", name).probe
                 if probe and (id(attack), probe) not in done:
