@@ -16,9 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from faceinv.errors import UsageError, suggest, unknown_name
 from faceinv.plugins import Host
-from faceinv.specs import DatasetSpec, GeneratorSpec, LossSpec, MethodSpec
-
-OBJECTIVES = ("balanced", "paper")
+from faceinv.specs import PRESETS, DatasetSpec, GeneratorSpec, LossSpec, MethodSpec
 
 
 def _listed(value: object) -> object:
@@ -104,6 +102,13 @@ class Source:
         return f"{self.path}:{self.lines[key]}: "
 
 
+def defaults() -> dict[str, Any]:
+    """Return what ``defaults.yaml`` says: the only place in the core where a network is named."""
+    text = importlib.resources.files("faceinv").joinpath("defaults.yaml").read_text(encoding="utf-8")
+    standard: dict[str, Any] = yaml.safe_load(text)
+    return standard
+
+
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> tuple[BenchConfig, Source]:
     """Read a config: the command line over the file over the defaults.
 
@@ -115,15 +120,15 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> tuple[BenchC
         UsageError: a file that is no YAML mapping, a key that does not exist, a value of the wrong
             type; the message has file, line, key and what is allowed.
     """
-    defaults = yaml.safe_load(importlib.resources.files("faceinv").joinpath("defaults.yaml").read_text())
+    standard = defaults()
     given, source = _read(path) if path else ({}, Source())
     for key in given:
-        if key not in defaults:
+        if key not in standard:
             raise UsageError(
-                f"{source.at(key)}unknown key '{key}'.{suggest(key, defaults)} Allowed: {', '.join(sorted(defaults))}."
+                f"{source.at(key)}unknown key '{key}'.{suggest(key, standard)} Allowed: {', '.join(sorted(standard))}."
             )
     try:
-        return BenchConfig(**(defaults | given | dict(overrides))), source
+        return BenchConfig(**(standard | given | dict(overrides))), source
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -195,8 +200,8 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
         config.encoder, config.generator, config.objective, config.method, config.dataset, config.seed
     )
     for encoder_name, generator_name, objective, method_name, dataset_name, seed in grid:
-        if objective not in OBJECTIVES:
-            raise _KeyedError("objective", unknown_name("objective preset", objective, OBJECTIVES))
+        if objective not in PRESETS:
+            raise _KeyedError("objective", unknown_name("objective preset", objective, PRESETS))
         encoder = spec("encoder", "encoder", encoder_name).name
         generator: GeneratorSpec = spec("generator", "generator", generator_name)
         if config.space and config.space not in generator.spaces:

@@ -13,14 +13,7 @@ from torch import Tensor
 from faceinv.contracts import Candidate, Loss, LossContext
 from faceinv.errors import PluginError, unknown_name
 from faceinv.registry import load_target
-from faceinv.specs import LossSpec
-
-#: What the presets mean; the weights themselves are declared by each loss.
-PRESETS = {
-    "paper": "the paper's weights (1, 0.0006, 0.01) on its own units: squared distances of raw descriptors, "
-    "of landmarks in pixels of a 224-pixel frame, and of histograms in shares of the pixels",
-    "balanced": "each loss in units of what an ignorant guess, or its probe's uncertainty, amounts to",
-}
+from faceinv.specs import PRESETS, LossSpec
 
 
 class AttributeLoss(Loss):

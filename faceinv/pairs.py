@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,10 @@ from torch import Tensor
 from faceinv.cache import load_or_make
 from faceinv.contracts import Probe
 from faceinv.loading import FramedEncoder, LoadedGenerator
+from faceinv.progress import Reporter
+from faceinv.seeds import seed_of
 
 _BATCH = 64
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def make_pairs(
     n: int,
     seed: int,
     folder: Path,
-    progress: Progress | None = None,
+    progress: Reporter | None = None,
     probes: Mapping[str, Probe] | None = None,
 ) -> Pairs:
     """Sample ``n`` images of the generator and embed them, or read them back.
@@ -88,7 +88,7 @@ def make_pairs(
 
     def make() -> dict[str, Tensor]:
         device = next(iter(generator.network.state_dict().values())).device
-        rng = torch.Generator(device).manual_seed(_stream(seed))
+        rng = torch.Generator(device).manual_seed(seed_of(f"faceinv training pairs {seed}"))
         latents = torch.cat([generator.network.sample(min(_BATCH, n - i), space, rng) for i in range(0, n, _BATCH)])
         descriptors = torch.empty(n, encoder.encoder.spec.dim)
         labels = {name: torch.empty(n, *probe.shape) for name, probe in probes.items()}
@@ -116,7 +116,7 @@ def label_pairs(
     generator: LoadedGenerator,
     space: str,
     folder: Path,
-    progress: Progress | None = None,
+    progress: Reporter | None = None,
 ) -> Tensor:
     """Return the probe's labels ``(N, *shape)`` of the pairs' images, measured once and cached."""
 
@@ -138,8 +138,3 @@ def label_pairs(
 
 def _labels_path(folder: Path, pairs_key: str, probe_key: str) -> Path:
     return folder / f"labels-{fingerprint({'pairs': pairs_key, 'probe': probe_key})}.safetensors"
-
-
-def _stream(seed: int) -> int:
-    digest = hashlib.sha256(f"faceinv training pairs {seed}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1

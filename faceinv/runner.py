@@ -25,6 +25,7 @@ from faceinv.progress import Reporter
 from faceinv.records import RunFolder, environment
 from faceinv.registry import load_target
 from faceinv.scoring import embed_all, score
+from faceinv.seeds import seed_of
 from faceinv.specs import DatasetSpec, LossSpec, MethodSpec, MetricSpec, Spec
 from faceinv.statistics import estimate
 from faceinv.targets import Targets, load_targets
@@ -203,7 +204,8 @@ class Runner:
             objective=attack.objective(self._losses(cell), cell.objective, dict(cell.loss_weights)),
             start=attack.regressor,
             steps=cell.steps,
-            seeds=[_seed(cell.seed, name) for name in names],
+            # A result depends on the run's seed and the target's name, not on its place.
+            seeds=[seed_of(f"{cell.seed} {name}") for name in names],
             batch_size=self._batch_size,
             on_step=on_step,
         )
@@ -301,9 +303,3 @@ class Runner:
             host.spec("generator", cell.generator),
             *probes,
         ]
-
-
-def _seed(seed: int, target: str) -> int:
-    """Return a target's own seed: its result depends on the run's seed and its name, not on its place."""
-    digest = hashlib.sha256(f"{seed} {target}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1

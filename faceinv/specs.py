@@ -17,6 +17,13 @@ _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 Point = tuple[float, float]
 
+#: Presets of the objective, and what they mean; the weights themselves are declared by each loss.
+PRESETS = {
+    "paper": "the paper's weights (1, 0.0006, 0.01) on its own units: squared distances of raw descriptors, "
+    "of landmarks in pixels of a 224-pixel frame, and of histograms in shares of the pixels",
+    "balanced": "each loss in units of what an ignorant guess, or its probe's uncertainty, amounts to",
+}
+
 
 @dataclass(frozen=True)
 class Framing:

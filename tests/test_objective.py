@@ -8,9 +8,9 @@ from torch import Tensor
 
 from faceinv.contracts import Candidate, LossContext
 from faceinv.errors import PluginError, UnknownNameError
-from faceinv.objective import PRESETS, AttributeLoss, Term, WeightedSum, build_objective
+from faceinv.objective import AttributeLoss, Term, WeightedSum, build_objective
 from faceinv.plugins import Host
-from faceinv.specs import Framing
+from faceinv.specs import PRESETS, Framing
 from faceinv.testing.toy_networks import BrightnessProbe
 
 FRAMING = Framing("f", (8, 8), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)))

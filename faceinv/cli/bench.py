@@ -51,7 +51,9 @@ def overrides(given: dict[str, Any]) -> dict[str, Any]:
     values = {key: value for key, value in given.items() if value is not None and value != ()}
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
     if "weights" in values:
-        encoder = (values.get("encoder") or ["arcface"])[0]
+        from faceinv.grid import defaults
+
+        encoder = (values.get("encoder") or defaults()["encoder"])[0]
         pairs = [entry.rpartition("=") for entry in values["weights"]]
         values["weights"] = {name or encoder: Path(file) for name, _, file in pairs}
     return values

@@ -9,16 +9,17 @@ import click
 from faceinv.cli.application import Application
 from faceinv.cli.running import checked_device
 from faceinv.errors import InputError
+from faceinv.grid import defaults
 
 _BATCH = 32
 
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--encoder", default="arcface", show_default=True, help="Encoder.")
+@click.option("--encoder", default=defaults()["encoder"][0], show_default=True, help="Encoder.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Your own weights file.")
 @click.option("--aligned", is_flag=True, help="The images are already the encoder's own crop.")
-@click.option("--detector", default="mtcnn", show_default=True, help="Finds the faces in photographs.")
+@click.option("--detector", default=defaults()["detector"], show_default=True, help="Finds the faces in photographs.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, …")
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File.npy to write.")
 @click.pass_obj

@@ -9,6 +9,7 @@ import click
 from faceinv.cli.application import Application
 from faceinv.cli.running import checked_device
 from faceinv.errors import InputError, UsageError
+from faceinv.grid import defaults
 
 _BATCH = 16
 
@@ -31,7 +32,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 @click.command()
-@click.option("--generator", default="dcgan", show_default=True, help="Generator.")
+@click.option("--generator", default=defaults()["generator"][0], show_default=True, help="Generator.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Your own weights file.")
 @click.option("--latents", type=click.Path(path_type=Path), help="File.npy of latents.")
 @click.option("--space", default="", help="Latent space of the latents; the generator's first by default.")
