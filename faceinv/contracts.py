@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -79,7 +81,7 @@ class Faces:
 
 
 class Dataset(ABC):
-    """Target images. ``ids`` and ``identities`` are stable: the same folder gives the same order."""
+    """Images, and what is known of each. The same folder gives the same order, ids and annotations."""
 
     #: One id for each image, unique in the data set.
     ids: Sequence[str]
@@ -87,10 +89,22 @@ class Dataset(ABC):
     identities: Sequence[str] | None = None
     #: Where the faces sit, or ``None`` if they have to be found first.
     framing: Framing | None = None
+    #: Whether ``framing`` is but the mean of images that others aligned: near enough to read attributes
+    #: of thousands, while the targets of an inversion are searched for faces one by one.
+    framing_is_approximate: bool = False
+    #: What is known of the images: name → ``(N,)`` float32, 0 and 1 or continuous, NaN where not known.
+    annotations: Mapping[str, Tensor] = MappingProxyType({})
+    #: ``"train"``, ``"val"`` or ``"test"`` for each image, disjoint by identity; ``None`` where it is not split.
+    splits: Sequence[str] | None = None
+    #: The part (left, top, right, bottom) of the frame, in frame coordinates of ``framing``, that shows the
+    #: photograph in every image; attributes of all pixels are measured in it. ``None`` is the whole frame.
+    clean_box: tuple[float, float, float, float] | None = None
+    #: (id, reason) of what is listed but is not among ``ids``: a row without an image, an image without a row.
+    skipped: Sequence[tuple[str, str]] = ()
 
     @abstractmethod
     def load(self, index: int) -> Tensor:
-        """Return image ``index`` as ``(3, H, W)`` in ``[0, 1]``.
+        """Return image ``index`` as ``(3, H, W)`` in ``[0, 1]``; may be called from several threads at once.
 
         Raises:
             InputError: the image cannot be decoded; it is reported and skipped.
@@ -111,13 +125,15 @@ class DatasetContext:
         space: Latent space.
         seed: Seed of the run.
         limit: How many images will be asked for at most.
+        labels: A CSV file of annotations, for data sets that take one.
     """
 
     generator: Generator | None
-    framing: Framing
+    framing: Framing | None
     space: str
     seed: int
     limit: int | None
+    labels: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -138,12 +138,15 @@ class ProbeSpec(Spec):
         measurable: Whether the attribute can be measured differentiably on an image, which makes
             the probe a loss under its own name.
         unit: Unit of the probe's error.
+        whole_frame: Whether it is measured over all pixels of the frame, so that borders which are no
+            part of the photograph have to be cut off first.
     """
 
     kind: ClassVar[str] = "probe"
 
     measurable: bool = False
     unit: str = ""
+    whole_frame: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,12 +209,14 @@ class DatasetSpec(Spec):
 
     Args:
         takes_path: Whether it is written ``name:PATH``.
+        takes_labels: Whether it reads annotations from the CSV file given with ``--labels``.
         real: Whether its images are photographs, or come from the generator (an easier problem).
     """
 
     kind: ClassVar[str] = "dataset"
 
     takes_path: bool = False
+    takes_labels: bool = False
     real: bool = True
 
 

@@ -61,7 +61,7 @@ def load_targets(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"The limit of targets is {limit}; it must be at least 1.")
-    bring = _way_into(framing, dataset.framing, detector)
+    bring = way_into(framing, dataset.framing, detector)
     used: list[int] = []
     images: list[Tensor] = []
     skipped: list[tuple[str, str]] = []
@@ -111,8 +111,17 @@ def align_photograph(image: Tensor, detector: Detector, framing: Framing) -> Ten
         raise InputError(f"The face that was found cannot be aligned: {error}") from error
 
 
-def _way_into(framing: Framing, source: Framing | None, detector: Detector | None) -> Callable[[Tensor], Tensor]:
-    """Return what brings an image ``(3, H, W)`` of the data set into ``framing``."""
+def way_into(framing: Framing, source: Framing | None, detector: Detector | None) -> Callable[[Tensor], Tensor]:
+    """Return what brings an image ``(3, H, W)`` of the data set into ``framing``.
+
+    Args:
+        framing: Where the face is wanted.
+        source: The images' framing, or ``None`` where faces have to be found.
+        detector: Finds faces; not used where ``source`` is known.
+
+    Raises:
+        UsageError: faces have to be found and there is no detector.
+    """
     if source is not None:
         # Between equal framings, whatever their names, the warp passes images through.
         warp = warp_between(source, framing)

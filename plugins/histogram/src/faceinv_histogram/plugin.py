@@ -22,6 +22,7 @@ def faceinv_probes() -> list[ProbeSpec]:
             citation=_PAPER,
             measurable=True,
             unit="bins",
+            whole_frame=True,
         )
     ]
 

@@ -1,0 +1,103 @@
+"""Images loaded ahead of their use by threads, in order, into a few batches that are used again and again."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from faceinv.errors import InputError
+
+#: Batches that exist: one is computed on while the next ones fill.
+_BUFFERS = 3
+
+
+def default_workers() -> int:
+    """Return how many threads load images where nothing else is said: one for each core, at most 8."""
+    return min(8, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that were loaded together.
+
+    Args:
+        rows: Their numbers in the data set.
+        images: ``(B, 3, H, W)`` float32; valid until the next batch is asked for.
+        failed: The reason for each row that could not be loaded.
+    """
+
+    rows: list[int]
+    images: Tensor
+    failed: dict[int, str]
+
+
+class Frames:
+    """Loads images with threads: Pillow decodes, and torch resamples, without Python's lock.
+
+    Args:
+        load: Row to image ``(3, H, W)``; raises :class:`InputError` for one that cannot be used.
+        size: Height and width of the images.
+        workers: Number of threads.
+        batch_size: Images in a batch at most.
+    """
+
+    def __init__(self, load: Callable[[int], Tensor], size: tuple[int, int], workers: int, batch_size: int) -> None:
+        self._load = load
+        self._size = size
+        self._batch_size = batch_size
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="frames")
+
+    def __enter__(self) -> Frames:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def read(self, spans: Sequence[range]) -> Iterator[Iterator[Batch]]:
+        """Yield the batches of each span of rows; each must be used up before the next span is asked for."""
+        parts = [
+            range(first, min(first + self._batch_size, span.stop))
+            for span in spans
+            for first in range(span.start, span.stop, self._batch_size)
+        ]
+        batches = self._batches(parts)
+        for span in spans:
+            yield (next(batches) for _ in range(span.start, span.stop, self._batch_size))
+
+    def _batches(self, parts: Sequence[range]) -> Iterator[Batch]:
+        free = deque(torch.empty(self._batch_size, 3, *self._size) for _ in range(_BUFFERS))
+        under_way: deque[tuple[range, Tensor, list[Future[str]]]] = deque()
+        for part in (*parts, *[None] * _BUFFERS):
+            if part is not None:
+                buffer = free.popleft()
+                under_way.append(
+                    (part, buffer, [self._pool.submit(self._into, buffer[k], row) for k, row in enumerate(part)])
+                )
+                if free:
+                    continue
+            if under_way:
+                rows, buffer, futures = under_way.popleft()
+                yield self._batch(rows, buffer, futures)
+                free.append(buffer)
+
+    def _into(self, place: Tensor, row: int) -> str:
+        """Load one image into its place; return why it could not be loaded, or nothing."""
+        try:
+            with torch.no_grad():  # a thread has its own setting
+                place.copy_(self._load(row))
+        except InputError as error:
+            return str(error)
+        return ""
+
+    def _batch(self, rows: range, buffer: Tensor, futures: Sequence[Future[str]]) -> Batch:
+        reasons = [future.result() for future in futures]
+        good = [k for k, reason in enumerate(reasons) if not reason]
+        images = buffer[: len(rows)] if len(good) == len(rows) else buffer[good]
+        failed = {rows[k]: reason for k, reason in enumerate(reasons) if reason}
+        return Batch([rows[k] for k in good], images, failed)
