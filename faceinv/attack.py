@@ -162,7 +162,7 @@ class Attack:
         probe, labels = self.probe(name), self.labels(name)
         split = Split.of(len(labels))
         truth = labels[split.test]
-        read = self._read(name, split.test)
+        read = self.read(name, self.pairs.descriptors[split.test])
         guess = labels[split.train].mean(0).expand_as(truth)
         return ProbeScore(
             float(probe.error(read, truth).mean()),
@@ -192,14 +192,14 @@ class Attack:
         """Return the reader's mean squared error on the validation part, in the probe's coordinates."""
         probe, labels = self.probe(name), self.labels(name)
         part = Split.of(len(labels)).validation
-        residual = probe.coordinates(self._read(name, part)) - probe.coordinates(labels[part])
+        residual = probe.coordinates(self.read(name, self.pairs.descriptors[part])) - probe.coordinates(labels[part])
         return float(residual.square().sum(1).mean())
 
-    def _read(self, name: str, part: slice) -> Tensor:
-        """Return what the probe's reader reads from a part of the pairs, on the CPU."""
+    def read(self, name: str, descriptors: Tensor) -> Tensor:
+        """Return what the probe's reader reads from ``descriptors`` ``(N, D)``: ``(N, *shape)``, on the CPU."""
         reader = self.reader(name)
         with torch.inference_mode():
-            read: Tensor = reader(self.pairs.descriptors[part].to(self.loader.device, self.loader.dtype))
+            read: Tensor = reader(descriptors.to(self.loader.device, self.loader.dtype))
         return read.cpu().float()
 
     def _label_key(self, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -9,9 +10,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from faceinv.errors import StorageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SCHEMA = 1
 
@@ -71,6 +76,29 @@ class RunFolder:
 
         columns: dict[str, list[Any]] = pq.read_table(self.rows_path(cell_id)).to_pydict()
         return columns
+
+    def attributes_path(self, cell_id: str) -> Path:
+        """Return the path of what the probes read from the leaked descriptors."""
+        return self.images_folder(cell_id) / "read.npz"
+
+    def write_attributes(self, cell_id: str, attributes: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Write what each probe read from the descriptors, ``(N, *shape)`` by probe."""
+        import numpy as np
+
+        buffer = io.BytesIO()
+        # Probes may be called anything, such as "file": a keyword of savez.
+        np.savez_compressed(buffer, **{f"read:{name}": array for name, array in attributes.items()})  # type: ignore[arg-type]
+        write_atomically(self.attributes_path(cell_id), buffer.getvalue())
+
+    def read_attributes(self, cell_id: str) -> dict[str, npt.NDArray[np.float32]]:
+        """Return what each probe read from the descriptors, ``(N, *shape)`` by probe; nothing if it was not kept."""
+        import numpy as np
+
+        try:
+            with np.load(self.attributes_path(cell_id), allow_pickle=False) as archive:
+                return {name.partition(":")[2]: archive[name] for name in archive.files}
+        except (OSError, ValueError):
+            return {}
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -228,11 +228,14 @@ class Runner:
         attack, targets = self.attack(cell), self.targets(cell)
         descriptors = embed_all(attack.encoder, targets.images.to(self.loader.device))
         # Trained here so that the time of the inversion is its own.
-        attack.prepare([loss.probe for loss in self._losses(cell) if loss.probe])
+        probes = [loss.probe for loss in self._losses(cell) if loss.probe]
+        attack.prepare(probes)
         prepared = time.perf_counter()
         inversion = self.invert(cell, descriptors, targets.ids, label)
         inverted = time.perf_counter()
         results = self._write_images(cell_id, targets, inversion)
+        if probes:
+            self.folder.write_attributes(cell_id, {name: attack.read(name, descriptors).numpy() for name in probes})
         columns, left_out = self.score(cell, targets.images, results, targets.identities)
         self.folder.write_rows(cell_id, {"target": list(targets.ids), **columns})
         scored = time.perf_counter()

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from faceinv.images import read_image
+from faceinv.records import RunFolder
 from faceinv.testing import toy
 
 TOY = [
@@ -48,6 +49,17 @@ def test_a_run_leaves_records_rows_and_pictures(run, cache: Path, tmp_path: Path
         b = read_image(out / "cells" / name / "00002-target.png")
         assert rows["mse"][2] == pytest.approx(float((a - b).square().mean()), rel=1e-4, abs=1e-7)
     assert (out / "contact.png").stat().st_size > 0
+
+
+def test_what_was_read_from_the_descriptors_is_kept(run, cache: Path, tmp_path: Path) -> None:
+    (row,) = run(*TOY, "--losses", "id,brightness", "--json", "--out", tmp_path).json
+    folder = RunFolder(tmp_path)
+    (name, read), *others = folder.read_attributes(row["id"]).items()
+    assert (name, others, read.shape) == ("brightness", [], (5, 3))
+    targets = [read_image(folder.images_folder(row["id"]) / f"{index:05d}-target.png") for index in range(5)]
+    truth = np.stack([image.mean((1, 2)).numpy() for image in targets])
+    # It was read from descriptors alone, and beats guessing the mean.
+    assert np.abs(read - truth).mean() < np.abs(truth.mean(0) - truth).mean()
 
 
 def test_the_attack_works_at_all(run, cache: Path, tmp_path: Path) -> None:
