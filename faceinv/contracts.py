@@ -201,6 +201,35 @@ class Probe(ABC):
         """Bring a head's raw output ``(B, prod(shape))`` to a valid attribute ``(B, *shape)``."""
         return raw.reshape(len(raw), *self.shape)
 
+    def mirror(self, attribute: Tensor) -> Tensor | None:
+        """Return the attributes ``(B, *shape)`` of the mirror images, or ``None`` where they are not known."""
+        return None
+
+
+class DerivedProbe(Probe):
+    """An attribute that is computed from those of other probes, such as the head's pose from landmarks.
+
+    Args:
+        sources: The probes that the spec's ``needs`` name, in that order.
+        framing: Where the face sits in the images.
+    """
+
+    def __init__(self, *sources: Probe, framing: Framing) -> None:
+        self.sources = sources
+        self.framing = framing
+
+    @abstractmethod
+    def derive(self, *attributes: Tensor) -> Tensor:
+        """Return the attribute ``(B, *shape)`` of images whose ``sources`` are ``attributes``; differentiable."""
+
+    def label(self, images: Tensor) -> Tensor:
+        """Return the attribute ``(B, *shape)`` derived from the sources' labels."""
+        return self.derive(*(source.label(images) for source in self.sources))
+
+    def measure(self, images: Tensor) -> Tensor:
+        """Return the attribute ``(B, *shape)`` derived from what the sources measure, differentiable."""
+        return self.derive(*(source.measure(images) for source in self.sources))
+
 
 @dataclass(frozen=True)
 class Candidate:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from faceinv.contracts import Detector, Generator, Metric, Probe, check_images
 from faceinv.errors import PluginError, ShapeError, UsageError, WeightsError
 from faceinv.framing import Warp, warp_between
-from faceinv.plugins import Host
+from faceinv.plugins import BUNDLED, Host
 from faceinv.recognition import recognise
 from faceinv.registry import load_target
 from faceinv.specs import EncoderSpec, Framing, GeneratorSpec, MetricSpec, ProbeSpec, Spec
@@ -155,7 +155,8 @@ class Loader:
         spec: ProbeSpec = self.host.spec("probe", name)
         key = ("probe", f"{spec.name}@{framing}")
         if key not in self._built:
-            probe = load_target(spec)(*self.paths(spec), framing=framing, **spec.options)
+            sources = [self.probe(self._needed(spec, source), framing) for source in spec.needs]
+            probe = load_target(spec)(*self.paths(spec), *sources, framing=framing, **spec.options)
             for module in (probe, *vars(probe).values()):
                 if isinstance(module, nn.Module):
                     self._freeze(module)
@@ -184,7 +185,24 @@ class Loader:
         if spec.name in self._files:
             self.paths(spec)
             return {spec.weights[0]: self.store.sha256(spec.weights[0])}
-        return {name: self.store.sha256(name) for name in spec.weights}
+        hashes = {name: self.store.sha256(name) for name in spec.weights}
+        for source in getattr(spec, "needs", ()):
+            hashes |= self.hashes(self.host.spec("probe", self._needed(spec, source)))
+        return hashes
+
+    def _needed(self, spec: Spec, source: str) -> str:
+        """Return ``source``, a probe that ``spec`` is computed from.
+
+        Raises:
+            PluginError: no plugin declares it.
+        """
+        if not self.host.knows("probe", source):
+            hint = BUNDLED.get(source.split(".")[0])
+            install = f": pip install {hint}" if hint else ""
+            raise PluginError(
+                f"The probe '{spec.name}' is computed from the probe '{source}', which no plugin declares{install}."
+            )
+        return source
 
     def _network(self, spec: Spec) -> Any:
         factory = load_target(spec)

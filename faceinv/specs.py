@@ -140,6 +140,14 @@ class ProbeSpec(Spec):
         unit: Unit of the probe's error.
         whole_frame: Whether it is measured over all pixels of the frame, so that borders which are no
             part of the photograph have to be cut off first.
+        metric: Name that an audit reports the mean error under; without one it reports the coefficient
+            of determination alone.
+        exact: Whether the attribute is a plain function of the pixels, so that nothing reads it better
+            from the image than measuring it does. Where a network or people label it, an audit trains a
+            network on the images for comparison.
+        needs: Names of probes that it is computed from; ``target`` gets them, built, after the weights files.
+        on_photographs: Name of the probe that measures the same attribute on photographs, where this one
+            was made for a generator's samples.
     """
 
     kind: ClassVar[str] = "probe"
@@ -147,6 +155,10 @@ class ProbeSpec(Spec):
     measurable: bool = False
     unit: str = ""
     whole_frame: bool = False
+    metric: str = ""
+    exact: bool = False
+    needs: tuple[str, ...] = ()
+    on_photographs: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,8 @@ def faceinv_probes() -> list[ProbeSpec]:
             measurable=True,
             unit="bins",
             whole_frame=True,
+            metric="histogram_emd",
+            exact=True,
         )
     ]
 

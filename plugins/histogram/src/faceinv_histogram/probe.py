@@ -69,6 +69,10 @@ class HistogramProbe(Probe):
         """
         return nearest_histogram(raw.reshape(len(raw), *self.shape))
 
+    def mirror(self, attribute: Tensor) -> Tensor:
+        """Return ``attribute``: the mirror image has the same pixels."""
+        return attribute
+
 
 def hard_histogram(images: Tensor, bins: int = BINS) -> Tensor:
     """Return the share of the pixels in each bin, ``(B, 3, bins)``, of images rounded to 8 bits.

@@ -27,7 +27,20 @@ def faceinv_probes() -> list[ProbeSpec]:
             weights=("landmarks/measure",),
             measurable=True,
             unit="% interocular",
-        )
+            metric="landmark_error",
+            on_photographs="landmarks.dlib",
+        ),
+        ProbeSpec(
+            name="landmarks.dlib",
+            summary="68 face landmarks by dlib, as the paper labels photographs; needs dlib",
+            target="faceinv_landmarks.probe:DlibLandmarksProbe",
+            licence="MIT",
+            weights_licence="trained on iBUG 300-W: research only, no commercial use",
+            citation="Kazemi, Sullivan: One millisecond face alignment, CVPR 2014",
+            weights=("landmarks/dlib68",),
+            unit="% interocular",
+            metric="landmark_error",
+        ),
     ]
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from faceinv.contracts import Probe, Recipe
 from faceinv.framing import Warp, framing_similarity
 from faceinv.specs import Framing
-from faceinv_landmarks.networks import FRAME, LandmarkNetwork, load_network
+from faceinv_landmarks.dlib_labels import DlibLandmarks
+from faceinv_landmarks.networks import FRAME, MIRROR, LandmarkNetwork, load_network
 
 #: Outer corners of the two eyes (0-based, iBUG 300-W scheme): the ends of the interocular distance.
 OUTER_EYES = (36, 45)
@@ -73,6 +74,34 @@ class LandmarksProbe(Probe):
     def paper_recipe(self) -> Recipe:
         """Return the paper's recipe: SGD on the squared error, rate 1e-3, batch 16, 150 epochs (section 3.3)."""
         return Recipe(optimizer="sgd", learning_rate=1e-3, batch_size=16, epochs=150)
+
+    def mirror(self, attribute: Tensor) -> Tensor:
+        """Return the points ``(B, 68, 2)`` of the mirror images."""
+        return attribute[:, list(MIRROR)] * attribute.new_tensor([-1, 1]) + attribute.new_tensor([1, 0])
+
+
+class DlibLandmarksProbe(LandmarksProbe):
+    """The same points, labelled by dlib as in the paper: for photographs, which the small network was not made for.
+
+    They cannot be measured differentiably, so they are no loss.
+
+    Args:
+        predictor: dlib's 68-point predictor.
+        framing: Where the face sits in the images.
+    """
+
+    def __init__(self, predictor: Path, *, framing: Framing) -> None:
+        self._find = DlibLandmarks(predictor)
+
+    def label(self, images: Tensor) -> Tensor:
+        """Return the points ``(B, 68, 2)``; NaN where dlib finds no face, or more than one."""
+        found = [self._find(image) for image in images]
+        nothing = images.new_full(self.shape, float("nan"))
+        return torch.stack([nothing if points is None else points.to(images) for points in found])
+
+    def measure(self, images: Tensor) -> Tensor:
+        """Raise :class:`NotImplementedError`: dlib's trees have no gradient."""
+        raise NotImplementedError("dlib's landmarks cannot be measured differentiably; use the probe 'landmarks'.")
 
 
 def interocular_error(predicted: Tensor, truth: Tensor) -> Tensor:

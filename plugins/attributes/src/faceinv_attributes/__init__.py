@@ -1,0 +1,1 @@
+"""faceinv probes: head pose, skin and background colour, direction of the light."""

@@ -1,0 +1,56 @@
+"""``faceinv fit-face``: make the shipped mean face anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from faceinv.cli.application import Application
+
+
+@click.command("fit-face")
+@click.option("--dataset", required=True, metavar="NAME:PATH", help="Many photographs of faces.")
+@click.option("--detector", default="mtcnn", show_default=True, help="Finds the faces where no framing is known.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@click.pass_obj
+def fit_face(app: Application, dataset: str, detector: str, out: Path) -> None:
+    """Fit the rigid face that the pose is measured with to dlib's landmarks of many photographs.
+
+    \b
+    What ships was made by:
+      faceinv fit-face --dataset lfw:lfw --out face.safetensors
+    """
+    import torch
+    from faceinv_landmarks.networks import MIRROR
+    from safetensors.torch import save_file
+
+    from faceinv.bank import open_bank
+    from faceinv.datasets import open_dataset
+    from faceinv.loading import Loader
+    from faceinv.progress import reporter
+    from faceinv.weights import cache_folder
+    from faceinv_attributes.pose import fit_face as fitted_face
+    from faceinv_attributes.pose import head_pose
+    from faceinv_attributes.rigid_shape import RIGID
+
+    loader = Loader(app.host, app.store)
+    with reporter(app.console) as progress:
+        bank = open_bank(
+            loader,
+            open_dataset(loader, dataset)[1],
+            probes=["landmarks.dlib"],
+            folder=cache_folder() / "banks",
+            detector=detector,
+            progress=progress,
+        )
+    height, width = bank.frame.size
+    landmarks = bank.attributes["landmarks.dlib"]
+    landmarks = landmarks[landmarks.isfinite().flatten(1).all(1)] * torch.tensor([width, height])
+    shape = fitted_face(landmarks, MIRROR)
+    save_file({"shape": shape.contiguous()}, out)
+    angles = head_pose(landmarks[:, list(RIGID)], shape)
+    spread = ", ".join(
+        f"{name} {value:.1f}" for name, value in zip(("yaw", "pitch", "roll"), angles.std(0), strict=True)
+    )
+    app.say(f"{out}: from {len(landmarks)} faces, whose poses vary by {spread} degrees")

@@ -1,0 +1,116 @@
+"""The attribute "pose": yaw, pitch and roll of the head, from its landmarks, in closed form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from faceinv.contracts import DerivedProbe, Probe
+from faceinv.errors import WeightsError
+from faceinv.specs import Framing
+from faceinv_attributes.rigid_shape import RIGID, rigid_shape
+
+#: Yaw in degrees from which on a view says more of the face's depth than of its owner's features.
+_TURNED = 25.0
+
+
+class PoseProbe(DerivedProbe):
+    """Yaw, pitch and roll in degrees.
+
+    Positive yaw turns the face to the image's right, positive pitch looks up, positive roll tilts the head
+    clockwise as the image shows it. The mean face is fitted to the landmarks by scaled orthography. Which pitch is
+    called 0 is a convention: the view in which the face is flattest.
+
+    Args:
+        weights: The mean face, safetensors ``shape`` ``(33, 3)``.
+        landmarks: A probe of 68 points.
+        framing: Where the face sits in the images.
+
+    Raises:
+        WeightsError: the file holds no such shape.
+    """
+
+    shape = (3,)
+
+    def __init__(self, weights: Path, landmarks: Probe, *, framing: Framing) -> None:
+        super().__init__(landmarks, framing=framing)
+        self.face = load_shape(weights)
+
+    def derive(self, *attributes: Tensor) -> Tensor:
+        """Return yaw, pitch, roll ``(B, 3)`` of landmarks ``(B, 68, 2)`` in frame coordinates."""
+        (landmarks,) = attributes
+        height, width = self.framing.size
+        pixels = landmarks * landmarks.new_tensor([width, height])
+        return head_pose(pixels[:, list(RIGID)], self.face.to(pixels))
+
+    def error(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """Return the mean absolute error of the three angles in degrees, ``(B,)``."""
+        return (predicted - truth).abs().mean(1)
+
+    def mirror(self, attribute: Tensor) -> Tensor:
+        """Return the pose ``(B, 3)`` of the mirror images: yaw and roll change their sign."""
+        return attribute * attribute.new_tensor([-1.0, 1.0, -1.0])
+
+
+def head_pose(points: Tensor, face: Tensor) -> Tensor:
+    """Return yaw, pitch, roll ``(B, 3)`` in degrees of the best scaled orthographic view of ``face``.
+
+    The affine camera that takes the shape to the points is linear least squares; the rotation is its nearest
+    one (the polar factor of a 2×3 matrix). Both are closed forms, and differentiable wherever the points are
+    not all on one line.
+
+    Args:
+        points: ``(B, P, 2)``, x to the right and y down, in any unit that is the same along both axes.
+        face: ``(P, 3)``, x to the right, y down, z away from the viewer.
+    """
+    centred = points - points.mean(1, keepdim=True)
+    shape = face - face.mean(0)
+    camera = centred.transpose(1, 2) @ torch.linalg.pinv(shape).T
+    # (C Cᵀ)^(-1/2) C has orthonormal rows; a 2×2 root has a closed form: √M = (M + √det M) / √(tr M + 2 √det M).
+    gram = camera @ camera.transpose(1, 2)
+    root_det = (gram[:, 0, 0] * gram[:, 1, 1] - gram[:, 0, 1] ** 2).clamp_min(1e-24).sqrt()
+    trace = gram[:, 0, 0] + gram[:, 1, 1]
+    root = (gram + root_det[:, None, None] * torch.eye(2).to(gram)) / (trace + 2 * root_det).sqrt()[:, None, None]
+    rotation = torch.linalg.solve(root, camera)
+    first, second = rotation[:, 0], rotation[:, 1]
+    third = torch.linalg.cross(first, second)
+    # R = R_y(yaw) R_x(pitch) R_z(roll) in a frame whose z goes away from the viewer.
+    yaw = -torch.atan2(first[:, 2], third[:, 2])
+    pitch = torch.asin((second[:, 2]).clamp(-1 + 1e-6, 1 - 1e-6))
+    roll = torch.atan2(second[:, 0], second[:, 1])
+    return torch.rad2deg(torch.stack([yaw, pitch, roll], 1))
+
+
+def fit_face(landmarks: Tensor, mirror: tuple[int, ...]) -> Tensor:
+    """Return the mean face ``(33, 3)`` of many people's landmarks ``(F, 68, 2)``.
+
+    Twice: how wide people's faces are, and not only how they are turned, makes a view narrow, and flattens the
+    shape that near-frontal views determine. From 25 degrees on the depth no longer changes with the limit.
+
+    Args:
+        landmarks: In pixels, or any unit that is the same along both axes.
+        mirror: Index of each landmark's mirror image.
+    """
+    first = rigid_shape(landmarks, mirror).to(landmarks)
+    turned = head_pose(landmarks[:, list(RIGID)], first)[:, 0].abs() > _TURNED
+    return rigid_shape(landmarks[turned], mirror).to(landmarks)
+
+
+def load_shape(path: Path) -> Tensor:
+    """Return the mean face ``(33, 3)`` in ``path``.
+
+    Raises:
+        WeightsError: the file holds no such shape.
+    """
+    try:
+        shape = load_file(path)["shape"].float()
+    except (SafetensorError, OSError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{path} does not hold a mean face: {reason}. Make it with: faceinv fit-face") from None
+    if shape.shape != (len(RIGID), 3):
+        raise WeightsError(f"{path} holds a shape {tuple(shape.shape)} where ({len(RIGID)}, 3) is due.")
+    return shape
