@@ -21,9 +21,15 @@ from collections.abc import Iterable
 
 
 class FaceinvError(Exception):
-    """A mistake that the user can mend; its text is one line and says how."""
+    """A mistake that the user can mend; its text is one line and says how.
+
+    Texts quote names out of files, which may hold anything: what a terminal would not print is escaped.
+    """
 
     exit_code = 1
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 class UsageError(FaceinvError):
@@ -66,6 +72,19 @@ class StorageError(FaceinvError):
     """A full disk, or a folder that cannot be written."""
 
     exit_code = 6
+
+
+def shown(name: object, limit: int = 120) -> str:
+    """Return ``name`` for a message, cut where it is longer than ``limit``."""
+    text = str(name)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def first_five(names: Iterable[object]) -> str:
+    """Return the first five names for a message, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
+    return ", ".join(map(shown, listed[:5])) + more
 
 
 def suggest(given: str, known: Iterable[str]) -> str:

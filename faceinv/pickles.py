@@ -1,108 +1,314 @@
-"""Reading a pickle without letting it run anything: every global is answered by the caller, or refused.
+"""Reads a pickle without unpickling it: nothing in the file can run.
 
-A pickle is a program that may call whatever it can name. Here a name leads only to a stand-in that the
-caller provides; nothing is imported, and sizes are checked before memory is taken for them.
+A pickle is a program that may call whatever it can name. ``pickletools`` of the standard library
+decodes its opcodes; :func:`interpret` follows them with a stack of its own, which knows numbers,
+text, bytes and containers. Where a pickle names a class or a function (a *global*), it gets one of
+the builders handed in, which are ours, or the file is refused by that name. Nothing is imported, no
+attribute is looked up or set, and what it may cost is bounded by a :class:`Budget`.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
+import codecs
 import pickletools
+import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from faceinv.errors import WeightsError
 
-#: Opcodes that write to the memo; its C implementation makes room for the greatest index at once.
-_MEMO = {"PUT", "BINPUT", "LONG_BINPUT"}
+#: Called with the arguments that the pickle gives, in place of the global of that name.
+Builder = Callable[..., Any]
+
+#: More steps than any published file takes (some 50,000), few enough to end within seconds.
+MAX_STEPS = 2_000_000
+
+_MARK = object()
+
+_LITERALS = frozenset(
+    opcode.name
+    for opcode in pickletools.opcodes
+    if re.fullmatch(
+        r"(BIN)?INT[12]?|LONG[14]?|(BIN)?FLOAT|(SHORT_)?(BIN)?(STRING|UNICODE|BYTES)8?|BYTEARRAY8", opcode.name
+    )
+)
+_CONSTANTS: Mapping[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_EMPTY: Mapping[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": list}
+_TUPLES: Mapping[str, int] = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
+
+#: What a malformed stream makes ``pickletools``, the stack and the builders raise.
+_MALFORMED = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+)
 
 
-class StandIn:
-    """An inert object in place of a global: it can be called, if at all, only with ``call``.
+class Stream(Protocol):
+    """Bytes whose ``read`` returns at most what is there, however much is asked for."""
 
-    It has no attributes that a pickle could set, so that no file can change what the next one meets.
-    """
+    def read(self, size: int = ..., /) -> bytes:
+        """Return at most ``size`` bytes."""
+        ...
 
-    __slots__ = ("_call", "_name")
+    def readline(self) -> bytes:
+        """Return the bytes up to the next line feed."""
+        ...
 
-    _name: str
-    _call: Callable[..., Any] | None
+    def tell(self) -> int:
+        """Return the position."""
+        ...
 
-    def __init__(self, name: str, call: Callable[..., Any] | None = None) -> None:
-        object.__setattr__(self, "_name", name)
-        object.__setattr__(self, "_call", call)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise pickle.UnpicklingError(f"it sets an attribute of {self._name}")
-
-    def __call__(self, *args: Any) -> Any:
-        """Return what ``call`` makes of the arguments."""
-        if self._call is None:
-            raise pickle.UnpicklingError(f"it calls {self._name}")
-        return self._call(*args)
+    def seek(self, position: int, /) -> object:
+        """Go to a position."""
+        ...
 
 
-def read_pickle(
-    data: bytes,
-    allowed: Mapping[str, StandIn],
-    *,
-    source: str,
-    persistent: Callable[[Any], Any] | None = None,
-) -> Any:
-    """Return what a pickle describes, built of plain Python values and the caller's stand-ins.
+@dataclass
+class Budget:
+    """What the pickles of one file may still cost, all together.
 
     Args:
-        data: The whole pickle; strings of Python 2 are decoded as Latin-1.
-        allowed: ``"module.name"`` of each global that may occur, and what stands in for it.
-        source: Where it came from, for messages.
-        persistent: Resolves persistent ids (PyTorch's storages); without it they are refused.
+        steps: Opcodes.
+        handed: Bytes of text and bytes, and items of containers, that are handed to builders: a
+            pickle can refer to one large thing again and again, and a builder may copy it.
+    """
+
+    steps: int
+    handed: int
+
+    @classmethod
+    def of(cls, length: int) -> Budget:
+        """Return what a file of ``length`` bytes may cost: an honest one hands each byte over once."""
+        return cls(MAX_STEPS, 2 * length + (1 << 16))
+
+    def step(self) -> None:
+        """Pay for one opcode, or raise :class:`WeightsError`."""
+        self.steps -= 1
+        if self.steps < 0:
+            raise WeightsError(f"its pickle takes more than {MAX_STEPS:,} steps")
+
+    def hand(self, arguments: tuple[Any, ...]) -> None:
+        """Pay for the arguments of one call, or raise :class:`WeightsError`."""
+        self.handed -= sum(
+            len(value) for value in arguments if isinstance(value, (str, bytes, bytearray, list, tuple, dict))
+        )
+        if self.handed < 0:
+            raise WeightsError("its pickle unfolds to more than the file holds")
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """Stands for something in the file that no network needs, such as an option of its training."""
+
+
+@dataclass(frozen=True)
+class Global:
+    """A class or function that the pickle names, and what stands in for it."""
+
+    name: str
+    build: Builder
+
+
+class Stateful:
+    """What a builder may return if the pickle gives it a state afterwards; other states are left out."""
+
+    def set_state(self, state: Any) -> None:
+        """Take the state, which may be anything."""
+        raise NotImplementedError
+
+
+def is_key(value: object) -> bool:
+    """Say whether ``value`` is text or a number of ordinary size, as the keys of such files are."""
+    return isinstance(value, str) or (isinstance(value, int) and abs(value) < 1 << 63)
+
+
+def ignore(*_: object) -> Ignored:
+    """Stand in for a global whose result is not needed."""
+    return Ignored()
+
+
+def encode_latin1(text: Any, encoding: Any = "latin1") -> bytes:
+    """Stand in for ``_codecs.encode``, by which pickles of protocol 0 to 2 hold bytes.
 
     Raises:
-        WeightsError: a global is not allowed (it is named), or the pickle is damaged.
+        ValueError: it is no text, or another encoding.
     """
-    _check_sizes(data, source)
-    unpickler = _Unpickler(data, allowed, source, persistent)
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise ValueError("text encoded as no pickle does")
+    return text.encode("latin1")
+
+
+def interpret(
+    stream: Stream,
+    builders: Mapping[str, Builder],
+    persistent: Callable[[Any], Any] | None = None,
+    *,
+    budget: Budget,
+) -> Any:
+    """Return what the pickle at the stream's position describes; the stream is left behind its end.
+
+    Sets come out as lists, ordered dictionaries as dictionaries, strings of Python 2 as Latin-1.
+
+    Args:
+        stream: An ``mmap`` or ``BytesIO``: a length in the file that exceeds what is there then
+            costs no memory.
+        builders: Stand-ins by ``"module.name"`` of the global.
+        persistent: Resolves persistent ids; without it a pickle that has them is refused.
+        budget: What it may cost.
+
+    Raises:
+        WeightsError: a global or an opcode that is not allowed, or a malformed stream. The text
+            names the offence and no file.
+    """
+    machine = _Machine(builders, persistent, budget)
     try:
-        return unpickler.load()
-    except WeightsError:
-        raise
-    except Exception as error:  # A damaged pickle can fail in any way that Python can.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise WeightsError(f"{source} cannot be read as a pickle: {reason}.") from None
+        while code := stream.read(1):
+            budget.step()
+            opcode = _OPCODES[code]
+            if opcode.name == "STOP":
+                return machine.pop()
+            if opcode.name == "STRING":
+                argument: Any = _string(stream.readline())
+            else:
+                # The stub asks for IO[bytes]; read and readline are all that is used.
+                argument = opcode.arg.reader(stream) if opcode.arg else None  # type: ignore[arg-type]
+            machine.step(opcode.name, argument)
+    except _MALFORMED as error:
+        raise WeightsError(f"the file is damaged or cut short ({type(error).__name__} in its pickle)") from None
+    raise WeightsError("the file is cut short: its pickle does not end")
 
 
-class _Unpickler(pickle.Unpickler):
+def _string(line: bytes) -> str:
+    """Return the string of Python 2 in a line of protocol 0; ``pickletools`` takes it for ASCII."""
+    quoted = line.removesuffix(b"\n")
+    if len(quoted) < 2 or quoted[:1] != quoted[-1:] or quoted[:1] not in (b"'", b'"'):
+        raise ValueError("a string without quotes")
+    return codecs.escape_decode(quoted[1:-1])[0].decode("latin1")
+
+
+class _Machine:
+    """The stack and the memo of a pickle."""
+
     def __init__(
-        self, data: bytes, allowed: Mapping[str, StandIn], source: str, persistent: Callable[[Any], Any] | None
+        self, builders: Mapping[str, Builder], persistent: Callable[[Any], Any] | None, budget: Budget
     ) -> None:
-        super().__init__(io.BytesIO(data), encoding="latin1")
-        self._allowed = allowed
-        self._source = source
-        self._persistent = persistent
+        self.stack: list[Any] = []
+        # A dictionary, where the C unpickler fills an array up to the greatest index in the file.
+        self.memo: dict[int, Any] = {}
+        self.builders = builders
+        self.persistent = persistent
+        self.budget = budget
 
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self._allowed[f"{module}.{name}"]
-        except KeyError:
+    def pop(self) -> Any:
+        value = self.stack.pop()
+        if value is _MARK:
+            raise ValueError("a mark where a value is due")
+        return value
+
+    def since_mark(self) -> list[Any]:
+        at = len(self.stack) - 1
+        while self.stack[at] is not _MARK:
+            at -= 1
+            if at < 0:
+                raise ValueError("no mark")
+        values = self.stack[at + 1 :]
+        del self.stack[at:]
+        return values
+
+    def step(self, name: str, argument: Any) -> None:
+        """Carry out one opcode."""
+        if name in ("PROTO", "FRAME"):
+            return
+        if name in _LITERALS:
+            self.stack.append(argument)
+        elif name in _CONSTANTS:
+            self.stack.append(_CONSTANTS[name])
+        elif name in _EMPTY:
+            self.stack.append(_EMPTY[name]())
+        elif name in _TUPLES:
+            values = [self.pop() for _ in range(_TUPLES[name])]
+            self.stack.append(tuple(reversed(values)))
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            self.stack.append(self.memo[argument])
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            self.memo[argument] = self.stack[-1]
+        elif name == "MEMOIZE":
+            self.memo[len(self.memo)] = self.stack[-1]
+        elif name == "MARK":
+            self.stack.append(_MARK)
+        elif name in ("TUPLE", "LIST", "DICT", "APPEND", "APPENDS", "ADDITEMS", "SETITEM", "SETITEMS"):
+            self._fill(name)
+        else:
+            self._compose(name, argument)
+
+    def _fill(self, name: str) -> None:
+        """Carry out an opcode that makes a container of what is on the stack, or adds it to one."""
+        if name == "TUPLE":
+            self.stack.append(tuple(self.since_mark()))
+        elif name == "LIST":
+            self.stack.append(self.since_mark())
+        elif name in ("APPEND", "APPENDS", "ADDITEMS"):
+            values = [self.pop()] if name == "APPEND" else self.since_mark()
+            self._top(list).extend(values)
+        else:
+            values = [self.pop(), self.pop()][::-1] if name == "SETITEM" else self.since_mark()
+            # Other keys have no place in these files, and hashing nested tuples can take for ever.
+            if not all(map(is_key, values[::2])):
+                raise ValueError("a key that is neither text nor a number")
+            if name == "DICT":
+                self.stack.append({})
+            self._top(dict).update(zip(values[::2], values[1::2], strict=True))
+
+    def _compose(self, name: str, argument: Any) -> None:
+        """Carry out an opcode that names or calls a global, or refuse it."""
+        if name == "GLOBAL":
+            # pickletools joins module and name with a space.
+            self.stack.append(self._global(".".join(argument.split(" ", 1))))
+        elif name == "STACK_GLOBAL":
+            attribute, module = self.pop(), self.pop()
+            if not isinstance(module, str) or not isinstance(attribute, str):
+                raise ValueError("a global whose name is no text")
+            self.stack.append(self._global(f"{module}.{attribute}"))
+        elif name in ("REDUCE", "NEWOBJ"):
+            arguments, function = self.pop(), self.pop()
+            if not isinstance(function, Global) or not isinstance(arguments, tuple):
+                raise WeightsError("its pickle calls something that is no function")
+            self.budget.hand(arguments)
+            self.stack.append(function.build(*arguments))
+        elif name == "BUILD":
+            state, target = self.pop(), self.stack[-1]
+            if isinstance(target, Global):
+                raise WeightsError(f"its pickle changes {target.name}")
+            if isinstance(target, Stateful):
+                target.set_state(state)
+        elif name in ("PERSID", "BINPERSID") and self.persistent is not None:
+            self.stack.append(self.persistent(argument if name == "PERSID" else self.pop()))
+        elif name == "INST":
+            self._global(".".join(argument.split(" ", 1)))
+            raise WeightsError("its pickle makes an instance as only Python 2 did")
+        else:
+            raise WeightsError(f"its pickle uses the opcode {name}, which no file of tensors needs")
+
+    def _top(self, kind: type) -> Any:
+        if not isinstance(self.stack[-1], kind):
+            raise ValueError(f"no {kind.__name__} where one is due")
+        return self.stack[-1]
+
+    def _global(self, name: str) -> Global:
+        builder = self.builders.get(name)
+        if builder is None:
+            shown = name if len(name) <= 80 else f"{name[:77]}..."
             raise WeightsError(
-                f"{self._source} is refused: it is a pickle that needs '{module}.{name}', and code named by a file "
-                "is never run. Save its tensors as safetensors where you trust the file."
-            ) from None
-
-    def persistent_load(self, pid: Any) -> Any:
-        if self._persistent is None:
-            raise pickle.UnpicklingError("it refers to data outside the pickle")
-        return self._persistent(pid)
-
-
-def _check_sizes(data: bytes, source: str) -> None:
-    """Refuse a pickle that would take memory out of proportion to its length, or that breaks off."""
-    try:
-        for opcode, argument, position in pickletools.genops(data):
-            # An honest pickle numbers its memo one by one, so an index never exceeds the position.
-            if opcode.name in _MEMO and isinstance(argument, int) and argument > (position or 0) + 1:
-                raise ValueError(f"memo index {argument} at byte {position}")
-    except Exception as error:  # pickletools raises ValueError, UnicodeDecodeError, struct.error and more
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise WeightsError(f"{source} cannot be read as a pickle: {reason}.") from None
+                f"it is a pickle that needs {shown!r}, and code named by a file is never run; where you trust it, "
+                "save its tensors alone"
+            )
+        return Global(name, builder)

@@ -99,7 +99,7 @@ class TestContainers:
         for _ in range(7):
             tree = {str(i): tree for i in range(40)}
         (tmp_path / "x.ckpt").write_bytes(pickle.dumps(tree))
-        with pytest.raises(WeightsError, match="claim more bytes than the file has"):
+        with pytest.raises(WeightsError, match="more than 100,000 names"):
             read_tensors(tmp_path / "x.ckpt")
 
     def test_pickle_written_by_python_2(self, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ class TestHostileFiles:
 
     def test_stretched_tensor(self, tmp_path: Path) -> None:
         path = save(tmp_path / "x", {"w": torch.zeros(1).expand(1 << 40)})
-        with pytest.raises(WeightsError, match="claim more bytes than the file has"):
+        with pytest.raises(WeightsError, match="needs more numbers than are there"):
             read_tensors(path)
 
     def test_one_storage_under_many_names(self, tmp_path: Path) -> None:
@@ -165,17 +165,17 @@ class TestHostileFiles:
         giant = data.replace(b"K\x03\x85", b"J\xff\xff\xff\x7f\x85", 1)
         assert giant != data
         (tmp_path / "x").write_bytes(giant)
-        with pytest.raises(WeightsError, match="'w' is no consistent array"):
+        with pytest.raises(WeightsError, match="'w': it is no consistent array"):
             read_tensors(tmp_path / "x")
 
     def test_array_of_objects(self, tmp_path: Path) -> None:
         (tmp_path / "x").write_bytes(pickle.dumps({"w": np.array([None, {}], dtype=object)}))
-        with pytest.raises(WeightsError, match="'w' is no consistent array"):
+        with pytest.raises(WeightsError, match="'w': it is no consistent array"):
             read_tensors(tmp_path / "x")
 
     def test_giant_memo_takes_no_memory(self, tmp_path: Path) -> None:
         (tmp_path / "x").write_bytes(b"\x80\x02}r\xff\xff\xff\x7f.")
-        with pytest.raises(WeightsError, match="memo index"):
+        with pytest.raises(WeightsError, match="no state dict"):
             read_tensors(tmp_path / "x")
 
     @pytest.mark.parametrize("kind", ["zip", "legacy", "pickle", "safetensors"])
@@ -311,7 +311,7 @@ class TestLoadStrictly:
         assert "'small'" in text
         assert "1 missing (a.bias)" in text
         assert "1 wrongly shaped (n.weight (9,) instead of (2,))" in text
-        assert "7 unexpected (extra0, extra1, extra2, extra3, extra4, …)" in text
+        assert "7 unexpected (extra0, extra1, extra2, extra3, extra4 and 2 more)" in text
         assert "\n" not in text
         assert caught.value.shapes["n.weight"] == (9,)
 

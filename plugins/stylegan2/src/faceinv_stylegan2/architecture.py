@@ -22,10 +22,10 @@ tensor                                     shape
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from faceinv.errors import WeightsError
+from faceinv.errors import WeightsError, first_five
 
 Shape = tuple[int, ...]
 
@@ -142,12 +142,6 @@ def _compare(shapes: Mapping[str, Shape], expected: dict[str, Shape]) -> None:
     for offence, names in (("lacks", missing), ("has unexpected", unexpected), ("has wrongly shaped", wrong)):
         if names:
             raise WeightsError(f"it {offence} tensors: {first_five(names)}")
-
-
-def first_five(names: Iterable[str]) -> str:
-    """Return the first five names and how many more there are."""
-    listed = [name if len(name) <= 120 else f"{name[:117]}..." for name in names]
-    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
 
 
 def _at(shapes: Mapping[str, Shape], name: str, axis: int) -> int:

@@ -18,20 +18,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from faceinv.cache import load_or_make
-from faceinv.errors import StorageError, WeightsError
+from faceinv.errors import StorageError, WeightsError, first_five
+from faceinv.pickles import Budget, interpret
+from faceinv.storages import STREAM_HEAD, read_archive, read_stream
 from faceinv.weights import cache_folder, file_sha256
-from faceinv_stylegan2.architecture import Shape, describe, first_five
-from faceinv_stylegan2.nvidia import NVIDIA_BUILDERS, nvidia
-from faceinv_stylegan2.pickles import interpret
+from faceinv_stylegan2.architecture import Shape, describe
+from faceinv_stylegan2.nvidia import nvidia, nvidia_builders
 from faceinv_stylegan2.published import Published
 from faceinv_stylegan2.rosinality import ROSINALITY_BUILDERS, rosinality
-from faceinv_stylegan2.storages import read_archive, read_stream
 
 #: Part of the cached file's name, so that another way of reading makes another file.
 _VERSION = "v1"
-
-#: How the older stream of torch.save begins: its magic number as a pickle of its own.
-_STREAM_HEAD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def load(file: str | Path) -> dict[str, Tensor]:
@@ -84,13 +81,13 @@ def read_published(path: Path) -> dict[str, Tensor]:
     try:
         length = path.stat().st_size
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            head = content[:16]
+            head, budget = content[:16], Budget.of(length)
             if head.startswith(b"PK"):
-                published = rosinality(read_archive(file, length, ROSINALITY_BUILDERS))
-            elif head.startswith(_STREAM_HEAD):
-                published = rosinality(read_stream(content, length, ROSINALITY_BUILDERS))
+                published = rosinality(read_archive(file, length, ROSINALITY_BUILDERS, budget=budget))
+            elif head.startswith(STREAM_HEAD):
+                published = rosinality(read_stream(content, length, ROSINALITY_BUILDERS, budget=budget))
             elif head.startswith(b"\x80"):
-                published = nvidia(interpret(content, NVIDIA_BUILDERS))
+                published = nvidia(interpret(content, nvidia_builders(budget), budget=budget))
             else:
                 raise WeightsError("it is no .pkl of NVIDIA's, no .pt of rosinality's, and no safetensors")
             return _read(published, length)

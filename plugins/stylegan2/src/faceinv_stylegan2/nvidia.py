@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from faceinv.errors import WeightsError
-from faceinv_stylegan2.architecture import first_five
-from faceinv_stylegan2.pickles import Builder, ignore
+from faceinv.errors import WeightsError, first_five
+from faceinv.pickles import Budget, Builder
+from faceinv.storages import TENSOR_BUILDERS, StoredTensor, empty_dictionary, load_from_bytes
 from faceinv_stylegan2.published import MAPPING_RATE, Part, Published, check_binomial, fan_in_gain, linear
-from faceinv_stylegan2.storages import TENSOR_BUILDERS, StoredTensor, empty_dictionary, load_from_bytes
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,15 @@ def _tensorflow(*_: Any) -> None:
     )
 
 
-#: Stand-ins for all that NVIDIA's files name.
-NVIDIA_BUILDERS: Mapping[str, Builder] = {
-    **TENSOR_BUILDERS,
-    "torch_utils.persistence._reconstruct_persistent_obj": _persistent,
-    "torch.storage._load_from_bytes": load_from_bytes,
-    "dnnlib.util.EasyDict": empty_dictionary,
-    "dnnlib.tflib.network.Network": _tensorflow,
-    "builtins.set": ignore,
-    "__builtin__.set": ignore,
-    "numpy.dtype": ignore,
-    "numpy.core.multiarray.scalar": ignore,
-    "numpy._core.multiarray.scalar": ignore,
-}
+def nvidia_builders(budget: Budget) -> Mapping[str, Builder]:
+    """Return stand-ins for all that NVIDIA's files name; what lies in their storages pays from ``budget``."""
+    return {
+        **TENSOR_BUILDERS,
+        "torch_utils.persistence._reconstruct_persistent_obj": _persistent,
+        "torch.storage._load_from_bytes": partial(load_from_bytes, budget=budget),
+        "dnnlib.util.EasyDict": empty_dictionary,
+        "dnnlib.tflib.network.Network": _tensorflow,
+    }
 
 
 def nvidia(described: Any) -> Published:

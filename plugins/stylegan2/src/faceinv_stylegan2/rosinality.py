@@ -7,11 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from faceinv.errors import WeightsError
-from faceinv_stylegan2.architecture import first_five
-from faceinv_stylegan2.pickles import Builder, ignore
+from faceinv.errors import WeightsError, first_five
+from faceinv.pickles import Builder, ignore
+from faceinv.storages import TENSOR_BUILDERS, StoredTensor
 from faceinv_stylegan2.published import MAPPING_RATE, Part, Published, check_binomial, fan_in_gain
-from faceinv_stylegan2.storages import TENSOR_BUILDERS, StoredTensor
 
 #: Stand-ins for all that rosinality's files name; training checkpoints hold their options.
 ROSINALITY_BUILDERS: Mapping[str, Builder] = {**TENSOR_BUILDERS, "argparse.Namespace": ignore}
