@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from faceinv.datasets import parse_dataset
 from faceinv.errors import UsageError, suggest, unknown_name
 from faceinv.plugins import Host
-from faceinv.specs import PRESETS, DatasetSpec, GeneratorSpec, LossSpec, MethodSpec
+from faceinv.specs import PRESETS, DatasetSpec, GeneratorSpec, LossSpec, MethodSpec, Spec
 
 
 def _listed(value: object) -> object:
@@ -42,6 +43,8 @@ class BenchConfig(BaseModel):
     method: Names
     method_options: dict[str, dict[str, Any]]
     dataset: Names
+    dataset_options: dict[str, dict[str, Any]]
+    labels: str
     detector: str
     limit: int = Field(ge=1)
     steps: int = Field(ge=0)
@@ -74,6 +77,8 @@ class Cell:
     method: str
     method_options: Mapping[str, Any]
     dataset: str
+    dataset_options: Mapping[str, Any]
+    labels: str
     detector: str
     limit: int
     steps: int
@@ -196,6 +201,9 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
             raise _KeyedError("weights", unknown_name("plugin", key, [item.name for item in host.specs("encoder")]))
     for key in config.method_options:
         spec("method_options", "method", key)
+    for key in config.dataset_options:
+        spec("dataset_options", "dataset", key)
+    _check_labels(config, host)
     grid = itertools.product(
         config.encoder, config.generator, config.objective, config.method, config.dataset, config.seed
     )
@@ -213,6 +221,7 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
             **method.preset_options.get(objective, {}),
             **_options(config.method_options, method, host),
         }
+        dataset, dataset_spec = _dataset(dataset_name, host)
         for losses in _loss_lists(config):
             names = []
             for name in losses:
@@ -233,7 +242,9 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
                 loss_weights={k: v for k, v in sorted(config.loss_weights.items()) if k in names},
                 method=method.name,
                 method_options=options,
-                dataset=_dataset(dataset_name, spec),
+                dataset=dataset,
+                dataset_options=_options(config.dataset_options, dataset_spec, host),
+                labels=config.labels if dataset_spec.takes_labels else "",
                 detector=detector,
                 limit=config.limit,
                 steps=config.steps if method.optimises else 0,
@@ -244,10 +255,16 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
             )
 
 
-def _options(given: Mapping[str, Mapping[str, Any]], method: MethodSpec, host: Host) -> dict[str, Any]:
+def _check_labels(config: BenchConfig, host: Host) -> None:
+    if config.labels and not any(_dataset(given, host)[1].takes_labels for given in config.dataset):
+        takes = ", ".join(spec.name for spec in host.specs("dataset") if spec.takes_labels)
+        raise _KeyedError("labels", f"none of the data sets takes labels. Those that do: {takes}.")
+
+
+def _options(given: Mapping[str, Mapping[str, Any]], spec: Spec, host: Host) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name, options in given.items():
-        if host.spec("method", name).name == method.name:
+        if host.spec(spec.kind, name).name == spec.name:
             merged.update(options)
     return merged
 
@@ -268,11 +285,9 @@ def _critic(config: BenchConfig, host: Host, encoder: str, spec: Any) -> str:
     return str(next((name for name in names if name != encoder), names[0]))
 
 
-def _dataset(given: str, spec: Any) -> str:
-    name, colon, path = given.partition(":")
-    found: DatasetSpec = spec("dataset", "dataset", name)
-    if found.takes_path and not path:
-        raise _KeyedError("dataset", f"'{given}' needs a path: {found.name}:PATH.")
-    if colon and not found.takes_path:
-        raise _KeyedError("dataset", f"'{found.name}' takes no path, got '{given}'.")
-    return f"{found.name}{colon}{path}"
+def _dataset(given: str, host: Host) -> tuple[str, DatasetSpec]:
+    try:
+        name, path = parse_dataset(host, given)
+    except UsageError as error:
+        raise _KeyedError("dataset", error) from None
+    return name if path is None else f"{name}:{path}", host.spec("dataset", name)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from faceinv.attack import Attack
 from faceinv.contracts import Dataset, DatasetContext, Inversion, Metric
+from faceinv.datasets import open_dataset
 from faceinv.engine import invert
 from faceinv.errors import FaceinvError, StorageError, WeightsError
 from faceinv.grid import Cell
@@ -28,7 +29,8 @@ from faceinv.scoring import embed_all, score
 from faceinv.seeds import seed_of
 from faceinv.specs import DatasetSpec, LossSpec, MethodSpec, MetricSpec, Spec
 from faceinv.statistics import estimate
-from faceinv.targets import Targets, load_targets
+from faceinv.targets import Targets, load_targets, needs_detector
+from faceinv.weights import file_sha256
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ class Runner:
                 hashes[file] = self.loader.store.sha256(file) if self.loader.store.is_here(file) else "not here"
         dataset, _ = self.dataset(cell)
         hashes["data set"] = dataset.fingerprint()
-        if dataset.framing is None:
+        if cell.labels:
+            hashes["labels"] = file_sha256(cell.labels)
+        if needs_detector(dataset):
             hashes |= self.loader.hashes(self.loader.host.spec("detector", cell.detector))
         return hashes
 
@@ -126,23 +130,27 @@ class Runner:
 
     def dataset(self, cell: Cell) -> tuple[Dataset, DatasetSpec]:
         """Return the cell's data set, not yet loaded, and its spec."""
-        key = (cell.generator, cell.space, cell.dataset, cell.limit, cell.seed)
+        key = _data_key(cell)
         if key not in self._datasets:
             generator = self.loader.generator(cell.generator)
-            name, _, path = cell.dataset.partition(":")
-            spec: DatasetSpec = self.loader.host.spec("dataset", name)
-            context = DatasetContext(generator.network, generator.framing, cell.space, cell.seed, cell.limit)
-            dataset: Dataset = load_target(spec)(Path(path) if path else None, context=context, **spec.options)
-            self._datasets[key] = (dataset, spec)
+            context = DatasetContext(
+                generator.network,
+                generator.framing,
+                cell.space,
+                cell.seed,
+                cell.limit,
+                Path(cell.labels) if cell.labels else None,
+            )
+            self._datasets[key] = open_dataset(self.loader.host, cell.dataset, context, cell.dataset_options)
         return self._datasets[key]
 
     def targets(self, cell: Cell) -> Targets:
         """Return the cell's targets in the generator's framing, as 8-bit files would hold them."""
-        key = (cell.generator, cell.space, cell.dataset, cell.detector, cell.limit, cell.seed)
+        key = (*_data_key(cell), cell.detector)
         if key not in self._targets:
             generator = self.loader.generator(cell.generator)
             dataset, spec = self.dataset(cell)
-            detector = self.loader.detector(cell.detector) if dataset.framing is None else None
+            detector = self.loader.detector(cell.detector) if needs_detector(dataset) else None
             progress = self._progress
             self._targets[key] = load_targets(
                 dataset,
@@ -243,6 +251,7 @@ class Runner:
             "status": "ok",
             "n": len(targets.ids),
             "real": targets.real,
+            "aligned": targets.aligned,
             "targets": hashlib.sha256(targets.images.numpy().tobytes()).hexdigest()[:16],
             "skipped": [list(item) for item in targets.skipped],
             "metrics": {name: self._summary(name, values) for name, values in columns.items()},
@@ -306,3 +315,8 @@ class Runner:
             host.spec("generator", cell.generator),
             *probes,
         ]
+
+
+def _data_key(cell: Cell) -> tuple[Any, ...]:
+    options = tuple(sorted(cell.dataset_options.items()))
+    return (cell.generator, cell.space, cell.dataset, options, cell.labels, cell.limit, cell.seed)

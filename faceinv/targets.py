@@ -24,6 +24,8 @@ class Targets:
         identities: Who is in each image, or ``None`` where the data set does not know.
         real: Whether the images are photographs, or come from the generator.
         skipped: (id, reason) of each image that could not be used.
+        aligned: ``"detected"`` where each face was found and aligned, otherwise the name of the data set's
+            framing.
     """
 
     ids: tuple[str, ...]
@@ -31,6 +33,7 @@ class Targets:
     identities: tuple[str, ...] | None
     real: bool
     skipped: tuple[tuple[str, str], ...]
+    aligned: str = ""
 
 
 def load_targets(
@@ -44,14 +47,14 @@ def load_targets(
 ) -> Targets:
     """Load the first usable images of ``dataset`` in ``framing``.
 
-    Images in another framing are warped, and where the framing is not known the most prominent face is
-    found and aligned. Values are rounded to 256 levels: the PNG that is written of a target is the target.
+    Images in another framing are warped; where the framing is not known, or but approximate, the most prominent
+    face is found and aligned. Values are rounded to 256 levels: the PNG that is written of a target is the target.
 
     Args:
         dataset: Where the images come from.
         framing: The generator's framing.
         limit: How many usable images to stop at; ``None`` takes all.
-        detector: Finds faces; needed, and used, only where the data set's framing is not known.
+        detector: Finds faces; needed, and used, only where :func:`needs_detector` says so.
         real: Whether the images are photographs.
         progress: Told how many images have been looked at, and how many there are at most.
 
@@ -61,7 +64,8 @@ def load_targets(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"The limit of targets is {limit}; it must be at least 1.")
-    bring = way_into(framing, dataset.framing, detector)
+    source = None if needs_detector(dataset) else dataset.framing
+    bring = way_into(framing, source, detector)
     used: list[int] = []
     images: list[Tensor] = []
     skipped: list[tuple[str, str]] = []
@@ -84,7 +88,13 @@ def load_targets(
         identities=None if who is None else tuple(who[index] for index in used),
         real=real,
         skipped=tuple(skipped),
+        aligned="detected" if source is None else source.name,
     )
+
+
+def needs_detector(dataset: Dataset) -> bool:
+    """Say whether the faces of an inversion's targets have to be found in the images of ``dataset``."""
+    return dataset.framing is None or dataset.framing_is_approximate
 
 
 def align_photograph(image: Tensor, detector: Detector, framing: Framing) -> Tensor:

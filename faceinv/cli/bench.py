@@ -29,6 +29,7 @@ def config_options(command: F) -> F:
             click.option("--objective", **many, help="Preset of the weights: balanced or paper."),
             click.option("--method", **many, help="Inversion method."),
             click.option("--dataset", multiple=True, metavar="NAME[:PATH]", help="Where targets come from."),
+            click.option("--labels", metavar="FILE.csv", help="Annotations of the data set's images."),
             click.option("--limit", type=int, help="Number of targets."),
             click.option("--steps", type=int, help="Optimisation steps."),
             click.option("--seed", type=int, multiple=True, help="Seed of synthetic targets and methods."),

@@ -1,10 +1,10 @@
-"""A folder of photographs."""
+"""A folder of photographs, with or without a table of what is known of them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -12,6 +12,8 @@ from torch import Tensor
 from faceinv.contracts import Dataset, DatasetContext
 from faceinv.errors import InputError, UsageError
 from faceinv.images import SUFFIXES, read_image
+from faceinv.labels import match_images, read_labels
+from faceinv.splits import check_disjoint, hashed_splits
 
 
 class Folder(Dataset):
@@ -19,15 +21,20 @@ class Folder(Dataset):
 
     An image's id is its path below the folder. Where every image lies in a sub-folder, and there are
     several, as in LFW (``Name/Name_0001.jpg``), the folder it lies in says who it is; otherwise
-    identities are not known.
+    identities are not known. Parts for training, validation and test are made by the hash of the identity,
+    or of the id where that is not known.
+
+    With labels the data set is what the table lists: attributes, and identities and parts where it has them.
+    A row without an image, and an image without a row, is left out and said to be.
 
     Args:
         path: The folder.
-        context: Not used: photographs are the same for every run.
+        context: Has the labels file, if there is one.
 
     Raises:
         UsageError: no path is given.
-        InputError: the path is no folder, cannot be read, or holds no image.
+        InputError: the path is no folder, cannot be read, or holds no image; the labels file is wrong, or
+            belongs to none of the images.
     """
 
     def __init__(self, path: Path | None, *, context: DatasetContext | None = None) -> None:
@@ -37,19 +44,23 @@ class Folder(Dataset):
         if not self._root.is_dir():
             what = "is a file; name the folder it lies in" if self._root.exists() else "does not exist"
             raise InputError(f"The folder of photographs '{path}' {what}.")
-        self._paths = sorted(_images(self._root), key=lambda path: path.parts)
+        self._paths = sorted(_images(self._root), key=lambda name: name.split(os.sep))
         if not self._paths:
             raise InputError(f"The folder '{path}' holds no image; the suffixes looked for are {', '.join(SUFFIXES)}.")
         self.ids = tuple(_printable(path) for path in self._paths)
-        people = tuple(_printable(path.parent) for path in self._paths)
-        if "." not in people and len(set(people)) > 1:
-            self.identities = people
+        self.identities = _people(self.ids)
+        labels = context.labels if context else None
+        if labels is not None:
+            self._label(labels)
+        if self.splits is None:
+            self.splits = hashed_splits(self.identities or self.ids)
 
     def fingerprint(self) -> str:
         """Return a hash of the paths and sizes of the files; reading them all would cost more than it tells."""
-        sizes = ((self._root / path).stat().st_size for path in self._paths)
-        listing = [f"{name} {size}" for name, size in zip(self.ids, sizes, strict=True)]
-        return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:16]
+        digest = hashlib.sha256()
+        for name, path in zip(self.ids, self._paths, strict=True):
+            digest.update(f"{name} {os.stat(os.path.join(self._root, path)).st_size}\n".encode())
+        return digest.hexdigest()[:16]
 
     def load(self, index: int) -> Tensor:
         """Return photograph ``index`` as ``(3, H, W)`` in ``[0, 1]``.
@@ -59,20 +70,53 @@ class Folder(Dataset):
         """
         return read_image(self._root / self._paths[index])
 
+    def _label(self, path: Path) -> None:
+        labels = read_labels(path.expanduser())
+        match = match_images(labels, self.ids)
+        kept = [index for index, row in enumerate(match.rows) if row >= 0]
+        rows = [match.rows[index] for index in kept]
+        if not kept:
+            raise InputError(
+                f"{path}: none of its images is in '{self._root}'; the first row names '{labels.images[0]}', "
+                f"the folder has '{self.ids[0]}'."
+            )
+        self.skipped = (
+            *((labels.images[row], f"There is no such image, which {path} lists.") for row in match.unmatched),
+            *((name, f"{path} has no row for it.") for name, row in zip(self.ids, match.rows, strict=True) if row < 0),
+        )
+        people = None if self.identities is None else [self.identities[index] for index in kept]
+        self._paths = [self._paths[index] for index in kept]
+        self.ids = tuple(self.ids[index] for index in kept)
+        self.annotations = {name: column[rows] for name, column in labels.annotations.items()}
+        if labels.identities is not None:
+            # An image of nobody in particular is of a person of its own.
+            named = [labels.identities[row] for row in rows]
+            people = [person or name for person, name in zip(named, self.ids, strict=True)]
+        self.identities = None if people is None else tuple(people)
+        if labels.splits is not None:
+            self.splits = tuple(labels.splits[row] for row in rows)
+            check_disjoint(self.splits, self.identities, str(path))
 
-def _images(root: Path) -> Iterator[Path]:
-    """Yield the paths of all images below ``root``, relative to it."""
+
+def _people(ids: Sequence[str]) -> tuple[str, ...] | None:
+    people = tuple(name.rpartition("/")[0] for name in ids)
+    return people if "" not in people and len(set(people)) > 1 else None
+
+
+def _images(root: Path) -> Iterator[str]:
+    """Yield the paths of all images below ``root``, relative to it. Strings: there may be hundreds of thousands."""
 
     def refuse(error: OSError) -> None:
         raise InputError(f"The folder '{error.filename}' cannot be read: {error.strerror}.")
 
     for parent, folders, files in os.walk(root, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        below = os.path.relpath(parent, root)
         for name in files:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield (Path(parent) / name).relative_to(root)
+                yield name if below == os.curdir else os.path.join(below, name)
 
 
-def _printable(path: Path) -> str:
+def _printable(path: str) -> str:
     # A name need not be valid text; an id goes into JSON.
-    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return path.replace(os.sep, "/").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -18,9 +18,10 @@ def faceinv_datasets() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="folder",
-            summary="All photographs below a folder; faces are found and aligned",
+            summary="All photographs below a folder, with labels from a CSV file; faces are found and aligned",
             target="faceinv_photographs.folder:Folder",
             licence="MIT",
             takes_path=True,
+            takes_labels=True,
         ),
     ]

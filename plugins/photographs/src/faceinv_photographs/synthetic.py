@@ -10,6 +10,7 @@ from torch import Tensor
 
 from faceinv.contracts import Dataset, DatasetContext
 from faceinv.errors import UsageError
+from faceinv.splits import hashed_splits
 
 
 class Synthetic(Dataset):
@@ -39,6 +40,14 @@ class Synthetic(Dataset):
         self._seed = context.seed
         self.framing = context.framing
         self.ids = tuple(f"sample-{k:04d}" for k in range(count if context.limit is None else context.limit))
+        self.splits = hashed_splits(self.ids)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the seed and of the generator itself: its samples are the images."""
+        digest = hashlib.sha256(f"{self._seed} {self._space} {len(self.ids)}".encode())
+        for name, tensor in self._generator.state_dict().items():
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:16]
 
     @torch.no_grad()
     def load(self, index: int) -> Tensor:
