@@ -18,6 +18,7 @@ COMMANDS = {
     "embed": ("faceinv.cli.embed:embed", "Turn images into descriptors."),
     "invert": ("faceinv.cli.invert:invert", "Rebuild faces from your own images or descriptors."),
     "plugins": ("faceinv.cli.plugins:plugins", "List what is installed, or show one of it."),
+    "report": ("faceinv.cli.report:report", "Make one self-contained HTML page of runs."),
     "synthesize": ("faceinv.cli.synthesize:synthesize", "Generate images from latents or seeds."),
     "train": ("faceinv.cli.train:train", "Train what an attack needs ahead of time."),
     "weights": ("faceinv.cli.weights:weights", "List, fetch and verify weights files."),

@@ -1,0 +1,70 @@
+"""``faceinv report``: one self-contained HTML page of one or more runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from faceinv.cli.application import Application
+
+if TYPE_CHECKING:
+    from faceinv.report.overlays import Measure
+
+#: The option of every command that ends with a page.
+OPEN = click.option("--open", "open_it", is_flag=True, help="Open the page in the browser.")
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN…")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; report.html in the first RUN.")
+@click.option("--no-images", is_flag=True, help="Aggregates only: no picture, no name and no score of a single target.")
+@OPEN
+@click.pass_obj
+def report(app: Application, runs: tuple[Path, ...], out: Path | None, no_images: bool, open_it: bool) -> None:
+    """Make one HTML page of runs: it holds its pictures and needs no network, and can be sent as it is.
+
+    Folders of 'faceinv bench', 'faceinv invert' and 'faceinv probe' go together.
+
+    \b
+    Examples:
+      faceinv report runs/bench --open
+      faceinv report runs/bench runs/probe --out audit.html
+      faceinv report runs/bench --no-images --out public.html
+    """
+    path = make_report(app, runs, out, images=not no_images)
+    finish(app, path, open_it)
+
+
+def make_report(app: Application, runs: tuple[Path, ...], out: Path | None = None, *, images: bool = True) -> Path:
+    """Write the page of ``runs`` and return its path."""
+    from faceinv.report.page import write_page
+    from faceinv.report.runs import read_runs
+
+    found = read_runs(runs)
+    for problem in found.problems:
+        app.warn(f"Not in the report: {problem}")
+    path = out or runs[0] / "report.html"
+    return write_page(found, path, host=app.host, measure=_measure(app) if images else None, images=images)
+
+
+def finish(app: Application, path: Path, open_it: bool) -> None:
+    """Name the page as the last thing said, and open it where that was asked for."""
+    app.say(f"report: {path}")
+    if open_it:
+        import webbrowser
+
+        if not webbrowser.open(path.resolve().as_uri()):
+            app.warn(f"No browser could be started; open {path} yourself.")
+
+
+def _measure(app: Application) -> Measure:
+    """Return what measures pictures; it uses the weights that are here and fetches none."""
+    from faceinv.loading import Loader
+    from faceinv.memory import keep_memory
+    from faceinv.report.overlays import measure_with
+    from faceinv.weights import WeightStore
+
+    keep_memory()
+    return measure_with(Loader(app.host, WeightStore(app.host, offline=True)))

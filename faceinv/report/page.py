@@ -1,0 +1,203 @@
+"""One self-contained HTML page: nothing is fetched, nothing is sent, and it opens in twenty years."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from faceinv.records import finite, write_atomically
+from faceinv.report import gallery, headline, paper, provenance, recognition, sections, wording
+from faceinv.report.overlays import Measure
+from faceinv.report.pictures import BUDGET, Pictures
+from faceinv.report.probes import table_1
+from faceinv.report.runs import Runs, Study
+from faceinv.report.values import Value, of_record
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from faceinv.plugins import Host
+
+
+@dataclass(frozen=True)
+class StripItem:
+    """A target and its reconstruction, for the top of the page."""
+
+    target: str
+    reconstruction: str
+    shown: headline.Shown
+    name: str
+
+
+def write_page(
+    runs: Runs, path: Path, *, host: Host | None = None, measure: Measure | None = None, images: bool = True
+) -> Path:
+    """Write the report of ``runs`` to ``path``, whole or not at all.
+
+    Args:
+        runs: What was read.
+        path: The HTML file.
+        host: The plugins, which know the licences of weights.
+        measure: Measures what is drawn over pictures; ``None`` draws nothing.
+        images: Whether pictures and all else that shows single targets go into the page.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    write_atomically(path, render(runs, host=host, measure=measure, images=images).encode())
+    return path
+
+
+def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = None, images: bool = True) -> str:
+    """Return the report of ``runs`` as HTML."""
+    pictures = None
+    if images:
+        files = [file for study in runs.studies for file in gallery.picture_files(study)]
+        # The strip at the top repeats up to ten pictures a study.
+        pictures = Pictures.fitting(files, BUDGET - 20_000 * 10 * len(runs.studies))
+    studies = [_study(study, place, pictures, measure) for place, study in enumerate(runs.studies)]
+    return render_template(
+        "report.html.j2",
+        script="report.js",
+        title=_title(runs),
+        runs=runs,
+        images=images,
+        studies=studies,
+        tables_1=table_1(runs.probes),
+        probe_records=runs.probes,
+        weights=provenance.weights(runs, host),
+        versions=provenance.versions(runs),
+        failure=provenance.failure,
+        probe_value=_probe_value,
+        paper_source=paper.SOURCE,
+        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        version=_version(),
+    )
+
+
+def render_template(template: str, *, script: str, **context: Any) -> str:
+    """Render a template of this package with its style sheet and ``script`` inside.
+
+    The page's own policy forbids every request, and every script but this one, whatever a file is called.
+    """
+    environment = _environment()
+    style, code = _text("report.css"), _text(script)
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            "img-src data:",
+            "style-src 'unsafe-inline'",
+            f"script-src 'sha256-{digest}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    return environment.get_template(template).render(
+        style=Markup(style), script=Markup(code), policy=policy, embed=_embed, wording=wording, **context
+    )
+
+
+def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure | None) -> dict[str, Any]:
+    tables = recognition.success(study)
+    shown = gallery.gallery(study, pictures, measure) if pictures else None
+    return {
+        "key": f"s{place}",
+        "first": place == 0,
+        "study": study,
+        "record": study.fullest.record,
+        "config": study.fullest.config,
+        "labels": study.labels,
+        "finding": headline.finding(study),
+        "strip": _strip(study, pictures) if pictures else (),
+        "scores": sections.scores(study),
+        "changes": sections.changes(study),
+        "figures": sections.figure_9(study),
+        "encoders": recognition.encoders(study),
+        "success": tables,
+        "fmr": recognition.preferred(tables),
+        "ranks": recognition.identification(study),
+        "curves": sections.curves(study),
+        "gallery": shown,
+        "settings": provenance.settings(study),
+        "times": provenance.times(study),
+        "skipped": provenance.skipped(study),
+        "left_out": provenance.left_out(study),
+        "warnings": provenance.warnings(study),
+        "old": any(column.record["schema"] < 2 for column in study.columns),
+    }
+
+
+def _strip(study: Study, pictures: Pictures) -> tuple[StripItem, ...]:
+    column = study.fullest
+    items = []
+    for shown in headline.strip(study):
+        target, result = column.picture(shown.index, gallery.TARGET), column.picture(shown.index)
+        if target and result:
+            name = column.targets[shown.index]
+            items.append(StripItem(pictures.uri(target), pictures.uri(result), shown, name))
+    return tuple(items)
+
+
+def _probe_value(record: Mapping[str, Any], probe: str) -> tuple[Value, Value]:
+    """Return the mean error of what a probe reads from descriptors, and that of always guessing."""
+    return of_record(record, 2, "probes", probe, "descriptor"), of_record(record, 2, "probes", probe, "baseline")
+
+
+def _title(runs: Runs) -> str:
+    encoders = list(dict.fromkeys(str(study.first.config["encoder"]) for study in runs.studies))
+    encoders += [str(row["encoder"]) for record in runs.probes for row in record.get("rows", ()) if row.get("encoder")]
+    names = list(dict.fromkeys(encoders))
+    if not names:
+        return "A run without results"
+    return f"What {_listed(names)} give{'s' if len(names) == 1 else ''} away"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _embed(value: Any) -> Markup:
+    """Return ``value`` as JSON that no text in it can end early."""
+    text = json.dumps(finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("faceinv.report"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["listed"] = _listed_filter
+    return environment
+
+
+def _listed_filter(names: Iterable[str]) -> str:
+    return _listed(list(names))
+
+
+def _text(name: str) -> str:
+    return importlib.resources.files("faceinv.report").joinpath("templates").joinpath(name).read_text(encoding="utf-8")
+
+
+def _version() -> str:
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version("faceinv")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,278 @@
+"""Attack success and identification: what a face recognition system makes of the reconstructions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from faceinv.report.runs import Column, Study
+from faceinv.report.sections import fmr_key, fmr_text, role_title, roles
+from faceinv.report.values import Interval, Value, interval_of_record, of_record
+
+#: The false match rate that is shown first, where it could be measured.
+PREFERRED = "0.001"
+
+_SHARE = ("share", "low", "high")
+_ACCURACY = ("accuracy", "low", "high")
+_AGAINST = {"I": "against the leaked image", "II": "against another photograph of the person"}
+_GALLERY = {"leaked": "the leaked image of each person", "other": "another photograph of each person"}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How well an encoder tells people apart: where this is poor, success says little.
+
+    Args:
+        role: Its role.
+        name: Its name.
+        title: What it is to the attack.
+        eer: Equal error rate, in percent.
+        verification: Accuracy with its interval, in percent, if there is one.
+        pairs: Pairs behind the accuracy.
+        people: People, or images that count as such.
+        photographs: Images that were embedded.
+        source: Where the pairs come from.
+        notes: What has to be known.
+    """
+
+    role: str
+    name: str
+    title: str
+    eer: Value
+    verification: Interval | None
+    pairs: Value | None
+    people: Value
+    photographs: Value
+    source: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The share of a column's reconstructions that an encoder accepts.
+
+    Args:
+        share: In percent, with its interval.
+        accepted: How many.
+        n: Of how many.
+        over_all: Type II only: the share over all other photographs of the person.
+    """
+
+    share: Interval
+    accepted: Value
+    n: Value
+    over_all: Interval | None
+
+
+@dataclass(frozen=True)
+class SuccessRow:
+    """One encoder and one type of attack.
+
+    Args:
+        encoder: Its name.
+        title: What it is to the attack.
+        type: ``"I"`` or ``"II"``.
+        against: What the reconstruction is compared with.
+        cells: One a column; ``None`` where there is no number.
+        tmr: Share of genuine pairs of photographs accepted, in percent.
+        reason: Why there is no number, or nothing.
+    """
+
+    encoder: str
+    title: str
+    type: str
+    against: str
+    cells: tuple[Accepted | None, ...]
+    tmr: Value
+    reason: str
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Where an encoder accepts.
+
+    Args:
+        encoder: Its name.
+        value: The cosine from which it accepts.
+        reason: Why there is none, or nothing.
+        note: On how many false matches it rests, if few.
+    """
+
+    encoder: str
+    value: Value
+    reason: str
+    note: str
+
+
+@dataclass(frozen=True)
+class SuccessTable:
+    """Attack success at one false match rate."""
+
+    fmr: str
+    text: str
+    rows: tuple[SuccessRow, ...]
+    thresholds: tuple[Threshold, ...]
+
+    @property
+    def measured(self) -> bool:
+        """Whether any number is there."""
+        return any(cell for row in self.rows for cell in row.cells)
+
+
+def encoders(study: Study) -> tuple[Encoder, ...]:
+    """Return how well each scoring encoder tells people apart, critics first."""
+    column = study.fullest
+    record = column.record
+    found = []
+    for role in roles(column):
+        block = record["recognition"][role]
+        at = ("recognition", role)
+        verification = block.get("verification")
+        found.append(
+            Encoder(
+                role=role,
+                name=block["encoder"],
+                title=role_title(role, column),
+                eer=of_record(record, 1, *at, "eer", percent=True),
+                verification=interval_of_record(record, 1, *at, "verification", names=_ACCURACY, percent=True)
+                if verification
+                else None,
+                pairs=of_record(record, 0, *at, "verification", "pairs") if verification else None,
+                people=of_record(record, 0, *at, "people"),
+                photographs=of_record(record, 0, *at, "photographs"),
+                source=str(block["source"]),
+                notes=tuple(block.get("notes", ())),
+            )
+        )
+    return tuple(found)
+
+
+def success(study: Study) -> tuple[SuccessTable, ...]:
+    """Return a table for each false match rate, the most lenient first; none if nothing was recorded."""
+    column = study.fullest
+    rates = sorted({row["fmr"] for row in column.record.get("success", ())}, reverse=True)
+    return tuple(_table(study, column, rate) for rate in rates)
+
+
+def preferred(tables: Sequence[SuccessTable]) -> str:
+    """Return the rate to show first: 0.001 if it was measured, else the strictest that was."""
+    measured = [table.fmr for table in tables if table.measured]
+    if PREFERRED in measured or not tables:
+        return PREFERRED
+    return measured[-1] if measured else tables[0].fmr
+
+
+def _table(study: Study, column: Column, rate: float) -> SuccessTable:
+    rows = []
+    for role in roles(column):
+        for kind in _AGAINST:
+            places = [_place(other.record, role, rate, kind) for other in study.columns]
+            own = _place(column.record, role, rate, kind)
+            if own is None:
+                continue
+            entry = column.record["success"][own]
+            rows.append(
+                SuccessRow(
+                    encoder=entry["encoder"],
+                    title=role_title(role, column),
+                    type=kind,
+                    against=_AGAINST[kind],
+                    cells=tuple(
+                        _accepted(other.record, place) for other, place in zip(study.columns, places, strict=True)
+                    ),
+                    tmr=of_record(column.record, 0, "success", own, "tmr", percent=True),
+                    reason=entry.get("reason") or "",
+                )
+            )
+    return SuccessTable(fmr_key(rate), fmr_text(rate), tuple(rows), tuple(_thresholds(column, rate)))
+
+
+def _place(record: Mapping[str, Any], role: str, rate: float, kind: str) -> int | None:
+    for index, row in enumerate(record.get("success", ())):
+        if (row["role"], row["fmr"], row["type"]) == (role, rate, kind):
+            return index
+    return None
+
+
+def _accepted(record: Mapping[str, Any], place: int | None) -> Accepted | None:
+    if place is None or record["success"][place]["share"] is None:
+        return None
+    at = ("success", place)
+    row = record["success"][place]
+    over_all = None
+    if row.get("share_all") is not None:
+        ends = ("share_all", "low_all", "high_all")
+        over_all = interval_of_record(record, 0, *at, names=ends, percent=True)
+    return Accepted(
+        interval_of_record(record, 0, *at, names=_SHARE, percent=True),
+        of_record(record, 0, *at, "accepted"),
+        of_record(record, 0, *at, "n"),
+        over_all,
+    )
+
+
+def _thresholds(column: Column, rate: float) -> list[Threshold]:
+    found = []
+    for role in roles(column):
+        block = column.record["recognition"][role]
+        for index, item in enumerate(block["thresholds"]):
+            if item["fmr"] == rate:
+                value = of_record(column.record, 3, "recognition", role, "thresholds", index, "threshold")
+                found.append(Threshold(block["encoder"], value, item["reason"] or "", item["note"] or ""))
+    return found
+
+
+@dataclass(frozen=True)
+class RankRow:
+    """Where the right person stands in a gallery.
+
+    Args:
+        encoder: Who ranks.
+        title: What it is to the attack.
+        gallery: What the gallery holds.
+        size: How many people are in it.
+        rank: Among the first how many.
+        cells: Share in percent, one a column.
+        chance: What guessing reaches, in percent.
+    """
+
+    encoder: str
+    title: str
+    gallery: str
+    size: Value
+    rank: Value
+    cells: tuple[Interval | None, ...]
+    chance: Value
+
+
+def identification(study: Study) -> tuple[RankRow, ...]:
+    """Return rank-1 and rank-k of the right person, critics first."""
+    column = study.fullest
+    rows = []
+    for role in roles(column):
+        for index, entry in enumerate(column.record.get("identification", ())):
+            if entry["role"] != role or entry["share"] is None or entry["rank"] > entry["gallery_size"] // 2:
+                # Rank 10 of 12 is no feat: chance alone is past one half.
+                continue
+            key = (role, entry["gallery"], entry["rank"])
+            at = ("identification", index)
+            rows.append(
+                RankRow(
+                    encoder=entry["encoder"],
+                    title=role_title(role, column),
+                    gallery=_GALLERY.get(entry["gallery"], entry["gallery"]),
+                    size=of_record(column.record, 0, *at, "gallery_size"),
+                    rank=of_record(column.record, 0, *at, "rank"),
+                    cells=tuple(_ranked(other.record, key) for other in study.columns),
+                    chance=of_record(column.record, 1, *at, "chance", percent=True),
+                )
+            )
+    return tuple(rows)
+
+
+def _ranked(record: Mapping[str, Any], key: tuple[str, str, int]) -> Interval | None:
+    for index, row in enumerate(record.get("identification", ())):
+        if (row["role"], row["gallery"], row["rank"]) == key and row["share"] is not None:
+            return interval_of_record(record, 0, "identification", index, names=_SHARE, percent=True)
+    return None

@@ -1,0 +1,277 @@
+"""What the page's sections show, read from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from faceinv.report import charts, paper, wording
+from faceinv.report.runs import Column, Study
+from faceinv.report.values import Interval, Value, computed, interval_of_record, of_record
+from faceinv.statistics import paired_difference
+
+_GROUPS = (
+    ("Pixels: the paper's Table 2", ("mse", "mse_paper", "psnr", "ssim")),
+    ("Identity", ("id_sim_critic", "id_sim_attacked")),
+    ("Appearance and attributes", ()),
+)
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """A metric over all columns.
+
+    Args:
+        metric: Its name in the records.
+        name: Its name for people, with its encoder where it has one.
+        explanation: What it is, or nothing.
+        unit: Its unit, or nothing.
+        arrow: Which way is better.
+        cells: One a column, ``None`` where the column lacks it.
+        reported: The paper's value by column, as it prints it; empty where there is none.
+        minor: Whether it only puts another metric in place.
+    """
+
+    metric: str
+    name: str
+    explanation: str
+    unit: str
+    arrow: str
+    cells: tuple[Interval | None, ...]
+    reported: tuple[str, ...]
+    minor: bool = False
+
+
+@dataclass(frozen=True)
+class ScoreGroup:
+    """Metrics that belong together."""
+
+    title: str
+    rows: tuple[ScoreRow, ...]
+
+
+def scores(study: Study) -> tuple[ScoreGroup, ...]:
+    """Return every metric of the study, the paper's first."""
+    left = list(study.metric_names)
+    groups = []
+    for title, wanted in _GROUPS:
+        names = [name for name in left if not wanted or _family(name) in wanted]
+        left = [name for name in left if name not in names]
+        if wanted:
+            names.sort(key=lambda name: wanted.index(_family(name)))
+        if names:
+            groups.append(ScoreGroup(title, tuple(_score_row(study, name) for name in names)))
+    return tuple(groups)
+
+
+def _family(metric: str) -> str:
+    """Return the metric that a column belongs to, without the role: ``id_sim_critic`` of a further critic's floor."""
+    return wording.base_name(metric.partition(":")[0])
+
+
+def _score_row(study: Study, name: str) -> ScoreRow:
+    summary = study.metric(name)
+    reported = paper.TABLE_2.get(name, {})
+    minor = wording.is_minor(name)
+    return ScoreRow(
+        metric=name,
+        name=wording.metric_name(name, summary),
+        explanation="" if minor else wording.EXPLANATIONS.get(_family(name), ""),
+        unit=wording.unit(summary),
+        arrow="" if minor else wording.arrow(summary),
+        cells=tuple(
+            interval_of_record(column.record, wording.digits(name), "metrics", name)
+            if name in column.record["metrics"]
+            else None
+            for column in study.columns
+        ),
+        reported=tuple(
+            f"{reported[column.losses]:.{paper.TABLE_2_DIGITS}f}" if column.losses in reported else ""
+            for column in study.columns
+        ),
+        minor=minor,
+    )
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric of one column minus that of the first, on the same targets.
+
+    Args:
+        value: The difference.
+        verdict: ``"better"``, ``"worse"`` or ``"same"``: no difference at this n.
+    """
+
+    value: Interval
+    verdict: str
+
+
+@dataclass(frozen=True)
+class ChangeRow:
+    """A metric's differences over all columns but the first."""
+
+    metric: str
+    name: str
+    unit: str
+    arrow: str
+    cells: tuple[Change | None, ...]
+
+
+def changes(study: Study) -> tuple[ChangeRow, ...]:
+    """Return paired differences of every column to the first, target by target."""
+    rows = []
+    for name in study.metric_names:
+        if wording.is_minor(name):
+            continue
+        summary = study.metric(name)
+        cells = tuple(change(study.first, column, name) for column in study.columns[1:])
+        if any(cells):
+            rows.append(
+                ChangeRow(
+                    name, wording.metric_name(name, summary), wording.unit(summary), wording.arrow(summary), cells
+                )
+            )
+    return tuple(rows)
+
+
+def change(reference: Column, column: Column, metric: str) -> Change | None:
+    """Return ``column`` minus ``reference`` on their common targets' ``metric``, or ``None`` if either lacks it."""
+    if metric not in reference.rows or metric not in column.rows or reference.targets != column.targets:
+        return None
+    difference = paired_difference(_floats(column.rows[metric]), _floats(reference.rows[metric]))
+    better = column.record["metrics"][metric]["higher_is_better"]
+    return Change(
+        computed(difference, wording.digits(metric), sign=True), verdict(difference.low, difference.high, better)
+    )
+
+
+def verdict(low: float, high: float, higher_is_better: bool) -> str:
+    """Return ``"better"``, ``"worse"``, or ``"same"`` where the interval holds zero (or there is none)."""
+    if low > 0:
+        return "better" if higher_is_better else "worse"
+    if high < 0:
+        return "worse" if higher_is_better else "better"
+    return "same"
+
+
+def _floats(values: Sequence[Any]) -> list[float]:
+    return [float("nan") if value is None else float(value) for value in values]
+
+
+def curves(study: Study) -> tuple[tuple[str, Markup], ...]:
+    """Return a chart for each loss: its mean over the targets, step by step, a line a column."""
+    names = list(dict.fromkeys(name for column in study.columns for name in column.record.get("trajectory", {})))
+    names.sort(key=lambda name: name == "total")
+    drawn = []
+    for name in names:
+        series = [
+            charts.Series(label, column.record["trajectory"][name], f"c{index}")
+            for index, (label, column) in enumerate(zip(study.labels, study.columns, strict=True))
+            if column.record["trajectory"].get(name)
+        ]
+        if not series:
+            continue
+        ends = "; ".join(f"{one.name} from {one.values[0]:.3g} to {one.values[-1]:.3g}" for one in series)
+        drawn.append((name, charts.curves(series, f"Loss {name} over the steps", ends)))
+    return tuple(drawn)
+
+
+@dataclass(frozen=True)
+class Figure9:
+    """Distributions of one encoder's cosines.
+
+    Args:
+        role: The encoder's role.
+        encoder: Its name.
+        title: What it is to the attack.
+        chart: The plot.
+        legend: (style, name, n, mean) of each distribution.
+        reported: Whether the paper's values are marked.
+        notes: What has to be known.
+    """
+
+    role: str
+    encoder: str
+    title: str
+    chart: Markup
+    legend: tuple[tuple[str, str, Value, Value], ...]
+    reported: bool
+    notes: tuple[str, ...]
+
+
+_DISTRIBUTIONS = (
+    ("impostor", "two photographs, two people", "impostor"),
+    ("genuine", "two photographs, one person", "genuine"),
+    ("other", "reconstruction and another photograph of the person", "other"),
+    ("leaked", "reconstruction and the leaked image", "leaked"),
+)
+
+
+def figure_9(study: Study) -> tuple[Figure9, ...]:
+    """Return the distributions of the column with the most losses, critics first."""
+    column = study.fullest
+    return tuple(_figure_9(column, role) for role in roles(column))
+
+
+def roles(column: Column) -> list[str]:
+    """Return the roles that score, critics first."""
+    return sorted(column.record.get("recognition", {}), key=lambda role: role == "attacked")
+
+
+def role_title(role: str, column: Column) -> str:
+    """Return what an encoder is to the attack."""
+    encoder = column.record["recognition"][role]["encoder"]
+    if role == "attacked":
+        return "the attacked encoder"
+    return "the attacked encoder as its own critic" if encoder == column.config["encoder"] else "unseen critic"
+
+
+def _figure_9(column: Column, role: str) -> Figure9:
+    block = column.record["recognition"][role]
+    found = {name: block["distributions"].get(name) for name, _, _ in _DISTRIBUTIONS}
+    bins = block["bins"]
+    series = [
+        charts.Counted(text, one["histogram"], bins["low"], bins["high"], style)
+        for name, text, style in _DISTRIBUTIONS
+        if (one := found[name])
+    ]
+    legend = []
+    for name, text, style in _DISTRIBUTIONS:
+        if found[name]:
+            at = ("recognition", role, "distributions", name)
+            legend.append(
+                (style, text, of_record(column.record, 0, *at, "n"), of_record(column.record, 3, *at, "mean"))
+            )
+    reported = role != "attacked"
+    marks = [charts.Mark(value, f"{who} {value:.2f}", "reported") for who, value in paper.FIGURE_9.items()]
+    thresholds = [
+        charts.Mark(item["threshold"], f"accepted from {item['threshold']:.2f}", "threshold", fmr_key(item["fmr"]))
+        for item in block["thresholds"]
+        if item["threshold"] is not None
+    ]
+    means = "; ".join(f"{text}: mean {one['mean']:.2f}" for name, text, _ in _DISTRIBUTIONS if (one := found[name]))
+    return Figure9(
+        role=role,
+        encoder=block["encoder"],
+        title=role_title(role, column),
+        chart=charts.densities(
+            series, marks if reported else (), thresholds, f"cosine on {block['encoder']}",
+            f"Distributions of cosines on {block['encoder']}", means,
+        ),
+        legend=tuple(legend),
+        reported=reported,
+        notes=tuple(block.get("notes", ())),
+    )  # fmt: skip
+
+
+def fmr_key(fmr: float) -> str:
+    """Return a false match rate as the records' column names write it, such as ``0.001``."""
+    return f"{fmr:g}" if fmr >= 1e-4 else f"{fmr:.10f}".rstrip("0")
+
+
+def fmr_text(fmr: float) -> str:
+    """Return a false match rate for people."""
+    return f"1 in {round(1 / fmr):,}".replace(",", " ")

@@ -1,0 +1,88 @@
+"""Numbers on their way into a page: what is shown, and the full value of the record beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from faceinv.report import wording
+from faceinv.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number that is shown.
+
+    Args:
+        text: What the reader sees.
+        value: The number, with all its digits; ``None`` where there is none.
+        record: Name of the record that it was read from; empty if it was computed from several.
+        pointer: Where it stands in the record (JSON Pointer, RFC 6901).
+    """
+
+    text: str
+    value: float | None
+    record: str = ""
+    pointer: str = ""
+
+    @property
+    def full(self) -> str:
+        """The number to its last digit, for the page's data attribute."""
+        return "" if self.value is None else repr(self.value)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its interval, as values.
+
+    Args:
+        mean: The mean.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    mean: Value
+    low: Value
+    high: Value
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval at all."""
+        return self.low.value is not None and self.high.value is not None
+
+
+def pointer(*keys: object) -> str:
+    """Return the JSON Pointer of a path of keys."""
+    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
+
+
+def of_record(record: Mapping[str, Any], digits: int, *keys: str | int, percent: bool = False) -> Value:
+    """Return the number that stands in ``record`` under ``keys``; a dash where there is none."""
+    found: Any = record
+    for key in keys:
+        if found is not None:
+            found = found.get(key) if isinstance(found, Mapping) else found[key]
+    shown = found * 100 if percent and found is not None else found
+    return Value(wording.number(shown, digits), found, str(record.get("id", "")), pointer(*keys))
+
+
+def interval_of_record(
+    record: Mapping[str, Any],
+    digits: int,
+    *keys: str | int,
+    names: tuple[str, str, str] = ("mean", "low", "high"),
+    percent: bool = False,
+) -> Interval:
+    """Return an interval that stands in ``record`` under ``keys``, its centre and ends under ``names``."""
+    mean, low, high = (of_record(record, digits, *keys, name, percent=percent) for name in names)
+    return Interval(mean, low, high)
+
+
+def computed(estimate: Estimate, digits: int, sign: bool = False) -> Interval:
+    """Return an estimate that was computed here, from several records."""
+
+    def value(given: float) -> Value:
+        return Value(wording.number(given, digits, sign), given if given == given else None)
+
+    return Interval(value(estimate.mean), value(estimate.low), value(estimate.high))

@@ -1,0 +1,102 @@
+"""How names and numbers are written: one place, so that terminal, page and export agree."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+#: Decimals shown, by metric; three elsewhere. Records keep all digits.
+_DECIMALS = {"mse": 4, "mse_paper": 2, "psnr": 2, "landmark_error": 2, "histogram_emd": 2}
+
+_NAMES = {
+    "mse": "MSE",
+    "mse_paper": "MSE on the paper's scale",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+    "landmark_error": "Landmark error",
+    "histogram_emd": "Histogram EMD",
+    "id_sim_attacked": "Cosine, attacked encoder",
+    "id_sim_critic": "Cosine, critic",
+}
+
+#: What a reader who has not met the metric before wants to know.
+EXPLANATIONS = {
+    "mse": "mean squared difference of the pixels, which lie between 0 and 1",
+    "mse_paper": "10 × the squared error of pixels between −1 and 1, the scale that the paper's figures imply",
+    "psnr": "peak signal-to-noise ratio: the same on a logarithmic scale",
+    "ssim": "structural similarity",
+    "lpips": "distance in the features of a network that was trained on what people find similar",
+    "landmark_error": "mean distance of 68 landmarks in % of the distance of the outer eye corners, "
+    "seen by a network that no loss uses",
+    "histogram_emd": "Earth Mover's distance of the colour histograms",
+    "id_sim_attacked": "what the attack optimises: a high value alone proves overfitting, not identity",
+    "id_sim_critic": "identity, judged by an encoder that the attack never saw",
+}
+
+_MINOR = re.compile(r"_(floor|other)(?=:|$)")
+
+
+def base_name(metric: str) -> str:
+    """Return the metric that a column puts in place: ``id_sim_critic`` of ``id_sim_critic_floor``."""
+    return _MINOR.sub("", metric)
+
+
+def is_minor(metric: str) -> bool:
+    """Return whether a column only puts another one in place."""
+    return base_name(metric) != metric
+
+
+def metric_name(metric: str, summary: Mapping[str, Any] | None = None) -> str:
+    """Return a metric's name for people, with the encoder that ``summary`` names."""
+    kind = _MINOR.search(metric)
+    if kind:
+        return "… to strangers" if kind.group(1) == "floor" else "… to another photograph of the person"
+    base, _, network = metric.partition(":")
+    encoder = (summary or {}).get("encoder") or network
+    if base in _NAMES:
+        return f"{_NAMES[base]}, {encoder}" if encoder else _NAMES[base]
+    words = metric.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def unit(summary: Mapping[str, Any]) -> str:
+    """Return a metric's unit, or nothing for a pure number."""
+    given = str(summary.get("unit", ""))
+    return "" if given in ("1", "cosine") or given.startswith("10 ×") else given
+
+
+def arrow(summary: Mapping[str, Any]) -> str:
+    """Return which way is better."""
+    return "↑" if summary["higher_is_better"] else "↓"
+
+
+def digits(metric: str) -> int:
+    """Return the decimals that a metric is shown with."""
+    return _DECIMALS.get(metric, 3)
+
+
+def number(value: float | None, decimals: int, sign: bool = False) -> str:
+    """Return ``value`` for people: a true minus, a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:{'+' if sign else ''}.{decimals}f}"
+    return text.replace("-", "−")
+
+
+def interval(summary: Mapping[str, Any], decimals: int, sign: bool = False) -> str:
+    """Return ``[low, high]``, or nothing where there is no interval."""
+    low, high = summary.get("low"), summary.get("high")
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"[{number(low, decimals, sign)}, {number(high, decimals, sign)}]"
+
+
+def of_targets(record: Mapping[str, Any]) -> str:
+    """Return how many targets there were and whether they were real."""
+    n = record["n"]
+    if record["real"]:
+        return f"{n} photograph{'s' if n != 1 else ''}"
+    return f"{n} sample{'s' if n != 1 else ''} of the generator"
