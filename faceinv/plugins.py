@@ -176,6 +176,18 @@ class Host:
         """Say whether ``name`` stands for something of this ``kind``."""
         return self._registry(kind).knows(name)
 
+    def declare(self, spec: Spec, distribution: str) -> None:
+        """Add a spec that no plugin declares, unless it is declared already.
+
+        Raises:
+            PluginError: another one is declared under its name.
+        """
+        registry = self._registry(spec.kind)
+        if not registry.knows(spec.name) or registry.get(spec.name) != spec:
+            clash = registry.add(spec, distribution)
+            if clash:
+                raise PluginError(f"{clash[0].upper()}{clash[1:]}.")
+
     def weights(self, names: Iterable[str]) -> list[WeightSpec]:
         """Return the declared weights files under these names."""
         return [self.spec("weights", name) for name in names]

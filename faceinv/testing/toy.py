@@ -9,7 +9,7 @@ from __future__ import annotations
 from faceinv.hookspecs import hookimpl
 from faceinv.specs import DatasetSpec, EncoderSpec, Framing, GeneratorSpec, ProbeSpec
 
-_FRAMING = Framing("toy", (16, 16), ((0.35, 0.45), (0.65, 0.45), (0.5, 0.6), (0.38, 0.8), (0.62, 0.8)))
+FRAMING = Framing("toy", (16, 16), ((0.35, 0.45), (0.65, 0.45), (0.5, 0.6), (0.38, 0.8), (0.62, 0.8)))
 
 
 @hookimpl
@@ -22,7 +22,7 @@ def faceinv_encoders() -> list[EncoderSpec]:
             target="faceinv.testing.toy_networks:ToyEncoder",
             licence="MIT",
             dim=12,
-            framing=_FRAMING,
+            framing=FRAMING,
             default=tag == "attacked",
             options={"seed": seed},
         )
@@ -39,7 +39,7 @@ def faceinv_generators() -> list[GeneratorSpec]:
             summary="Smooth random images with six factors",
             target="faceinv.testing.toy_networks:ToyGenerator",
             licence="MIT",
-            framing=_FRAMING,
+            framing=FRAMING,
             spaces=("z", "w"),
         )
     ]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import Dataset, DatasetContext, Generator, Probe, check_images
+from faceinv.errors import ShapeError, unknown_name
 from faceinv.specs import Framing
 
 
@@ -42,16 +43,28 @@ class ToyGenerator(Generator):
         self.basis = nn.Parameter(basis.flatten(1))
 
     def latent_shape(self, space: str) -> tuple[int, ...]:
-        """Return ``(6,)``."""
+        """Return ``(6,)``.
+
+        Raises:
+            UnknownNameError: ``space`` is neither ``"z"`` nor ``"w"``.
+        """
+        if space not in ("z", "w"):
+            raise unknown_name("latent space", space, ("z", "w"))
         return (6,)
 
     def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
         """Draw from a standard normal, halved in ``w``."""
-        z = torch.randn(n, 6, generator=rng, device=rng.device)
+        z = torch.randn(n, *self.latent_shape(space), generator=rng, device=rng.device)
         return z / 2 if space == "w" else z
 
     def forward(self, latents: Tensor, space: str) -> Tensor:
-        """Return images ``(B, 3, 16, 16)`` in ``[0, 1]``."""
+        """Return images ``(B, 3, 16, 16)`` in ``[0, 1]``.
+
+        Raises:
+            ShapeError: the latents are not ``(B, 6)``.
+        """
+        if latents.shape[1:] != self.latent_shape(space):
+            raise ShapeError(f"Latents of the toy generator are (B, 6), got {tuple(latents.shape)}.")
         z = latents * 2 if space == "w" else latents
         return torch.sigmoid(z @ self.basis).view(-1, 3, 16, 16)
 

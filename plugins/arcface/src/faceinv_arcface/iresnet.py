@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from faceinv.contracts import check_images
 from faceinv.folding import fold_norm, fold_norm_before
 from faceinv.tensors import load_strictly, read_tensors
 
@@ -85,6 +86,7 @@ class IResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return descriptors ``(B, 512)`` of images ``(B, 3, 112, 112)`` RGB in ``[0, 1]``."""
+        check_images(images, (112, 112))
         # On 8-bit values: (v - 127.5) / 127.5.
         x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
         x = self.prelu(self.bn1(self.conv1(x)))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceinv.contracts import check_images
 from faceinv.tensors import load_strictly
 from faceinv_arcface.tflite import read_tflite
 
@@ -117,6 +118,7 @@ class MobileFaceNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return descriptors ``(B, 192)`` of images ``(B, 3, 112, 112)`` RGB in ``[0, 1]``."""
+        check_images(images, (112, 112))
         # On 8-bit values: (v - 127.5) / 128.
         x = (images * (255 / 128) - 127.5 / 128).contiguous(memory_format=torch.channels_last)
         for layer in self.children():

@@ -8,6 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from faceinv.contracts import check_images
 from faceinv.tensors import load_strictly, read_tensors
 
 
@@ -24,6 +25,7 @@ class FaceTransformer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return descriptors ``(B, 512)`` of images ``(B, 3, 112, 112)`` RGB in ``[0, 1]``."""
+        check_images(images, (112, 112))
         # On 8-bit values: (v - 127.5) / 127.5.
         descriptors: Tensor = self.trunk(images * 2 - 1)
         return descriptors

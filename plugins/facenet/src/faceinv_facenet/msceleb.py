@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceinv.contracts import check_images
 from faceinv.errors import WeightsError
 from faceinv.tensors import load_strictly
 from faceinv_facenet.inception_resnet_v1 import ConvNorm, InceptionResnetV1
@@ -31,6 +32,7 @@ class FaceNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return unit descriptors ``(B, 128)`` of images ``(B, 3, 160, 160)`` RGB in ``[0, 1]``."""
+        check_images(images, (160, 160))
         return F.normalize(self.trunk(standardise(images)))
 
 

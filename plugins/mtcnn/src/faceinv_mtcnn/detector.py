@@ -124,7 +124,8 @@ def build(pnet: Path, rnet: Path, onet: Path) -> MTCNN:
     Raises:
         WeightsError: a file is not what its name says.
     """
-    detector = MTCNN()
+    with torch.device("meta"):  # no initial weights, which would come from the global generator
+        detector = MTCNN()
     load_into(detector.proposal, pnet)
     load_into(detector.refine, rnet)
     load_into(detector.output, onet)

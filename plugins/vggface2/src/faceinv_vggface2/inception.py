@@ -9,6 +9,7 @@ from faceinv_facenet.inception_resnet_v1 import InceptionResnetV1
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceinv.contracts import check_images
 from faceinv.tensors import load_strictly, read_tensors
 
 
@@ -21,6 +22,7 @@ class VggFace2Inception(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return unit descriptors ``(B, 512)`` of images ``(B, 3, 160, 160)`` RGB in ``[0, 1]``."""
+        check_images(images, (160, 160))
         # On 8-bit values: (v - 127.5) / 128.
         return F.normalize(self.trunk(images * (255 / 128) - 127.5 / 128))
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceinv.contracts import check_images
 from faceinv.errors import WeightsError
 from faceinv.folding import fold_norm
 from faceinv.tensors import load_strictly, read_tensors
@@ -106,6 +107,7 @@ class ResNet50(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return descriptors ``(B, 2048)`` of images ``(B, 3, 224, 224)`` RGB in ``[0, 1]``."""
+        check_images(images, (224, 224))
         x = (images * 255 - self.mean).contiguous(memory_format=torch.channels_last)
         x = F.max_pool2d(F.relu(self.stem(x)), 3, 2, ceil_mode=True)
         for number in STAGES:

@@ -9,6 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from faceinv.contracts import check_images
 from faceinv.tensors import load_strictly, read_tensors
 
 #: Mean of the training images, RGB on 8-bit values, as the published file's description gives it.
@@ -27,6 +28,7 @@ class VggFace(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return descriptors ``(B, 4096)`` of images ``(B, 3, 224, 224)`` RGB in ``[0, 1]``."""
+        check_images(images, (224, 224))
         x = (images * 255 - self.mean).contiguous(memory_format=torch.channels_last)
         descriptors: Tensor = self.trunk(x)
         return descriptors

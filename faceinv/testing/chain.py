@@ -1,0 +1,121 @@
+"""The chain that losses, methods and probes are checked in: drawn faces, a toy encoder, a perfect reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Candidate, LossContext
+from faceinv.framing import warp_between
+from faceinv.specs import Framing, LossSpec
+from faceinv.testing.faces import FRAME, DrawnFaces
+from faceinv.testing.toy import FRAMING as TOY_FRAMING
+from faceinv.testing.toy_networks import ToyEncoder
+
+if TYPE_CHECKING:
+    from faceinv.loading import Loader
+
+#: Faces that probes learn from, and faces that they are scored on.
+_TRAIN, _TEST = 400, 100
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A generator and an encoder that everything else can be checked with.
+
+    Args:
+        generator: Eight factors to faces of 64×64.
+        encode: Those images to descriptors ``(B, 12)``; gradients flow.
+    """
+
+    generator: DrawnFaces
+    encode: Callable[[Tensor], Tensor]
+
+    @property
+    def framing(self) -> Framing:
+        """Where the faces are."""
+        return FRAME
+
+    def sample(self, n: int, seed: int) -> Candidate:
+        """Return ``n`` faces with their latents and descriptors."""
+        dtype = self.generator.points.dtype
+        latents = self.generator.sample(n, "z", torch.Generator().manual_seed(seed)).to(dtype)
+        return self.candidate(latents)
+
+    def candidate(self, latents: Tensor) -> Candidate:
+        """Return the faces of these latents ``(B, 8)``, differentiable."""
+        images = self.generator(latents, "z")
+        return Candidate(latents, images, self.encode(images))
+
+
+@cache
+def chain(dtype: torch.dtype = torch.float32) -> Chain:
+    """Return the chain in this floating-point type."""
+    generator = DrawnFaces().to(dtype).eval().requires_grad_(False)
+    encoder = ToyEncoder().to(dtype).eval().requires_grad_(False)
+    warp = warp_between(FRAME, TOY_FRAMING).to(dtype)
+    return Chain(generator, lambda images: encoder(warp(images)))
+
+
+def fit(descriptors: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return ridge regression on descriptors and their products: closed form, no training to wait for.
+
+    Args:
+        descriptors: ``(N, D)``.
+        targets: ``(N, k)``.
+    """
+    mean, scale = descriptors.mean(0), descriptors.std(0).clamp_min(1e-6)
+    rows, columns = torch.triu_indices(descriptors.shape[1], descriptors.shape[1])
+
+    def features(given: Tensor) -> Tensor:
+        x = (given - mean) / scale
+        return torch.cat([torch.ones_like(x[:, :1]), x, x[:, rows] * x[:, columns]], 1)
+
+    design = features(descriptors)
+    penalty = 1e-2 * len(design) * torch.eye(design.shape[1], dtype=design.dtype)
+    weights = torch.linalg.solve(design.T @ design + penalty, design.T @ targets)
+    return lambda given: features(given) @ weights
+
+
+@cache
+def start() -> Callable[[Tensor], Tensor]:
+    """Return a regressor from the chain's descriptors ``(B, 12)`` to its latents ``(B, 8)``."""
+    with torch.no_grad():
+        faces = chain().sample(_TRAIN, 11)
+    return fit(faces.descriptors, faces.latents)
+
+
+@cache
+def train_and_test() -> tuple[Candidate, Candidate]:
+    """Return the faces that a probe learns from, and those it is scored on."""
+    with torch.no_grad():
+        return chain().sample(_TRAIN, 12), chain().sample(_TEST, 13)
+
+
+@cache
+def targets(dtype: torch.dtype = torch.float32) -> Candidate:
+    """Return the two faces whose descriptors are the targets of a loss."""
+    with torch.no_grad():
+        return chain(dtype).sample(2, 14)
+
+
+def loss_context(spec: LossSpec, loader: Loader) -> LossContext:
+    """Return what a loss is built with: for an attribute's, a reader that reads the targets without error."""
+    if not spec.probe:
+        return LossContext("balanced", descriptor_variance=1.0)
+    probe = loader.probe(spec.probe, FRAME)
+    faces = targets(loader.dtype)
+    with torch.no_grad():
+        truth = probe.measure(faces.images)
+
+    def read(descriptors: Tensor) -> Tensor:
+        # The target whose descriptor it is, or the nearest; a reader has no other images to be asked about.
+        nearest = torch.cdist(descriptors, faces.descriptors).argmin(1)
+        return truth[nearest]
+
+    return LossContext("balanced", 1.0, probe, read, uncertainty=1.0)

@@ -1,0 +1,175 @@
+"""The machinery of the conformance checks: what a check is, what became of it, how all of a kind are run.
+
+A check is a function of one :class:`~faceinv.testing.subjects.Subject` that raises :class:`CheckFailed`.
+Its docstring says what it means, and ``mend`` how an author gets it to pass.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from faceinv.errors import FaceinvError, UsageError, WeightsError
+
+if TYPE_CHECKING:
+    from faceinv.testing.subjects import PluginSubject, Subject
+
+    Checked: TypeAlias = Subject | PluginSubject
+
+#: Kind of what is checked → modules with its checks. ``plugin`` is a plugin as a whole.
+CHECK_MODULES = {
+    "plugin": ("plugin_checks",),
+    "encoder": ("spec_checks", "network_checks", "encoder_checks"),
+    "generator": ("spec_checks", "network_checks", "generator_checks"),
+    "probe": ("spec_checks", "probe_checks"),
+    "loss": ("spec_checks", "loss_checks"),
+    "method": ("spec_checks", "method_checks"),
+    "metric": ("spec_checks", "metric_checks"),
+    "dataset": ("spec_checks", "dataset_checks"),
+    "detector": ("spec_checks", "detector_checks"),
+}
+
+
+class CheckFailed(AssertionError):  # noqa: N818  (pytest shows an AssertionError without ceremony)
+    """What is checked does not hold; the text says what was seen and what is due."""
+
+
+class NotApplicable(Exception):  # noqa: N818  (not an error: a reason)
+    """The check says nothing about this object; the text says why."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold of every object of some kinds.
+
+    Args:
+        name: The function's name, unique within a kind.
+        kinds: Kinds it applies to.
+        meaning: What it means, one sentence.
+        mend: How to get it to pass, one sentence.
+        function: Raises :class:`CheckFailed`, or :class:`NotApplicable`.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    meaning: str
+    mend: str
+    function: Callable[[Any], None]
+
+    def __call__(self, subject: Checked) -> None:
+        """Run the check.
+
+        Raises:
+            CheckFailed: it does not hold, or the object raised something that no check asked for.
+            NotApplicable: it says nothing about this object.
+            WeightsError: the object cannot be built for want of its weights.
+        """
+        try:
+            self.function(subject)
+        except (CheckFailed, NotApplicable, WeightsError):
+            raise
+        except Exception as error:
+            text = str(error) if isinstance(error, FaceinvError) else f"{type(error).__name__}: {error}"
+            raise CheckFailed(f"{subject}: {' '.join(text.split())}") from error
+
+
+def check(*kinds: str, mend: str) -> Callable[[Callable[[Any], None]], Check]:
+    """Turn a function of a subject into a :class:`Check` of these ``kinds``."""
+
+    def wrap(function: Callable[[Any], None]) -> Check:
+        meaning = " ".join((function.__doc__ or "").split())
+        if not meaning:
+            raise TypeError(f"The check {function.__name__} has no docstring, which is what it means.")
+        return Check(function.__name__, kinds, meaning, mend, function)
+
+    return wrap
+
+
+@cache
+def checks_of(kind: str) -> tuple[Check, ...]:
+    """Return the checks of a ``kind``, in the order in which they are run.
+
+    Raises:
+        UsageError: nothing of this kind is checked.
+    """
+    if kind not in CHECK_MODULES:
+        raise UsageError(f"There are no checks for a {kind}. Checked kinds: {', '.join(CHECK_MODULES)}.")
+    found: list[Check] = []
+    for name in CHECK_MODULES[kind]:
+        module = importlib.import_module(f"faceinv.testing.{name}")
+        found += [item for item in vars(module).values() if isinstance(item, Check) and kind in item.kinds]
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one check.
+
+    Args:
+        kind: Kind of the object.
+        name: Name of the object.
+        check: Name of the check.
+        status: ``"passed"``, ``"failed"``, ``"not applicable"``, or ``"not run"`` for want of weights or data.
+        message: What was seen, or why it was not run; empty where it passed.
+        meaning: What the check means.
+        mend: How to get it to pass.
+        seconds: How long it took.
+    """
+
+    kind: str
+    name: str
+    check: str
+    status: str
+    message: str
+    meaning: str
+    mend: str
+    seconds: float
+
+
+def run_checks(subject: Checked) -> Iterable[Outcome]:
+    """Run every check of the subject's kind and yield what became of each, as it comes."""
+    missing = ""
+    for item in checks_of(subject.kind):
+        began = time.perf_counter()
+        status, message = "passed", ""
+        if missing and item.name != "declaration":
+            status, message = "not run", missing
+        else:
+            try:
+                item(subject)
+            except CheckFailed as error:
+                status, message = "failed", str(error)
+            except NotApplicable as error:
+                status, message = "not applicable", str(error)
+            except WeightsError as error:
+                status, message = "not run", str(error)
+                missing = message
+        seconds = round(time.perf_counter() - began, 3)
+        yield Outcome(subject.kind, subject.name, item.name, status, message, item.meaning, item.mend, seconds)
+
+
+def check_all(subject: Checked) -> None:
+    """Run every check of the subject's kind, and raise one error that lists what failed.
+
+    Raises:
+        CheckFailed: at least one check failed.
+        WeightsError: the object cannot be built for want of its weights.
+    """
+    failed: list[str] = []
+    for outcome in run_checks(subject):
+        if outcome.status == "not run":
+            raise WeightsError(outcome.message)
+        if outcome.status == "failed":
+            failed.append(f"{outcome.check}: {outcome.message}\n    It means: {outcome.meaning}\n    {outcome.mend}")
+    if failed:
+        raise CheckFailed(f"{subject} fails {len(failed)} checks:\n  " + "\n  ".join(failed))
+
+
+def require(holds: Any, text: str) -> None:
+    """Raise :class:`CheckFailed` with ``text`` unless ``holds``."""
+    if not holds:
+        raise CheckFailed(text)

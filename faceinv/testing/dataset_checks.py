@@ -1,0 +1,123 @@
+"""Checks of a data set: stable order and ids, images as the contract says, splits that share nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from faceinv.contracts import Dataset
+from faceinv.errors import FaceinvError
+from faceinv.registry import load_target
+from faceinv.specs import Framing
+from faceinv.testing.conformance import CheckFailed, NotApplicable, check, require
+from faceinv.testing.subjects import Subject
+from faceinv.testing.watch import untouched
+
+
+def _open(subject: Subject, limit: int | None = 4, seed: int = 0) -> Any:
+    return load_target(subject.spec)(subject.path, context=subject.context(limit, seed), **subject.spec.options)
+
+
+@check("dataset", mend="Derive the class from faceinv.contracts.Dataset, and set ids to one text for each image.")
+def ids_are_unique(subject: Subject) -> None:
+    """There is at least one image, and each has an id of its own, a text."""
+    data = subject.built
+    require(isinstance(data, Dataset), f"{subject}: the factory returns a {type(data).__name__}.")
+    require(len(data.ids) > 0, f"{subject} has no images at {subject.path}.")
+    require(all(isinstance(name, str) and name for name in data.ids), f"{subject} has ids that are no text.")
+    require(len(set(data.ids)) == len(data.ids), f"{subject} has ids that stand twice.")
+
+
+@check("dataset", mend="Sort what the file system lists, and draw at random from the context's seed alone.")
+def order_is_stable(subject: Subject) -> None:
+    """Opened again, it has the same ids, identities, fingerprint and images in the same order."""
+    one, two = subject.built, _open(subject)
+    require(list(one.ids) == list(two.ids), f"{subject}: opened again, its ids are others or in another order.")
+    who = [None if data.identities is None else list(data.identities) for data in (one, two)]
+    require(who[0] == who[1], f"{subject}: opened again, its identities are others.")
+    require(one.fingerprint() == two.fingerprint(), f"{subject}: opened again, its fingerprint is another.")
+    for index in range(min(2, len(one.ids))):
+        same = torch.equal(one.load(index), two.load(index))
+        require(same, f"{subject}: opened again, image '{one.ids[index]}' is another.")
+
+
+@check("dataset", mend="Let image k depend on the seed and k alone: a larger limit adds images and changes none.")
+def limit_only_adds(subject: Subject) -> None:
+    """With a larger limit the first images stay what they are."""
+    few, many = _open(subject, limit=2), _open(subject, limit=5)
+    n = min(2, len(few.ids))
+    require(list(few.ids[:n]) == list(many.ids[:n]), f"{subject}: the limit changes which images come first.")
+    for index in range(n):
+        same = torch.equal(few.load(index), many.load(index))
+        require(same, f"{subject}: image '{few.ids[index]}' depends on the limit.")
+
+
+@check("dataset", mend="Return float32 RGB in [0, 1], (3, H, W), of framing.size where a framing is declared.")
+def images_as_declared(subject: Subject) -> None:
+    """Images are float32 (3, H, W) in [0, 1], of the framing's size, and loading one twice gives the same."""
+    data = subject.built
+    require(data.framing is None or isinstance(data.framing, Framing), f"{subject}: its framing is {data.framing!r}.")
+    for index in range(min(3, len(data.ids))):
+        image = data.load(index)
+        require(image.ndim == 3 and len(image) == 3, f"{subject}: an image is {tuple(image.shape)}, (3, H, W) is due.")
+        require(image.dtype == torch.float32, f"{subject}: an image is {image.dtype}.")
+        low, high = float(image.min()), float(image.max())
+        require(low >= 0 and high <= 1, f"{subject}: an image's pixels run from {low:.3g} to {high:.3g}.")
+        if data.framing is not None:
+            size, due = tuple(image.shape[1:]), tuple(data.framing.size)
+            require(size == due, f"{subject}: an image is {size}, its framing says {due}.")
+        require(torch.equal(image, data.load(index)), f"{subject}: loaded twice, image '{data.ids[index]}' differs.")
+
+
+@check("dataset", mend="Give one identity, annotation and split for each id, or None.")
+def one_of_each_per_image(subject: Subject) -> None:
+    """Identities, annotations and splits have an entry for each image."""
+    data, n = subject.built, len(subject.built.ids)
+    require(data.identities is None or len(data.identities) == n, f"{subject}: identities and ids differ in number.")
+    for name, values in getattr(data, "annotations", {}).items():
+        require(
+            tuple(values.shape) == (n,), f"{subject}: the annotation '{name}' is {tuple(values.shape)}, due is {(n,)}."
+        )
+    splits = getattr(data, "splits", None)
+    require(splits is None or len(splits) == n, f"{subject}: splits and ids differ in number.")
+
+
+@check("dataset", mend="Split by person where it is known who is in an image, not by image.")
+def splits_share_nobody(subject: Subject) -> None:
+    """Splits are named train, val and test, and no identity is in two of them."""
+    data = subject.built
+    splits = getattr(data, "splits", None)
+    if splits is None:
+        raise NotApplicable("it is not split")
+    unknown = sorted(set(splits) - {"train", "val", "test"})
+    require(not unknown, f"{subject} has a split named '{', '.join(unknown)}'.")
+    if data.identities is not None:
+        places: dict[str, set[str]] = {}
+        for who, part in zip(data.identities, splits, strict=True):
+            places.setdefault(who, set()).add(part)
+        shared = sorted(who for who, parts in places.items() if len(parts) > 1)
+        require(not shared, f"{subject}: {len(shared)} people are in more than one split, such as '{shared[:1]}'.")
+
+
+@check("dataset", mend="Raise faceinv.errors.InputError for a path that is not there, and UsageError for none at all.")
+def a_wrong_path_is_said(subject: Subject) -> None:
+    """A path that is not there raises an error of faceinv's, not a traceback."""
+    if not subject.spec.takes_path:
+        raise NotApplicable("it takes no path")
+    missing = subject.folder / "no-such-place"
+    try:
+        data = load_target(subject.spec)(missing, context=subject.context(), **subject.spec.options)
+        data.load(0)
+    except FaceinvError:
+        return
+    except Exception as error:
+        raise CheckFailed(f"{subject}: a missing path raises {type(error).__name__}, no InputError.") from error
+    raise CheckFailed(f"{subject} opens a path that is not there.")
+
+
+@check("dataset", mend="Draw from a torch.Generator seeded with the context's seed.")
+def running_touches_no_global_state(subject: Subject) -> None:
+    """Opening it and loading an image leaves random states and torch's settings as they were."""
+    with untouched(str(subject)):
+        _open(subject).load(0)

@@ -1,0 +1,130 @@
+"""Checks of a generator: latents to images, and how typical a latent is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Generator
+from faceinv.errors import ShapeError, UsageError
+from faceinv.testing.conformance import CheckFailed, check, require
+from faceinv.testing.network_checks import difference
+from faceinv.testing.subjects import Subject
+from faceinv.testing.watch import untouched
+
+
+def _sample(subject: Subject, n: int, space: str, seed: int = 0) -> Tensor:
+    latents: Tensor = subject.built.sample(n, space, torch.Generator().manual_seed(seed))
+    return latents
+
+
+@check("generator", mend="Derive the class from faceinv.contracts.Generator and implement its four methods.")
+def is_a_generator(subject: Subject) -> None:
+    """The factory returns a faceinv.contracts.Generator."""
+    require(isinstance(subject.built, Generator), f"{subject}: the factory returns a {type(subject.built).__name__}.")
+
+
+@check("generator", mend="Scale the network's output to [0, 1] and clamp it; set framing.size to the images' size.")
+def images_in_range(subject: Subject) -> None:
+    """Every declared space gives finite float32 images (B, 3, H, W) in [0, 1] of the framing's size."""
+    due = (2, 3, *subject.framing.size)
+    for space in subject.spec.spaces:
+        with torch.no_grad():
+            images = subject.built(_sample(subject, 2, space), space)
+        require(tuple(images.shape) == due, f"{subject}: space {space} gives {tuple(images.shape)}, due is {due}.")
+        require(images.dtype == torch.float32, f"{subject}: space {space} gives {images.dtype}.")
+        require(torch.isfinite(images).all(), f"{subject}: space {space} gives pixels that are not finite.")
+        low, high = float(images.min()), float(images.max())
+        require(low >= 0 and high <= 1, f"{subject}: space {space} gives pixels from {low:.3g} to {high:.3g}.")
+
+
+@check("generator", mend="Return (n, *latent_shape(space)) from sample() for every space that the spec lists.")
+def spaces_as_declared(subject: Subject) -> None:
+    """Every declared space has a shape, and samples of it have that shape, whatever their number."""
+    for space in subject.spec.spaces:
+        shape = tuple(subject.built.latent_shape(space))
+        for n in (1, 3):
+            got = tuple(_sample(subject, n, space).shape)
+            require(got == (n, *shape), f"{subject}: sample({n}, '{space}') gives {got}, due is {(n, *shape)}.")
+
+
+@check("generator", mend="Draw with generator=rng alone, and leave torch.randn without a generator out.")
+def samples_follow_their_seed(subject: Subject) -> None:
+    """The same rng state gives the same samples, another gives others, and global random numbers are not used."""
+    for space in subject.spec.spaces:
+        with untouched(f"sample() of {subject}"):
+            one, same, other = (_sample(subject, 2, space, seed) for seed in (5, 5, 6))
+        require(torch.equal(one, same), f"{subject}: space {space} gives other samples for the same seed.")
+        require(not torch.equal(one, other), f"{subject}: space {space} gives the same samples for another seed.")
+        require(not torch.equal(one[0], one[1]), f"{subject}: two samples of space {space} are the same.")
+
+
+@check(
+    "generator", mend="Keep forward() differentiable in the latents: no rounding, no detach, no clamp that saturates."
+)
+def gradient_reaches_every_latent(subject: Subject) -> None:
+    """In every space the gradient to the latents is finite, and no latent, nor row of one, is without."""
+    for space in subject.spec.spaces:
+        latents = _sample(subject, 2, space).requires_grad_()
+        images = subject.built(latents, space)
+        if not images.requires_grad:
+            raise CheckFailed(f"{subject}: images are cut off from the latents of space {space}.")
+        weights = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+        (slope,) = torch.autograd.grad((images * weights).sum(), latents)
+        require(torch.isfinite(slope).all(), f"{subject}: the gradient to space {space} is not finite.")
+        silent = int((slope.abs().amax(-1) == 0).sum())
+        require(silent == 0, f"{subject}: {silent} latents or rows of space {space} have no gradient.")
+
+
+@check("generator", mend="Return a log density (B,) that falls with the distance from what sample() draws.")
+def prior_prefers_typical_latents(subject: Subject) -> None:
+    """The prior is finite, (B,), and rates every sample above itself moved far away from the samples' mean."""
+    for space in subject.spec.spaces:
+        latents = _sample(subject, 64, space)
+        far = latents.mean(0) + 4 * (latents - latents.mean(0))
+        with torch.no_grad():
+            near_value, far_value = (subject.built.log_prior(given, space) for given in (latents, far))
+        require(
+            tuple(near_value.shape) == (64,), f"{subject}: log_prior gives {tuple(near_value.shape)}, due is (64,)."
+        )
+        require(torch.isfinite(near_value).all(), f"{subject}: the prior of a sample of {space} is not finite.")
+        wrong = int((far_value >= near_value).sum())
+        require(wrong == 0, f"{subject}: the prior of {space} rates {wrong} of 64 far latents above typical ones.")
+
+
+@check("generator", mend="Look for a constant output: latents that are normalised away, dead layers, wrong weights.")
+def latents_matter(subject: Subject) -> None:
+    """Different latents give different images."""
+    for space in subject.spec.spaces:
+        with torch.no_grad():
+            images = subject.built(_sample(subject, 2, space), space)
+        require(difference(images[0], images[1]) > 1e-4, f"{subject}: space {space} gives one image for two latents.")
+
+
+@check(
+    "generator",
+    mend="Raise faceinv.errors.unknown_name('latent space', …), and ShapeError for latents of another shape.",
+)
+def wrong_latents_are_refused(subject: Subject) -> None:
+    """An undeclared space raises UsageError, latents of a wrong shape ShapeError."""
+    space = subject.spec.spaces[0]
+    latents = _sample(subject, 2, space)
+    cases: dict[str, tuple[type[Exception], Callable[[], object]]] = {
+        "the space 'no-such-space'": (UsageError, lambda: subject.built.latent_shape("no-such-space")),
+        "samples of 'no-such-space'": (UsageError, lambda: subject.built.sample(1, "no-such-space", torch.Generator())),
+        "latents one number too long": (
+            ShapeError,
+            lambda: subject.built(torch.cat([latents, latents[..., :1]], -1), space),
+        ),
+    }
+    for what, (due, call) in cases.items():
+        try:
+            with torch.no_grad():
+                call()
+        except due:
+            continue
+        except Exception as error:
+            raise CheckFailed(f"{subject}: {what} raise {type(error).__name__}, not {due.__name__}.") from error
+        raise CheckFailed(f"{subject} takes {what} as if nothing were wrong.")

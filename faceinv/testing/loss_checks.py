@@ -1,0 +1,110 @@
+"""Checks of a loss: one number per candidate, least at the target, with the gradient that it claims."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Candidate
+from faceinv.testing.chain import chain, targets
+from faceinv.testing.conformance import CheckFailed, check, require
+from faceinv.testing.network_checks import TOLERANCE, difference
+from faceinv.testing.subjects import Subject
+from faceinv.testing.watch import untouched
+
+
+def _evaluate(subject: Subject, candidate: Candidate, descriptors: Tensor, loss: Any = None) -> Tensor:
+    loss = loss or subject.built
+    value: Tensor = loss(candidate, loss.prepare(descriptors))
+    return value
+
+
+def _others() -> list[Candidate]:
+    """Return candidates that are not the targets, in pairs."""
+    with torch.no_grad():
+        return [chain().sample(2, seed) for seed in range(20, 28)]
+
+
+def _part(candidate: Candidate, rows: slice) -> Candidate:
+    return Candidate(candidate.latents[rows], candidate.images[rows], candidate.descriptors[rows])
+
+
+@check("loss", mend="Reduce over everything but the batch: one number for each candidate, unweighted.")
+def one_number_per_candidate(subject: Subject) -> None:
+    """The loss is (B,) and finite, and each candidate's is its own, whatever is beside it."""
+    other = _others()[0]
+    values = _evaluate(subject, other, targets().descriptors)
+    require(tuple(values.shape) == (2,), f"{subject} gives {tuple(values.shape)} for two candidates; (2,) is due.")
+    require(torch.isfinite(values).all(), f"{subject} is not finite.")
+    alone = _evaluate(subject, _part(other, slice(1, 2)), targets().descriptors[1:])
+    off = difference(alone, values[1:])
+    require(off < TOLERANCE, f"{subject}: a candidate alone differs by {off:.2g} of its loss from that in a batch.")
+
+
+@check("loss", mend="Bound it below (a square, a norm, 1 − cosine): what can fall forever leads the search astray.")
+def bounded_below(subject: Subject) -> None:
+    """It is never negative, near the target nor far from it."""
+    for candidate in [targets(), *_others(), _far()]:
+        low = float(_evaluate(subject, candidate, targets().descriptors).min())
+        require(low >= -1e-6, f"{subject} falls to {low:.3g}; 0 is the least that is due.")
+
+
+@check("loss", mend="Compare the candidate with what prepare() returned for the same row, and get the sign right.")
+def least_at_the_target(subject: Subject) -> None:
+    """The target's own image, with a reader that makes no error, costs less than any other."""
+    own = _evaluate(subject, targets(), targets().descriptors)
+    for candidate in _others():
+        other = _evaluate(subject, candidate, targets().descriptors)
+        require(
+            bool((own < other).all()),
+            f"{subject}: the target costs {float(own.max()):.3g}, another face {float(other.min()):.3g}.",
+        )
+
+
+@check("loss", mend="Let the gradient flow through candidate.images or candidate.descriptors; check a custom backward.")
+def gradient_is_right(subject: Subject) -> None:
+    """In float64 the gradient to the latents is finite, not zero, and agrees with finite differences."""
+    double = chain(torch.float64)
+    loss = subject.build(torch.float64)
+    prepared = loss.prepare(targets(torch.float64).descriptors)
+
+    def of_latents(latents: Tensor) -> Tensor:
+        value: Tensor = loss(double.candidate(latents), prepared)
+        return value
+
+    latents = double.sample(2, 20).latents.clone().requires_grad_()
+    value = of_latents(latents)
+    require(value.dtype == torch.float64, f"{subject} answers in {value.dtype} for a float64 candidate.")
+    if not value.requires_grad:
+        raise CheckFailed(f"{subject} is cut off from the candidate.")
+    (slope,) = torch.autograd.grad(value.sum(), latents)
+    require(torch.isfinite(slope).all() and bool((slope.abs().amax(1) > 0).all()), f"{subject}: the gradient vanishes.")
+    try:
+        torch.autograd.gradcheck(of_latents, (latents,), eps=1e-6, atol=1e-5, rtol=1e-3, nondet_tol=1e-9)
+    except RuntimeError as error:
+        raise CheckFailed(f"{subject}: the gradient is not that of the loss: {str(error).splitlines()[0]}") from error
+
+
+@check("loss", mend="Do in prepare() all that depends on the targets alone, under no_grad, and keep no state.")
+def prepare_is_pure(subject: Subject) -> None:
+    """Preparing twice gives the same loss; targets, candidates and global state are left alone."""
+    other, descriptors = _others()[0], targets().descriptors.clone()
+    image = other.images.clone()
+    with untouched(str(subject)):
+        first = _evaluate(subject, other, descriptors)
+        _evaluate(subject, _part(other, slice(0, 1)), targets().descriptors[1:])
+        second = _evaluate(subject, other, descriptors)
+    require(torch.equal(first, second), f"{subject} gives another value after it was asked about other targets.")
+    same = torch.equal(descriptors, targets().descriptors) and torch.equal(image, other.images)
+    require(same, f"{subject} writes into the targets or the candidate.")
+
+
+def _far() -> Candidate:
+    """Return a candidate no generator makes: noise, and descriptors far away."""
+    rng = torch.Generator().manual_seed(1)
+    latents = 10 * torch.randn(2, 8, generator=rng)
+    return Candidate(
+        latents, torch.rand(2, 3, *chain().framing.size, generator=rng), 30 * torch.randn(2, 12, generator=rng)
+    )

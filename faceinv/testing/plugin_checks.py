@@ -1,0 +1,99 @@
+"""Checks of a plugin as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from types import ModuleType
+from typing import Any
+
+from faceinv.plugins import HOOK_KINDS
+from faceinv.testing.conformance import CheckFailed, NotApplicable, check, require
+from faceinv.testing.subjects import PluginSubject
+
+#: What no plugin module may import: listing plugins would take seconds, for everybody.
+HEAVY = ("torch", "torchvision", "tensorflow", "jax", "scipy", "sklearn", "cv2", "pandas", "matplotlib")
+
+_PROBE = """
+import json, sys
+touched = []
+def watch(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.bind"):
+        touched.append(event)
+sys.addaudithook(watch)
+sys.path[:] = json.loads(sys.argv[1])
+before = set(sys.modules)
+import importlib.util
+if sys.argv[3]:
+    kwargs = {"submodule_search_locations": [sys.argv[4]]} if sys.argv[4] else {}
+    spec = importlib.util.spec_from_file_location(sys.argv[2], sys.argv[3], **kwargs)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[sys.argv[2]] = module
+    spec.loader.exec_module(module)
+else:
+    module = importlib.import_module(sys.argv[2])
+for name in json.loads(sys.argv[5]):
+    hook = getattr(module, name, None)
+    if hook is not None:
+        list(hook())
+heavy = sorted(name for name in json.loads(sys.argv[6]) if name in sys.modules)
+print(json.dumps({"heavy": heavy, "touched": touched}))
+"""
+
+
+def _imported(subject: PluginSubject) -> dict[str, Any]:
+    """Import the plugin's module and call its hooks in a fresh interpreter; return what that did."""
+    return subject.once("imported", lambda: _import_anew(subject))
+
+
+def _import_anew(subject: PluginSubject) -> dict[str, Any]:
+    module = subject.plugin
+    if not isinstance(module, ModuleType):
+        raise NotApplicable("the plugin is an object and no module, so it cannot be imported anew")
+    file = module.__file__ or ""
+    package = os.path.dirname(file) if os.path.basename(file) == "__init__.py" else ""
+    # An installed module is imported by its name, a file given with --plugin by its path.
+    by_path = "." not in module.__name__
+    arguments = [
+        json.dumps(sys.path), module.__name__, file if by_path else "", package if by_path else "",
+        json.dumps(list(HOOK_KINDS)), json.dumps(HEAVY),
+    ]  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", _PROBE, *arguments], capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise CheckFailed(f"{subject} cannot be imported by itself: {done.stderr.strip().splitlines()[-1]}")
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+@check("plugin", mend="Import torch in the module that a spec's target names, which is imported at the first build.")
+def import_is_light(subject: PluginSubject) -> None:
+    """Importing the plugin and asking what it declares imports neither torch nor another heavy library."""
+    heavy = _imported(subject)["heavy"]
+    require(not heavy, f"{subject} imports {', '.join(heavy)} where it only declares.")
+
+
+@check("plugin", mend="Declare files as WeightSpec; faceinv fetches them at the first build, with licence and hash.")
+def import_uses_no_network(subject: PluginSubject) -> None:
+    """Importing the plugin and asking what it declares opens no socket."""
+    touched = _imported(subject)["touched"]
+    require(not touched, f"{subject} uses the network where it only declares ({', '.join(sorted(set(touched)))}).")
+
+
+@check("plugin", mend="Return the same specs from a hook at every call; keep no counter and read no clock in it.")
+def declares_the_same_twice(subject: PluginSubject) -> None:
+    """Every hook returns equal specs when it is called again."""
+    for name in HOOK_KINDS:
+        hook = getattr(subject.plugin, name, None)
+        if hook is not None:
+            first, second = list(hook()), list(hook())
+            require(first == second, f"{subject}: {name}() returns other specs at the second call.")
+
+
+@check("plugin", mend="Return at least one spec from a hook, or add a command; remove the entry point otherwise.")
+def declares_something(subject: PluginSubject) -> None:
+    """The plugin declares at least one object, weights file, weight source or command."""
+    declared = [name for name in HOOK_KINDS if (hook := getattr(subject.plugin, name, None)) and list(hook())]
+    commands = hasattr(subject.plugin, "faceinv_commands")
+    require(declared or commands, f"{subject} declares nothing; are its hooks marked with @faceinv.hookimpl?")

@@ -1,0 +1,277 @@
+"""What is checked: one declared object, built the way a run builds it, as often as a check asks."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from faceinv.contracts import DatasetContext
+from faceinv.errors import PluginError
+from faceinv.images import write_image
+from faceinv.loading import Loader
+from faceinv.plugins import HOOK_KINDS, Host
+from faceinv.registry import load_target
+from faceinv.specs import Framing, LossSpec, MethodSpec, Spec
+from faceinv.testing.conformance import CHECK_MODULES
+from faceinv.testing.faces import FRAME, draw_faces
+from faceinv.testing.watch import changes, connections
+from faceinv.weights import WeightStore
+
+
+class _Loader(Loader):
+    """A loader that takes given files for a spec as they are: for checks a file need not be the pinned one."""
+
+    def __init__(self, host: Host, store: WeightStore, given: Sequence[Path], name: str, dtype: torch.dtype) -> None:
+        super().__init__(host, store, dtype=dtype)
+        self._given, self._name = list(given), name
+
+    def paths(self, spec: Spec) -> list[Path]:
+        return self._given if self._given and spec.name == self._name else super().paths(spec)
+
+    def hashes(self, spec: Spec) -> dict[str, str]:
+        return {} if self._given and spec.name == self._name else super().hashes(spec)
+
+
+T = TypeVar("T")
+
+
+class _Memory:
+    """Results that several checks of one subject look at."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        """Return what ``make`` returned the first time."""
+        if what not in self._known:
+            self._known[what] = make()
+        known: T = self._known[what]
+        return known
+
+
+@dataclass(frozen=True)
+class Second:
+    """What building an object a second time did.
+
+    Args:
+        built: The object, or nothing.
+        error: What was raised, or nothing.
+        asked: Addresses that were asked for, and refused.
+        changed: What of the process's state was changed.
+    """
+
+    built: Any
+    error: Exception | None
+    asked: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+class Subject(_Memory):
+    """One declared object under check.
+
+    Args:
+        spec: What it declares.
+        host: The plugins it lives among.
+        files: Weights files to build it from, in the order of the spec's ``weights``; those of the
+            store otherwise.
+        make_files: Makes ``files`` in a folder it is given, when they are first needed.
+        store: Where weights are taken from; they are fetched at need.
+        path: What a data set is opened at, ``name:PATH``; a folder of drawn faces otherwise.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        host: Host,
+        *,
+        files: Sequence[Path] = (),
+        make_files: Callable[[Path], Sequence[Path]] | None = None,
+        store: WeightStore | None = None,
+        path: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec: Any = spec
+        self.kind, self.name = spec.kind, spec.name
+        self.host = host
+        self.store = store or WeightStore(host)
+        self._files, self._make_files, self._path = files, make_files, path
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.name}'"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    @cached_property
+    def folder(self) -> Path:
+        """A scratch folder, gone when the subject is."""
+        self._scratch = tempfile.TemporaryDirectory(prefix="faceinv-check-")
+        return Path(self._scratch.name)
+
+    @cached_property
+    def files(self) -> Sequence[Path]:
+        """The weights files it is built from, where the store's are not meant."""
+        return self._make_files(self.folder) if self._make_files else self._files
+
+    @cached_property
+    def built(self) -> Any:
+        """The object, built once and shared by all checks; none may change it."""
+        return self.build()
+
+    def build(self, dtype: torch.dtype = torch.float32) -> Any:
+        """Build the object anew, frozen where it is a network, as a run would."""
+        loader = self.loader(dtype)
+        if self.kind == "encoder":
+            return loader.encoder(self.name).network
+        if self.kind == "generator":
+            return loader.generator(self.name).network
+        if self.kind == "detector":
+            return loader.detector(self.name)
+        if self.kind == "probe":
+            return loader.probe(self.name, self.framing)
+        if self.kind == "metric":
+            return loader.metric(self.name, self.framing)
+        factory = load_target(self.spec)
+        if self.kind == "dataset":
+            return factory(self.path, context=self.context(), **self.spec.options)
+        if isinstance(self.spec, MethodSpec):
+            return factory(**self.spec.options)
+        if isinstance(self.spec, LossSpec):
+            from faceinv.testing.chain import loss_context
+
+            return factory(loss_context(self.spec, loader), **self.spec.options)
+        raise PluginError(f"Nothing is known of how to build a {self.kind}.")
+
+    @cached_property
+    def second(self) -> Second:
+        """The object built a second time, watched: what that asked of the network and changed of the process."""
+        _ = self.built  # fetches what has to be fetched, and imports what has to be imported
+        built, error = None, None
+        with connections() as asked, changes() as changed:
+            try:
+                built = self.build()
+            except Exception as raised:
+                error = raised
+        return Second(built, error, tuple(asked), tuple(changed))
+
+    @property
+    def rebuilt(self) -> Any:
+        """The second object, where it could be built."""
+        if self.second.error is not None:
+            raise self.second.error
+        return self.second.built
+
+    def loader(self, dtype: torch.dtype = torch.float32) -> Loader:
+        """Return a fresh loader."""
+        return _Loader(self.host, self.store, self.files, self.name, dtype)
+
+    @cached_property
+    def framing(self) -> Framing:
+        """The framing that images for it are in."""
+        if self.kind == "generator":
+            own: Framing = getattr(self.built, "framing", self.spec.framing)
+            return own
+        framing: Framing = getattr(self.spec, "framing", FRAME)
+        return framing
+
+    @cached_property
+    def faces(self) -> torch.Tensor:
+        """Two different faces ``(2, 3, H, W)`` in :attr:`framing`."""
+        return draw_faces(2, self.framing)
+
+    def context(self, limit: int | None = 4, seed: int = 0) -> DatasetContext:
+        """Return what a data set is built with."""
+        from faceinv.testing.chain import chain
+
+        return DatasetContext(chain().generator, chain().framing, "z", seed, limit)
+
+    @cached_property
+    def path(self) -> Path | None:
+        """What the data set is opened at: the given path, a folder of drawn faces, or nothing."""
+        if not self.spec.takes_path or self._path is not None:
+            return self._path
+        folder = self.folder / "faces"
+        folder.mkdir()
+        for index, face in enumerate(draw_faces(4)):
+            write_image(face, folder / f"face-{index}.png")
+        return folder
+
+
+class PluginSubject(_Memory):
+    """A plugin as a whole: the module or object with the hooks.
+
+    Args:
+        plugin: The module or object.
+        name: Its name.
+        host: The host it is registered at.
+    """
+
+    kind = "plugin"
+
+    def __init__(self, plugin: Any, name: str, host: Host) -> None:
+        super().__init__()
+        self.plugin, self.name, self.host = plugin, name, host
+
+    def __str__(self) -> str:
+        return f"plugin '{self.name}'"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+
+def subjects_of(
+    plugin: Any,
+    *,
+    host: Host | None = None,
+    make_files: dict[str, Callable[[Path], Sequence[Path]]] | None = None,
+    paths: dict[str, Path] | None = None,
+    store: WeightStore | None = None,
+) -> list[Subject | PluginSubject]:
+    """Return the plugin itself and everything it declares, each to be checked.
+
+    Args:
+        plugin: A module or object with hooks, installed or not.
+        host: The plugins it lives among; every installed one otherwise.
+        make_files: By name, what makes the weights files to check with; the declared ones otherwise.
+        paths: By name, what a data set is opened at.
+        store: Where weights are taken from.
+
+    Raises:
+        PluginError: the plugin cannot be registered, or a hook of it fails.
+    """
+    host = host or Host()
+    name = host.manager.get_name(plugin)
+    if name is None:
+        name = getattr(plugin, "__name__", type(plugin).__name__)
+        host.register(plugin, name, f"{name} (not installed)")
+    problems = [problem for problem in host.problems if problem.plugin == name]
+    if problems:
+        raise PluginError(str(problems[0]))
+    found: list[Subject | PluginSubject] = [PluginSubject(plugin, name, host)]
+    for hook, kind in HOOK_KINDS.items():
+        implementation = getattr(plugin, hook, None)
+        if implementation is None or kind not in CHECK_MODULES:
+            continue
+        found += [
+            Subject(
+                host.spec(kind, spec.name),
+                host,
+                make_files=(make_files or {}).get(spec.name),
+                store=store,
+                path=(paths or {}).get(spec.name),
+            )
+            for spec in implementation()
+        ]
+    # A probe that can be measured is a loss as well, and has to be a good one.
+    probes = [item.spec for item in found if isinstance(item, Subject) and getattr(item.spec, "measurable", False)]
+    declared = {subject.name for subject in found if subject.kind == "loss"}
+    found += [
+        Subject(host.spec("loss", probe.name), host, store=store) for probe in probes if probe.name not in declared
+    ]
+    return found
