@@ -25,6 +25,7 @@ from faceinv.loading import Encoder, FramedEncoder, Loader
 from faceinv.plugins import Host
 from faceinv.specs import Framing
 from faceinv.targets import align_photograph
+from faceinv.verification import best_threshold
 from faceinv.weights import WeightStore
 
 #: Images embedded at a time.
@@ -85,22 +86,12 @@ def cosines(pairs: Sequence[Pair], descriptors: dict[Path, Tensor]) -> tuple[Ten
     return cosine, torch.tensor([pair.same for pair in usable]), len(pairs) - len(usable)
 
 
-def best_threshold(cosine: Tensor, same: Tensor) -> tuple[float, float]:
-    """Return the threshold that tells most pairs right, and the share it does."""
-    # Between neighbours all thresholds are alike on these pairs; in the middle is the fairest to others.
-    ordered = torch.cat([cosine.sort().values, cosine.max()[None] + 1])
-    thresholds = torch.cat([cosine.min()[None] - 1, (ordered[:-1] + ordered[1:]) / 2])
-    accuracy = ((cosine[None] > thresholds[:, None]) == same).double().mean(1)
-    best = int(accuracy.argmax())
-    return float(thresholds[best]), float(accuracy[best])
-
-
 def cross_validated(cosine: Tensor, same: Tensor, folds: int = 10) -> float:
     """Return the share told right when each fold's threshold is chosen on the others."""
     fold = torch.arange(len(cosine)) % folds
     right = 0
     for k in range(folds):
-        threshold, _ = best_threshold(cosine[fold != k], same[fold != k])
+        threshold, _ = best_threshold(cosine[fold != k].numpy(), same[fold != k].numpy())
         right += int(((cosine[fold == k] > threshold) == same[fold == k]).sum())
     return right / len(cosine)
 
@@ -147,7 +138,7 @@ def main() -> None:
     encoders = given.encoder or ["facenet", "arcface"]
     pairs = read_pairs(given.lfw, given.pairs, given.start)
     for name, (cosine, same, missing) in verify(loader, pairs, encoders, given.through).items():
-        threshold, accuracy = best_threshold(cosine, same)
+        threshold, accuracy = best_threshold(cosine.numpy(), same.numpy())
         print(
             f"{name}: {len(cosine)} pairs ({missing} without a face), best {accuracy:.2%} at {threshold:.3f}, "
             f"cross-validated {cross_validated(cosine, same):.2%}, same person {cosine[same].mean():.3f} ± "

@@ -101,6 +101,8 @@ class Dataset(ABC):
     clean_box: tuple[float, float, float, float] | None = None
     #: (id, reason) of what is listed but is not among ``ids``: a row without an image, an image without a row.
     skipped: Sequence[tuple[str, str]] = ()
+    #: Whether its name stands for all of its images, so that a part must not go by it.
+    whole: bool = False
 
     @abstractmethod
     def load(self, index: int) -> Tensor:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from faceinv.datasets import parse_dataset
 from faceinv.errors import UsageError, suggest, unknown_name
 from faceinv.plugins import Host
+from faceinv.records import SCHEMA
 from faceinv.specs import PRESETS, DatasetSpec, GeneratorSpec, LossSpec, MethodSpec, Spec
 
 
@@ -25,6 +26,8 @@ def _listed(value: object) -> object:
 
 
 Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+#: Where genuine and impostor scores come from unless ``recognition`` names a data set.
+TARGETS = "targets"
 Seeds = Annotated[list[int], BeforeValidator(_listed), Field(min_length=1)]
 
 
@@ -47,12 +50,16 @@ class BenchConfig(BaseModel):
     labels: str
     detector: str
     limit: int = Field(ge=1)
+    per_person: int = Field(ge=0)
+    min_photographs: int = Field(ge=1)
     steps: int = Field(ge=0)
     seed: Seeds
     ablate: bool
     probes: Literal["tuned", "paper"]
     pairs: int = Field(ge=100)
     metrics: Names
+    recognition: str
+    recognition_limit: int = Field(ge=2)
     weights: dict[str, Path]
     device: str
     batch_size: int = Field(ge=1)
@@ -68,7 +75,7 @@ class Cell:
     """
 
     encoder: str
-    critic: str
+    critics: tuple[str, ...]
     generator: str
     space: str
     losses: tuple[str, ...]
@@ -81,16 +88,48 @@ class Cell:
     labels: str
     detector: str
     limit: int
+    per_person: int
+    min_photographs: int
     steps: int
     seed: int
     probes: str
     pairs: int
     metrics: tuple[str, ...]
+    recognition: str
+    recognition_limit: int
+
+    @property
+    def critic(self) -> str:
+        """The first critic; one that was not attacked, if there is any."""
+        return self.critics[0]
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The name of the encoder in each role: ``attacked``, ``critic``, ``critic:<name>`` for each further one."""
+        further = {f"critic:{name}": name for name in self.critics[1:]}
+        return {"attacked": self.encoder, "critic": self.critic, **further}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What has to be said wherever the cell's numbers are shown."""
+        if self.encoder not in self.critics:
+            return ()
+        return (
+            f"'{self.encoder}' was attacked and scores its own inversion as a critic: a high cosine there shows "
+            "overfitting, not identity.",
+        )
 
     def id(self, weights: Mapping[str, str]) -> str:
         """Return the cell's name: a hash of its config and of the ``weights``' SHA-256, by name."""
-        content = {"schema": 1, "config": asdict(self), "weights": dict(weights)}
+        content = {"schema": SCHEMA, "config": asdict(self), "weights": dict(weights)}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def targets_key(cell: Cell) -> tuple[Any, ...]:
+    """Return what a cell's targets depend on; cells that share it share them."""
+    options = json.dumps(cell.dataset_options, sort_keys=True)
+    chosen = (cell.limit, cell.per_person, cell.min_photographs, cell.seed)
+    return (cell.generator, cell.space, cell.dataset, options, cell.labels, cell.detector, *chosen)
 
 
 @dataclass(frozen=True)
@@ -195,6 +234,9 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
 
     metrics = tuple(spec("metrics", "metric", name).name for name in config.metrics)
     detector = spec("detector", "detector", config.detector).name
+    recognition = config.recognition
+    if recognition != TARGETS:
+        recognition, _ = _dataset("recognition", recognition, host)
     for key in config.weights:
         kinds = [kind for kind in ("encoder", "generator", "metric", "probe") if host.knows(kind, key)]
         if not kinds:
@@ -221,7 +263,7 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
             **method.preset_options.get(objective, {}),
             **_options(config.method_options, method, host),
         }
-        dataset, dataset_spec = _dataset(dataset_name, host)
+        dataset, dataset_spec = _dataset("dataset", dataset_name, host)
         for losses in _loss_lists(config):
             names = []
             for name in losses:
@@ -234,7 +276,7 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
                 spec("loss_weights", "loss", name)
             yield Cell(
                 encoder=encoder,
-                critic=_critic(config, host, encoder, spec),
+                critics=_critics(config, encoder, spec),
                 generator=generator.name,
                 space=config.space or generator.spaces[0],
                 losses=tuple(names),
@@ -247,16 +289,20 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
                 labels=config.labels if dataset_spec.takes_labels else "",
                 detector=detector,
                 limit=config.limit,
+                per_person=config.per_person,
+                min_photographs=config.min_photographs,
                 steps=config.steps if method.optimises else 0,
                 seed=seed,
                 probes=config.probes,
                 pairs=config.pairs,
                 metrics=metrics,
+                recognition=recognition,
+                recognition_limit=config.recognition_limit,
             )
 
 
 def _check_labels(config: BenchConfig, host: Host) -> None:
-    if config.labels and not any(_dataset(given, host)[1].takes_labels for given in config.dataset):
+    if config.labels and not any(_dataset("dataset", given, host)[1].takes_labels for given in config.dataset):
         takes = ", ".join(spec.name for spec in host.specs("dataset") if spec.takes_labels)
         raise _KeyedError("labels", f"none of the data sets takes labels. Those that do: {takes}.")
 
@@ -280,14 +326,20 @@ def _loss_lists(config: BenchConfig) -> list[list[str]]:
     return [list(names) for names in dict.fromkeys(tuple(names) for names in lists)]
 
 
-def _critic(config: BenchConfig, host: Host, encoder: str, spec: Any) -> str:
-    names = [spec("critic", "encoder", name).name for name in config.critic]
-    return str(next((name for name in names if name != encoder), names[0]))
+def _critics(config: BenchConfig, encoder: str, spec: Any) -> tuple[str, ...]:
+    """Return every critic once; of alternatives ``a|b`` the first that is not attacked; unseen ones come first."""
+    names: list[str] = []
+    for item in ",".join(config.critic).split(","):
+        if not item.strip(" |"):
+            raise _KeyedError("critic", f"'{','.join(config.critic)}' names no encoder after a comma.")
+        alternatives = [spec("critic", "encoder", name.strip()).name for name in item.split("|")]
+        names.append(next((name for name in alternatives if name != encoder), alternatives[0]))
+    return tuple(sorted(dict.fromkeys(names), key=lambda name: name == encoder))
 
 
-def _dataset(given: str, host: Host) -> tuple[str, DatasetSpec]:
+def _dataset(key: str, given: str, host: Host) -> tuple[str, DatasetSpec]:
     try:
         name, path = parse_dataset(host, given)
     except UsageError as error:
-        raise _KeyedError("dataset", error) from None
+        raise _KeyedError(key, error) from None
     return name if path is None else f"{name}:{path}", host.spec("dataset", name)

@@ -68,12 +68,16 @@ BUNDLED = {
     "latent-adam": "faceinv-id2image",
     "id_sim_attacked": "faceinv-id2image",
     "id_sim_critic": "faceinv-id2image",
+    "success": "faceinv-biometrics",
+    "identification": "faceinv-biometrics",
     "mse": "faceinv-imagequality",
+    "mse_paper": "faceinv-imagequality",
     "psnr": "faceinv-imagequality",
     "ssim": "faceinv-imagequality",
     "lpips": "faceinv-imagequality",
     "synthetic": "faceinv-photographs",
     "folder": "faceinv-photographs",
+    "mofa-test": "faceinv-photographs",
 }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import json
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -15,20 +15,20 @@ import torch
 from torch import Tensor
 
 from faceinv.attack import Attack
-from faceinv.contracts import Dataset, DatasetContext, Inversion, Metric
+from faceinv.contracts import Dataset, DatasetContext, Inversion
 from faceinv.datasets import open_dataset
 from faceinv.engine import invert
-from faceinv.errors import FaceinvError, StorageError, WeightsError
-from faceinv.grid import Cell
+from faceinv.errors import FaceinvError, StorageError
+from faceinv.grid import TARGETS, Cell, targets_key
 from faceinv.images import read_image, write_image
-from faceinv.loading import FramedEncoder, Loader
+from faceinv.judging import Judge
+from faceinv.loading import Loader
 from faceinv.progress import Reporter
-from faceinv.records import RunFolder, environment
+from faceinv.records import RunFolder, environment, finite
 from faceinv.registry import load_target
-from faceinv.scoring import embed_all, score
+from faceinv.scoring import embed_all
 from faceinv.seeds import seed_of
-from faceinv.specs import DatasetSpec, LossSpec, MethodSpec, MetricSpec, Spec
-from faceinv.statistics import estimate
+from faceinv.specs import DatasetSpec, LossSpec, MethodSpec, Spec
 from faceinv.targets import Targets, load_targets, needs_detector
 from faceinv.weights import file_sha256
 
@@ -79,12 +79,11 @@ class Runner:
         self._cache = cache
         self._batch_size = batch_size
         self._progress = progress
-        self._say = say
         self._probes = tuple(probes)
         self._attacks: dict[tuple[Any, ...], Attack] = {}
         self._datasets: dict[tuple[Any, ...], tuple[Dataset, DatasetSpec]] = {}
         self._targets: dict[tuple[Any, ...], Targets] = {}
-        self._said: set[str] = set()
+        self.judge = Judge(loader, self.dataset, progress=progress, say=say)
 
     def run(self, cells: list[Cell]) -> list[Outcome]:
         """Compute what is missing of ``cells`` and return a record for each.
@@ -103,11 +102,16 @@ class Runner:
             # A metric may be left out for want of its weights: once they are here, the cell is another.
             for file in self.loader.host.spec("metric", name).weights:
                 hashes[file] = self.loader.store.sha256(file) if self.loader.store.is_here(file) else "not here"
-        dataset, _ = self.dataset(cell)
+        dataset, _ = self.dataset(cell, cell.dataset, cell.limit)
+        used = [dataset]
         hashes["data set"] = dataset.fingerprint()
         if cell.labels:
             hashes["labels"] = file_sha256(cell.labels)
-        if needs_detector(dataset):
+        if cell.recognition != TARGETS:
+            other, _ = self.dataset(cell, cell.recognition, cell.recognition_limit)
+            used.append(other)
+            hashes["recognition data set"] = other.fingerprint()
+        if any(needs_detector(item) for item in used):
             hashes |= self.loader.hashes(self.loader.host.spec("detector", cell.detector))
         return hashes
 
@@ -128,28 +132,26 @@ class Runner:
             )
         return self._attacks[key]
 
-    def dataset(self, cell: Cell) -> tuple[Dataset, DatasetSpec]:
-        """Return the cell's data set, not yet loaded, and its spec."""
-        key = _data_key(cell)
+    def dataset(self, cell: Cell, given: str, limit: int) -> tuple[Dataset, DatasetSpec]:
+        """Return the data set ``NAME[:PATH]`` for the cell, not yet loaded, and its spec."""
+        # Labels and options are the target data set's; another one is taken as it comes.
+        own = given == cell.dataset
+        labels, options = (cell.labels, cell.dataset_options) if own else ("", {})
+        key = (cell.generator, cell.space, given, json.dumps(options, sort_keys=True), labels, limit, cell.seed)
         if key not in self._datasets:
             generator = self.loader.generator(cell.generator)
             context = DatasetContext(
-                generator.network,
-                generator.framing,
-                cell.space,
-                cell.seed,
-                cell.limit,
-                Path(cell.labels) if cell.labels else None,
+                generator.network, generator.framing, cell.space, cell.seed, limit, Path(labels) if labels else None
             )
-            self._datasets[key] = open_dataset(self.loader.host, cell.dataset, context, cell.dataset_options)
+            self._datasets[key] = open_dataset(self.loader.host, given, context, options)
         return self._datasets[key]
 
     def targets(self, cell: Cell) -> Targets:
         """Return the cell's targets in the generator's framing, as 8-bit files would hold them."""
-        key = (*_data_key(cell), cell.detector)
+        key = targets_key(cell)
         if key not in self._targets:
             generator = self.loader.generator(cell.generator)
-            dataset, spec = self.dataset(cell)
+            dataset, spec = self.dataset(cell, cell.dataset, cell.limit)
             detector = self.loader.detector(cell.detector) if needs_detector(dataset) else None
             progress = self._progress
             self._targets[key] = load_targets(
@@ -158,6 +160,8 @@ class Runner:
                 limit=cell.limit,
                 detector=detector,
                 real=spec.real,
+                per_person=cell.per_person,
+                min_photographs=cell.min_photographs,
                 progress=(lambda done, of: progress("loading targets", done, of)) if progress else None,
             )
         return self._targets[key]
@@ -218,19 +222,6 @@ class Runner:
             on_step=on_step,
         )
 
-    def score(
-        self, cell: Cell, targets: Tensor, results: Tensor, identities: Sequence[str] | None = None
-    ) -> tuple[dict[str, list[float]], dict[str, str]]:
-        """Score reconstructions ``(N, 3, H, W)`` against their targets.
-
-        Returns:
-            A column per metric, and the reason for each metric that was left out.
-        """
-        attack = self.attack(cell)
-        critic = FramedEncoder(self.loader.encoder(cell.critic), attack.generator.framing).to(self.loader.device)
-        metrics, left_out = self._metrics(cell, attack)
-        return score(targets, results, metrics, {"attacked": attack.encoder, "critic": critic}, identities), left_out
-
     def _compute(self, cell: Cell, cell_id: str, label: str) -> dict[str, Any]:
         began = time.perf_counter()
         attack, targets = self.attack(cell), self.targets(cell)
@@ -244,8 +235,9 @@ class Runner:
         results = self._write_images(cell_id, targets, inversion)
         if probes:
             self.folder.write_attributes(cell_id, {name: attack.read(name, descriptors).numpy() for name in probes})
-        columns, left_out = self.score(cell, targets.images, results, targets.identities)
-        self.folder.write_rows(cell_id, {"target": list(targets.ids), **columns})
+        scores = self.judge.judge(cell, targets, results)
+        who = {} if targets.identities is None else {"identity": list(targets.identities)}
+        self.folder.write_rows(cell_id, {"target": list(targets.ids), **who, **finite(dict(scores.columns))})
         scored = time.perf_counter()
         return {
             "status": "ok",
@@ -254,8 +246,11 @@ class Runner:
             "aligned": targets.aligned,
             "targets": hashlib.sha256(targets.images.numpy().tobytes()).hexdigest()[:16],
             "skipped": [list(item) for item in targets.skipped],
-            "metrics": {name: self._summary(name, values) for name, values in columns.items()},
-            "left_out": left_out,
+            "warnings": list(cell.warnings),
+            "metrics": scores.metrics,
+            "recognition": scores.recognition,
+            **scores.protocols,
+            "left_out": scores.left_out,
             "probes": {loss.probe: asdict(attack.probe_score(loss.probe)) for loss in self._losses(cell) if loss.probe},
             "trajectory": {name: series.mean(1).tolist() for name, series in inversion.trajectory.items()},
             "queries": inversion.queries,
@@ -282,27 +277,6 @@ class Runner:
             raise StorageError(f"{folder}: cannot be written: {error.strerror or error}.") from error
         return torch.stack([read_image(folder / f"{index:05d}.png") for index in range(len(targets.ids))])
 
-    def _metrics(self, cell: Cell, attack: Attack) -> tuple[dict[str, tuple[MetricSpec, Metric]], dict[str, str]]:
-        """Build the metrics; one whose weights cannot be had is left out, and the reason is kept."""
-        built: dict[str, tuple[MetricSpec, Metric]] = {}
-        left_out: dict[str, str] = {}
-        for name in cell.metrics:
-            try:
-                metric = self.loader.metric(name, attack.generator.framing)
-            except WeightsError as error:
-                left_out[name] = str(error)
-                if name not in self._said:
-                    self._said.add(name)
-                    self._say(f"Without {name}: {error}")
-                continue
-            built[name] = (self.loader.host.spec("metric", name), metric)
-        return built, left_out
-
-    def _summary(self, column: str, values: list[float]) -> dict[str, Any]:
-        spec: MetricSpec = self.loader.host.spec("metric", re.sub("_(floor|other)$", "", column))
-        mean = estimate(values)
-        return asdict(mean) | {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
-
     def _losses(self, cell: Cell) -> list[LossSpec]:
         return [self.loader.host.spec("loss", name) for name in cell.losses]
 
@@ -311,12 +285,7 @@ class Runner:
         probes = [host.spec("probe", loss.probe) for loss in self._losses(cell) if loss.probe]
         return [
             host.spec("encoder", cell.encoder),
-            host.spec("encoder", cell.critic),
+            *(host.spec("encoder", name) for name in cell.critics),
             host.spec("generator", cell.generator),
             *probes,
         ]
-
-
-def _data_key(cell: Cell) -> tuple[Any, ...]:
-    options = tuple(sorted(cell.dataset_options.items()))
-    return (cell.generator, cell.space, cell.dataset, options, cell.labels, cell.limit, cell.seed)

@@ -203,7 +203,10 @@ class MetricSpec(Spec):
         bounds: Least and greatest possible value; ``None`` for unbounded.
         encoder: Which encoder it reads: ``""``, ``"attacked"`` or ``"critic"``.
         floor: For a score of an ``encoder``: whether the mean cosine to strangers (``<name>_floor``) and to
-            other targets of the same person (``<name>_other``) is reported beside it.
+            other photographs of the same person (``<name>_other``) is reported beside it.
+        protocol: Whether it scores all reconstructions of a cell together, from their identity scores:
+            ``target`` then returns a :class:`faceinv.protocols.IdentityProtocol`, and its rows stand in the
+            record under its name.
     """
 
     kind: ClassVar[str] = "metric"
@@ -213,6 +216,7 @@ class MetricSpec(Spec):
     bounds: tuple[float | None, float | None] = (None, None)
     encoder: str = ""
     floor: bool = False
+    protocol: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

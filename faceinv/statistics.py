@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 _RESAMPLES = 4000
+#: The normal distribution's 97.5 % point.
+_NORMAL_975 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,22 @@ def paired_difference(values: npt.ArrayLike, reference: npt.ArrayLike, seed: int
     if a.shape != b.shape:
         raise ValueError(f"Paired values must belong to the same items, got {a.shape} and {b.shape}.")
     return estimate(a - b, seed)
+
+
+def wilson(successes: int, n: int) -> Estimate:
+    """Return a share with its 95 % score interval (Wilson 1927), which holds for small ``n`` and extreme shares.
+
+    Raises:
+        ValueError: there are more successes than trials.
+    """
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n} is no share.")
+    if n == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), 0)
+    share, z2 = successes / n, _NORMAL_975**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _NORMAL_975 * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    # At 0 and n the ends are exact; rounding must not push them out.
+    return Estimate(
+        share, max(0.0, centre - half) if successes else 0.0, min(1.0, centre + half) if successes < n else 1.0, n
+    )

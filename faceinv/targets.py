@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +44,8 @@ def load_targets(
     limit: int | None,
     detector: Detector | None,
     real: bool,
+    per_person: int = 0,
+    min_photographs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Targets:
     """Load the first usable images of ``dataset`` in ``framing``.
@@ -56,32 +59,47 @@ def load_targets(
         limit: How many usable images to stop at; ``None`` takes all.
         detector: Finds faces; needed, and used, only where :func:`needs_detector` says so.
         real: Whether the images are photographs.
+        per_person: How many usable images of one person to stop at; 0 takes all.
+        min_photographs: How many images a person must have in the data set to be taken at all.
         progress: Told how many images have been looked at, and how many there are at most.
 
     Raises:
-        UsageError: ``limit`` is less than 1, or faces have to be found and there is no detector.
+        UsageError: ``limit`` is less than 1, faces have to be found and there is no detector, or targets are
+            to be chosen by person and the data set does not know who is who.
         InputError: no image can be used.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"The limit of targets is {limit}; it must be at least 1.")
     source = None if needs_detector(dataset) else dataset.framing
+    who = dataset.identities
+    candidates = _candidates(who, len(dataset.ids), per_person, min_photographs)
     bring = way_into(framing, source, detector)
+    taken: Counter[str] = Counter()
     used: list[int] = []
     images: list[Tensor] = []
     skipped: list[tuple[str, str]] = []
-    for index, name in enumerate(dataset.ids):
+    for looked, index in enumerate(candidates, 1):
+        name = dataset.ids[index]
+        if who is not None and per_person and taken[who[index]] == per_person:
+            continue
         try:
-            images.append(_rounded(bring(dataset.load(index))))
+            images.append(rounded(bring(dataset.load(index))))
             used.append(index)
+            taken.update([who[index]] if who is not None else [])
         except InputError as error:
             skipped.append((name, str(error)))
         if progress is not None:
-            progress(index + 1, _expected(len(dataset.ids), limit, len(skipped)))
+            progress(looked, _expected(len(candidates), limit, len(skipped)))
         if len(used) == limit:
             break
     if not used:
         raise InputError(_none_usable(skipped))
-    who = dataset.identities
+    if dataset.whole and len(used) < len(dataset.ids):
+        first = f"; the first that cannot be used, '{skipped[0][0]}': {skipped[0][1]}" if skipped else ""
+        raise InputError(
+            f"{len(used)} of the {len(dataset.ids)} images would be used, and this data set's name stands for all "
+            f"of them{first}. Use folder:PATH for a part (and --limit {len(dataset.ids)} for the whole)."
+        )
     return Targets(
         ids=tuple(dataset.ids[index] for index in used),
         images=torch.stack(images),
@@ -141,7 +159,27 @@ def way_into(framing: Framing, source: Framing | None, detector: Detector | None
     return lambda image: align_photograph(image, detector, framing)
 
 
-def _rounded(image: Tensor) -> Tensor:
+def _candidates(who: Sequence[str] | None, n: int, per_person: int, min_photographs: int) -> list[int]:
+    """Return the places of images that may be targets, in order."""
+    if who is None:
+        if per_person or min_photographs > 1:
+            raise UsageError(
+                "Targets cannot be chosen by person: the data set does not know who is who. "
+                "Leave --per-person and --min-photographs out, or give each person a sub-folder."
+            )
+        return list(range(n))
+    photographs = Counter(who)
+    candidates = [index for index in range(n) if photographs[who[index]] >= min_photographs]
+    if not candidates:
+        raise InputError(
+            f"Nobody has {min_photographs} photographs in the data set; the most anybody has is "
+            f"{max(photographs.values(), default=0)} (--min-photographs)."
+        )
+    return candidates
+
+
+def rounded(image: Tensor) -> Tensor:
+    """Return an image as an 8-bit file would hold it."""
     return image.detach().cpu().float().clamp(0, 1).mul(255).round().div(255)
 
 

@@ -47,10 +47,19 @@ def test_cells_that_resolve_to_the_same_are_one(host: Host) -> None:
     assert len(grid(host, encoder=["toy", "toy.attacked"])) == 1
 
 
-def test_the_critic_is_the_first_that_is_not_attacked(host: Host) -> None:
-    critics = ["toy.critic", "toy.attacked"]
-    assert [cell.critic for cell in grid(host, encoder="toy.attacked", critic=critics)] == ["toy.critic"]
-    assert [cell.critic for cell in grid(host, encoder="toy.critic", critic=critics)] == ["toy.attacked"]
+def test_of_alternatives_the_critic_is_the_first_that_is_not_attacked(host: Host) -> None:
+    critics = "toy.critic|toy.attacked"
+    assert [cell.critics for cell in grid(host, encoder="toy.attacked", critic=critics)] == [("toy.critic",)]
+    assert [cell.critics for cell in grid(host, encoder="toy.critic", critic=critics)] == [("toy.attacked",)]
+
+
+@pytest.mark.parametrize("given", ["toy.attacked,toy.critic", ["toy", "toy.critic"], "toy.critic, toy.attacked,toy"])
+def test_all_critics_that_are_named_score_and_unseen_ones_come_first(host: Host, given: str | list[str]) -> None:
+    (cell,) = grid(host, critic=given)
+    assert cell.critics == ("toy.critic", "toy.attacked")
+    assert cell.roles == {"attacked": "toy.attacked", "critic": "toy.critic", "critic:toy.attacked": "toy.attacked"}
+    assert "'toy.attacked' was attacked and scores its own inversion" in cell.warnings[0]
+    assert grid(host, critic="toy.critic")[0].warnings == ()
 
 
 def test_the_id_is_the_content(host: Host) -> None:
@@ -76,6 +85,10 @@ def test_the_id_is_the_content(host: Host) -> None:
         ("space: w+\n", r"space: the generator .* has no 'w\+'\. Allowed: z"),
         ("dataset: folder\n", r"dataset: 'folder' needs a path: folder:PATH"),
         ("dataset: 'synthetic:x'\n", r"dataset: 'synthetic' takes no path"),
+        ("critic: [toy.critic, facent]\n", r"c\.yaml:1: critic: Unknown encoder 'facent'\. Did you mean 'facenet"),
+        ("critic: 'toy.critic,'\n", r"c\.yaml:1: critic: 'toy\.critic,' names no encoder after a comma"),
+        ("recognition: folder\n", r"c\.yaml:1: recognition: 'folder' needs a path: folder:PATH"),
+        ("recognition: target\n", r"recognition: Unknown dataset 'target'"),
         ("objective: fair\n", r"objective: Unknown objective preset 'fair'"),
         ("method_options: {latent-adamm: {}}\n", r"method_options: Unknown method"),
         ("weights: {nothing: f.pt}\n", r"weights: Unknown plugin 'nothing'"),

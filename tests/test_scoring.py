@@ -6,9 +6,12 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from faceinv.gallery import Gallery
+from faceinv.identity import compare
 from faceinv.plugins import Host
+from faceinv.protocols import IdentityScores
 from faceinv.registry import load_target
 from faceinv.scoring import embed_all, score
 from faceinv.testing.toy_networks import ToyEncoder
@@ -20,27 +23,75 @@ def metrics() -> dict:
     return {"id_sim_critic": (spec, load_target(spec)(**spec.options))}
 
 
+def images(n: int, seed: int = 0) -> Tensor:
+    return torch.rand(n, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+
+
+def gallery(photographs: Tensor, people: tuple[int, ...], places: tuple[int, ...] | None = None) -> Gallery:
+    places = places or tuple(range(len(people)))
+    descriptors = {f"toy.{seed}": embed_all(ToyEncoder(seed), photographs) for seed in (1, 2)}
+    return Gallery(people, places, descriptors, known=True, real=True)
+
+
+def scores(role: str, results: Tensor, of: Gallery, seed: int = 1) -> IdentityScores:
+    return compare(role, f"toy.{seed}", embed_all(ToyEncoder(seed), results), of)
+
+
 def test_pairs_strangers_and_other_photographs(metrics: dict) -> None:
-    rng = torch.Generator().manual_seed(0)
-    targets, results = torch.rand(5, 3, 16, 16, generator=rng), torch.rand(5, 3, 16, 16, generator=rng)
+    # Five targets, and behind them another photograph of the second person.
+    photographs, results, people = images(6), images(5, 1), (0, 1, 0, 2, 0, 1)
+    found = {"critic": scores("critic", results, gallery(photographs, people))}
+    columns = score(photographs[:5], results, metrics, found)
     encoder = ToyEncoder()
-    who = ["ann", "bob", "ann", "cid", "ann"]
-    columns = score(targets, results, metrics, {"critic": encoder}, who)
     with torch.no_grad():
-        cosine = nn.functional.cosine_similarity(encoder(results)[:, None], encoder(targets)[None], dim=2)
+        cosine = nn.functional.cosine_similarity(encoder(results)[:, None], encoder(photographs)[None], dim=2)
     assert columns["id_sim_critic"] == pytest.approx(cosine.diagonal().tolist(), abs=1e-6)
     assert columns["id_sim_critic_floor"][0] == pytest.approx(float(cosine[0, [1, 3]].mean()), abs=1e-6)
+    assert columns["id_sim_critic_floor"][1] == pytest.approx(float(cosine[1, [0, 2, 3, 4]].mean()), abs=1e-6)
     assert columns["id_sim_critic_other"][0] == pytest.approx(float(cosine[0, [2, 4]].mean()), abs=1e-6)
-    assert math.isnan(columns["id_sim_critic_other"][1])
+    assert columns["id_sim_critic_other"][1] == pytest.approx(float(cosine[1, 5]), abs=1e-6)
+    assert math.isnan(columns["id_sim_critic_other"][3])
 
 
-def test_without_identities_everybody_else_is_a_stranger(metrics: dict) -> None:
-    rng = torch.Generator().manual_seed(0)
-    images = torch.rand(4, 3, 16, 16, generator=rng)
-    columns = score(images, images, metrics, {"critic": ToyEncoder()})
-    assert set(columns) == {"id_sim_critic", "id_sim_critic_floor"}
-    assert columns["id_sim_critic"] == pytest.approx([1.0] * 4, abs=1e-6)
-    assert max(columns["id_sim_critic_floor"]) < 1
+def test_every_critic_has_columns_of_its_own(metrics: dict) -> None:
+    photographs, results = images(4), images(4, 1)
+    of = gallery(photographs, (0, 1, 2, 3))
+    found = {
+        "attacked": scores("attacked", results, of, 2),
+        "critic": scores("critic", results, of, 1),
+        "critic:toy.2": scores("critic:toy.2", results, of, 2),
+    }
+    columns = score(photographs, results, metrics, found)
+    assert set(columns) == {
+        *("id_sim_critic", "id_sim_critic_floor"),
+        *("id_sim_critic:toy.2", "id_sim_critic_floor:toy.2"),
+    }
+    assert columns["id_sim_critic"] == pytest.approx(found["critic"].leaked.tolist())
+    assert columns["id_sim_critic:toy.2"] == pytest.approx(found["attacked"].leaked.tolist())
+
+
+def test_everybody_is_enrolled_once_in_the_order_of_the_data_set() -> None:
+    # Targets: two of person 0, one of 1 and of 2; behind them one of 1 and two of 0, as the data set has them.
+    photographs, results = images(7), images(4, 1)
+    people, places = (0, 0, 1, 2, 1, 0, 0), (3, 5, 10, 20, 11, 1, 9)
+    found = scores("critic", results, gallery(photographs, people, places))
+    encoder = ToyEncoder()
+    with torch.no_grad():
+        every = nn.functional.cosine_similarity(encoder(results)[:, None], encoder(photographs)[None], dim=2)
+    nan = torch.nan
+
+    def near(found: Tensor, expected: list[list[float]]) -> None:
+        torch.testing.assert_close(found, torch.tensor(expected), equal_nan=True, atol=1e-6, rtol=0)
+
+    e = every.tolist()
+    near(found.others, [[e[0][k] for k in (5, 1, 6)], [e[1][k] for k in (5, 0, 6)], [e[2][4], nan, nan], [nan] * 3])
+    near(
+        found.gallery_leaked, [[nan, e[k][2], e[k][3]] for k in (0, 1)] + [[e[2][0], nan, e[2][3]], [*e[3][0:3:2], nan]]
+    )
+    near(
+        found.gallery_other,
+        [[nan, e[k][4], e[k][3]] for k in (0, 1)] + [[e[2][5], nan, e[2][3]], [e[3][5], e[3][4], nan]],
+    )
 
 
 def test_an_encoder_runs_once_for_each_image() -> None:

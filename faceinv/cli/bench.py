@@ -22,7 +22,9 @@ def config_options(command: F) -> F:
     for option in reversed(
         [
             click.option("--encoder", **many, help="Encoder under attack."),
-            click.option("--critic", **many, help="Encoder that scores identity; never attacked."),
+            click.option(
+                "--critic", multiple=True, metavar="A,B,…", help="Encoders that score identity; never attacked."
+            ),
             click.option("--generator", **many, help="Face generator."),
             click.option("--space", metavar="NAME", help="Latent space; the generator's first by default."),
             click.option("--losses", multiple=True, metavar="A,B,…", help="Losses of the objective."),
@@ -31,12 +33,16 @@ def config_options(command: F) -> F:
             click.option("--dataset", multiple=True, metavar="NAME[:PATH]", help="Where targets come from."),
             click.option("--labels", metavar="FILE.csv", help="Annotations of the data set's images."),
             click.option("--limit", type=int, help="Number of targets."),
+            click.option("--per-person", type=int, help="Targets of one person at most; 0 takes all."),
+            click.option("--min-photographs", type=int, help="Take people with so many photographs only."),
             click.option("--steps", type=int, help="Optimisation steps."),
             click.option("--seed", type=int, multiple=True, help="Seed of synthetic targets and methods."),
             click.option("--ablate/--no-ablate", default=None, help="Add the prefixes of the losses: id; id,lm; …"),
             click.option("--probes", metavar="PRESET", help="Recipe of the probes: tuned or paper."),
             click.option("--pairs", type=int, help="Synthetic pairs to train on."),
             click.option("--metric", "metrics", **many, help="Score to compute (all by default)."),
+            click.option("--recognition", metavar="NAME[:PATH]", help="Data set that encoders are judged on."),
+            click.option("--recognition-limit", type=int, help="Photographs of that data set at most."),
             click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file."),
             click.option("--device", help="cpu, cuda, cuda:1, …"),
             click.option("--batch-size", type=int, help="Targets at a time."),
@@ -85,12 +91,11 @@ def bench(app: Application, /, config_file: Path | None, as_json: bool, **given:
     from faceinv.cli.running import make_runner
     from faceinv.progress import reporter
     from faceinv.report.contact import contact_sheet
+    from faceinv.report.identity import identity_tables
     from faceinv.report.tables import as_rows, difference_table, score_table
 
-    for cell in grid:
-        if cell.critic == cell.encoder:
-            app.warn(f"'{cell.critic}' scores its own inversion: that shows overfitting, not identity.")
-            break
+    for warning in dict.fromkeys(warning for cell in grid for warning in cell.warnings):
+        app.warn(warning)
     with reporter(app.console) as progress:
         runner = make_runner(app, config, grid, progress)
         outcomes = runner.run(grid)
@@ -102,6 +107,8 @@ def bench(app: Application, /, config_file: Path | None, as_json: bool, **given:
         differences = difference_table(runner.folder, outcomes)
         if differences is not None:
             app.output.print(differences)
+        for table in identity_tables(outcomes):
+            app.output.print(table)
     for outcome in outcomes:
         if outcome.record["status"] != "ok":
             app.fail(f"{','.join(outcome.cell.losses)} on {outcome.cell.encoder}: {outcome.record['error']}")

@@ -50,6 +50,8 @@ def invert(
             f"invert takes one choice of each option; these make a grid of {len(grid)}. Use 'faceinv bench'."
         )
     cell = grid[0]
+    for warning in cell.warnings:
+        app.warn(warning)
     with reporter(app.console) as progress:
         runner = make_runner(app, config, grid, progress)
         names, descriptors, targets = _read(inputs, runner, cell)
@@ -126,6 +128,7 @@ def _write_and_score(
 
     from faceinv.images import write_image
     from faceinv.scoring import embed_all
+    from faceinv.targets import Targets
 
     out.mkdir(parents=True, exist_ok=True)
     results = inversion.images
@@ -139,8 +142,10 @@ def _write_and_score(
         rows.append({"name": name, "file": str(file), "id_sim_attacked": float(cosines[index])})
     if targets:
         which = list(targets)
-        columns, _ = runner.score(cell, torch.stack([targets[index] for index in which]), results[which])
+        images = torch.stack([targets[index] for index in which])
+        photographs = Targets(tuple(names[index] for index in which), images, None, real=True, skipped=())
+        columns = runner.judge.columns(cell, photographs, results[which])
         for position, index in enumerate(which):
             write_image(targets[index], out / f"{names[index]}-target.png")
-            rows[index] |= {key: values[position] for key, values in columns.items() if not key.endswith("_floor")}
+            rows[index] |= {key: values[position] for key, values in columns.items() if "_floor" not in key}
     return rows

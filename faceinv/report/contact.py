@@ -52,5 +52,6 @@ def contact_sheet(folder: RunFolder, outcomes: Sequence[Outcome]) -> Path | None
 
 def _caption(outcome: Outcome) -> str:
     similarity = outcome.record["metrics"].get("id_sim_critic")
-    note = f"\ncritic {similarity['mean']:.2f}" if similarity else ""
+    critic = "attacked as critic" if outcome.record["warnings"] else "critic"
+    note = f"\n{critic} {similarity['mean']:.2f}" if similarity else ""
     return f"{','.join(outcome.cell.losses)}{note}"

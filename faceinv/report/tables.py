@@ -21,6 +21,7 @@ def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         {
             "encoder": outcome.cell.encoder,
             "critic": outcome.cell.critic,
+            "critics": list(outcome.cell.critics),
             "generator": outcome.cell.generator,
             "method": outcome.cell.method,
             "losses": ",".join(outcome.cell.losses),
@@ -31,21 +32,26 @@ def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "n": outcome.record["n"],
             "real": outcome.record["real"],
             "id": outcome.id,
+            "warnings": outcome.record["warnings"],
             "metrics": outcome.record["metrics"],
+            "recognition": outcome.record["recognition"],
+            **{name: outcome.record[name] for name in ("success", "identification") if name in outcome.record},
             "probes": outcome.record["probes"],
             "left_out": outcome.record["left_out"],
         }
-        for outcome in _finished(outcomes)
+        for outcome in finished_cells(outcomes)
     ]
 
 
 def score_table(outcomes: Sequence[Outcome]) -> Table:
     """Return a table with a column per cell and a row per metric, means with 95 % intervals."""
-    finished = _finished(outcomes)
-    table = Table(title=_title(finished), caption="mean [95 % interval]", title_justify="left", caption_justify="left")
+    finished = finished_cells(outcomes)
+    table = titled(_title(finished))
+    warnings = dict.fromkeys(warning for outcome in finished for warning in outcome.record["warnings"])
+    table.caption = "\n".join(["mean [95 % interval]", *(f"warning: {warning}" for warning in warnings)])
     table.add_column("metric")
     for outcome in finished:
-        table.add_column(_heading(outcome, finished), justify="right")
+        table.add_column(heading(outcome, finished), justify="right")
     for name in _metric_names(finished):
         cells = [_mean(name, outcome.record["metrics"].get(name)) for outcome in finished]
         table.add_row(_label(name, finished), *cells)
@@ -59,7 +65,7 @@ def score_table(outcomes: Sequence[Outcome]) -> Table:
 
 def difference_table(folder: RunFolder, outcomes: Sequence[Outcome]) -> Table | None:
     """Return paired differences between cells that differ in their losses alone, or ``None``."""
-    finished = _finished(outcomes)
+    finished = finished_cells(outcomes)
     groups: dict[tuple[Any, ...], list[Outcome]] = {}
     for outcome in finished:
         cell = outcome.cell
@@ -72,9 +78,9 @@ def difference_table(folder: RunFolder, outcomes: Sequence[Outcome]) -> Table | 
     table.title_justify = table.caption_justify = "left"
     table.add_column("metric")
     for reference, other in pairs:
-        table.add_column(f"{_heading(other, finished)}\nminus {','.join(reference.cell.losses)}", justify="right")
+        table.add_column(f"{heading(other, finished)}\nminus {','.join(reference.cell.losses)}", justify="right")
     for name in _metric_names(finished):
-        if name.endswith("_floor"):
+        if name.partition(":")[0].endswith("_floor"):
             continue
         row = []
         for reference, other in pairs:
@@ -89,8 +95,14 @@ def difference_table(folder: RunFolder, outcomes: Sequence[Outcome]) -> Table | 
     return table
 
 
-def _finished(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def finished_cells(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes that have scores."""
     return [outcome for outcome in outcomes if outcome.record["status"] == "ok"]
+
+
+def titled(title: str) -> Table:
+    """Return an empty table with its title and caption on the left."""
+    return Table(title=title, title_justify="left", caption_justify="left")
 
 
 def _title(finished: Sequence[Outcome]) -> str:
@@ -101,7 +113,7 @@ def _title(finished: Sequence[Outcome]) -> str:
     return f"{first.cell.encoder} inverted through {first.cell.generator}, {first.record['n']} targets ({kind})"
 
 
-def _heading(outcome: Outcome, finished: Sequence[Outcome]) -> str:
+def heading(outcome: Outcome, finished: Sequence[Outcome]) -> str:
     """Name a column by its losses, and by whatever else differs between the columns."""
     parts = [",".join(outcome.cell.losses)]
     for key in ("encoder", "generator", "method", "objective", "dataset", "seed"):
@@ -118,10 +130,11 @@ def _metric_names(finished: Sequence[Outcome]) -> list[str]:
 def _label(name: str, finished: Sequence[Outcome]) -> str:
     summary = next(o.record["metrics"][name] for o in finished if name in o.record["metrics"])
     unit = "" if summary["unit"] in ("1", "cosine") else f", {summary['unit']}"
-    if name.endswith("_floor"):
+    base = name.partition(":")[0]
+    if base.endswith("_floor"):
         return f"  to strangers{unit}"
-    if name.endswith("_other"):
-        return f"  to another photograph of the person{unit}"
+    if base.endswith("_other"):
+        return f"  to other photographs of the person{unit}"
     return f"{name}{unit} {'↑' if summary['higher_is_better'] else '↓'}"
 
 

@@ -23,6 +23,17 @@ def faceinv_metrics() -> list[MetricSpec]:
             bounds=(0.0, 1.0),
         ),
         MetricSpec(
+            name="mse_paper",
+            summary="Mean squared error on the scale that the paper's figures imply: 40 times that on [0, 1]",
+            target="faceinv_imagequality.pixels:MeanSquaredError",
+            licence="MIT",
+            citation=_PAPER,
+            options={"scale": 40.0},
+            unit="10 × MSE on [−1, 1]",
+            higher_is_better=False,
+            bounds=(0.0, 40.0),
+        ),
+        MetricSpec(
             name="psnr",
             summary="Peak signal-to-noise ratio, for each image",
             target="faceinv_imagequality.pixels:PeakSignalToNoise",

@@ -24,4 +24,13 @@ def faceinv_datasets() -> list[DatasetSpec]:
             takes_path=True,
             takes_labels=True,
         ),
+        DatasetSpec(
+            name="mofa-test",
+            summary="MoFA-Test, 84 photographs of 78 people, from your own copy; refuses a part of it",
+            target="faceinv_photographs.mofa_test:MofaTest",
+            licence="MIT",
+            citation="Tewari, Zollhöfer, Kim, Garrido, Bernard, Pérez, Theobalt: MoFA, ICCV Workshops 2017; "
+            "used by Li, Smith, Huber: ID2image, SCIA 2023, section 4.4",
+            takes_path=True,
+        ),
     ]

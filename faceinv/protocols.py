@@ -1,0 +1,60 @@
+"""The contract of protocols: scores of a whole cell, made of what encoders say about identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from faceinv.verification import Threshold
+
+
+@dataclass(frozen=True)
+class IdentityScores:
+    """What one encoder says of all ``N`` reconstructions of a cell: cosines to photographs.
+
+    Args:
+        role: ``"attacked"``, ``"critic"`` or ``"critic:<name>"``.
+        encoder: The encoder's name.
+        leaked: ``(N,)`` to the target.
+        others: ``(N, K)`` to other photographs of the person in the order of the data set, NaN where there are
+            fewer; ``K`` may be 0.
+        strangers: ``(N, N)`` to every target of another person, NaN where it is the same.
+        gallery_leaked: ``(N, P)`` to one leaked photograph of each person, NaN for the person itself.
+        gallery_other: ``(N, P)`` to one other photograph of each person, or the leaked one where there is no
+            other; NaN for the person itself.
+        thresholds: The encoder's thresholds, one for each false match rate.
+    """
+
+    role: str
+    encoder: str
+    leaked: Tensor
+    others: Tensor
+    strangers: Tensor
+    gallery_leaked: Tensor
+    gallery_other: Tensor
+    thresholds: Sequence[Threshold] = ()
+
+
+@dataclass(frozen=True)
+class ProtocolScores:
+    """What a protocol found.
+
+    Args:
+        columns: A value for each target, by column; NaN where there is none.
+        rows: Shares with their intervals, as the record keeps them.
+    """
+
+    columns: Mapping[str, Tensor]
+    rows: Sequence[Mapping[str, Any]]
+
+
+class IdentityProtocol(Protocol):
+    """A score of all reconstructions of a cell together, such as the share that a system accepts."""
+
+    def __call__(self, roles: Sequence[IdentityScores]) -> ProtocolScores:
+        """Return values per target and rows for the record, from the scores of every encoder."""
+        ...

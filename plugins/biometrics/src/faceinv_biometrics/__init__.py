@@ -1,0 +1,1 @@
+"""faceinv protocols: attack success, identification."""

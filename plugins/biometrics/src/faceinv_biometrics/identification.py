@@ -1,0 +1,65 @@
+"""Identification: who does a system take a reconstruction for?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faceinv.protocols import IdentityScores, ProtocolScores
+from faceinv.statistics import wilson
+
+#: The k of rank-k.
+RANKS = (1, 5, 10)
+
+
+class Identification:
+    """Rank of the right person in a closed gallery of one photograph a person (the targets' people).
+
+    The gallery ``leaked`` holds the photographs that leaked, ``other`` another photograph of each person where
+    there is one. The rank is 1 plus the number of other people who score at least as high: ties count against
+    the attack.
+
+    Args:
+        ranks: The k of rank-k.
+    """
+
+    def __init__(self, ranks: Sequence[int] = RANKS, **_: object) -> None:
+        self.ranks = tuple(ranks)
+
+    def __call__(self, roles: Sequence[IdentityScores]) -> ProtocolScores:
+        """Return a row for each role, gallery and k, and a column of ranks for each role and gallery."""
+        columns: dict[str, Tensor] = {}
+        rows: list[dict[str, Any]] = []
+        for scores in roles:
+            another = scores.others[:, 0] if scores.others.shape[1] else torch.full_like(scores.leaked, torch.nan)
+            for gallery, right, strangers in (
+                ("leaked", scores.leaked, scores.gallery_leaked),
+                ("other", another, scores.gallery_other),
+            ):
+                rank = (1 + (strangers >= right[:, None]).sum(1)).double().masked_fill(right.isnan(), torch.nan)
+                n = int((~right.isnan()).sum())
+                if not n:
+                    continue
+                columns[f"identification_{gallery}:{scores.role}"] = rank
+                rows += [_row(scores, gallery, strangers.shape[1], k, int((rank <= k).sum()), n) for k in self.ranks]
+        return ProtocolScores(columns, rows)
+
+
+def _row(scores: IdentityScores, gallery: str, size: int, k: int, hits: int, n: int) -> dict[str, Any]:
+    share = wilson(hits, n)
+    return {
+        "role": scores.role,
+        "encoder": scores.encoder,
+        "gallery": gallery,
+        "gallery_size": size,
+        "rank": k,
+        "hits": hits,
+        "n": n,
+        "share": share.mean,
+        "low": share.low,
+        "high": share.high,
+        "chance": min(1.0, k / size),
+    }

@@ -1,0 +1,86 @@
+"""MoFA-Test, the photographs that the paper reports on."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from faceinv.contracts import DatasetContext
+from faceinv.errors import InputError, UsageError, suggest
+from faceinv_photographs.folder import Folder
+
+IMAGES, PEOPLE = 84, 78
+
+#: The last number of a file name, with what sets it off: ``Ada Lovelace_02`` is Ada Lovelace.
+_NUMBER = re.compile(r"[ _.\-]*\(?\d+\)?$")
+
+
+class MofaTest(Folder):
+    """84 photographs of 78 people, in a folder of the user's own; nobody may hand them out.
+
+    Who is who stands in the one CSV file of the folder, columns ``file`` (path below the folder) and
+    ``identity``, or else in the file names: what comes before the last number. A folder with other numbers of
+    images or people is refused, and so is a part of it: the name stands for what the paper measured on.
+
+    Args:
+        path: The folder.
+        context: The run's limit must not be below 84.
+
+    Raises:
+        UsageError: no path, or a limit that would take a part.
+        InputError: it is not MoFA-Test, or the CSV file does not fit the images.
+    """
+
+    whole = True
+
+    def __init__(self, path: Path | None, *, context: DatasetContext | None = None) -> None:
+        if path is None:
+            raise UsageError("The data set 'mofa-test' needs a path: mofa-test:PATH.")
+        if context is not None and context.limit is not None and context.limit < IMAGES:
+            raise UsageError(
+                f"MoFA-Test is {IMAGES} images, and --limit {context.limit} would take a part: use --limit {IMAGES}, "
+                f"or folder:{path} for a part under another name."
+            )
+        super().__init__(path, context=context)
+        tables = sorted(file for file in self._root.glob("*.csv") if not file.name.startswith("."))
+        if len(tables) > 1:
+            raise InputError(f"'{path}' holds {len(tables)} CSV files; leave the one with 'file' and 'identity'.")
+        if tables:
+            known = _read(tables[0])
+            missing = next((name for name in self.ids if name not in known), None)
+            if missing is not None:
+                raise InputError(f"{tables[0]}: no identity for '{missing}'.{suggest(missing, known)}")
+            self.identities = tuple(known[name] for name in self.ids)
+        else:
+            self.identities = tuple(_person(name) for name in self.ids)
+        people = len(set(self.identities))
+        if (len(self.ids), people) != (IMAGES, PEOPLE):
+            raise InputError(
+                f"'{path}' holds {len(self.ids)} images of {people} people; MoFA-Test is {IMAGES} of {PEOPLE}. "
+                f"Put who is who into a CSV file with the columns 'file' and 'identity', or use folder:{path}."
+            )
+
+
+def _person(name: str) -> str:
+    stem = Path(name).stem
+    return _NUMBER.sub("", stem) or stem
+
+
+def _read(table: Path) -> dict[str, str]:
+    """Return the identity of each file."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if not {"file", "identity"} <= set(rows.fieldnames or ()):
+                raise InputError(f"{table}:1: needs the columns 'file' and 'identity', has {rows.fieldnames}.")
+            known: dict[str, str] = {}
+            for row in rows:
+                name, person = (row["file"] or "").strip(), (row["identity"] or "").strip()
+                if not name or not person:
+                    raise InputError(f"{table}:{rows.line_num}: an empty file or identity.")
+                if known.setdefault(name, person) != person:
+                    raise InputError(f"{table}:{rows.line_num}: '{name}' has two identities.")
+            return known
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: cannot be read: {error}.") from None
