@@ -57,8 +57,8 @@ class DrawnFaces(Generator):
         factors = torch.tanh(latents / 2).T
         shift, size, red, green, blue, eyes, mouth, light = (factor.view(-1, 1, 1) for factor in factors)
         centre = self.points.mean(0)
-        scale = 1 + 0.12 * size
-        x = (self.grid[0] - centre[0] - 0.03 * shift) / scale + centre[0]
+        scale = 1 + 0.2 * size
+        x = (self.grid[0] - centre[0] - 0.08 * shift) / scale + centre[0]
         y = (self.grid[1] - centre[1]) / scale + centre[1]
         # The distance between the eyes is the face's own unit of length.
         unit = self.points[1, 0] - self.points[0, 0]

@@ -46,7 +46,8 @@ def running_touches_no_global_state(subject: Subject) -> None:
 def error_is_a_distance(subject: Subject) -> None:
     """The error is (B,), finite, 0 for the truth and more for anything else."""
     labels = _labels(subject, subject.faces)
-    right, wrong = subject.built.error(labels, labels), subject.built.error(labels.roll(1, 0) + 0.05, labels)
+    right = subject.built.error(labels, labels)
+    wrong = torch.cat([subject.built.error(labels.roll(1, 0) + shift, labels) for shift in (0.05, -0.05)])
     require(tuple(right.shape) == (2,), f"{subject}: error() gives {tuple(right.shape)} for two predictions.")
     require(float(right.abs().max()) < 1e-4, f"{subject}: the truth has an error of {float(right.abs().max()):.2g}.")
     require(torch.isfinite(wrong).all() and float(wrong.min()) > 0, f"{subject}: wrong predictions have no error > 0.")
@@ -88,14 +89,21 @@ def measure_agrees_with_label(subject: Subject) -> None:
 
 @check("probe", mend="Look for labels that do not depend on the face, or an error() that does not reward being right.")
 def beats_always_guessing(subject: Subject) -> None:
-    """Read from descriptors of drawn faces it did not learn from, it beats always guessing the mean."""
+    """Read from descriptors of drawn faces it did not learn from, it beats always guessing the mean beyond chance."""
     train, test = train_and_test()
     known, truth = _labels(subject, train.images), _labels(subject, test.images)
     read = fit(train.descriptors, known.flatten(1))(test.descriptors)
     with torch.no_grad():
-        own = float(subject.built.error(subject.built.constrain(read), truth).mean())
-    guess = float(subject.built.error(known.mean(0).expand_as(truth), truth).mean())
-    require(own < guess, f"{subject}: read from descriptors it is off by {own:.3g}, guessing the mean by {guess:.3g}.")
+        own = subject.built.error(subject.built.constrain(read), truth)
+        guess = subject.built.error(known.mean(0).expand_as(truth), truth)
+    gain = guess - own
+    # Paired on the same faces: three standard errors of the mean difference.
+    chance = 3 * float(gain.std()) / len(gain) ** 0.5
+    require(
+        float(gain.mean()) > chance,
+        f"{subject}: read from descriptors it is off by {float(own.mean()):.3g}, "
+        f"guessing the mean by {float(guess.mean()):.3g}.",
+    )
 
 
 @check("probe", mend="Let constrain() return (B, *shape), and leave valid attributes as they are.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,8 +113,9 @@ class Subject(_Memory):
     @cached_property
     def folder(self) -> Path:
         """A scratch folder, gone when the subject is."""
-        self._scratch = tempfile.TemporaryDirectory(prefix="faceinv-check-")
-        return Path(self._scratch.name)
+        path = tempfile.mkdtemp(prefix="faceinv-check-")
+        weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
+        return Path(path)
 
     @cached_property
     def files(self) -> Sequence[Path]:

@@ -1,0 +1,132 @@
+"""Broken methods."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+
+import torch
+from breaking import breaks
+
+from faceinv.contracts import Candidate, Inversion
+from faceinv.testing.spy import SpyImage
+
+
+class Descent:
+    """A good method; the broken ones differ from it in one place."""
+
+    steps_of = staticmethod(lambda task: task.steps)
+    rate = 0.05
+
+    def start(self, task):
+        return task.start(task.descriptors)
+
+    def encode(self, task, images):
+        return task.encode(images)
+
+    def after_step(self, task):
+        task.on_step()
+
+    def __call__(self, task):
+        prepared = task.objective.prepare(task.descriptors)
+        with torch.no_grad():
+            first = self.start(task)
+            start = task.generator(first, task.space)
+        latents = first.clone().requires_grad_()
+        optimizer = torch.optim.Adam([latents], lr=self.rate)
+        totals = []
+        for _ in range(self.steps_of(task)):
+            images = task.generator(latents, task.space)
+            total, _values = task.objective(Candidate(latents, images, self.encode(task, images)), prepared)
+            (latents.grad,) = torch.autograd.grad(total.sum(), latents)
+            optimizer.step()
+            totals.append(total.detach())
+            self.after_step(task)
+        with torch.no_grad():
+            images = task.generator(latents, task.space)
+        return Inversion(latents.detach(), images, start, {"total": torch.stack(totals)} if totals else {})
+
+
+@breaks("method", "returns_reconstructions")
+class HoldsItsGraph(Descent):
+    def __call__(self, task):
+        result = super().__call__(task)
+        return replace(result, latents=result.latents.clone().requires_grad_() * 1)
+
+
+@breaks("method", "never_sees_the_target_image")
+class Peeks(Descent):
+    """Searches memory for the photograph, and starts from what it finds."""
+
+    def start(self, task):
+        for found in gc.get_objects():
+            if type(found) is SpyImage:
+                (found * 1).mean()
+        return super().start(task)
+
+
+@breaks("method", "access_as_declared", access="scores")
+class GoesAround(Descent):
+    """Claims to use scores, and takes the network from behind the counter."""
+
+    def encode(self, task, images):
+        return task.encode._encode(images)
+
+
+@breaks("method", "respects_its_query_budget")
+class IgnoresSteps(Descent):
+    steps_of = staticmethod(lambda task: 25)
+
+
+@breaks("method", "tells_its_steps")
+class Silent(Descent):
+    def after_step(self, task):
+        pass
+
+
+@breaks("method", "same_seed_same_result")
+class GlobalNoise(Descent):
+    def start(self, task):
+        return super().start(task) + torch.randn(len(task.descriptors), 8)
+
+
+@breaks("method", "batch_mates_do_not_matter")
+class SharedMean(Descent):
+    def start(self, task):
+        first = super().start(task)
+        return first * 0.2 + first.mean(0) * 2
+
+
+@breaks("method", "better_than_its_start")
+class Ascends(Descent):
+    """Climbs where it should descend."""
+
+    def __call__(self, task):
+        prepared = task.objective.prepare(task.descriptors)
+        latents = task.start(task.descriptors)
+        start = task.generator(latents, task.space)
+        totals = []
+        for _ in range(task.steps):
+            latents = latents.detach().requires_grad_()
+            images = task.generator(latents, task.space)
+            total, _values = task.objective(Candidate(latents, images, task.encode(images)), prepared)
+            (slope,) = torch.autograd.grad(total.sum(), latents)
+            latents = latents + 0.2 * slope.sign()
+            totals.append(total.detach())
+            task.on_step()
+        with torch.no_grad():
+            images = task.generator(latents, task.space)
+        series = {"total": torch.stack(totals)} if totals else {}
+        return Inversion(latents.detach(), images, start.detach(), series)
+
+
+@breaks("method", "leaves_the_task_alone")
+class Scales(Descent):
+    def start(self, task):
+        task.descriptors.mul_(1.01)
+        return super().start(task)
+
+
+@breaks("method", "preset_options_are_taken", preset_options={"paper": {"learning_rate": 1.0}})
+class TakesNoOption(Descent):
+    pass

@@ -1,0 +1,92 @@
+"""Every check fails the toy that was broken for it, and no check is without such a toy."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import broken_methods
+import broken_networks
+import broken_plugins
+import broken_scores
+import broken_terms
+import pytest
+import torch
+from breaking import BROKEN, Broken
+
+from faceinv.plugins import Host
+from faceinv.testing import CheckFailed, PluginSubject, Subject, checks_of
+from faceinv.testing.conformance import CHECK_MODULES
+from faceinv.testing.watch import global_state
+
+KINDS = [kind for kind in CHECK_MODULES if kind != "plugin"]
+
+
+def find(kind: str, name: str):
+    return next(check for check in checks_of(kind) if check.name == name)
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.id)
+def test_a_check_fails_the_toy_broken_for_it(broken: Broken) -> None:
+    host = Host(entry_points=False)
+    host.declare(broken.spec, "broken toys")
+    state = global_state()
+    with pytest.raises(CheckFailed) as failed:
+        find(broken.kind, broken.check)(Subject(broken.spec, host))
+    assert "\n" not in str(failed.value)
+    # Whatever the toy did to the process is undone, but for random numbers drawn before the check looked.
+    random_states = {name for name in state if "random" in name}
+    assert {k: v for k, v in global_state().items() if k not in random_states} == {
+        k: v for k, v in state.items() if k not in random_states
+    }
+
+
+@pytest.mark.parametrize("check", broken_plugins.SOURCES)
+def test_a_check_fails_the_plugin_broken_for_it(check: str, tmp_path: Path) -> None:
+    path = broken_plugins.write_broken(check, tmp_path)
+    host = Host(entry_points=False, paths=[path])
+    assert not host.problems
+    subject = PluginSubject(host.manager.get_plugin(path.stem), path.stem, host)
+    with pytest.raises(CheckFailed):
+        find("plugin", check)(subject)
+    for other in checks_of("plugin"):
+        if other.name != check:
+            other(subject)
+
+
+def test_every_check_has_a_toy_that_it_must_fail() -> None:
+    broken = {find(item.kind, item.check) for item in BROKEN}
+    broken |= {find("plugin", name) for name in broken_plugins.SOURCES}
+    every = {check for kind in CHECK_MODULES for check in checks_of(kind)}
+    assert {f"{check.kinds} {check.name}" for check in every - broken} == set()
+    assert len(every) > 60
+
+
+def test_every_check_says_what_it_means_and_how_to_mend_it() -> None:
+    for kind in CHECK_MODULES:
+        names = [check.name for check in checks_of(kind)]
+        assert len(set(names)) == len(names)
+        for check in checks_of(kind):
+            assert re.fullmatch(r"[A-Z].+\.", check.meaning), check.name
+            assert re.fullmatch(r"[A-Z].+\.", check.mend), check.name
+
+
+@pytest.mark.parametrize("module", [broken_networks, broken_terms, broken_methods, broken_scores])
+def test_no_toy_is_broken_by_accident(module) -> None:
+    # A check that fails whatever it is shown would pass the tests above; those of the toy chain catch that.
+    assert any(item.spec.target.startswith(f"{module.__name__}:") for item in BROKEN)
+    assert all(re.match(r"\w+:\w+$", item.spec.target) for item in BROKEN)
+
+
+def test_randomness_is_put_back_after_a_check() -> None:
+    item = next(item for item in BROKEN if item.check == "running_touches_no_global_state" and item.kind == "metric")
+    host = Host(entry_points=False)
+    host.declare(item.spec, "broken toys")
+    subject = Subject(item.spec, host)
+    _ = subject.built
+    before = torch.get_rng_state(), random.getstate()
+    with pytest.raises(CheckFailed, match="changes torch's random state"):
+        find("metric", item.check)(subject)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == random.getstate()
