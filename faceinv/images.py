@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -27,22 +29,39 @@ def read_image(path: str | Path) -> Tensor:
     """
     path = Path(path)
     try:
+        with open(path, "rb") as file:
+            return decode_image(file, str(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; name an image file.") from None
+    except OSError as error:
+        raise InputError(f"{path}: the image cannot be read: {error.strerror or error}.") from None
+
+
+def decode_image(file: IO[bytes], name: str) -> Tensor:
+    """Decode one image from an open file, such as a member of an archive, as :func:`read_image` does.
+
+    Args:
+        file: Open for reading, and seekable.
+        name: What messages call it.
+
+    Raises:
+        InputError: it is empty, truncated, not an image, or one of floating-point pixels.
+    """
+    try:
         with warnings.catch_warnings():
             # Damaged metadata do not matter where the pixels can be read.
             warnings.simplefilter("ignore", UserWarning)
             # Pillow only warns of pictures that would take gigabytes once decoded.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(file) as image:
                 array = np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file.") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; name an image file.") from None
     except UnidentifiedImageError:
-        reason = "the file is empty" if path.stat().st_size == 0 else "not an image that Pillow can read"
-        raise InputError(f"{path}: {reason}.") from None
+        reason = "the file is empty" if file.seek(0, os.SEEK_END) == 0 else "not an image that Pillow can read"
+        raise InputError(f"{name}: {reason}.") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: the image cannot be decoded: {error}.") from None
+        raise InputError(f"{name}: the image cannot be decoded: {error}.") from None
     return torch.from_numpy(array.copy()).permute(2, 0, 1).float().div_(255)
 
 

@@ -78,6 +78,8 @@ BUNDLED = {
     "synthetic": "faceinv-photographs",
     "folder": "faceinv-photographs",
     "mofa-test": "faceinv-photographs",
+    "celeba": "faceinv-celeba",
+    "lfw": "faceinv-lfw",
 }
 
 

@@ -1,0 +1,149 @@
+"""CelebA's aligned images with their attributes, identities and parts."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from faceinv.contracts import Dataset, DatasetContext
+from faceinv.errors import InputError, UsageError
+from faceinv.images import decode_image
+from faceinv.specs import Framing
+from faceinv.splits import check_disjoint
+from faceinv_celeba.files import PARTS, Archive, find, read_attributes, read_column, required
+
+#: CelebA's own alignment: the means of ``list_landmarks_align_celeba.txt`` over all images, rounded to pixels.
+ALIGNED = Framing(
+    name="celeba-178x218",
+    size=(218, 178),
+    points=(
+        (69.5 / 178, 111.5 / 218),
+        (108.5 / 178, 111.5 / 218),
+        (88.5 / 178, 136.5 / 218),
+        (72.5 / 178, 152.5 / 218),
+        (105.5 / 178, 152.5 / 218),
+    ),
+)
+
+#: Test images of the paper (section 3.4), of 202,599.
+PAPER_TEST = 15_000
+
+
+class CelebA(Dataset):
+    """The aligned images, in the order of ``list_attr_celeba.txt``.
+
+    Annotations are the 40 attributes in lower case, such as ``smiling``, as 0 and 1. An image without a row, and a
+    row without an image, is left out and said to be.
+
+    Parts: ``"official"`` are those of ``list_eval_partition.txt``. ``"paper"`` is 188,000 to 15,000: the paper
+    does not say which images it tested on, so whole people are taken from the official test part, in the
+    order of the hash of their number, until 15,000 images are reached; the official validation part stays
+    one, and all others are for training. Both are disjoint by identity.
+
+    Args:
+        path: The folder with the text files and ``img_align_celeba`` (a folder or a ZIP file), or with the
+            official ``Anno``, ``Eval`` and ``Img``.
+        context: Not used: the images are the same for every run.
+        split: ``"official"`` or ``"paper"``.
+
+    Raises:
+        UsageError: no path is given, or there is no such split.
+        InputError: a file is missing or wrong; the message names it.
+    """
+
+    framing = ALIGNED
+
+    def __init__(self, path: Path | None, *, context: DatasetContext | None = None, split: str = "official") -> None:
+        if path is None:
+            raise UsageError("The data set 'celeba' needs a path: celeba:PATH.")
+        if split not in ("official", "paper"):
+            raise UsageError(f"CelebA has no split '{split}'. Allowed: official, paper.")
+        root = path.expanduser()
+        if not root.is_dir():
+            raise InputError(f"The folder of CelebA '{path}' {'is a file' if root.exists() else 'does not exist'}.")
+        attributes = required(root, "list_attr_celeba.txt", "attributes")
+        partition = required(root, "list_eval_partition.txt", "partition")
+        archive = find(root, "img_align_celeba") or required(root, "img_align_celeba.zip", "aligned images")
+        images, annotations = read_attributes(attributes)
+        self._archive = Archive(archive)
+        self._rows(images, annotations, attributes.name)
+        self.identities = self._identities(root, split)
+        self.splits = _official(read_column(partition, "part"), self.ids, partition)
+        if self.identities is not None:
+            check_disjoint(self.splits, self.identities, str(partition))
+            if split == "paper":
+                self.splits = paper_split(self.splits, self.identities)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the names and sizes of the images; reading them all would cost more than it tells."""
+        digest = hashlib.sha256()
+        for name in self.ids:
+            digest.update(f"{name} {self._archive.sizes[name]}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def load(self, index: int) -> Tensor:
+        """Return image ``index`` as ``(3, 218, 178)`` in ``[0, 1]``.
+
+        Raises:
+            InputError: it cannot be read or decoded.
+        """
+        name = self.ids[index]
+        return decode_image(io.BytesIO(self._archive.read(name)), f"{self._archive.path}/{name}")
+
+    def _rows(self, images: Sequence[str], annotations: Mapping[str, Tensor], source: str) -> None:
+        """Keep what has both a row and an image, and say what has not."""
+        here = self._archive.sizes
+        kept = [row for row, name in enumerate(images) if name in here]
+        if not kept:
+            raise InputError(f"{self._archive.path} holds none of the images that {source} lists, such as {images[0]}.")
+        self.ids = tuple(images[row] for row in kept)
+        self.annotations = {name: column[kept] for name, column in annotations.items()}
+        listed = set(images)
+        self.skipped = (
+            *((name, f"There is no such image, which {source} lists.") for name in images if name not in here),
+            *((name, f"{source} has no row for it.") for name in sorted(here) if name not in listed),
+        )
+
+    def _identities(self, root: Path, split: str) -> tuple[str, ...] | None:
+        if find(root, "identity_CelebA.txt") is None and split == "official":
+            return None
+        path = required(root, "identity_CelebA.txt", "identities")
+        people = read_column(path, "identity")
+        missing = next((name for name in self.ids if name not in people), None)
+        if missing is not None:
+            raise InputError(f"{path} has no line for '{missing}'.")
+        return tuple(people[name] for name in self.ids)
+
+
+def paper_split(official: Sequence[str], identities: Sequence[str], test: int = PAPER_TEST) -> tuple[str, ...]:
+    """Return the paper's parts: whole people of the official test part are tested until ``test`` images are reached."""
+    counts: dict[str, int] = {}
+    for person, part in zip(identities, official, strict=True):
+        if part == "test":
+            counts[person] = counts.get(person, 0) + 1
+    taken: set[str] = set()
+    for person in sorted(counts, key=lambda person: hashlib.sha256(person.encode()).digest()):
+        if test <= 0:
+            break
+        taken.add(person)
+        test -= counts[person]
+    return tuple(
+        ("test" if person in taken else "train") if part == "test" else part
+        for person, part in zip(identities, official, strict=True)
+    )
+
+
+def _official(partition: Mapping[str, str], ids: Sequence[str], path: Path) -> tuple[str, ...]:
+    codes = {str(code): part for code, part in enumerate(PARTS)}
+    parts = []
+    for name in ids:
+        code = partition.get(name)
+        if code not in codes:
+            what = "no line" if code is None else f"the part '{code}', where 0, 1 or 2 is due,"
+            raise InputError(f"{path} has {what} for '{name}'.")
+        parts.append(codes[code])
+    return tuple(parts)

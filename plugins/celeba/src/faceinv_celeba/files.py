@@ -1,0 +1,159 @@
+"""CelebA's text files, and where they lie in its two layouts."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faceinv.errors import InputError
+
+#: File → the folder it lies in where the official layout is kept.
+FOLDERS = {
+    "list_attr_celeba.txt": "Anno",
+    "identity_CelebA.txt": "Anno",
+    "list_eval_partition.txt": "Eval",
+    "img_align_celeba": "Img",
+    "img_align_celeba.zip": "Img",
+}
+
+#: What the numbers of ``list_eval_partition.txt`` mean.
+PARTS = ("train", "val", "test")
+
+
+def find(root: Path, name: str) -> Path | None:
+    """Return a file or folder of CelebA, in the flat or in the official layout, or ``None``."""
+    return next((path for path in (root / name, root / FOLDERS[name] / name) if path.exists()), None)
+
+
+def required(root: Path, name: str, what: str) -> Path:
+    """Return a file of CelebA.
+
+    Raises:
+        InputError: it is not there; the message names it in both layouts.
+    """
+    path = find(root, name)
+    if path is None:
+        raise InputError(f"{root} lacks CelebA's {what}: '{name}' or '{FOLDERS[name]}/{name}' is due.")
+    return path
+
+
+def read_attributes(path: Path) -> tuple[list[str], dict[str, Tensor]]:
+    """Read ``list_attr_celeba.txt``: the number of images, the names of the attributes, a line of -1 and 1 each.
+
+    Returns:
+        The images, and for each attribute, in lower case, its column ``(N,)`` of 0 and 1.
+
+    Raises:
+        InputError: a line is not as it must be; the message has its number.
+    """
+    lines = _lines(path)
+    announced = _count(path, next(lines, (1, [])))
+    number, head = next(lines, (2, []))
+    names = [name.lower() for name in head]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"{path}:{number}: the names of the attributes are due, each once.")
+    images, rows = [], []
+    for number, cells in lines:
+        if len(cells) != len(names) + 1:
+            raise InputError(f"{path}:{number}: {len(names) + 1} cells are due, got {len(cells)}.")
+        images.append(cells[0])
+        rows.append(b"".join(_SIGNS.get(cell, b"?") for cell in cells[1:]))
+        if b"?" in rows[-1]:
+            raise InputError(f"{path}:{number}: an attribute is -1 or 1, got '{cells[1 + rows[-1].index(b'?')]}'.")
+    if len(images) != announced:
+        raise InputError(f"{path}: announces {announced} images and has {len(images)}.")
+    if len(set(images)) < len(images):
+        raise InputError(f"{path}: an image stands there twice.")
+    table = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), len(names)) - ord("0")
+    return images, {name: torch.from_numpy(table[:, k].astype(np.float32)) for k, name in enumerate(names)}
+
+
+def read_column(path: Path, what: str) -> dict[str, str]:
+    """Read ``identity_CelebA.txt`` or ``list_eval_partition.txt``: an image and a value a line.
+
+    Raises:
+        InputError: a line is not as it must be; the message has its number.
+    """
+    column = {}
+    for number, cells in _lines(path):
+        if len(cells) != 2:
+            raise InputError(f"{path}:{number}: an image and its {what} are due, got '{' '.join(cells)}'.")
+        column[cells[0]] = cells[1]
+    return column
+
+
+class Archive:
+    """The images of a folder or of a ZIP file, by file name.
+
+    Args:
+        path: Either.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._zip: zipfile.ZipFile | None = None
+        try:
+            if path.is_dir():
+                # Some unpack the archive into a folder of its own name.
+                nested = path / path.name
+                self.path = nested if nested.is_dir() else path
+                self.sizes = {entry.name: entry.stat().st_size for entry in _scan(self.path)}
+            else:
+                self._zip = zipfile.ZipFile(path)
+                members = [member for member in self._zip.infolist() if not member.is_dir()]
+                self._members = {member.filename.rpartition("/")[2]: member for member in members}
+                self.sizes = {name: member.file_size for name, member in self._members.items()}
+        except (OSError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{path}: the images cannot be read: {getattr(error, 'strerror', None) or error}."
+            ) from None
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of an image; may be called from several threads at once.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        try:
+            if self._zip is None:
+                return (self.path / name).read_bytes()
+            return self._zip.read(self._members[name])
+        except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{self.path}/{name}: the image cannot be read: {error}.") from None
+
+
+_SIGNS = {"-1": b"0", "1": b"1"}
+
+
+def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        yield from (entry for entry in entries if entry.is_file() and not entry.name.startswith("."))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the cells of every line that is not empty."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                cells = line.split()
+                if cells:
+                    yield number, cells
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
+def _count(path: Path, line: tuple[int, list[str]]) -> int:
+    number, cells = line
+    if len(cells) != 1 or not (cells[0].isascii() and cells[0].isdigit()):
+        raise InputError(f"{path}:{number}: the number of images is due, got '{' '.join(cells)}'.")
+    return int(cells[0])

@@ -1,0 +1,1 @@
+"""faceinv data set: Labeled Faces in the Wild."""

@@ -1,0 +1,163 @@
+"""Labeled Faces in the Wild in its official layout."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from faceinv.contracts import Dataset, DatasetContext
+from faceinv.errors import InputError, UsageError
+from faceinv.images import read_image
+from faceinv.labels import has_images, match_images, read_labels
+from faceinv.specs import Framing
+from faceinv.splits import hashed_splits
+from faceinv_lfw.lists import photograph_id, read_people
+
+#: Alignment → the folders that the official archives unpack to.
+FOLDERS = {
+    "deepfunneled": ("lfw-deepfunneled", "lfw_deepfunneled"),
+    "funneled": ("lfw_funneled", "lfw-funneled"),
+    "original": ("lfw",),
+}
+
+#: Mean points that MTCNN finds in photographs of 1,000 development people, made symmetric:
+#: ``python benchmarks/lfw_framing.py PATH/TO/lfw --people 1000``. Single faces are off by 8 % in scale, 2.6
+#: degrees in angle, and 3 pixels in either direction (standard deviations).
+DEEP_FUNNELED = Framing(
+    name="lfw-deepfunneled-250",
+    size=(250, 250),
+    points=((0.419, 0.450), (0.588, 0.450), (0.504, 0.548), (0.428, 0.634), (0.579, 0.634)),
+)
+
+#: The middle 150x150 pixels: deep funneling turns and shifts the frame, and fills what it uncovers with black.
+#: In 94 of 100 photographs none of that black reaches into them, nor does a background that is black itself.
+CLEAN_BOX = (0.2, 0.2, 0.8, 0.8)
+
+
+class LFW(Dataset):
+    """The photographs below ``lfw-deepfunneled/``, ``lfw_funneled/`` or ``lfw/``, in the order of their names.
+
+    An image's id is ``Name/Name_0001.jpg`` and its identity ``Name``. Every CSV file beside the folder that
+    has a column ``image`` annotates them, and the labels file of the run too; an image without a row is not known.
+    Parts: where both of View 1's people lists are there, its test people are the test, and a tenth of the
+    others, by the hash of the name, is for validation; without them all people are parted by the hash.
+    What the lists name and the folder lacks is said.
+
+    Args:
+        path: The folder that holds the folder of photographs and the lists, or the folder of photographs itself.
+        context: Has the labels file, if there is one.
+        alignment: ``"deepfunneled"``, ``"funneled"`` or ``"original"``.
+
+    Raises:
+        UsageError: no path is given, or there is no such alignment.
+        InputError: the photographs are not there, or a list or a labels file is wrong.
+    """
+
+    def __init__(
+        self, path: Path | None, *, context: DatasetContext | None = None, alignment: str = "deepfunneled"
+    ) -> None:
+        if path is None:
+            raise UsageError("The data set 'lfw' needs a path: lfw:PATH.")
+        if alignment not in FOLDERS:
+            raise UsageError(f"LFW has no alignment '{alignment}'. Allowed: {', '.join(FOLDERS)}.")
+        self._photographs, self._root = _find(path.expanduser(), alignment)
+        found = sorted(_images(self._photographs))
+        if not found:
+            raise InputError(f"{self._photographs} holds no photograph; Name/Name_0001.jpg is due.")
+        self.ids = tuple(found)
+        self.identities = tuple(name.partition("/")[0] for name in found)
+        if alignment == "deepfunneled":
+            self.framing, self.framing_is_approximate, self.clean_box = DEEP_FUNNELED, True, CLEAN_BOX
+        self._take_lists()
+        self._take_labels(context.labels if context else None)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the names and sizes of the files; reading them all would cost more than it tells."""
+        digest = hashlib.sha256()
+        for name in self.ids:
+            digest.update(f"{name} {os.stat(self._photographs / name).st_size}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def load(self, index: int) -> Tensor:
+        """Return photograph ``index`` as ``(3, 250, 250)`` in ``[0, 1]``.
+
+        Raises:
+            InputError: it cannot be decoded.
+        """
+        return read_image(self._photographs / self.ids[index])
+
+    def _take_lists(self) -> None:
+        here = set(self.ids)
+        people: dict[str, set[str]] = {}
+        for name in ("peopleDevTrain.txt", "peopleDevTest.txt"):
+            path = self._root / name
+            if not path.is_file():
+                continue
+            listed = [person for fold in read_people(path) for person in fold]
+            people[name] = {person.name for person in listed}
+            wanted = (photograph_id(person.name, k + 1) for person in listed for k in range(person.photographs))
+            missing = [image for image in wanted if image not in here]
+            self.skipped = (
+                *self.skipped,
+                *((image, f"There is no such image, which {name} lists.") for image in missing),
+            )
+        assert self.identities is not None
+        parts = hashed_splits(self.identities)
+        test = people.get("peopleDevTest.txt", set())
+        if people.get("peopleDevTrain.txt") and test & set(self.identities):
+            parts = tuple(
+                "test" if person in test else "train" if part == "test" else part
+                for person, part in zip(self.identities, parts, strict=True)
+            )
+        self.splits = parts
+
+    def _take_labels(self, given: Path | None) -> None:
+        files = [path for path in sorted(self._root.glob("*.csv")) if has_images(path)]
+        if given is not None and given.expanduser().resolve() not in [path.resolve() for path in files]:
+            files.append(given.expanduser())
+        annotations: dict[str, Tensor] = {}
+        owner: dict[str, Path] = {}
+        for path in files:
+            labels = read_labels(path)
+            if labels.splits is not None:
+                raise InputError(f"{path}: has a column 'split', but View 1's lists part LFW; use folder:PATH instead.")
+            match = match_images(labels, self.ids)
+            for name, column in labels.annotations.items():
+                if name in annotations:
+                    raise InputError(f"{path}: the column '{name}' is in {owner[name]} too; rename one of them.")
+                annotations[name], owner[name] = match.take(column), path
+            unmatched = (
+                (labels.images[row], f"There is no such image, which {path} lists.") for row in match.unmatched
+            )
+            self.skipped = (*self.skipped, *unmatched)
+        self.annotations = annotations
+
+
+def _find(path: Path, alignment: str) -> tuple[Path, Path]:
+    """Return the folder of photographs, and the one that holds the lists."""
+    if not path.is_dir():
+        raise InputError(f"The folder of LFW '{path}' {'is a file' if path.exists() else 'does not exist'}.")
+    if path.name in FOLDERS[alignment] and not any((path / name).is_dir() for name in FOLDERS[alignment]):
+        return path, path.resolve().parent
+    for name in FOLDERS[alignment]:
+        if (path / name).is_dir():
+            return path / name, path
+    others = [other for other, names in FOLDERS.items() if any((path / name).is_dir() for name in names)]
+    hint = f" It has the {others[0]} photographs: lfw.{others[0]}:{path}." if others else ""
+    raise InputError(f"{path} holds no folder '{FOLDERS[alignment][0]}', which the official archive unpacks to.{hint}")
+
+
+def _images(root: Path) -> Iterator[str]:
+    """Yield the ids of all photographs: files below a person's folder that bear the person's name."""
+    with os.scandir(root) as people:
+        for person in people:
+            if not person.is_dir() or person.name.startswith("."):
+                continue
+            with os.scandir(person) as files:
+                for file in files:
+                    if file.name.startswith(f"{person.name}_") and file.name.lower().endswith(".jpg"):
+                        yield f"{person.name}/{file.name}"
