@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from typing import Any
 
 import click
@@ -12,11 +13,29 @@ from faceinv.errors import unknown_name
 from faceinv.plugins import Host
 from faceinv.specs import Spec, WeightSpec
 
+_COMMANDS = {"check": "faceinv.cli.check:check", "new": "faceinv.cli.new:new"}
+
 #: Kinds in the order in which a newcomer meets them; weights have a command of their own.
 KINDS = ("encoder", "generator", "probe", "loss", "method", "metric", "dataset", "detector")
 
 
-@click.group(invoke_without_command=True)
+class _Lazily(click.Group):
+    """The commands below ``plugins`` that need more than the declarations are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return their names."""
+        return sorted({*_COMMANDS, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import and return one."""
+        if name not in _COMMANDS:
+            return super().get_command(ctx, name)
+        module, _, attribute = _COMMANDS[name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=_Lazily, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
@@ -27,6 +46,8 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
       faceinv plugins
       faceinv plugins --json
       faceinv plugins show arcface
+      faceinv plugins check arcface
+      faceinv plugins new encoder my-encoder
     """
     if ctx.invoked_subcommand is not None:
         return

@@ -220,6 +220,7 @@ class PluginSubject(_Memory):
     def __init__(self, plugin: Any, name: str, host: Host) -> None:
         super().__init__()
         self.plugin, self.name, self.host = plugin, name, host
+        self.spec: Any = None
 
     def __str__(self) -> str:
         return f"plugin '{self.name}'"

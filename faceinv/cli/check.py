@@ -1,0 +1,141 @@
+"""``faceinv plugins check``: conformance, check by check, with what each means and how to mend it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from faceinv.cli.application import Application
+from faceinv.errors import PluginError, WeightsError, unknown_name
+from faceinv.plugins import Host
+
+if TYPE_CHECKING:
+    from faceinv.testing import Outcome, PluginSubject, Subject
+
+_MARKS = {"passed": "[green]✓[/]", "failed": "[bold red]✗[/]", "not applicable": "[dim]–[/]", "not run": "[yellow]?[/]"}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--verbose", "-v", is_flag=True, help="Show what every check means, not of those alone that failed.")
+@click.pass_obj
+def check(app: Application, name: str, as_json: bool, verbose: bool) -> None:
+    """Check that a plugin keeps the contracts.
+
+    NAME is a plugin or its distribution (all that it declares is checked), an encoder, generator,
+    probe, loss, method, metric, detector, or a data set (with :PATH, if it needs one).
+
+    Weights that are not here are fetched for what is named, and of a plugin for what a bare name
+    means. Exit code 5 if a check fails, 4 if nothing failed and what was named has no weights here.
+
+    \b
+    Examples:
+      faceinv plugins check my-encoder
+      faceinv plugins check arcface.r50-ms1mv3
+      faceinv plugins check faceinv-arcface --json
+      faceinv --plugin my_plugin.py plugins check my_plugin
+    """
+    from faceinv.memory import keep_memory
+    from faceinv.testing import run_checks
+
+    keep_memory()
+    subjects, wanted = _subjects(app, name)
+    report: list[Outcome] = []
+    for subject in subjects:
+        left_out = wanted is None and _left_out(app, subject, subjects)
+        outcomes = _not_here(subject) if left_out else run_checks(subject)
+        report += _shown(app, str(subject), outcomes, verbose) if not as_json else list(outcomes)
+    failed = [outcome for outcome in report if outcome.status == "failed"]
+    missing = {(outcome.kind, outcome.name): outcome.message for outcome in report if outcome.status == "not run"}
+    if as_json:
+        app.print_json([dataclasses.asdict(outcome) for outcome in report])
+    else:
+        counts = [f"{sum(item.status == status for item in report)} {status}" for status in _MARKS]
+        app.output.print(f"{len(report)} checks of {len(subjects)} objects: {', '.join(counts)}.")
+    if failed:
+        raise PluginError(
+            f"{len(failed)} checks failed: {', '.join(dict.fromkeys(f'{item.name} {item.check}' for item in failed))}."
+        )
+    if missing and (wanted is not None or len(missing) == sum(subject.kind != "plugin" for subject in subjects)):
+        raise WeightsError(next(iter(missing.values())))
+
+
+def _subjects(app: Application, name: str) -> tuple[list[Subject | PluginSubject], str | None]:
+    """Return what NAME stands for, and the object's name where it stands for one."""
+    from faceinv.testing import PluginSubject, Subject, subjects_of
+    from faceinv.testing.conformance import CHECK_MODULES
+
+    host = app.host
+    broken = [problem for problem in host.problems if name in (problem.plugin, problem.distribution.split()[0])]
+    if broken:
+        raise PluginError(f"{str(broken[0])[0].upper()}{str(broken[0])[1:]}.")
+    plugin = _plugin_called(host, name)
+    if plugin is not None:
+        return subjects_of(host.manager.get_plugin(plugin), host=host, store=app.store), None
+    bare, _, path = name.partition(":")
+    kinds = [kind for kind in CHECK_MODULES if kind != "plugin" and host.knows(kind, bare)]
+    if not kinds:
+        known = {*host.distributions, *(d.split()[0] for d in host.distributions.values())}
+        known |= {spec.name for kind in CHECK_MODULES if kind != "plugin" for spec in host.specs(kind)}
+        raise unknown_name("plugin", bare, known, "'faceinv plugins' says what each one is.")
+    found: list[Subject | PluginSubject] = []
+    for kind in kinds:
+        spec = host.spec(kind, bare)
+        owner = host.owner(kind, spec.name)
+        plugin = next((key for key, distribution in host.distributions.items() if distribution == owner), None)
+        if plugin is not None and not found:
+            found.append(PluginSubject(host.manager.get_plugin(plugin), plugin, host))
+        found.append(Subject(spec, host, store=app.store, path=Path(path) if path else None))
+    return found, bare
+
+
+def _plugin_called(host: Host, name: str) -> str | None:
+    """Return the plugin of this name, or of the distribution of this name."""
+    if name in host.distributions:
+        return name
+    return next((key for key, owner in host.distributions.items() if owner.split()[0] == name), None)
+
+
+def _left_out(app: Application, subject: Subject | PluginSubject, among: Sequence[Subject | PluginSubject]) -> bool:
+    """Say whether an object needs weights to be fetched, nobody named it, and a sibling stands for it."""
+    if subject.kind == "plugin" or all(app.store.is_here(name) for name in subject.spec.weights):
+        return False
+    return not subject.spec.default and sum(other.kind == subject.kind for other in among) > 1
+
+
+def _not_here(subject: Subject | PluginSubject) -> Iterable[Outcome]:
+    from faceinv.testing import Outcome, checks_of
+
+    reason = f"its weights are not here; to fetch and check it: faceinv plugins check {subject.name}"
+    for item in checks_of(subject.kind):
+        yield Outcome(subject.kind, subject.name, item.name, "not run", reason, item.meaning, item.mend, 0.0)
+
+
+def _shown(app: Application, title: str, outcomes: Iterable[Outcome], verbose: bool) -> list[Outcome]:
+    """Print the outcomes as they come, and return them; what was not run for one reason is one line."""
+    from rich.markup import escape
+
+    done: list[Outcome] = []
+    app.output.print(f"[bold]{escape(title)}[/]")
+    said = ""
+    for outcome in outcomes:
+        done.append(outcome)
+        mark = _MARKS[outcome.status]
+        if outcome.status == "not run":
+            if outcome.message != said:
+                app.output.print(f"  {mark} not run: {escape(outcome.message)}", soft_wrap=True)
+            said = outcome.message
+            continue
+        reason = f"  ({escape(outcome.message)})" if outcome.status == "not applicable" else ""
+        app.output.print(f"  {mark} {outcome.check}{reason}", soft_wrap=True)
+        if verbose or outcome.status == "failed":
+            app.output.print(f"      {escape(outcome.meaning)}", soft_wrap=True)
+        if outcome.status == "failed":
+            app.output.print(f"      [red]{escape(outcome.message)}[/]", soft_wrap=True)
+            app.output.print(f"      To mend it: {escape(outcome.mend)}", soft_wrap=True)
+    return done

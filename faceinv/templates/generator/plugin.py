@@ -1,0 +1,29 @@
+"""What this plugin declares."""
+
+from __future__ import annotations
+
+from faceinv import hookimpl
+from faceinv.specs import Framing, GeneratorSpec
+
+#: Size of the images, and where eyes (the one on the image's left first), nose tip and mouth corners are
+#: on average, in [0, 1] from the left and from the top.
+FRAMING = Framing(
+    name="my-template-frame",
+    size=(64, 64),
+    points=((0.35, 0.45), (0.65, 0.45), (0.50, 0.62), (0.38, 0.78), (0.62, 0.78)),
+)
+
+
+@hookimpl
+def faceinv_generators() -> list[GeneratorSpec]:
+    """Declare the generator."""
+    return [
+        GeneratorSpec(
+            name="my-template",
+            summary="A small network with random weights",
+            target="my_template.generator:MyGenerator",
+            licence="LICENCE",
+            framing=FRAMING,
+            spaces=("z",),
+        )
+    ]

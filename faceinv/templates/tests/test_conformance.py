@@ -1,0 +1,10 @@
+"""Everything that this plugin declares keeps faceinv's contracts."""
+
+from my_template import plugin
+
+from faceinv.testing import parametrize_with_checks
+
+
+@parametrize_with_checks(plugin)
+def test_conformance(check):
+    check()
