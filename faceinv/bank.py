@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from faceinv.columns import Column, filling
 from faceinv.contracts import Dataset
 from faceinv.errors import InputError
 from faceinv.frames import Frames, default_workers
-from faceinv.framing import apply_similarity, framing_similarity, pixel_points, warp_between
-from faceinv.loading import FramedEncoder, Loader
+from faceinv.framing import apply_similarity, framing_similarity, pixel_points, view_between
+from faceinv.loading import Loader
 from faceinv.pairs import fingerprint
 from faceinv.progress import Reporter
 from faceinv.specs import EncoderSpec, Framing, ProbeSpec
@@ -108,14 +108,21 @@ def open_bank(
     for name in dict.fromkeys(probes):
         tasks[f"probe {name}"] = _measuring(loader, name, frame, clean_part(dataset, frame), images)
     if crop is not None:
-        tasks["crops"] = _cropping(loader, frame, crop, images)
+        tasks["crops"] = _cropping(crop, images)
     columns = {what: task.column(folder, len(dataset.ids)) for what, task in tasks.items()}
     with filling(columns) as missing:
         if missing:
             found = loader.detector(detector) if dataset.framing is None and detector else None
             bring = way_into(frame, dataset.framing, found)
-            frames = Frames(lambda row: bring(dataset.load(row)), frame.size, workers or default_workers(), batch_size)
-            _fill([(column, tasks[what]) for what, column in missing.items()], frames, loader, progress)
+            todo = [(column, tasks[what]) for what, column in missing.items()]
+            seen = {task.view: view_between(frame, task.view) for _, task in todo}
+
+            def load(row: int) -> Iterator[Tensor]:
+                image = bring(dataset.load(row))
+                return (view(image) for view in seen.values())
+
+            frames = Frames(load, [framing.size for framing in seen], workers or default_workers(), batch_size)
+            _fill(todo, list(seen), frames, loader, progress)
     return _bank(dataset, frame, columns)
 
 
@@ -165,12 +172,13 @@ def clean_part(dataset: Dataset, frame: Framing) -> Part:
 
 @dataclass(frozen=True)
 class _Task:
-    """A column, and what makes its values of images ``(B, 3, H, W)`` in the bank's frame.
+    """A column, and what makes its values of images ``(B, 3, H, W)``.
 
     Args:
         kind: What it is.
         parts: What the values depend on.
         shape: Of one value.
+        view: The framing of the images that it takes; they are brought to it as they are loaded.
         build: Makes the function, when a value is missing.
         dtype: Of the values.
         finite: Whether a value that is not finite is none.
@@ -179,6 +187,7 @@ class _Task:
     kind: str
     parts: Mapping[str, object]
     shape: tuple[int, ...]
+    view: Framing
     build: Callable[[], Callable[[Tensor], Tensor]]
     dtype: torch.dtype = torch.float32
     finite: bool = False
@@ -197,10 +206,7 @@ def _embedding(loader: Loader, encoder: str, frame: Framing, images: str) -> _Ta
         "dtype": str(loader.dtype),
     }
 
-    def build() -> Callable[[Tensor], Tensor]:
-        return FramedEncoder(loader.encoder(encoder), frame).to(loader.device)
-
-    return _Task("descriptors", parts, (spec.dim,), build, finite=True)
+    return _Task("descriptors", parts, (spec.dim,), spec.framing, lambda: loader.encoder(encoder), finite=True)
 
 
 def _measuring(loader: Loader, name: str, frame: Framing, clean: Part, images: str) -> _Task:
@@ -220,15 +226,16 @@ def _measuring(loader: Loader, name: str, frame: Framing, clean: Part, images: s
     def build() -> Callable[[Tensor], Tensor]:
         return (lambda batch: probe.label(clean.cut(batch))) if spec.whole_frame else probe.label
 
-    return _Task(spec.name, parts, tuple(probe.shape), build)
+    return _Task(spec.name, parts, tuple(probe.shape), frame, build)
 
 
-def _cropping(loader: Loader, frame: Framing, crop: Framing, images: str) -> _Task:
-    def build() -> Callable[[Tensor], Tensor]:
-        warp = warp_between(frame, crop).to(loader.device)
-        return lambda batch: warp(batch).float().clamp(0, 1).mul(255).round().to(torch.uint8)
+def _cropping(crop: Framing, images: str) -> _Task:
+    parts = {"images": images, "crop": asdict(crop)}
+    return _Task("crops", parts, (3, *crop.size), crop, lambda: _to_8_bits, torch.uint8)
 
-    return _Task("crops", {"images": images, "crop": asdict(crop)}, (3, *crop.size), build, torch.uint8)
+
+def _to_8_bits(images: Tensor) -> Tensor:
+    return images.float().clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 def _images_key(loader: Loader, dataset: Dataset, frame: Framing, detector: str) -> str:
@@ -247,7 +254,13 @@ def _images_key(loader: Loader, dataset: Dataset, frame: Framing, detector: str)
     return fingerprint(parts)
 
 
-def _fill(missing: Sequence[tuple[Column, _Task]], frames: Frames, loader: Loader, progress: Reporter | None) -> None:
+def _fill(
+    missing: Sequence[tuple[Column, _Task]],
+    views: Sequence[Framing],
+    frames: Frames,
+    loader: Loader,
+    progress: Reporter | None,
+) -> None:
     """Compute what is missing of the columns, a chunk at a time."""
     chunks = sorted({chunk for column, _ in missing for chunk in column.missing()})
     makers = [task.build() for _, task in missing]
@@ -261,9 +274,10 @@ def _fill(missing: Sequence[tuple[Column, _Task]], frames: Frames, loader: Loade
             for batch in batches:
                 skipped |= batch.failed
                 if batch.rows:
-                    images = batch.images.to(loader.device, loader.dtype)
+                    images = [view.to(loader.device, loader.dtype) for view in batch.views]
                     for (_, task), make, made in zip(missing, makers, values, strict=True):
-                        skipped |= _compute(task, make, images, batch.rows, made, span.start)
+                        seen = images[views.index(task.view)]
+                        skipped |= _compute(task, make, seen, batch.rows, made, span.start)
                 done += len(batch.rows) + len(batch.failed)
                 if progress:
                     progress("embedding images", done, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -28,12 +28,12 @@ class Batch:
 
     Args:
         rows: Their numbers in the data set.
-        images: ``(B, 3, H, W)`` float32; valid until the next batch is asked for.
+        views: ``(B, 3, H, W)`` float32 each; valid until the next batch is asked for.
         failed: The reason for each row that could not be loaded.
     """
 
     rows: list[int]
-    images: Tensor
+    views: list[Tensor]
     failed: dict[int, str]
 
 
@@ -41,15 +41,17 @@ class Frames:
     """Loads images with threads: Pillow decodes, and torch resamples, without Python's lock.
 
     Args:
-        load: Row to image ``(3, H, W)``; raises :class:`InputError` for one that cannot be used.
-        size: Height and width of the images.
+        load: Row to views ``(3, H, W)`` of the image; raises :class:`InputError` for one that cannot be used.
+        sizes: Height and width of each view.
         workers: Number of threads.
         batch_size: Images in a batch at most.
     """
 
-    def __init__(self, load: Callable[[int], Tensor], size: tuple[int, int], workers: int, batch_size: int) -> None:
+    def __init__(
+        self, load: Callable[[int], Iterable[Tensor]], sizes: Sequence[tuple[int, int]], workers: int, batch_size: int
+    ) -> None:
         self._load = load
-        self._size = size
+        self._sizes = sizes
         self._batch_size = batch_size
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="frames")
 
@@ -71,33 +73,35 @@ class Frames:
             yield (next(batches) for _ in range(span.start, span.stop, self._batch_size))
 
     def _batches(self, parts: Sequence[range]) -> Iterator[Batch]:
-        free = deque(torch.empty(self._batch_size, 3, *self._size) for _ in range(_BUFFERS))
-        under_way: deque[tuple[range, Tensor, list[Future[str]]]] = deque()
+        shapes = [(self._batch_size, 3, *size) for size in self._sizes]
+        free = deque([torch.empty(shape) for shape in shapes] for _ in range(_BUFFERS))
+        under_way: deque[tuple[range, list[Tensor], list[Future[str]]]] = deque()
         for part in (*parts, *[None] * _BUFFERS):
             if part is not None:
-                buffer = free.popleft()
-                under_way.append(
-                    (part, buffer, [self._pool.submit(self._into, buffer[k], row) for k, row in enumerate(part)])
-                )
+                buffers = free.popleft()
+                futures = [self._pool.submit(self._into, buffers, k, row) for k, row in enumerate(part)]
+                under_way.append((part, buffers, futures))
                 if free:
                     continue
             if under_way:
-                rows, buffer, futures = under_way.popleft()
-                yield self._batch(rows, buffer, futures)
-                free.append(buffer)
+                rows, buffers, futures = under_way.popleft()
+                yield _batch(rows, buffers, futures)
+                free.append(buffers)
 
-    def _into(self, place: Tensor, row: int) -> str:
-        """Load one image into its place; return why it could not be loaded, or nothing."""
+    def _into(self, buffers: Sequence[Tensor], place: int, row: int) -> str:
+        """Load the views of one image into their place; return why it could not be loaded, or nothing."""
         try:
             with torch.no_grad():  # a thread has its own setting
-                place.copy_(self._load(row))
+                for buffer, view in zip(buffers, self._load(row), strict=True):
+                    buffer[place].copy_(view)
         except InputError as error:
             return str(error)
         return ""
 
-    def _batch(self, rows: range, buffer: Tensor, futures: Sequence[Future[str]]) -> Batch:
-        reasons = [future.result() for future in futures]
-        good = [k for k, reason in enumerate(reasons) if not reason]
-        images = buffer[: len(rows)] if len(good) == len(rows) else buffer[good]
-        failed = {rows[k]: reason for k, reason in enumerate(reasons) if reason}
-        return Batch([rows[k] for k in good], images, failed)
+
+def _batch(rows: range, buffers: Sequence[Tensor], futures: Sequence[Future[str]]) -> Batch:
+    reasons = [future.result() for future in futures]
+    good = [k for k, reason in enumerate(reasons) if not reason]
+    views = [buffer[: len(rows)] if len(good) == len(rows) else buffer[good] for buffer in buffers]
+    failed = {rows[k]: reason for k, reason in enumerate(reasons) if reason}
+    return Batch([rows[k] for k in good], views, failed)

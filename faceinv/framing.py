@@ -154,12 +154,45 @@ def align(image: Tensor, points: npt.ArrayLike, framing: Framing) -> Tensor:
         ValueError: the points cannot determine a similarity.
     """
     matrix = similarity(points, pixel_points(framing))
-    left, top, right, bottom = _footprint(matrix, framing.size, (int(image.shape[1]), int(image.shape[2])))
-    # Only this part is blurred and resampled: a photograph may be hundreds of times larger than the face.
-    matrix[:, 2] += matrix[:, :2] @ (left, top)
-    warp = Warp(matrix, (bottom - top, right - left), framing.size).to(image.device)
-    aligned: Tensor = warp(image[None, :, top:bottom, left:right])[0]
+    aligned: Tensor = _view(matrix, (int(image.shape[1]), int(image.shape[2])), framing.size).to(image.device)(image)
     return aligned
+
+
+def view_between(source: Framing, target: Framing) -> View:
+    """Return what brings single images from ``source`` to ``target``, as :func:`warp_between` does batches."""
+    return _view(framing_similarity(source, target), source.size, target.size)
+
+
+class View(nn.Module):
+    """A :class:`Warp` of that part of an image alone which the result depends on.
+
+    Args:
+        warp: Of the part.
+        box: The part (left, top, right, bottom) in pixels.
+        source_size: Height and width of the images.
+    """
+
+    def __init__(self, warp: Warp, box: tuple[int, ...], source_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.warp = warp
+        self._box = box
+        self._source_size = source_size
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return ``(3, *target_size)`` for an image ``(3, *source_size)``."""
+        check_images(image[None], self._source_size)
+        left, top, right, bottom = self._box
+        seen: Tensor = self.warp(image[None, :, top:bottom, left:right])[0]
+        return seen
+
+
+def _view(matrix: FloatArray, source_size: tuple[int, int], target_size: tuple[int, int]) -> View:
+    box = _footprint(matrix, target_size, source_size)
+    left, top, right, bottom = box
+    # Only this part is blurred and resampled: a photograph may be hundreds of times larger than the face.
+    cut = matrix.copy()
+    cut[:, 2] += matrix[:, :2] @ (left, top)
+    return View(Warp(cut, (bottom - top, right - left), target_size), box, source_size)
 
 
 def _footprint(matrix: FloatArray, target_size: tuple[int, int], source_size: tuple[int, int]) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from faceinv.bank import PORTRAIT, Bank, clean_part, open_bank
 from faceinv.contracts import Dataset
 from faceinv.errors import InputError, StorageError, UsageError
 from faceinv.frames import Frames
-from faceinv.loading import Loader
+from faceinv.loading import FramedEncoder, Loader
 from faceinv.plugins import Host
 from faceinv.specs import Framing
 from faceinv.testing import toy
@@ -39,7 +39,7 @@ class Killed(BaseException):
 class Images(Dataset):
     """Random images, each depending on its number alone; counts what is loaded."""
 
-    def __init__(self, n: int = N, framing: Framing | None = toy._FRAMING, broken: Sequence[int] = ()) -> None:
+    def __init__(self, n: int = N, framing: Framing | None = toy.FRAMING, broken: Sequence[int] = ()) -> None:
         self.ids = tuple(f"image-{k}" for k in range(n))
         self.framing = framing
         self.broken = frozenset(broken)
@@ -83,6 +83,15 @@ def test_descriptors_and_attributes_are_those_of_the_images(loader: Loader, tmp_
     assert sorted(dataset.loaded) == list(range(N))
 
 
+def test_encoders_see_what_they_see_behind_the_frame(loader: Loader, tmp_path: Path) -> None:
+    wide = Framing("wide", (30, 40), tuple((0.25 + x / 2, 0.1 + y / 2) for x, y in toy.FRAMING.points))  # type: ignore[arg-type]
+    bank = opened(loader, Images(framing=wide), tmp_path)
+    images = torch.stack([Images(framing=wide).load(k) for k in range(N)])
+    behind = FramedEncoder(loader.encoder("toy"), wide)
+    torch.testing.assert_close(bank.descriptors, behind(images), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(bank.attributes["brightness"], images.mean((2, 3)))
+
+
 def test_what_is_there_is_never_computed_again(loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = opened(loader, Images(), tmp_path)
     again = Images()
@@ -91,7 +100,7 @@ def test_what_is_there_is_never_computed_again(loader: Loader, tmp_path: Path, m
     assert bank.key == first.key
     torch.testing.assert_close(bank.descriptors, first.descriptors)
     # A second encoder loads the images again, but what was measured on them is there.
-    probe = loader.probe("brightness", toy._FRAMING)
+    probe = loader.probe("brightness", toy.FRAMING)
     monkeypatch.setattr(probe, "label", lambda images: pytest.fail("measured again"))
     other = Images()
     bank = opened(loader, other, tmp_path, "toy.critic")
@@ -102,7 +111,7 @@ def test_what_is_there_is_never_computed_again(loader: Loader, tmp_path: Path, m
 
 def test_what_is_computed_depends_on_all_that_it_is_made_of(loader: Loader, tmp_path: Path) -> None:
     key = opened(loader, Images(), tmp_path).key
-    shifted = Framing("shifted", (16, 16), tuple((x + 0.1, y) for x, y in toy._FRAMING.points))  # type: ignore[arg-type]
+    shifted = Framing("shifted", (16, 16), tuple((x + 0.1, y) for x, y in toy.FRAMING.points))  # type: ignore[arg-type]
     for dataset, options in [
         (Images(N - 1), {}),
         (Images(framing=shifted), {}),
@@ -249,7 +258,7 @@ def test_two_that_want_the_same_load_it_once(host: Host, tmp_path: Path) -> None
 
 
 def test_crops_are_kept_as_8_bit_pixels(loader: Loader, tmp_path: Path) -> None:
-    bank = open_bank(loader, Images(broken=[2]), folder=tmp_path, crop=toy._FRAMING)
+    bank = open_bank(loader, Images(broken=[2]), folder=tmp_path, crop=toy.FRAMING)
     assert bank.crops is not None
     assert bank.crops.dtype == torch.uint8
     assert torch.equal(bank.crops[1], (Images().load(1) * 255).round().to(torch.uint8))
@@ -262,7 +271,7 @@ def test_attributes_of_all_pixels_are_measured_inside_the_clean_box(loader: Load
     dataset.clean_box = (0.25, 0.25, 0.75, 1.0)
     bank = open_bank(loader, dataset, "", ["histogram", "brightness"], folder=tmp_path)
     images = torch.stack([Images().load(k) for k in range(N)])
-    part = clean_part(dataset, toy._FRAMING)
+    part = clean_part(dataset, toy.FRAMING)
     assert (part.rows, part.columns) == (slice(4, 16), slice(4, 12))
     histogram = loader.probe("histogram", part.framing)
     assert torch.equal(bank.attributes["histogram"], histogram.label(images[:, :, 4:16, 4:12]))
@@ -274,11 +283,11 @@ boxes = st.tuples(*(st.floats(0, 1) for _ in range(4)))
 
 @given(boxes, st.floats(0.5, 2), st.floats(-0.2, 0.2))
 def test_the_clean_part_lies_inside_the_box_and_the_frame(box: tuple[float, ...], scale: float, shift: float) -> None:
-    dataset = Images(framing=Framing("source", (100, 80), toy._FRAMING.points))
+    dataset = Images(framing=Framing("source", (100, 80), toy.FRAMING.points))
     left, right = sorted(box[:2])
     top, bottom = sorted(box[2:])
     dataset.clean_box = (left, top, right, bottom)
-    points = tuple(((x - 0.5) * scale + 0.5 + shift, (y - 0.5) * scale + 0.5) for x, y in toy._FRAMING.points)
+    points = tuple(((x - 0.5) * scale + 0.5 + shift, (y - 0.5) * scale + 0.5) for x, y in toy.FRAMING.points)
     frame = Framing("frame", (100, 80), points)  # type: ignore[arg-type]
     try:
         part = clean_part(dataset, frame)
@@ -328,7 +337,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(loader: Loader, tmp_path: P
 
 
 def frames(load: Callable[[int], Tensor], batch_size: int = 3) -> Frames:
-    return Frames(load, (2, 2), workers=3, batch_size=batch_size)
+    return Frames(lambda row: [load(row)], [(2, 2)], workers=3, batch_size=batch_size)
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=5), st.integers(1, 5))
@@ -336,7 +345,7 @@ def frames(load: Callable[[int], Tensor], batch_size: int = 3) -> Frames:
 def test_spans_come_in_order_and_whole(spans: list[tuple[int, int]], batch_size: int) -> None:
     wanted = [range(first, first + length) for first, length in spans]
     with frames(lambda row: torch.full((3, 2, 2), float(row)), batch_size) as source:
-        read = [[(b.rows, b.images[:, 0, 0, 0].tolist()) for b in batches] for batches in source.read(wanted)]
+        read = [[(b.rows, b.views[0][:, 0, 0, 0].tolist()) for b in batches] for batches in source.read(wanted)]
     assert [[row for rows, _ in batches for row in rows] for batches in read] == [list(span) for span in wanted]
     assert all(rows == values for batches in read for rows, values in batches)
 
