@@ -63,6 +63,7 @@ class BenchConfig(BaseModel):
     weights: dict[str, Path]
     device: str
     batch_size: int = Field(ge=1)
+    checkpoint_activations: bool
     out: Path
 
 

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import Detector, Generator, Metric, Probe, check_images
+from faceinv.conversion import whose
 from faceinv.errors import PluginError, ShapeError, UsageError, WeightsError
 from faceinv.framing import Warp, warp_between
 from faceinv.plugins import BUNDLED, Host
-from faceinv.recognition import recognise
 from faceinv.registry import load_target
 from faceinv.specs import EncoderSpec, Framing, GeneratorSpec, MetricSpec, ProbeSpec, Spec
 from faceinv.tensors import TensorsError, read_tensors
-from faceinv.weights import WeightStore, file_sha256
+from faceinv.weights import WeightStore
 
 T = TypeVar("T")
 
@@ -223,7 +223,7 @@ class Loader:
         if own is None:
             return ""
         shapes = error.shapes if isinstance(error, TensorsError) else _shapes(own)
-        names = recognise(self.host.specs("weights"), shapes, file_sha256(own))
+        names = whose(self.host, own, shapes)
         if not names or spec.name in names:
             return ""
         return f" {own} is a file of {' or '.join(names)}."

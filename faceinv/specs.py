@@ -271,6 +271,8 @@ class WeightSpec:
         origin: Who trained it, on what.
         fingerprint: Names and shapes of a few tensors that together tell such a file from those of
             other networks, so that it is recognised where another one is due.
+        converter: ``"package.module:function"`` for files that are no plain state dict: the function
+            ``(file: Path, out: Path) -> None`` writes their tensors as safetensors that the network reads.
     """
 
     name: str
@@ -281,7 +283,12 @@ class WeightSpec:
     size: int = 0
     origin: str = ""
     fingerprint: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    converter: str = ""
 
     def __post_init__(self) -> None:
+        if self.converter and not _TARGET.fullmatch(self.converter):
+            raise ValueError(
+                f"The converter of weights '{self.name}' is {self.converter!r}, not 'package.module:function'."
+            )
         if self.sha256 and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise ValueError(f"The SHA-256 of weights '{self.name}' must be 64 hex digits, got {self.sha256!r}.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import os
 import struct
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,13 +13,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from faceinv.arrays import ARRAY_BUILDERS, StoredArray
-from faceinv.errors import WeightsError, first_five, shown
+from faceinv.errors import StorageError, WeightsError, first_five, shown
 from faceinv.pickles import Budget, interpret
 from faceinv.storages import STREAM_HEAD, TENSOR_BUILDERS, StoredTensor, read_archive, read_stream
+from faceinv.weights import file_sha256
 
 #: Where training checkpoints keep the network.
 NESTS = ("state_dict", "state_dict_backbone")
@@ -89,6 +92,29 @@ def read_tensors(path: Path, *, nests: Sequence[str] = NESTS) -> dict[str, Tenso
         raise WeightsError(f"{path} cannot be used: {str(error).rstrip('.')}.") from None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def save_tensors(tensors: Mapping[str, Tensor], out: Path, *, source: Path) -> None:
+    """Write ``tensors`` as safetensors to ``out``, with the SHA-256 of the file they were read from in its metadata.
+
+    Raises:
+        StorageError: ``out`` cannot be written.
+    """
+    metadata = {"format": "pt", "made_by": "faceinv", "source": source.name, "source_sha256": file_sha256(source)}
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=out.parent, prefix=out.name, suffix=".part")
+        os.close(descriptor)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+            # What mkstemp makes is for its owner alone.
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, out)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
 
 
 def load_strictly(

@@ -46,6 +46,11 @@ def config_options(command: F) -> F:
             click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file."),
             click.option("--device", help="cpu, cuda, cuda:1, …"),
             click.option("--batch-size", type=int, help="Targets at a time."),
+            click.option(
+                "--checkpoint-activations/--keep-activations",
+                default=None,
+                help="Spend time to save memory in a large generator's backward pass.",
+            ),
             click.option("--out", type=click.Path(path_type=Path), help="Run folder."),
         ]
     ):

@@ -29,7 +29,10 @@ def make_runner(app: Application, config: BenchConfig, grid: Sequence[Cell], pro
         kind = next(kind for kind in ("encoder", "generator", "probe", "metric") if host.knows(kind, name))
         files[host.spec(kind, name).name] = file
     losses = [name for cell in grid for name in cell.losses]
-    loader = Loader(host, app.store, files=files, device=checked_device(config.device))
+    options = {}
+    if config.checkpoint_activations:
+        options = {host.spec("generator", name).name: {"checkpoint_activations": True} for name in config.generator}
+    loader = Loader(host, app.store, files=files, device=checked_device(config.device), options=options)
     return Runner(
         loader,
         RunFolder(config.out),

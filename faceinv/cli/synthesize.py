@@ -37,8 +37,8 @@ def parse_seeds(text: str) -> list[int]:
 @click.option("--latents", type=click.Path(path_type=Path), help="File.npy of latents.")
 @click.option("--space", default="", help="Latent space of the latents; the generator's first by default.")
 @click.option("--seeds", help="Sample latents instead: 0-15 or 3,5,8.")
-@click.option("--truncation", type=float, help="Truncation ψ, for generators that have it.")
-@click.option("--noise", help="Noise (const or none), for generators that have it.")
+@click.option("--truncation", type=float, help="Truncation ψ of every w, in any space, for generators that have it.")
+@click.option("--noise", help="Noise (const, none or a seed), for generators that have it.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, …")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File.npy, or a folder for PNGs.")
 @click.pass_obj
@@ -60,6 +60,7 @@ def synthesize(
     Examples:
       faceinv synthesize --seeds 0-15 --out samples
       faceinv synthesize --latents z.npy --space z --out images.npy
+      faceinv synthesize --generator stylegan2 --weights ffhq.pkl --seeds 0-3 --truncation 0.7 --out samples
     """
     if (latents is None) == (seeds is None):
         raise UsageError("Give either --latents FILE.npy or --seeds 0-15.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,13 +19,14 @@ _NAMES = click.argument("names", nargs=-1, metavar="[NAME]...")
 
 @click.group()
 def weights() -> None:
-    """List, fetch and verify weights files.
+    """List, fetch, verify and convert weights files.
 
     \b
     Examples:
       faceinv weights list
       faceinv weights pull arcface.mobilefacenet
       faceinv weights verify
+      faceinv weights convert ffhq.pkl --out ffhq.safetensors
     """
 
 
@@ -107,6 +109,24 @@ def verify(app: Application, names: tuple[str, ...]) -> None:
 def path(app: Application, name: str) -> None:
     """Print where a file is; it is fetched if it is not here."""
     click.echo(app.store.path(name))
+
+
+@weights.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File.safetensors to write."
+)
+@click.pass_obj
+def convert(app: Application, file: Path, out: Path) -> None:
+    """Write the tensors of a published FILE as safetensors; nothing in FILE is run.
+
+    Reads what the networks read: NVIDIA's .pkl, PyTorch's files, pickles of arrays. The result is given
+    to a network by --weights. The SHA-256 of FILE is kept in its metadata, and its licence goes with it.
+    """
+    from faceinv.conversion import convert as convert_file
+
+    whose = convert_file(app.host, file, out)
+    app.say(f"{out}: {f'the tensors of {whose}' if whose else 'tensors of no network that is known here'}")
 
 
 def _row(app: Application, name: str, used_by: Sequence[str]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ The layout of NVIDIA's is written from its description: a pickle in which every 
 from __future__ import annotations
 
 import contextlib
+import functools
+import io
 import math
 import pickle
 import sys
@@ -219,11 +221,25 @@ def nvidias_names() -> Iterator[type[dict]]:
             del sys.modules[name]
 
 
-def write_rosinality(path: Path, **extra: Any) -> Path:
-    torch.save({"g_ema": rosinality_state(), **extra}, path)
+@functools.cache
+def rosinality_file() -> bytes:
+    """Return rosinality's torch file."""
+    stream = io.BytesIO()
+    torch.save({"g_ema": rosinality_state()}, stream)
+    return stream.getvalue()
+
+
+@functools.cache
+def nvidia_file(protocol: int = 4) -> bytes:
+    """Return NVIDIA's pickle."""
+    return nvidia_pickle(nvidia_modules(), protocol)
+
+
+def write_rosinality(path: Path) -> Path:
+    path.write_bytes(rosinality_file())
     return path
 
 
 def write_nvidia(path: Path, protocol: int = 4) -> Path:
-    path.write_bytes(nvidia_pickle(nvidia_modules(), protocol))
+    path.write_bytes(nvidia_file(protocol))
     return path

@@ -7,20 +7,18 @@ are kept as safetensors in the cache folder, under the file's SHA-256, and read 
 from __future__ import annotations
 
 import mmap
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from faceinv.cache import load_or_make
-from faceinv.errors import StorageError, WeightsError, first_five
+from faceinv.errors import WeightsError, first_five
 from faceinv.pickles import Budget, interpret
 from faceinv.storages import STREAM_HEAD, read_archive, read_stream
+from faceinv.tensors import save_tensors
 from faceinv.weights import cache_folder, file_sha256
 from faceinv_stylegan2.architecture import Shape, describe
 from faceinv_stylegan2.nvidia import nvidia, nvidia_builders
@@ -57,19 +55,9 @@ def convert(file: str | Path, out: str | Path) -> None:
         WeightsError: ``file`` is missing, damaged, or holds no StyleGAN2 that is supported.
         StorageError: ``out`` cannot be written.
     """
-    source, target = Path(file), Path(out)
+    source = Path(file)
     tensors = _read_safetensors(source) if _is_safetensors(source) else read_published(source)
-    metadata = {"format": "pt", "made_by": "faceinv-stylegan2", "source_sha256": file_sha256(source)}
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
-        os.close(descriptor)
-        try:
-            save_file(tensors, temporary, metadata)
-            os.replace(temporary, target)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"{target} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
+    save_tensors(tensors, Path(out), source=source)
 
 
 def read_published(path: Path) -> dict[str, Tensor]:

@@ -32,8 +32,9 @@ class StyleGAN2(Generator):
 
     Args:
         tensors: Under the names of ``architecture.py``, float32.
-        truncation: ψ: latents of space z give ``centre + ψ (w − centre)`` (Karras et al. 2019,
-            appendix B); 1 changes nothing. Latents of ``w`` and ``w+`` are taken as they are.
+        truncation: ψ: every w on its way to a layer becomes ``centre + ψ (w − centre)`` (Karras et
+            al. 2019, appendix B), whichever space the latent is in; 1 changes nothing. Samples are
+            those of the whole prior.
         truncation_cutoff: How many rows of w+, from the coarsest, are truncated; ``None`` for all.
         noise: ``"const"`` for the noise in the file, ``"none"``, or the seed, 0 or more, of noise
             drawn once: the same for every image.
@@ -100,21 +101,15 @@ class StyleGAN2(Generator):
     def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
         """Draw ``n`` latents ``(n, *latent_shape)``: z from a normal distribution, w and w+ mapped from it.
 
-        Truncation is in w and w+, except that a cutoff, which one w cannot carry, is left out of w.
-
         Raises:
             UnknownNameError: there is no such space.
         """
-        self.latent_shape(space)
+        shape = self.latent_shape(space)
         z = torch.randn(n, self.architecture.z_dim, generator=rng, device=rng.device)
         if space == "z":
             return z
-        w: Tensor = self.mapping(z.to(self.w_centre))
-        if space == "w+":
-            w = self._broadcast(w)
-        elif self.truncation_cutoff is None:
-            w = self._truncate(w)
-        return w.to(rng.device)
+        w: Tensor = self.mapping(z.to(self.w_centre)).to(rng.device)
+        return w[:, None].repeat(1, shape[0], 1) if space == "w+" else w
 
     def forward(self, latents: Tensor, space: str) -> Tensor:
         """Return images ``(B, 3, R, R)`` in ``[0, 1]`` for ``latents`` ``(B, *latent_shape)``.
@@ -127,7 +122,7 @@ class StyleGAN2(Generator):
         return ((image + 1) / 2).clamp(0, 1)
 
     def rows(self, latents: Tensor, space: str) -> Tensor:
-        """Return what each layer is given, ``(B, rows, w)``, for ``latents`` ``(B, *latent_shape)``.
+        """Return what each layer is given, ``(B, rows, w)``, truncated, for ``latents`` ``(B, *latent_shape)``.
 
         Raises:
             UnknownNameError: there is no such space.
@@ -135,8 +130,15 @@ class StyleGAN2(Generator):
         """
         self._check(latents, space)
         if space == "z":
-            return self._broadcast(self.mapping(latents))
-        return latents if space == "w+" else latents[:, None].expand(-1, self.architecture.rows, -1)
+            latents = self.mapping(latents)
+        rows = self.architecture.rows
+        if space != "w+":
+            latents = latents[:, None].expand(-1, rows, -1)
+        cutoff = rows if self.truncation_cutoff is None else self.truncation_cutoff
+        if self.truncation == 1 or cutoff == 0:
+            return latents
+        drawn = torch.lerp(self.w_centre, latents[:, :cutoff], self.truncation)
+        return drawn if cutoff == rows else torch.cat([drawn, latents[:, cutoff:]], dim=1)
 
     def log_prior(self, latents: Tensor, space: str) -> Tensor:
         """Return a log density up to a constant, ``(B,)``.
@@ -152,16 +154,6 @@ class StyleGAN2(Generator):
         if space != "z":
             latents = ((latents - self.w_mean) @ self.w_whitening.T).flatten(1)
         return -0.5 * latents.square().sum(1)
-
-    def _broadcast(self, w: Tensor) -> Tensor:
-        """Return w+ ``(B, rows, w)`` of w ``(B, w)``: the rows before the cutoff truncated."""
-        rows = self.architecture.rows
-        cutoff = rows if self.truncation_cutoff is None else self.truncation_cutoff
-        truncated = self._truncate(w)[:, None].expand(-1, cutoff, -1)
-        return torch.cat([truncated, w[:, None].expand(-1, rows - cutoff, -1)], dim=1)
-
-    def _truncate(self, w: Tensor) -> Tensor:
-        return w if self.truncation == 1 else self.w_centre + self.truncation * (w - self.w_centre)
 
     def _check(self, latents: Tensor, space: str) -> None:
         shape = self.latent_shape(space)

@@ -15,6 +15,7 @@ _WEIGHTS_LICENCE = (
     "photographs of FFHQ: CC BY-NC-SA 4.0 and the photographers' own licences"
 )
 _PUBLISHER = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained"
+_CONVERTER = "faceinv_stylegan2.files:convert"
 
 
 @hookimpl
@@ -48,6 +49,7 @@ def faceinv_weights() -> list[WeightSpec]:
             licence=_WEIGHTS_LICENCE,
             size=381_624_121,
             origin="NVIDIA, stylegan2-ada-pytorch; FFHQ, 70,000 photographs",
+            converter=_CONVERTER,
         ),
         WeightSpec(
             name="stylegan2.ffhq-256/pkl",
@@ -56,5 +58,6 @@ def faceinv_weights() -> list[WeightSpec]:
             sources=(f"{_PUBLISHER}/transfer-learning-source-nets/ffhq-res256-mirror-paper256-noaug.pkl",),
             licence=_WEIGHTS_LICENCE,
             origin="NVIDIA, stylegan2-ada-pytorch; FFHQ and its mirror images at 256x256",
+            converter=_CONVERTER,
         ),
     ]
