@@ -53,13 +53,17 @@ class Frames:
         self._load = load
         self._sizes = sizes
         self._batch_size = batch_size
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="frames")
+        self._threads = torch.get_num_threads()
+        # The workers are the parallelism: each resampling on all cores would but have them wait for each other.
+        self._pool = ThreadPoolExecutor(workers, "frames", torch.set_num_threads, (1,))
 
     def __enter__(self) -> Frames:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+        # A thread's setting is its own, but threads that start later take the last one made.
+        torch.set_num_threads(self._threads)
 
     def read(self, spans: Sequence[range]) -> Iterator[Iterator[Batch]]:
         """Yield the batches of each span of rows; each must be used up before the next span is asked for."""

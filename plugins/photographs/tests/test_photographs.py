@@ -187,6 +187,63 @@ def test_an_image_that_cannot_be_decoded_is_an_input_error(tmp_path: Path) -> No
         Folder(tmp_path).load(0)
 
 
+# Labels
+
+
+def labelled(folder: Path, table: str) -> Folder:
+    (folder.parent / "labels.csv").write_text(table)
+    return Folder(folder, context=DatasetContext(None, None, "", 0, None, folder.parent / "labels.csv"))
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    for name in ("Ada/1.png", "Ada/2.png", "Bo/1.png", "Cy/1.png"):
+        picture(tmp_path / "people" / name)
+    return tmp_path / "people"
+
+
+def test_the_table_says_what_the_data_set_is(people: Path) -> None:
+    dataset = labelled(people, "image,hat\nBo/1.png,1\nAda/2.png,\ngone.png,0\nAda/1.png,0\n")
+    assert dataset.ids == ("Ada/1.png", "Ada/2.png", "Bo/1.png")
+    assert dataset.annotations["hat"].tolist()[::2] == [0, 1]
+    assert dataset.annotations["hat"].isnan().tolist() == [False, True, False]
+    assert dataset.identities == ("Ada", "Ada", "Bo")
+    assert [name for name, _ in dataset.skipped] == ["gone.png", "Cy/1.png"]
+    assert dataset.load(2).shape == (3, 6, 7)
+    assert dataset.splits is not None
+    assert dataset.splits[0] == dataset.splits[1]
+
+
+def test_people_and_parts_of_the_table_count(people: Path) -> None:
+    table = "image,identity,split\nAda/1.png,Eve,test\nAda/2.png,,train\nBo/1.png,Eve,test\nCy/1.png,,val\n"
+    dataset = labelled(people, table)
+    assert dataset.identities == ("Eve", "Ada/2.png", "Eve", "Cy/1.png")
+    assert dataset.splits == ("test", "train", "test", "val")
+    with pytest.raises(InputError, match=r"labels\.csv: 'Ada' is in 'train' and in 'test'"):
+        labelled(people, "image,split\nAda/1.png,train\nAda/2.png,test\n")
+
+
+def test_a_table_of_other_images_is_refused(people: Path) -> None:
+    with pytest.raises(InputError, match=r"none of its images is in .*names 'x\.png', the folder has 'Ada/1\.png'"):
+        labelled(people, "image,hat\nx.png,1\n")
+
+
+def test_parts_do_not_depend_on_who_else_is_there(people: Path) -> None:
+    before = dict(zip(Folder(people).ids, Folder(people).splits or (), strict=True))
+    picture(people / "Abe" / "1.png")
+    after = dict(zip(Folder(people).ids, Folder(people).splits or (), strict=True))
+    assert before.items() <= after.items()
+
+
+def test_samples_are_known_by_their_generator() -> None:
+    same, other = Linear(), Linear()
+    other.weight.data += 0.01
+    fingerprints = {Synthetic(context=context(generator=generator)).fingerprint() for generator in (same, Linear())}
+    assert len(fingerprints) == 1
+    assert Synthetic(context=context(generator=other)).fingerprint() not in fingerprints
+    assert Synthetic(context=context(seed=1)).fingerprint() not in fingerprints
+
+
 # Together
 
 

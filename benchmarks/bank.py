@@ -1,0 +1,109 @@
+"""Time and peak memory of the bank, from cold and from what is kept; each phase in a process of its own.
+
+    python benchmarks/bank.py lfw:PATH/TO/lfw --encoder arcface --probe landmarks --probe histogram
+    python benchmarks/bank.py --generated 1000 --generated 100000
+
+Prints wall-clock and processor seconds, the peak of resident memory, and how much of it was there before the first
+image was asked for. ``--generated N`` writes N small images into a folder and banks them with a tiny encoder:
+what grows with N is the bank's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def measure(given: argparse.Namespace) -> dict[str, float]:
+    """Open the bank in this process."""
+    from faceinv.bank import open_bank
+    from faceinv.datasets import open_dataset
+    from faceinv.loading import Loader
+    from faceinv.memory import keep_memory
+    from faceinv.plugins import Host
+    from faceinv.testing import toy
+    from faceinv.weights import WeightStore
+
+    keep_memory()
+    host = Host()
+    host.register(toy, "toy", "toy 0")
+    loader = Loader(host, WeightStore(host))
+    if given.encoder:
+        loader.encoder(given.encoder)
+    before = peak()
+    began, spent = time.perf_counter(), time.process_time()
+    dataset, _ = open_dataset(host, given.dataset)
+    if given.encoder.startswith("toy"):
+        dataset.framing = toy.FRAMING
+    listed = peak()
+    bank = open_bank(
+        loader, dataset, given.encoder, given.probe, folder=given.folder, workers=given.workers, detector="mtcnn"
+    )
+    total = sum(float(values.nan_to_num().sum()) for values in (bank.descriptors, *bank.attributes.values()))
+    return {
+        "images": len(bank.ids),
+        "usable": int(bank.usable.sum()),
+        "seconds": round(time.perf_counter() - began, 2),
+        "processor_seconds": round(time.process_time() - spent, 2),
+        "peak_mb": round(peak()),
+        "before_mb": round(before),
+        "listed_mb": round(listed),
+        "sum": total,
+    }
+
+
+def peak() -> float:
+    """Return the most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def generate(folder: Path, n: int) -> None:
+    """Write ``n`` small images."""
+    import torch
+
+    from faceinv.images import write_image
+
+    rng = torch.Generator().manual_seed(0)
+    for k in range(n):
+        if k % 1000 == 0:
+            (folder / f"{k // 1000:03d}").mkdir(parents=True)
+        write_image(torch.rand(3, 16, 16, generator=rng), folder / f"{k // 1000:03d}" / f"{k:06d}.png")
+
+
+def main() -> None:
+    """Measure cold and kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", nargs="?", help="NAME[:PATH]")
+    parser.add_argument("--encoder", default="")
+    parser.add_argument("--probe", action="append", default=[])
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--folder", type=Path, help="where the bank is kept; a new folder by default")
+    parser.add_argument("--generated", type=int, action="append", default=[], metavar="N")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.here:
+        print(json.dumps(measure(given)))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        work = [(given.dataset, given.encoder, given.probe)] if given.dataset else []
+        for n in given.generated:
+            generate(Path(temporary) / f"images-{n}", n)
+            work.append((f"folder:{temporary}/images-{n}", "toy", ["brightness"]))
+        for dataset, encoder, probes in work:
+            command = [sys.executable, __file__, "--here", dataset, "--encoder", encoder]
+            command += [word for name in probes for word in ("--probe", name)]
+            command += ["--folder", str(given.folder or Path(temporary) / "banks")]
+            command += ["--workers", str(given.workers)] if given.workers else []
+            for phase in ("cold", "kept"):
+                result = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+                print(f"{dataset} {encoder} {phase}: {result.stdout.strip()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The bank beside the bare encoder: what decoding, framing and keeping cost.
+
+    OMP_NUM_THREADS=1 pytest benchmarks/test_bank.py -s
+
+Both embed ``IMAGES`` JPEG photographs, in turns in one run: the bare encoder from crops that lie in memory, the
+bank from the files. Prints images a second, their ratio, and how fast threads and processes decode alone.
+Embedding takes one thread here; with a second core to decode on, the bank should not fall behind.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from faceinv.bank import open_bank
+from faceinv.contracts import Dataset
+from faceinv.framing import warp_between
+from faceinv.images import read_image
+from faceinv.loading import Loader
+from faceinv.memory import keep_memory
+from faceinv.plugins import Host
+from faceinv.specs import Framing
+from faceinv.weights import WeightStore
+
+IMAGES, BATCH, ROUNDS = 256, 64, 3
+SOURCE = Framing("source", (250, 250), ((0.42, 0.45), (0.59, 0.45), (0.5, 0.55), (0.43, 0.63), (0.58, 0.63)))
+
+
+class Photographs(Dataset):
+    """JPEG files of 250x250 pixels with as much detail as photographs have."""
+
+    framing = SOURCE
+
+    def __init__(self, folder: Path) -> None:
+        self.ids = tuple(f"{k}.jpg" for k in range(IMAGES))
+        self._folder = folder
+        rng = np.random.default_rng(0)
+        for name in self.ids:
+            coarse = Image.fromarray(rng.integers(0, 256, (50, 50, 3), np.uint8))
+            coarse.resize((250, 250), Image.Resampling.BICUBIC).save(folder / name, quality=90)
+
+    def load(self, index: int) -> Tensor:
+        return read_image(self._folder / self.ids[index])
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Photographs:
+    keep_memory()
+    return Photographs(tmp_path_factory.mktemp("photographs"))
+
+
+@pytest.mark.parametrize("encoder", ["arcface", "facenet"])
+def test_ratio(encoder: str, photographs: Photographs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    host = Host()
+    loader = Loader(host, WeightStore(host))
+    network = loader.encoder(encoder)
+    warp = warp_between(SOURCE, network.spec.framing)
+    crops = torch.cat([warp(photographs.load(k)[None]) for k in range(BATCH)])
+
+    def bare(_: int) -> None:
+        with torch.inference_mode():
+            for _ in range(IMAGES // BATCH):
+                network(crops)
+
+    def bank(turn: int) -> None:
+        open_bank(loader, photographs, encoder, folder=tmp_path / str(turn), batch_size=BATCH)
+
+    rates = in_turns({"bare encoder": bare, "bank": bank})
+    with capsys.disabled():
+        print(
+            f"\n{encoder}, {torch.get_num_threads()} thread, {os.cpu_count()} cores, images/s: "
+            f"bare encoder {rates['bare encoder']:.1f}, bank {rates['bank']:.1f}, "
+            f"ratio {rates['bank'] / rates['bare encoder']:.3f}"
+        )
+
+
+def decode(folder: Path, name: str) -> int:
+    return read_image(folder / name).shape[1]
+
+
+def test_threads_or_processes(photographs: Photographs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Decoding alone. Processes would have to hand each image over on top of this."""
+    pools: dict[str, Executor] = {
+        f"{n} {kind}": make(n)
+        for n in (1, 2)
+        for kind, make in {
+            "thread": ThreadPoolExecutor,
+            "process": functools.partial(ProcessPoolExecutor, mp_context=get_context("spawn")),
+        }.items()
+    }
+    job = functools.partial(decode, photographs._folder)
+
+    def run(pool: Executor) -> Callable[[int], None]:
+        return lambda _: list(pool.map(job, photographs.ids, chunksize=16)) and None
+
+    rates = in_turns({name: run(pool) for name, pool in pools.items()})
+    for pool in pools.values():
+        pool.shutdown()
+    with capsys.disabled():
+        print("\ndecoding, images/s: " + ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items()))
+
+
+def in_turns(work: dict[str, Callable[[int], None]]) -> dict[str, float]:
+    """Return images a second of each in its best turn; one turn warms up."""
+    best = dict.fromkeys(work, float("inf"))
+    for turn in range(ROUNDS + 1):
+        for name, run in work.items():
+            began = time.perf_counter()
+            run(turn)
+            if turn:
+                best[name] = min(best[name], time.perf_counter() - began)
+    return {name: IMAGES / seconds for name, seconds in best.items()}
