@@ -14,8 +14,10 @@ from faceinv.errors import FaceinvError, StorageError, suggest
 #: Command → where it lives and what ``faceinv --help`` says of it, so that help imports none of them.
 COMMANDS = {
     "bench": ("faceinv.cli.bench:bench", "Invert descriptors over a grid of choices and score the results."),
+    "compare": ("faceinv.cli.compare:compare", "Compare runs target by target."),
     "config": ("faceinv.cli.config:config", "Print the resolved config, or validate a config file."),
     "embed": ("faceinv.cli.embed:embed", "Turn images into descriptors."),
+    "export": ("faceinv.cli.export:export", "Write a run's tables as LaTeX, CSV, Markdown or JSON."),
     "invert": ("faceinv.cli.invert:invert", "Rebuild faces from your own images or descriptors."),
     "plugins": ("faceinv.cli.plugins:plugins", "List what is installed, or show one of it."),
     "report": ("faceinv.cli.report:report", "Make one self-contained HTML page of runs."),

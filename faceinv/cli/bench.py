@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from faceinv.cli.application import Application
+from faceinv.cli.report import OPEN, finish, make_report
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,8 +76,9 @@ def overrides(given: dict[str, Any]) -> dict[str, Any]:
 @CONFIG_FILE
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+@OPEN
 @click.pass_obj
-def bench(app: Application, /, config_file: Path | None, as_json: bool, **given: Any) -> None:
+def bench(app: Application, /, config_file: Path | None, as_json: bool, open_it: bool, **given: Any) -> None:
     """Invert descriptors over a grid of choices, score the reconstructions, and print a table.
 
     Options may repeat and make a grid. What was computed is never computed again: run the same
@@ -123,6 +125,7 @@ def bench(app: Application, /, config_file: Path | None, as_json: bool, **given:
     app.say(f"records: {runner.folder.path / 'cells'}")
     if sheet:
         app.say(f"pictures: {sheet}")
+    finish(app, make_report(app, (runner.folder.path,), loader=runner.loader), open_it)
     failed = [outcome.record for outcome in outcomes if outcome.record["status"] != "ok"]
     if failed:
         # With nothing to show, the cause is the answer; otherwise "something failed".

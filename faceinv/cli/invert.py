@@ -9,6 +9,7 @@ import click
 
 from faceinv.cli.application import Application
 from faceinv.cli.bench import config_options, overrides
+from faceinv.cli.report import OPEN, finish, make_report
 from faceinv.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -19,20 +20,24 @@ if TYPE_CHECKING:
     from faceinv.grid import Cell
     from faceinv.runner import Runner
 
+#: Name of the record of the last call.
+_RECORD = "inverted"
+
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE|DESCRIPTOR.npy…")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file.")
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
+@OPEN
 @click.pass_obj
 def invert(
-    app: Application, /, inputs: tuple[Path, ...], config_file: Path | None, as_json: bool, **given: Any
+    app: Application, /, inputs: tuple[Path, ...], config_file: Path | None, as_json: bool, open_it: bool, **given: Any
 ) -> None:
     """Rebuild faces from photographs (embedded first) or from descriptors in .npy files.
 
     Writes a PNG per descriptor into --out (``inverted`` by default). For photographs the aligned
-    target is written beside it and the pair is scored.
+    target is written beside it and the pair is scored. report.html shows all of it.
 
     \b
     Examples:
@@ -57,9 +62,15 @@ def invert(
         names, descriptors, targets = _read(inputs, runner, cell)
         inversion = runner.invert(cell, descriptors, names)
         rows = _write_and_score(runner, cell, config.out, names, descriptors, targets, inversion)
+        _write_record(runner, cell, config.out, rows, descriptors, targets, inversion)
     if as_json:
         app.print_json(rows)
-        return
+    else:
+        _print_table(app, rows)
+    finish(app, make_report(app, (config.out,), loader=runner.loader), open_it)
+
+
+def _print_table(app: Application, rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     metrics = list(dict.fromkeys(key for row in rows for key in row if key not in ("name", "file")))
@@ -149,3 +160,52 @@ def _write_and_score(
             write_image(targets[index], out / f"{names[index]}-target.png")
             rows[index] |= {key: values[position] for key, values in columns.items() if "_floor" not in key}
     return rows
+
+
+def _write_record(
+    runner: Runner,
+    cell: Cell,
+    out: Path,
+    rows: list[dict[str, Any]],
+    descriptors: Tensor,
+    targets: dict[int, Tensor],
+    inversion: Inversion,
+) -> None:
+    """Leave a record of the last call, so that it can be reported as a run; the pictures stay where they are."""
+    import hashlib
+    from dataclasses import asdict
+
+    from faceinv.records import RunFolder, environment
+    from faceinv.report.wording import base_name
+    from faceinv.statistics import estimate
+
+    attack, host = runner.attack(cell), runner.loader.host
+    names = list(dict.fromkeys(key for row in rows for key in row if key not in ("name", "file")))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    specs = {name: host.spec("metric", base_name(name.partition(":")[0])) for name in names if "@" not in name}
+    probes = [probe for name in cell.losses if (probe := host.spec("loss", name).probe)]
+    folder = RunFolder(out)
+    folder.write_rows(_RECORD, {"target": [row["name"] for row in rows], **columns})
+    if probes:
+        folder.write_attributes(_RECORD, {name: attack.read(name, descriptors).numpy() for name in probes})
+    record = {
+        "kind": "invert",
+        "status": "ok",
+        "config": asdict(cell),
+        "weights": {name: value for name, value in runner.hashes(cell).items() if name != "data set"},
+        "environment": environment(),
+        "n": len(rows),
+        "real": True if len(targets) == len(rows) else None,
+        "targets": hashlib.sha256(descriptors.cpu().numpy().tobytes()).hexdigest()[:16],
+        "files": [Path(row["file"]).stem for row in rows],
+        "skipped": [],
+        "metrics": {
+            name: asdict(estimate([float("nan") if value is None else value for value in columns[name]]))
+            | {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
+            for name, spec in specs.items()
+        },
+        "probes": {name: asdict(attack.probe_score(name)) for name in probes},
+        "trajectory": {name: series.mean(1).tolist() for name, series in inversion.trajectory.items()},
+        "queries": inversion.queries,
+    }
+    folder.write(_RECORD, record)

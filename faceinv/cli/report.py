@@ -10,6 +10,7 @@ import click
 from faceinv.cli.application import Application
 
 if TYPE_CHECKING:
+    from faceinv.loading import Loader
     from faceinv.report.overlays import Measure
 
 #: The option of every command that ends with a page.
@@ -37,8 +38,23 @@ def report(app: Application, runs: tuple[Path, ...], out: Path | None, no_images
     finish(app, path, open_it)
 
 
-def make_report(app: Application, runs: tuple[Path, ...], out: Path | None = None, *, images: bool = True) -> Path:
-    """Write the page of ``runs`` and return its path."""
+def make_report(
+    app: Application,
+    runs: tuple[Path, ...],
+    out: Path | None = None,
+    *,
+    images: bool = True,
+    loader: Loader | None = None,
+) -> Path:
+    """Write the page of ``runs`` and return its path.
+
+    Args:
+        app: The command's application.
+        runs: The run folders.
+        out: The page; ``report.html`` in the first run by default.
+        images: Whether pictures go into it.
+        loader: Has the networks that measure pictures, where the command has built them already.
+    """
     from faceinv.report.page import write_page
     from faceinv.report.runs import read_runs
 
@@ -46,7 +62,8 @@ def make_report(app: Application, runs: tuple[Path, ...], out: Path | None = Non
     for problem in found.problems:
         app.warn(f"Not in the report: {problem}")
     path = out or runs[0] / "report.html"
-    return write_page(found, path, host=app.host, measure=_measure(app) if images else None, images=images)
+    measure = _measure(app, loader) if images and found.studies else None
+    return write_page(found, path, host=app.host, measure=measure, images=images)
 
 
 def finish(app: Application, path: Path, open_it: bool) -> None:
@@ -59,12 +76,14 @@ def finish(app: Application, path: Path, open_it: bool) -> None:
             app.warn(f"No browser could be started; open {path} yourself.")
 
 
-def _measure(app: Application) -> Measure:
+def _measure(app: Application, loader: Loader | None) -> Measure:
     """Return what measures pictures; it uses the weights that are here and fetches none."""
-    from faceinv.loading import Loader
-    from faceinv.memory import keep_memory
     from faceinv.report.overlays import measure_with
-    from faceinv.weights import WeightStore
 
-    keep_memory()
-    return measure_with(Loader(app.host, WeightStore(app.host, offline=True)))
+    def later() -> Loader:
+        from faceinv.loading import Loader
+        from faceinv.weights import WeightStore
+
+        return loader or Loader(app.host, WeightStore(app.host, offline=True))
+
+    return measure_with(later)

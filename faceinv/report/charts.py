@@ -147,44 +147,51 @@ def densities(
     axis_title: str,
     title: str,
     description: str,
+    *,
+    width: float = _WIDTH,
 ) -> Markup:
     """Return filled distributions, each with area 1, over one axis.
 
     Args:
         series: The distributions, the last on top.
         above: Values from elsewhere, flagged above the plot.
-        below: Thresholds, dashed through the plot and named at its foot.
+        below: Thresholds, flagged beneath these; one of them at a time is shown.
         axis_title: What the axis shows.
         title: Accessible name.
         description: Accessible description.
+        width: Of the drawing; text keeps its size, so a smaller one suits a smaller place.
     """
     fewest = min((sum(one.counts) for one in series), default=0)
-    bars = [(one, one.density(1 if fewest >= 2000 else 2 if fewest >= 200 else 4)) for one in series]
-    used = [edge for _, found in bars for left, right, value in found if value > 0 for edge in (left, right)]
+    merged = 1 if fewest >= 2000 else 2 if fewest >= 200 else 4
+    bars = [(one, _without_empty_ends(one.density(merged))) for one in series]
+    used = [edge for _, found in bars for left, right, _ in found for edge in (left, right)]
     used += [mark.value for mark in (*above, *below)]
     low, high = math.floor(min([*used, 0.0]) * 10 + 1e-6) / 10, math.ceil(max([*used, 1.0]) * 10 - 1e-6) / 10
-    row, plot = 18, 210
-    head = 10 + row * len(above)
+    row, plot = 18, width / 3
+    head = 10 + row * (len(above) + bool(below))
     base = head + plot
-    x = Axis(low, high, 10, _WIDTH - 10)
+    x = Axis(low, high, 10, width - 10)
     peak = max((value for _, found in bars for _, _, value in found), default=0.0) or 1.0
-    y = Axis(0, peak * 1.05, base, head + 8)
+    y = Axis(0, peak * 1.05, base, head)
     parts = [_foot(x, base, axis_title)]
     for one, found in bars:
-        kept = [bar for bar in found if bar[1] > low + 1e-9 and bar[0] < high - 1e-9]
-        points = [
-            (x.at(edge), y.at(value)) for left, right, value in kept for edge in (max(left, low), min(right, high))
-        ]
-        outline = [(x.at(low), base), *points, (x.at(high), base)]
-        parts.append(f'<path class="area {one.style}" d="{_path(outline)}"/>')
+        points = [(x.at(edge), y.at(value)) for left, right, value in found for edge in (left, right)]
+        if points:
+            outline = [(points[0][0], base), *points, (points[-1][0], base)]
+            parts.append(f'<path class="area {one.style}" d="{_path(outline)}"/>')
     for index, mark in enumerate(sorted(above, key=lambda mark: mark.value)):
-        parts.append(_flag(mark, x.at(mark.value), 16.0 + row * index, base))
-    parts += [_flag(mark, x.at(mark.value), head + 18.0, base) for mark in below]
-    return _svg(_WIDTH, base + 36, title, description, parts)
+        parts.append(_flag(mark, x.at(mark.value), 16.0 + row * index, base, width))
+    parts += [_flag(mark, x.at(mark.value), 16.0 + row * len(above), base, width) for mark in below]
+    return _svg(width, base + 36, title, description, parts)
 
 
-def _flag(mark: Mark, where: float, top: float, base: float) -> str:
-    anchor, shift = ("end", -6) if where > _WIDTH * 0.6 else ("start", 6)
+def _without_empty_ends(bars: list[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
+    filled = [index for index, (_, _, value) in enumerate(bars) if value > 0]
+    return bars[filled[0] : filled[-1] + 1] if filled else []
+
+
+def _flag(mark: Mark, where: float, top: float, base: float, width: float) -> str:
+    anchor, shift = ("end", -6) if where > width * 0.6 else ("start", 6)
     shown_by = f' data-fmr="{escape(mark.group)}"' if mark.group else ""
     return (
         f'<g class="{mark.style}"{shown_by}><line x1="{where}" x2="{where}" y1="{top - 9:g}" y2="{base:g}"/>'

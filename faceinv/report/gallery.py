@@ -109,7 +109,7 @@ def gallery(study: Study, pictures: Pictures, measure: Measure | None) -> Galler
 
 def _tiles(study: Study, index: int, target: str, metric: str, pictures: Pictures) -> list[Tile]:
     first = study.first
-    real = "photograph" if first.record["real"] else "sample of the generator"
+    real = {True: "photograph", False: "sample of the generator", None: "photograph"}[first.record["real"]]
     tiles = [
         Tile(TARGET, _uri(pictures, first.picture(index, TARGET)), f"Target {target}: the {real} that leaked"),
         Tile(START, _uri(pictures, first.picture(index, START)), f"Start for {target}, regressed from its descriptor"),

@@ -78,7 +78,8 @@ def _success(study: Study, place: int) -> tuple[recognition.Accepted | None, str
     table = tables.get(recognition.preferred(list(tables.values())))
     if table is None:
         return None, "", ""
-    rows = [row for row in table.rows if row.encoder == study.fullest.critic and row.cells[place]]
+    critic = study.fullest.critic
+    rows = [row for group in table.groups if group.encoder == critic for row in group.rows if row.cells[place]]
     if not rows:
         return None, "", ""
     return rows[-1].cells[place], table.text, rows[-1].against

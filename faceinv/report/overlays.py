@@ -36,14 +36,18 @@ class Measured:
     missing: Mapping[str, str]
 
 
-def measure_with(loader: Loader) -> Measure:
-    """Return what measures pictures with the plugins of ``loader``; nothing is trained or downloaded."""
+def measure_with(make_loader: Callable[[], Loader]) -> Measure:
+    """Return what measures pictures with the plugins of a loader, which is made at the first picture."""
+    made: list[Loader] = []
 
     def measure(files: Sequence[Path], generator: str, probes: Sequence[str]) -> Measured:
         import torch
 
         from faceinv.images import read_image
 
+        if not made:
+            made.append(make_loader())
+        loader = made[0]
         values: dict[str, npt.NDArray[np.float32]] = {}
         missing: dict[str, str] = {}
         images = torch.stack([read_image(file) for file in files])

@@ -80,7 +80,7 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
         probe_value=_probe_value,
         paper_source=paper.SOURCE,
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        version=_version(),
+        version=package_version(),
     )
 
 
@@ -194,7 +194,8 @@ def _text(name: str) -> str:
     return importlib.resources.files("faceinv.report").joinpath("templates").joinpath(name).read_text(encoding="utf-8")
 
 
-def _version() -> str:
+def package_version() -> str:
+    """Return the version of faceinv."""
     import importlib.metadata
 
     try:

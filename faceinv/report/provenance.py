@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from faceinv.report.runs import Column, Runs, Study
+from faceinv.report.runs import Runs, Study
 from faceinv.report.values import Value, of_record
 
 if TYPE_CHECKING:
@@ -119,13 +119,14 @@ def left_out(study: Study) -> tuple[tuple[str, str], ...]:
 def warnings(study: Study) -> tuple[str, ...]:
     """Return what has to be said wherever the numbers are shown."""
     said = [text for column in study.columns for text in column.record.get("warnings", ())]
-    if study.first.self_scored and not said:
-        said.append(_self_scored(study.first))
+    if not said:
+        # Records of older versions hold no warnings.
+        said = [
+            f"'{column.critic}' scores its own inversion: that shows overfitting, not identity."
+            for column in study.columns
+            if column.self_scored
+        ]
     return tuple(dict.fromkeys(said))
-
-
-def _self_scored(column: Column) -> str:
-    return f"'{column.critic}' scores its own inversion: that shows overfitting, not identity."
 
 
 def failure(record: Mapping[str, Any]) -> str:

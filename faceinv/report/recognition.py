@@ -67,11 +67,9 @@ class Accepted:
 
 @dataclass(frozen=True)
 class SuccessRow:
-    """One encoder and one type of attack.
+    """One type of attack.
 
     Args:
-        encoder: Its name.
-        title: What it is to the attack.
         type: ``"I"`` or ``"II"``.
         against: What the reconstruction is compared with.
         cells: One a column; ``None`` where there is no number.
@@ -79,8 +77,6 @@ class SuccessRow:
         reason: Why there is no number, or nothing.
     """
 
-    encoder: str
-    title: str
     type: str
     against: str
     cells: tuple[Accepted | None, ...]
@@ -89,20 +85,24 @@ class SuccessRow:
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """Where an encoder accepts.
+class SuccessGroup:
+    """One encoder at one false match rate.
 
     Args:
         encoder: Its name.
-        value: The cosine from which it accepts.
+        title: What it is to the attack.
+        threshold: The cosine from which it accepts.
         reason: Why there is none, or nothing.
         note: On how many false matches it rests, if few.
+        rows: One a type.
     """
 
     encoder: str
-    value: Value
+    title: str
+    threshold: Value
     reason: str
     note: str
+    rows: tuple[SuccessRow, ...]
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,12 @@ class SuccessTable:
 
     fmr: str
     text: str
-    rows: tuple[SuccessRow, ...]
-    thresholds: tuple[Threshold, ...]
+    groups: tuple[SuccessGroup, ...]
 
     @property
     def measured(self) -> bool:
         """Whether any number is there."""
-        return any(cell for row in self.rows for cell in row.cells)
+        return any(cell for group in self.groups for row in group.rows for cell in row.cells)
 
 
 def encoders(study: Study) -> tuple[Encoder, ...]:
@@ -164,28 +163,37 @@ def preferred(tables: Sequence[SuccessTable]) -> str:
 
 
 def _table(study: Study, column: Column, rate: float) -> SuccessTable:
-    rows = []
+    groups = []
     for role in roles(column):
-        for kind in _AGAINST:
-            places = [_place(other.record, role, rate, kind) for other in study.columns]
-            own = _place(column.record, role, rate, kind)
-            if own is None:
-                continue
-            entry = column.record["success"][own]
-            rows.append(
-                SuccessRow(
-                    encoder=entry["encoder"],
-                    title=role_title(role, column),
-                    type=kind,
-                    against=_AGAINST[kind],
-                    cells=tuple(
-                        _accepted(other.record, place) for other, place in zip(study.columns, places, strict=True)
-                    ),
-                    tmr=of_record(column.record, 0, "success", own, "tmr", percent=True),
-                    reason=entry.get("reason") or "",
-                )
+        block = column.record["recognition"][role]
+        place = next((i for i, item in enumerate(block["thresholds"]) if item["fmr"] == rate), None)
+        if place is None:
+            continue
+        item = block["thresholds"][place]
+        groups.append(
+            SuccessGroup(
+                encoder=block["encoder"],
+                title=role_title(role, column),
+                threshold=of_record(column.record, 3, "recognition", role, "thresholds", place, "threshold"),
+                reason=item["reason"] or "",
+                note=item["note"] or "",
+                rows=tuple(row for kind in _AGAINST if (row := _row(study, column, role, rate, kind))),
             )
-    return SuccessTable(fmr_key(rate), fmr_text(rate), tuple(rows), tuple(_thresholds(column, rate)))
+        )
+    return SuccessTable(fmr_key(rate), fmr_text(rate), tuple(groups))
+
+
+def _row(study: Study, column: Column, role: str, rate: float, kind: str) -> SuccessRow | None:
+    own = _place(column.record, role, rate, kind)
+    if own is None:
+        return None
+    return SuccessRow(
+        type=kind,
+        against=_AGAINST[kind],
+        cells=tuple(_accepted(other.record, _place(other.record, role, rate, kind)) for other in study.columns),
+        tmr=of_record(column.record, 0, "success", own, "tmr", percent=True),
+        reason=column.record["success"][own].get("reason") or "",
+    )
 
 
 def _place(record: Mapping[str, Any], role: str, rate: float, kind: str) -> int | None:
@@ -212,24 +220,11 @@ def _accepted(record: Mapping[str, Any], place: int | None) -> Accepted | None:
     )
 
 
-def _thresholds(column: Column, rate: float) -> list[Threshold]:
-    found = []
-    for role in roles(column):
-        block = column.record["recognition"][role]
-        for index, item in enumerate(block["thresholds"]):
-            if item["fmr"] == rate:
-                value = of_record(column.record, 3, "recognition", role, "thresholds", index, "threshold")
-                found.append(Threshold(block["encoder"], value, item["reason"] or "", item["note"] or ""))
-    return found
-
-
 @dataclass(frozen=True)
 class RankRow:
     """Where the right person stands in a gallery.
 
     Args:
-        encoder: Who ranks.
-        title: What it is to the attack.
         gallery: What the gallery holds.
         size: How many people are in it.
         rank: Among the first how many.
@@ -237,8 +232,6 @@ class RankRow:
         chance: What guessing reaches, in percent.
     """
 
-    encoder: str
-    title: str
     gallery: str
     size: Value
     rank: Value
@@ -246,11 +239,21 @@ class RankRow:
     chance: Value
 
 
-def identification(study: Study) -> tuple[RankRow, ...]:
+@dataclass(frozen=True)
+class RankGroup:
+    """What one encoder ranks."""
+
+    encoder: str
+    title: str
+    rows: tuple[RankRow, ...]
+
+
+def identification(study: Study) -> tuple[RankGroup, ...]:
     """Return rank-1 and rank-k of the right person, critics first."""
     column = study.fullest
-    rows = []
+    groups = []
     for role in roles(column):
+        rows = []
         for index, entry in enumerate(column.record.get("identification", ())):
             if entry["role"] != role or entry["share"] is None or entry["rank"] > entry["gallery_size"] // 2:
                 # Rank 10 of 12 is no feat: chance alone is past one half.
@@ -259,8 +262,6 @@ def identification(study: Study) -> tuple[RankRow, ...]:
             at = ("identification", index)
             rows.append(
                 RankRow(
-                    encoder=entry["encoder"],
-                    title=role_title(role, column),
                     gallery=_GALLERY.get(entry["gallery"], entry["gallery"]),
                     size=of_record(column.record, 0, *at, "gallery_size"),
                     rank=of_record(column.record, 0, *at, "rank"),
@@ -268,7 +269,11 @@ def identification(study: Study) -> tuple[RankRow, ...]:
                     chance=of_record(column.record, 1, *at, "chance", percent=True),
                 )
             )
-    return tuple(rows)
+        if rows:
+            groups.append(
+                RankGroup(column.record["recognition"][role]["encoder"], role_title(role, column), tuple(rows))
+            )
+    return tuple(groups)
 
 
 def _ranked(record: Mapping[str, Any], key: tuple[str, str, int]) -> Interval | None:

@@ -67,7 +67,10 @@ class Column:
 
     def picture(self, index: int, what: str = "") -> Path | None:
         """Return the file of the reconstruction of target ``index``, of its ``"target"`` or its ``"start"``."""
-        path = self.folder.images_folder(self.id) / (f"{index:05d}-{what}.png" if what else f"{index:05d}.png")
+        # The record of 'faceinv invert' names its files, which lie in the run's own folder.
+        files = self.record.get("files")
+        stem = self.folder.path / files[index] if files else self.folder.images_folder(self.id) / f"{index:05d}"
+        path = stem.with_name(f"{stem.name}{f'-{what}' if what else ''}.png")
         return path if path.is_file() else None
 
 

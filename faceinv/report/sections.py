@@ -213,7 +213,8 @@ _DISTRIBUTIONS = (
 def figure_9(study: Study) -> tuple[Figure9, ...]:
     """Return the distributions of the column with the most losses, critics first."""
     column = study.fullest
-    return tuple(_figure_9(column, role) for role in roles(column))
+    # The first is drawn large, the others two abreast.
+    return tuple(_figure_9(column, role, 640.0 if not place else 440.0) for place, role in enumerate(roles(column)))
 
 
 def roles(column: Column) -> list[str]:
@@ -229,7 +230,7 @@ def role_title(role: str, column: Column) -> str:
     return "the attacked encoder as its own critic" if encoder == column.config["encoder"] else "unseen critic"
 
 
-def _figure_9(column: Column, role: str) -> Figure9:
+def _figure_9(column: Column, role: str, width: float) -> Figure9:
     block = column.record["recognition"][role]
     found = {name: block["distributions"].get(name) for name, _, _ in _DISTRIBUTIONS}
     bins = block["bins"]
@@ -260,6 +261,7 @@ def _figure_9(column: Column, role: str) -> Figure9:
         chart=charts.densities(
             series, marks if reported else (), thresholds, f"cosine on {block['encoder']}",
             f"Distributions of cosines on {block['encoder']}", means,
+            width=width,
         ),
         legend=tuple(legend),
         reported=reported,

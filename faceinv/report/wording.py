@@ -97,6 +97,8 @@ def interval(summary: Mapping[str, Any], decimals: int, sign: bool = False) -> s
 def of_targets(record: Mapping[str, Any]) -> str:
     """Return how many targets there were and whether they were real."""
     n = record["n"]
+    if record["real"] is None:
+        return f"{n} descriptor{'s' if n != 1 else ''}"
     if record["real"]:
         return f"{n} photograph{'s' if n != 1 else ''}"
     return f"{n} sample{'s' if n != 1 else ''} of the generator"

@@ -27,8 +27,8 @@ def shown_run(tmp_path_factory: pytest.TempPathFactory, write_run: Callable[...,
 @pytest.fixture(scope="module")
 def page_file(shown_run: Path) -> Path:
     host = Host()
-    loader = Loader(host, WeightStore(host, offline=True))
-    return write_page(read_runs([shown_run]), shown_run / "page.html", host=host, measure=measure_with(loader))
+    measure = measure_with(lambda: Loader(host, WeightStore(host, offline=True)))
+    return write_page(read_runs([shown_run]), shown_run / "page.html", host=host, measure=measure)
 
 
 @pytest.fixture

@@ -1,0 +1,51 @@
+"""``faceinv compare``: runs against each other on their common targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from faceinv.cli.application import Application
+from faceinv.cli.report import OPEN, finish
+from faceinv.errors import UsageError
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN…")
+@click.option("--losses", default="", metavar="A,B,…", help="Only cells with these losses.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; compare.html in the last RUN.")
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
+@OPEN
+@click.pass_obj
+def compare(
+    app: Application, runs: tuple[Path, ...], losses: str, out: Path | None, as_json: bool, open_it: bool
+) -> None:
+    """Compare runs target by target: the first is subtracted from each of the others.
+
+    Differences come with 95 % bootstrap intervals and a verdict a score: better, worse, or no difference at this
+    n. Runs with different targets are refused.
+
+    \b
+    Examples:
+      faceinv compare runs/50-steps runs/200-steps
+      faceinv compare runs/a runs/b --losses id,lm,hist --json
+    """
+    from faceinv.report.comparison import as_objects
+    from faceinv.report.comparison import compare as compare_runs
+    from faceinv.report.comparison_page import comparison_table, write_comparison
+    from faceinv.report.runs import read_runs
+
+    if len(runs) < 2:
+        raise UsageError("compare takes two runs or more; what differs within one run, 'faceinv report' shows.")
+    reference, *others = (read_runs([path]) for path in runs)
+    found = [item for other in others for item in compare_runs(reference, other, losses)]
+    for text in dict.fromkeys(text for item in found for text in item.warnings):
+        app.warn(text)
+    if as_json:
+        app.print_json(as_objects(found))
+    else:
+        for item in found:
+            app.output.print(comparison_table(item))
+            app.output.print(item.verdict, markup=False, soft_wrap=True)
+    finish(app, write_comparison(found, out or runs[-1] / "compare.html"), open_it)

@@ -1,0 +1,313 @@
+"""Runs against each other, target by target."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faceinv.errors import InputError, UsageError
+from faceinv.report import provenance, wording
+from faceinv.report.runs import Column, Runs, Study
+from faceinv.report.sections import verdict
+from faceinv.statistics import Estimate, estimate, paired_difference
+
+#: Keys of a config in which paired cells may differ without being different attacks on the targets.
+_NO_CHOICE = ("limit", "metrics", "recognition", "per_person", "min_photographs")
+#: Keys that decide what the targets are.
+_TARGETS = ("dataset", "seed", "generator", "space", "detector")
+_SUCCESS = re.compile(r"success_type(?P<type>[12])@(?P<fmr>[^:]+):(?P<role>.+)")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One score of both.
+
+    Args:
+        metric: Its name in the records.
+        name: Its name for people.
+        unit: Its unit, or nothing.
+        higher_is_better: Direction.
+        digits: Decimals to show.
+        reference: Mean of the reference over the common targets.
+        other: Mean of the other.
+        difference: Mean of other − reference over the targets, with its 95 % bootstrap interval.
+        spread: Standard deviation of the reference's values over the targets.
+        verdict: ``"better"``, ``"worse"`` or ``"same"``: no difference at this n.
+    """
+
+    metric: str
+    name: str
+    unit: str
+    higher_is_better: bool
+    digits: int
+    reference: Estimate
+    other: Estimate
+    difference: Estimate
+    spread: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two cells on their common targets.
+
+    Args:
+        reference: The cell of the first run.
+        other: The cell of a further run.
+        n: Common targets.
+        differs: (key, of the reference, of the other) of what the configs and weights differ in.
+        rows: The scores that both have.
+    """
+
+    reference: Column
+    other: Column
+    n: int
+    differs: tuple[tuple[str, str, str], ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the two runs are called: their folders' names, or paths where the names are the same."""
+        paths = self.reference.folder.path, self.other.folder.path
+        ours, theirs = (path.name or str(path) for path in paths)
+        return (ours, theirs) if ours != theirs else (str(paths[0]), str(paths[1]))
+
+    @property
+    def title(self) -> str:
+        """What is compared with what."""
+        losses = {self.reference.losses: None, self.other.losses: None}
+        return f"{self.names[1]} against {self.names[0]}, {' against '.join(reversed(losses))}"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What has to be said wherever the numbers are shown."""
+        return provenance.warnings(Study((self.reference, self.other)))
+
+    @property
+    def verdict(self) -> str:
+        """The finding in one line."""
+        named = {kind: [row.name for row in self.rows if row.verdict == kind] for kind in ("better", "worse", "same")}
+        parts = [f"{kind} on {', '.join(named[kind])}" for kind in ("better", "worse") if named[kind]]
+        if named["same"]:
+            rest = "every score" if not parts else ", ".join(named["same"])
+            parts.append(f"no difference at n = {self.n} on {rest}")
+        return f"{self.title}: {'; '.join(parts)}."
+
+
+def compare(reference: Runs, other: Runs, losses: str = "") -> tuple[Comparison, ...]:
+    """Pair the cells of two runs and their common targets.
+
+    Args:
+        reference: The run that is subtracted.
+        other: The other run.
+        losses: Only cells with these losses, if given.
+
+    Raises:
+        InputError: the runs have no finished cell, or different targets; the message says what differs.
+        UsageError: it is not clear which cells belong together.
+    """
+    return tuple(_compared(a, b) for a, b in _pairs(reference, other, losses))
+
+
+def _pairs(reference: Runs, other: Runs, losses: str) -> list[tuple[Column, Column]]:
+    ours, theirs = (_finished(runs, losses) for runs in (reference, other))
+    shared = {column.losses for column in ours} & {column.losses for column in theirs}
+    if shared:
+        ours, theirs = ([column for column in group if column.losses in shared] for group in (ours, theirs))
+    keys = [
+        key
+        for key in dict.fromkeys(key for column in (*ours, *theirs) for key in column.config)
+        if key not in _NO_CHOICE and _values(ours, key) == _values(theirs, key)
+    ]
+    found = []
+    for column in ours:
+        own = [repr(column.config.get(key)) for key in keys]
+        same = [[c for c in group if [repr(c.config.get(key)) for key in keys] == own] for group in (ours, theirs)]
+        if len(same[0]) > 1 or len(same[1]) > 1:
+            names = ", ".join(sorted({c.losses for group in same for c in group}))
+            raise UsageError(
+                f"It is not clear which cells belong together: {len(same[0])} of {_name(reference)} and "
+                f"{len(same[1])} of {_name(other)} agree in all that the runs share ({names}). Narrow it with "
+                "--losses, or put what is compared into runs of their own."
+            )
+        found += [(column, match) for match in same[1]]
+    if not found:
+        raise UsageError(f"No cell of {_name(reference)} has a counterpart in {_name(other)}.")
+    return found
+
+
+def _finished(runs: Runs, losses: str) -> list[Column]:
+    columns = list(runs.columns)
+    if not columns:
+        raise InputError(f"The run '{_name(runs)}' has no finished cell.")
+    if losses:
+        have = sorted({column.losses for column in columns})
+        columns = [column for column in columns if column.losses == losses.replace(" ", "")]
+        if not columns:
+            raise UsageError(
+                f"The run '{_name(runs)}' has no cell with the losses '{losses}'. It has: {'; '.join(have)}."
+            )
+    return columns
+
+
+def _values(columns: Iterable[Column], key: str) -> set[str]:
+    return {repr(column.config.get(key)) for column in columns}
+
+
+def _name(runs: Runs) -> str:
+    return str(runs.paths[0])
+
+
+def _compared(a: Column, b: Column) -> Comparison:
+    pairs = _common_targets(a, b)
+    rows = []
+    for name in a.rows:
+        described = _described(name, a)
+        if described is None or name not in b.rows:
+            continue
+        text, unit, higher, digits = described
+        ours, theirs = (
+            np.array([column.rows[name][pair[side]] for pair in pairs], dtype=np.float64)
+            for side, column in enumerate((a, b))
+        )
+        both = np.isfinite(ours) & np.isfinite(theirs)
+        if not both.any():
+            continue
+        difference = paired_difference(theirs[both], ours[both])
+        rows.append(
+            Row(
+                metric=name,
+                name=text,
+                unit=unit,
+                higher_is_better=higher,
+                digits=digits,
+                reference=estimate(ours[both]),
+                other=estimate(theirs[both]),
+                difference=difference,
+                spread=float(ours[both].std(ddof=1)) if both.sum() > 1 else 0.0,
+                verdict=verdict(difference.low, difference.high, higher),
+            )
+        )
+    return Comparison(a, b, len(pairs), _differences(a, b), tuple(rows))
+
+
+def _described(name: str, column: Column) -> tuple[str, str, bool, int] | None:
+    """Return (name, unit, higher is better, decimals) of a column of scores; ``None`` if it is not compared."""
+    if name in column.record["metrics"]:
+        summary = column.record["metrics"][name]
+        if wording.is_minor(name):
+            return None
+        return (
+            wording.metric_name(name, summary),
+            wording.unit(summary),
+            summary["higher_is_better"],
+            wording.digits(name),
+        )
+    match = _SUCCESS.fullmatch(name)
+    if match:
+        encoder = column.record.get("recognition", {}).get(match["role"], {}).get("encoder", match["role"])
+        return f"Share accepted by {encoder}, type {'I' * int(match['type'])}, FMR {match['fmr']}", "", True, 3
+    return None
+
+
+def _common_targets(a: Column, b: Column) -> list[tuple[int, int]]:
+    """Return the places of each common target in both cells.
+
+    Raises:
+        InputError: there is none, or targets of the same name are different pictures.
+    """
+    if a.record["targets"] == b.record["targets"] and a.targets == b.targets:
+        return [(index, index) for index in range(len(a.targets))]
+    places = {name: index for index, name in enumerate(b.targets)}
+    pairs = [(index, places[name]) for index, name in enumerate(a.targets) if name in places]
+    if not pairs:
+        raise InputError(f"{_refusal(a, b)} no target is in both: {_target_differences(a, b)}.")
+    other = [a.targets[i] for i, j in pairs if _pixels(a.picture(i, "target")) != _pixels(b.picture(j, "target"))]
+    if other:
+        raise InputError(
+            f"{_refusal(a, b)} {len(other)} of the {len(pairs)} targets that both name are not the same picture, "
+            f"such as '{other[0]}': {_target_differences(a, b)}."
+        )
+    return pairs
+
+
+def _refusal(a: Column, b: Column) -> str:
+    return f"'{a.folder.path}' and '{b.folder.path}' have different targets and cannot be paired;"
+
+
+def _target_differences(a: Column, b: Column) -> str:
+    found = [
+        f"{key} {a.config.get(key)} ≠ {b.config.get(key)}" for key in _TARGETS if a.config.get(key) != b.config.get(key)
+    ]
+    return ", ".join(found) or "the files of the data set have changed between the runs"
+
+
+def _pixels(path: Path | None) -> str:
+    """Return a hash of a picture's pixels; of nothing where it is gone, which equals no picture."""
+    from PIL import Image
+
+    if path is None:
+        return f"gone {secrets.token_hex(8)}"
+    with Image.open(path) as image:
+        return hashlib.sha256(f"{image.size}".encode() + image.convert("RGB").tobytes()).hexdigest()
+
+
+def _differences(a: Column, b: Column) -> tuple[tuple[str, str, str], ...]:
+    found: list[tuple[str, str, str]] = []
+    for keys, ours, theirs in (
+        (None, a.config, b.config),
+        ("weights", a.record.get("weights", {}), b.record.get("weights", {})),
+        ("version", a.record.get("environment", {}), b.record.get("environment", {})),
+    ):
+        found += [
+            (f"{keys} of {key}" if keys else key, _text(ours.get(key)), _text(theirs.get(key)))
+            for key in dict.fromkeys([*ours, *theirs])
+            if ours.get(key) != theirs.get(key)
+        ]
+    return tuple(found)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    text = str(value)
+    return f"{text[:12]}…" if re.fullmatch(r"[0-9a-f]{64}", text) else text
+
+
+def as_objects(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Return the comparisons for ``--json``."""
+    return [
+        {
+            "reference": {"run": str(item.reference.folder.path), "id": item.reference.id},
+            "other": {"run": str(item.other.folder.path), "id": item.other.id},
+            "losses": {"reference": item.reference.losses, "other": item.other.losses},
+            "n": item.n,
+            "differs": [{"key": key, "reference": ours, "other": theirs} for key, ours, theirs in item.differs],
+            "verdict": item.verdict,
+            "warnings": list(item.warnings),
+            "metrics": {
+                row.metric: {
+                    "reference": row.reference.mean,
+                    "other": row.other.mean,
+                    "difference": row.difference.mean,
+                    "low": row.difference.low,
+                    "high": row.difference.high,
+                    "n": row.difference.n,
+                    "unit": row.unit,
+                    "higher_is_better": row.higher_is_better,
+                    "verdict": row.verdict,
+                }
+                for row in item.rows
+            },
+        }
+        for item in comparisons
+    ]

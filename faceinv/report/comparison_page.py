@@ -1,0 +1,82 @@
+"""A comparison as tables for the terminal, and as a page with a forest plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from markupsafe import Markup
+from rich.table import Table
+
+from faceinv.records import write_atomically
+from faceinv.report import charts, wording
+from faceinv.report.comparison import Comparison, Row
+from faceinv.report.page import package_version, render_template
+from faceinv.report.values import Interval, computed
+
+_WORDS = {"better": "better", "worse": "worse", "same": "no difference"}
+
+
+def comparison_table(item: Comparison) -> Table:
+    """Return the comparison for a terminal: both means, the difference, the verdict."""
+    table = Table(title=f"{item.title}, {item.n} common targets", title_justify="left", caption_justify="left")
+    table.caption = (
+        "paired differences, mean [95 % bootstrap interval]; better is closer to the target: a stronger attack"
+    )
+    table.add_column("metric")
+    for heading in (*item.names, "difference"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    for row in item.rows:
+        style = {"better": "green", "worse": "red", "same": "dim"}[row.verdict]
+        table.add_row(
+            f"{row.name}{f', {row.unit}' if row.unit else ''} {'↑' if row.higher_is_better else '↓'}",
+            wording.number(row.reference.mean, row.digits),
+            wording.number(row.other.mean, row.digits),
+            f"{wording.number(row.difference.mean, row.digits, sign=True)} "
+            f"{wording.interval(vars(row.difference), row.digits, sign=True)}",
+            f"[{style}]{_WORDS[row.verdict]}[/{style}]",
+        )
+    return table
+
+
+def write_comparison(comparisons: Sequence[Comparison], path: Path) -> Path:
+    """Write the comparisons as one self-contained HTML page, whole or not at all.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    others = dict.fromkeys(item.names[1] for item in comparisons)
+    page = render_template(
+        "compare.html.j2",
+        script="report.js",
+        title=f"{', '.join(others)} against {comparisons[0].names[0]}",
+        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        version=package_version(),
+        comparisons=[(item, _plot(item), [(row, _difference(row)) for row in item.rows]) for item in comparisons],
+        computed=computed,
+        words=_WORDS,
+    )
+    write_atomically(path, page.encode())
+    return path
+
+
+def _difference(row: Row) -> Interval:
+    return computed(row.difference, row.digits, sign=True)
+
+
+def _plot(item: Comparison) -> Markup:
+    """Draw each difference in standard deviations of the reference's values, better to the right."""
+    rows = []
+    for row in item.rows:
+        ends = (row.difference.mean, row.difference.low, row.difference.high)
+        if row.spread <= 0 or any(value != value for value in ends):
+            continue
+        sign = 1 if row.higher_is_better else -1
+        mean, low, high = (sign * value / row.spread for value in ends)
+        text = f"{wording.number(row.difference.mean, row.digits, sign=True)}{f' {row.unit}' if row.unit else ''}"
+        rows.append(charts.Difference(row.name, mean, min(low, high), max(low, high), row.verdict, text))
+    return charts.forest(
+        rows, "difference, in standard deviations over the targets: right is better", "Paired differences", item.verdict
+    )
