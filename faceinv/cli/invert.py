@@ -197,6 +197,7 @@ def _write_record(
         "n": len(rows),
         "real": True if len(targets) == len(rows) else None,
         "targets": hashlib.sha256(descriptors.cpu().numpy().tobytes()).hexdigest()[:16],
+        "warnings": list(cell.warnings),
         "files": [Path(row["file"]).stem for row in rows],
         "skipped": [],
         "metrics": {
