@@ -78,7 +78,7 @@ def load_targets(
     used: list[int] = []
     images: list[Tensor] = []
     skipped: list[tuple[str, str]] = []
-    for looked, index in enumerate(candidates, 1):
+    for index in candidates:
         name = dataset.ids[index]
         if who is not None and per_person and taken[who[index]] == per_person:
             continue
@@ -89,7 +89,7 @@ def load_targets(
         except InputError as error:
             skipped.append((name, str(error)))
         if progress is not None:
-            progress(looked, _expected(len(candidates), limit, len(skipped)))
+            progress(len(used) + len(skipped), _expected(len(candidates), limit, len(skipped)))
         if len(used) == limit:
             break
     if not used:
