@@ -152,3 +152,26 @@ def test_points_that_make_no_face_are_an_input_error() -> None:
 def test_a_batch_is_no_photograph() -> None:
     with pytest.raises(InputError, match=r"\(B, 3, H, W\)"):
         align_photograph(torch.zeros(1, 3, 20, 20), detect, FRAMING)
+
+
+def test_targets_are_chosen_by_person() -> None:
+    broken = InputError("no good")
+    images = [broken, *(photograph(k, LARGE.size) for k in range(1, 7))]
+    dataset = Listed(images, LARGE, identities=list("aaabccd"))
+    chosen = load_targets(dataset, FRAMING, limit=9, detector=None, real=True, per_person=1, min_photographs=2)
+    # A photograph that cannot be used gives its place to the person's next.
+    assert chosen.ids == ("image 1", "image 4")
+    assert chosen.identities == ("a", "c")
+    assert chosen.skipped == (("image 0", "no good"),)
+    assert dataset.loaded == [0, 1, 4]
+    two = load_targets(dataset, FRAMING, limit=None, detector=None, real=True, per_person=2)
+    assert two.ids == tuple(f"image {k}" for k in (1, 2, 3, 4, 5, 6))
+
+
+def test_a_choice_by_person_needs_people() -> None:
+    nobody = Listed([photograph(0, LARGE.size)], LARGE)
+    with pytest.raises(UsageError, match="does not know who is who"):
+        load_targets(nobody, FRAMING, limit=None, detector=None, real=True, per_person=1)
+    few = Listed([photograph(0, LARGE.size)], LARGE, identities=["a"])
+    with pytest.raises(InputError, match=r"Nobody has 3 photographs.*most anybody has is 1"):
+        load_targets(few, FRAMING, limit=None, detector=None, real=True, min_photographs=3)

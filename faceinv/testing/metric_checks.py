@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from faceinv.framing import warp_between
+from faceinv.protocols import IdentityScores
 from faceinv.testing.conformance import NotApplicable, check, require
 from faceinv.testing.faces import FRAME, draw_faces
 from faceinv.testing.network_checks import difference
@@ -15,6 +17,7 @@ from faceinv.testing.subjects import Subject
 from faceinv.testing.toy import FRAMING
 from faceinv.testing.toy_networks import ToyEncoder
 from faceinv.testing.watch import untouched
+from faceinv.verification import Threshold
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,15 @@ def _pairs(subject: Subject, noise: float, rows: slice = slice(None)) -> Pairs:
 
 
 def _values(subject: Subject, noise: float, rows: slice = slice(None)) -> Tensor:
+    _scores_pairs(subject)
     with torch.no_grad():
         values: Tensor = subject.built(_pairs(subject, noise, rows))
     return values
+
+
+def _scores_pairs(subject: Subject) -> None:
+    if subject.spec.protocol:
+        raise NotApplicable("it is a protocol: it scores all reconstructions together")
 
 
 @check("metric", mend="Return one number for each pair, and guard what can divide by zero.")
@@ -107,6 +116,7 @@ def parts_equal_the_whole(subject: Subject) -> None:
 @check("metric", mend="Draw nothing at random, set no global flag, and work on copies of the images.")
 def running_touches_no_global_state(subject: Subject) -> None:
     """Scoring leaves random states, torch's settings and the images as they were, and repeats exactly."""
+    _scores_pairs(subject)
     pairs = _pairs(subject, 0.3)
     with untouched(str(subject)):
         first = subject.built(pairs)
@@ -122,3 +132,42 @@ def floor_needs_an_encoder(subject: Subject) -> None:
     if not subject.spec.floor:
         raise NotApplicable("it declares no floor")
     require(subject.spec.encoder, f"{subject} declares a floor and reads no encoder.")
+
+
+@check("metric", mend="Return faceinv.protocols.ProtocolScores: columns of N values, rows that name role and encoder.")
+def protocols_score_every_role(subject: Subject) -> None:
+    """A protocol gives columns under its own name, one value a target, and rows of JSON for each encoder."""
+    if not subject.spec.protocol:
+        raise NotApplicable("it scores pairs one by one")
+    roles = [_identity_scores(role) for role in ("attacked", "critic", "critic:other")]
+    with untouched(str(subject)):
+        found = subject.built(roles)
+    for name, values in found.columns.items():
+        require(name.startswith(subject.name), f"{subject} gives a column '{name}', not '{subject.name}…'.")
+        require(tuple(values.shape) == (4,), f"{subject}: column '{name}' has {tuple(values.shape)} for four targets.")
+    for row in found.rows:
+        require({"role", "encoder"} <= set(row), f"{subject}: a row without 'role' and 'encoder': {row}.")
+        json.dumps(row, allow_nan=False)
+    listed = {row["role"] for row in found.rows}
+    require(listed == {scores.role for scores in roles}, f"{subject} gives rows for {', '.join(sorted(listed))} only.")
+
+
+def _identity_scores(role: str) -> IdentityScores:
+    """Return scores of four targets of three people; two have other photographs, one threshold is unknown."""
+    nan = torch.nan
+    gallery = torch.tensor([[nan, 0.1, 0.2], [nan, 0.3, 0.1], [0.2, nan, 0.6], [0.1, 0.2, nan]])
+    return IdentityScores(
+        role=role,
+        encoder=role,
+        leaked=torch.tensor([0.9, 0.4, 0.5, 0.1]),
+        others=torch.tensor([[0.8, 0.2], [0.3, nan], [nan, nan], [nan, nan]]),
+        strangers=torch.tensor(
+            [[nan, nan, 0.1, 0.2], [nan, nan, 0.3, 0.1], [0.2, 0.2, nan, 0.6], [0.1, 0.1, 0.2, nan]]
+        ),
+        gallery_leaked=gallery,
+        gallery_other=gallery,
+        thresholds=(
+            Threshold(0.01, 0.45, 40, 4000, 100, 0.9, None, None),
+            Threshold(1e-4, None, None, 4000, 10_000, None, "too few pairs", None),
+        ),
+    )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from faceinv_biometrics import plugin
 from faceinv_biometrics.identification import Identification
 from faceinv_biometrics.success import AttackSuccess
 from scipy.stats import binomtest
 
 from faceinv.protocols import IdentityScores
+from faceinv.testing.parametrize import parametrize_with_checks
 from faceinv.verification import Threshold
 
 NAN = float("nan")
@@ -88,3 +92,8 @@ def test_the_rank_counts_those_who_score_as_high() -> None:
     assert (rows["leaked", 1]["hits"], rows["leaked", 1]["n"], rows["leaked", 1]["gallery_size"]) == (1, 4, 4)
     assert (rows["leaked", 3]["hits"], rows["leaked", 3]["chance"]) == (3, 0.75)
     assert (rows["other", 1]["hits"], rows["other", 1]["n"]) == (1, 3)
+
+
+@parametrize_with_checks(plugin)
+def test_conformance(check: Callable[[], None]) -> None:
+    check()
