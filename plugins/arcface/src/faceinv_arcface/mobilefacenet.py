@@ -21,7 +21,7 @@ STAGES = {2: (128, 64, 5, 2), 3: (256, 128, 1, 2), 4: (256, 128, 6, 1), 5: (512,
 class FrozenPReLU(torch.autograd.Function):
     """PReLU whose slopes ask for no gradient: PyTorch's backward pass computes theirs all the same.
 
-    Twice as fast backwards, which is a tenth of an inversion's step.
+    Its own takes two passes over the map: the gradient of a ReLU, moved by the slope towards that of the identity.
     """
 
     @staticmethod
@@ -34,8 +34,8 @@ class FrozenPReLU(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """Return the gradient to x alone."""
         x, slopes = ctx.saved_tensors
-        factor = torch.le(x, 0).to(grad.dtype).mul_(slopes.view(1, -1, 1, 1).sub(1)).add_(1)
-        return factor.mul_(grad), None
+        rectified: Tensor = torch.ops.aten.threshold_backward(grad, x, 0)
+        return rectified.lerp_(grad, slopes.view(1, -1, 1, 1)), None
 
 
 class Convolution(nn.Module):
@@ -77,6 +77,17 @@ class Convolution(nn.Module):
             x = F.pad(x, (0, 1, 0, 1))
         x = self.conv(x)
         return x if self.prelu is None else FrozenPReLU.apply(x, self.prelu.weight)
+
+    def widen(self) -> None:
+        """Take the padding behind into a depthwise kernel, 3×3 to 4×4 with zeros before: the same sums.
+
+        Padding by one on every side is free, padding behind copies the map. Twice as fast both ways.
+        """
+        if self.pad_behind and self.conv.groups > 1:
+            kernel = F.pad(self.conv.weight.detach(), (1, 0, 1, 0))
+            self.conv.weight = nn.Parameter(kernel.contiguous(memory_format=torch.channels_last))
+            self.conv.kernel_size, self.conv.padding = (4, 4), (1, 1)
+            self.pad_behind = False
 
 
 class Bottleneck(nn.Module):
@@ -142,6 +153,9 @@ def mobilefacenet(path: Path) -> MobileFaceNet:
         convert=_from_tflite,
         ignore=("*SpatialSqueeze_shape",),
     )
+    for layer in network.modules():
+        if isinstance(layer, Convolution):
+            layer.widen()
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
