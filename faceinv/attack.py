@@ -186,14 +186,14 @@ class Attack:
         if not loss.probe:
             return LossContext(preset, self.descriptor_variance)
         probe, reader = self.probe(loss.probe), self.reader(loss.probe)
-        return LossContext(preset, self.descriptor_variance, probe, reader, self._uncertainty(loss.probe))
+        return LossContext(preset, self.descriptor_variance, probe, reader, self._error_covariance(loss.probe))
 
-    def _uncertainty(self, name: str) -> float:
-        """Return the reader's mean squared error on the validation part, in the probe's coordinates."""
+    def _error_covariance(self, name: str) -> Tensor:
+        """Return the second moments of the reader's errors on the validation part, in the probe's coordinates."""
         probe, labels = self.probe(name), self.labels(name)
         part = Split.of(len(labels)).validation
-        residual = probe.coordinates(self.read(name, self.pairs.descriptors[part])) - probe.coordinates(labels[part])
-        return float(residual.square().sum(1).mean())
+        errors = probe.coordinates(self.read(name, self.pairs.descriptors[part])) - probe.coordinates(labels[part])
+        return (errors.T @ errors / len(errors)).to(self.loader.device, self.loader.dtype)
 
     def read(self, name: str, descriptors: Tensor) -> Tensor:
         """Return what the probe's reader reads from ``descriptors`` ``(N, D)``: ``(N, *shape)``, on the CPU."""

@@ -335,20 +335,20 @@ class LossContext:
     Args:
         preset: Name of the objective preset: ``"paper"`` takes losses in the paper's own units,
             every other preset in units in which a value near 1 is what an ignorant guess costs
-            (``id``) or what the probe's own uncertainty amounts to (attributes).
+            (``id``) or what the probe's own error amounts to (attributes).
         descriptor_variance: Mean squared distance of a descriptor to the mean descriptor, over
             samples of the generator.
         probe: The probe of an attribute loss.
         reader: Its trained head: descriptors ``(B, D)`` to attributes ``(B, *shape)``.
-        uncertainty: Mean squared distance of what the reader reads to the truth, on held-out samples,
-            in the probe's own coordinates.
+        error_covariance: Second moments ``(k, k)`` of the reader's errors on held-out samples, in the probe's
+            own coordinates ``(k,)``; ``None`` where they are not known, and every error then counts as it is.
     """
 
     preset: str
     descriptor_variance: float
     probe: Probe | None = None
     reader: Callable[[Tensor], Tensor] | None = None
-    uncertainty: float = 1.0
+    error_covariance: Tensor | None = None
 
 
 class Comparison(Protocol):

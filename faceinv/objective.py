@@ -19,12 +19,13 @@ from faceinv.specs import PRESETS, LossSpec
 class AttributeLoss(Loss):
     """``‖measure(candidate image) − probe(target descriptor)‖²``: equation (2), for any measurable attribute.
 
-    Under the preset ``"paper"`` it is that squared distance, as it stands. Otherwise it is taken in the
-    probe's own coordinates and divided by what the probe's error on held-out samples amounts to, so
-    that an attribute which can hardly be read pulls less.
+    Under the preset ``"paper"`` it is that squared distance, as it stands. Otherwise it is Mahalanobis's, in
+    the probe's own coordinates and with the covariance of the reader's errors on held-out samples, divided by
+    their number: what can hardly be read pulls less, be it a whole attribute or one direction of it, and 1 is
+    as far as the reader is usually wrong.
 
     Args:
-        context: The probe, its trained reader and uncertainty, the preset.
+        context: The probe, its trained reader and the covariance of its errors, the preset.
         measure: ``"module:function"`` that measures the attribute instead of the probe.
         paper_scale: Factor from the attribute's unit to the paper's.
     """
@@ -36,7 +37,9 @@ class AttributeLoss(Loss):
         self._read = context.reader
         self._paper = context.preset == "paper"
         self._coordinates = context.probe.coordinates
-        self._scale = paper_scale**2 if self._paper else 1.0 / context.uncertainty
+        self._paper_scale = paper_scale**2
+        covariance = context.error_covariance
+        self._whiten = None if self._paper or covariance is None else whitening(covariance)
 
     def prepare(self, descriptors: Tensor) -> Tensor:
         """Return the attributes ``(B, *shape)`` read from the target descriptors ``(B, D)``."""
@@ -46,8 +49,29 @@ class AttributeLoss(Loss):
     def __call__(self, candidate: Candidate, prepared: Tensor) -> Tensor:
         """Return the loss of each candidate, ``(B,)``."""
         measured = self._measure(candidate.images)
-        residual = measured - prepared if self._paper else self._coordinates(measured) - self._coordinates(prepared)
-        return residual.flatten(1).square().sum(1) * self._scale
+        if self._paper:
+            return (measured - prepared).flatten(1).square().sum(1) * self._paper_scale
+        residual = self._coordinates(measured) - self._coordinates(prepared)
+        if self._whiten is not None:
+            residual = residual @ self._whiten.to(residual)
+        return residual.square().mean(1)
+
+
+def whitening(covariance: Tensor, shrinkage: float = 0.02) -> Tensor:
+    """Return ``W`` ``(k, k)`` with ``W Wᵀ = covariance⁻¹``: errors times W are independent and of variance 1.
+
+    A share of the mean variance is added to every direction first: those in which a few thousand samples
+    happen to show no error are not as certain as they seem (Ledoit and Wolf 2004, with a fixed intensity).
+
+    Args:
+        covariance: ``(k, k)``, symmetric and not negative.
+        shrinkage: The share.
+    """
+    exact = covariance.double()
+    mean = exact.diagonal().mean().clamp_min(torch.finfo(torch.float32).tiny)
+    exact = exact + shrinkage * mean * torch.eye(len(exact), dtype=exact.dtype, device=exact.device)
+    factor: Tensor = torch.linalg.cholesky(torch.linalg.inv(exact))
+    return factor.to(covariance)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ Point = tuple[float, float]
 PRESETS = {
     "paper": "the paper's weights (1, 0.0006, 0.01) on its own units: squared distances of raw descriptors, "
     "of landmarks in pixels of a 224-pixel frame, and of histograms in shares of the pixels",
-    "balanced": "each loss in units of what an ignorant guess, or its probe's uncertainty, amounts to",
+    "balanced": "each loss in units of what an ignorant guess, or the usual error of its probe, amounts to",
 }
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from faceinv.contracts import Candidate, LossContext
 from faceinv.errors import PluginError, UnknownNameError
-from faceinv.objective import AttributeLoss, Term, WeightedSum, build_objective
+from faceinv.objective import AttributeLoss, Term, WeightedSum, build_objective, whitening
 from faceinv.plugins import Host
 from faceinv.specs import PRESETS, Framing
 from faceinv.testing.toy_networks import BrightnessProbe
@@ -20,8 +20,8 @@ def read(descriptors: Tensor) -> Tensor:
     return descriptors[:, :3].sigmoid()
 
 
-def context(preset: str, uncertainty: float = 1.0) -> LossContext:
-    return LossContext(preset, 2.0, BrightnessProbe(framing=FRAMING), read, uncertainty)
+def context(preset: str, error_covariance: Tensor | None = None) -> LossContext:
+    return LossContext(preset, 2.0, BrightnessProbe(framing=FRAMING), read, error_covariance)
 
 
 def candidate(images: Tensor, descriptors: Tensor) -> Candidate:
@@ -45,10 +45,23 @@ def test_the_papers_loss_is_the_squared_distance_in_its_unit(batch: tuple[Tensor
 
 def test_a_balanced_loss_is_in_units_of_the_probes_own_error(batch: tuple[Tensor, Tensor]) -> None:
     images, descriptors = batch
-    loss = AttributeLoss(context("balanced", uncertainty=0.04))
+    rng = torch.Generator().manual_seed(1)
+    errors = torch.randn(500, 3, generator=rng, dtype=torch.float64) @ torch.tensor(
+        [[3.0, 1.0, 0.0], [0.0, 0.5, 0.2], [0.0, 0.0, 1.0]], dtype=torch.float64
+    )
+    covariance = errors.T @ errors / 500
+    loss = AttributeLoss(context("balanced", covariance))
     value = loss(candidate(images, descriptors), loss.prepare(descriptors))
-    expected = (images.mean((2, 3)) - read(descriptors)).square().sum(1) / 0.04
-    torch.testing.assert_close(value, expected)
+    residual = images.mean((2, 3)) - read(descriptors)
+    shrunk = covariance + 0.02 * covariance.trace() / 3 * torch.eye(3, dtype=torch.float64)
+    mahalanobis = [(r @ torch.linalg.solve(shrunk, r)).item() / 3 for r in residual]
+    torch.testing.assert_close(value, torch.tensor(mahalanobis, dtype=torch.float64))
+    # What the reader is usually wrong by costs 1, but for the shrinkage.
+    assert ((errors @ whitening(covariance)).square().mean() - 1).abs() < 0.15
+
+
+def test_a_reader_that_is_never_wrong_still_gives_a_loss() -> None:
+    assert whitening(torch.zeros(3, 3)).isfinite().all()
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

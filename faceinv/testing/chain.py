@@ -122,4 +122,4 @@ def loss_context(spec: LossSpec, loader: Loader) -> LossContext:
         nearest = torch.cdist(descriptors, faces.descriptors).argmin(1)
         return truth[nearest]
 
-    return LossContext("balanced", 1.0, probe, read, uncertainty=1.0)
+    return LossContext("balanced", 1.0, probe, read)

@@ -151,7 +151,7 @@ def test_losses_name_the_probe_and_their_weights() -> None:
     for name in ("hist", "hist-kornia"):
         spec = host.spec("loss", name)
         assert spec.probe == "histogram"
-        assert spec.preset_weights == {"paper": 0.01, "balanced": 0.03}
+        assert spec.preset_weights == {"paper": 0.01, "balanced": 0.1}
         assert callable(load_target(spec))
 
 

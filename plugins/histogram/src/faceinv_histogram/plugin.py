@@ -8,7 +8,7 @@ from faceinv.specs import LossSpec, MetricSpec, ProbeSpec
 _PAPER = "Li, Smith, Huber: ID2image, SCIA 2023, sections 3.2 and 4.2"
 
 #: The paper's weight (section 4.2), for histograms in shares of the pixels; or one like the other losses.
-_WEIGHTS = {"paper": 0.01, "balanced": 0.03}
+_WEIGHTS = {"paper": 0.01, "balanced": 0.1}
 
 
 @hookimpl
