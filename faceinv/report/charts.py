@@ -225,7 +225,8 @@ def forest(rows: Sequence[Difference], axis_title: str, title: str, description:
     step, head = 34.0, 8.0
     height = head + step * len(rows) + 40
     reach = max([abs(value) for row in rows for value in (row.low, row.high)] or [1.0]) * 1.08 or 1.0
-    x = Axis(-reach, reach, 200, _WIDTH - 16)
+    # Room for the longest name, at about six units a letter.
+    x = Axis(-reach, reach, min(330, max(160, 6 * max((len(row.name) for row in rows), default=0))) + 12, _WIDTH - 16)
     base = height - 36
     parts = [_foot(x, base, axis_title), f'<line class="zero" x1="{x.at(0)}" x2="{x.at(0)}" y1="{head}" y2="{base}"/>']
     for index, row in enumerate(rows):

@@ -269,7 +269,8 @@ def _differences(a: Column, b: Column) -> tuple[tuple[str, str, str], ...]:
         found += [
             (f"{keys} of {key}" if keys else key, _text(ours.get(key)), _text(theirs.get(key)))
             for key in dict.fromkeys([*ours, *theirs])
-            if ours.get(key) != theirs.get(key)
+            # A key that an older record lacks says nothing more than an empty one.
+            if ours.get(key) != theirs.get(key) and (ours.get(key) or theirs.get(key))
         ]
     return tuple(found)
 

@@ -108,7 +108,7 @@ def render_template(template: str, *, script: str, **context: Any) -> str:
 
 
 def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure | None) -> dict[str, Any]:
-    tables = recognition.success(study)
+    tables, figures = recognition.success(study), sections.figure_9(study)
     shown = gallery.gallery(study, pictures, measure) if pictures else None
     return {
         "key": f"s{place}",
@@ -121,7 +121,8 @@ def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure
         "strip": _strip(study, pictures) if pictures else (),
         "scores": sections.scores(study),
         "changes": sections.changes(study),
-        "figures": sections.figure_9(study),
+        "figures": figures,
+        "notes": list(dict.fromkeys(note for figure in figures for note in figure.notes)),
         "encoders": recognition.encoders(study),
         "success": tables,
         "fmr": recognition.preferred(tables),

@@ -168,7 +168,7 @@ def curves(study: Study) -> tuple[tuple[str, Markup], ...]:
     drawn = []
     for name in names:
         series = [
-            charts.Series(label, column.record["trajectory"][name], f"c{index}")
+            charts.Series(label, column.record["trajectory"][name], f"c{index % 8}")
             for index, (label, column) in enumerate(zip(study.labels, study.columns, strict=True))
             if column.record["trajectory"].get(name)
         ]
@@ -190,6 +190,7 @@ class Figure9:
         chart: The plot.
         legend: (style, name, n, mean) of each distribution.
         reported: Whether the paper's values are marked.
+        thresholds: Whether any threshold is marked.
         notes: What has to be known.
     """
 
@@ -199,12 +200,13 @@ class Figure9:
     chart: Markup
     legend: tuple[tuple[str, str, Value, Value], ...]
     reported: bool
+    thresholds: bool
     notes: tuple[str, ...]
 
 
 _DISTRIBUTIONS = (
-    ("impostor", "two photographs, two people", "impostor"),
-    ("genuine", "two photographs, one person", "genuine"),
+    ("impostor", "two originals, two people", "impostor"),
+    ("genuine", "two originals, one person", "genuine"),
     ("other", "reconstruction and another photograph of the person", "other"),
     ("leaked", "reconstruction and the leaked image", "leaked"),
 )
@@ -265,6 +267,7 @@ def _figure_9(column: Column, role: str, width: float) -> Figure9:
         ),
         legend=tuple(legend),
         reported=reported,
+        thresholds=bool(thresholds),
         notes=tuple(block.get("notes", ())),
     )  # fmt: skip
 

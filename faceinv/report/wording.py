@@ -18,8 +18,8 @@ _NAMES = {
     "lpips": "LPIPS",
     "landmark_error": "Landmark error",
     "histogram_emd": "Histogram EMD",
-    "id_sim_attacked": "Cosine, attacked encoder",
-    "id_sim_critic": "Cosine, critic",
+    "id_sim_attacked": "Cosine by the attacked encoder",
+    "id_sim_critic": "Cosine by the critic",
 }
 
 #: What a reader who has not met the metric before wants to know.
@@ -57,7 +57,7 @@ def metric_name(metric: str, summary: Mapping[str, Any] | None = None) -> str:
     base, _, network = metric.partition(":")
     encoder = (summary or {}).get("encoder") or network
     if base in _NAMES:
-        return f"{_NAMES[base]}, {encoder}" if encoder else _NAMES[base]
+        return _NAMES[base].replace(" by the ", f" by {encoder}, the ") if encoder else _NAMES[base]
     words = metric.replace("_", " ")
     return words[:1].upper() + words[1:]
 
