@@ -16,6 +16,7 @@ from faceinv.objective import WeightedSum, build_objective
 from faceinv.pairs import Pairs, label_pairs, make_pairs
 from faceinv.probing import LATENT_RECIPE, TUNED, Reader, Split, TunedHead, latent_head, trained_reader
 from faceinv.progress import Reporter
+from faceinv.registry import code_hash
 from faceinv.specs import LossSpec, ProbeSpec
 
 
@@ -149,7 +150,7 @@ class Attack:
             probe.paper_recipe() if paper else TUNED,
             seed=self._seed,
             what=f"{name} probe",
-            parts={"pairs": self.pairs.key, "probe": name, "hashes": self.loader.hashes(self._spec(name))},
+            parts={"pairs": self.pairs.key, "probe": name, "key": self._label_key(name)},
             folder=self._folder,
             constrain=probe.constrain,
             progress=self._progress,
@@ -204,7 +205,8 @@ class Attack:
 
     def _label_key(self, name: str) -> str:
         spec = self._spec(name)
-        return f"{spec.name} {self.loader.host.owner('probe', spec.name)} {self.loader.hashes(spec)}"
+        # The module's hash too: whoever writes a probe changes how it labels, and must not get old labels.
+        return f"{spec.name} {self.loader.host.owner('probe', spec.name)} {code_hash(spec)} {self.loader.hashes(spec)}"
 
     def _spec(self, name: str) -> ProbeSpec:
         spec: ProbeSpec = self.loader.host.spec("probe", name)

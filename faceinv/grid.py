@@ -120,9 +120,9 @@ class Cell:
             "overfitting, not identity.",
         )
 
-    def id(self, weights: Mapping[str, str]) -> str:
-        """Return the cell's name: a hash of its config and of the ``weights``' SHA-256, by name."""
-        content = {"schema": SCHEMA, "config": asdict(self), "weights": dict(weights)}
+    def id(self, weights: Mapping[str, str], code: Mapping[str, str]) -> str:
+        """Return the cell's name: a hash of its config, of the ``weights``' SHA-256 and of the ``code``'s, by name."""
+        content = {"schema": SCHEMA, "config": asdict(self), "weights": dict(weights), "code": dict(code)}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -216,7 +216,7 @@ def cells(config: BenchConfig, host: Host, source: Source | None = None) -> list
     source = source or Source()
     try:
         # Aliases may resolve to the same cell: it is computed once.
-        return list({cell.id({}): cell for cell in _cells(config, host)}.values())
+        return list({cell.id({}, {}): cell for cell in _cells(config, host)}.values())
     except _KeyedError as error:
         raise UsageError(f"{source.at(error.key)}{error.key}: {error.text}") from None
 

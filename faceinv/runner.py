@@ -25,7 +25,7 @@ from faceinv.judging import Judge
 from faceinv.loading import Loader
 from faceinv.progress import Reporter
 from faceinv.records import RunFolder, environment, finite
-from faceinv.registry import load_target
+from faceinv.registry import code_hash, core_hash, load_target
 from faceinv.scoring import embed_all
 from faceinv.seeds import seed_of
 from faceinv.specs import DatasetSpec, LossSpec, MethodSpec, Spec
@@ -115,6 +115,14 @@ class Runner:
             hashes |= self.loader.hashes(self.loader.host.spec("detector", cell.detector))
         return hashes
 
+    def code(self, cell: Cell) -> dict[str, str]:
+        """Return a hash of each module that the cell's numbers come from, by what it is: a change makes new cells."""
+        host = self.loader.host
+        others = [("method", cell.method), *(("loss", name) for name in cell.losses)]
+        others += [("metric", name) for name in cell.metrics]
+        specs = [*self._specs(cell), *(host.spec(kind, name) for kind, name in others)]
+        return {"faceinv": core_hash()} | {f"{spec.kind} {spec.name}": code_hash(spec) for spec in specs}
+
     def attack(self, cell: Cell) -> Attack:
         """Return what is trained for the cell's encoder and generator."""
         key = (cell.encoder, cell.generator, cell.space, cell.pairs, cell.probes)
@@ -168,12 +176,14 @@ class Runner:
 
     def _cell(self, cell: Cell, label: str) -> Outcome:
         weights: dict[str, str] = {}
+        code: dict[str, str] = {}
         try:
-            weights = self.hashes(cell)
-            known = self.folder.finished(cell.id(weights))
+            code, weights = self.code(cell), self.hashes(cell)
+            cell_id = cell.id(weights, code)
+            known = self.folder.finished(cell_id)
             if known:
-                return Outcome(cell, cell.id(weights), known, cached=True)
-            record = self._compute(cell, cell.id(weights), f"{label}: {cell.method} {','.join(cell.losses)}")
+                return Outcome(cell, cell_id, known, cached=True)
+            record = self._compute(cell, cell_id, f"{label}: {cell.method} {','.join(cell.losses)}")
         except StorageError:
             raise
         except Exception as error:
@@ -183,9 +193,10 @@ class Runner:
             record = {"status": "failed", "error": text, "exit_code": getattr(error, "exit_code", 1)}
             if not expected:
                 record["traceback"] = traceback.format_exc()
-        record = {"config": asdict(cell), "weights": weights, "environment": environment()} | record
-        self.folder.write(cell.id(weights), record)
-        return Outcome(cell, cell.id(weights), record, cached=False)
+        record = {"config": asdict(cell), "weights": weights, "code": code, "environment": environment()} | record
+        cell_id = cell.id(weights, code)
+        self.folder.write(cell_id, record)
+        return Outcome(cell, cell_id, record, cached=False)
 
     def invert(self, cell: Cell, descriptors: Tensor, names: Sequence[str], label: str = "inverting") -> Inversion:
         """Run the cell's method on descriptors ``(N, D)``.

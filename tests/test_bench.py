@@ -162,6 +162,24 @@ def test_a_failed_cell_is_a_record_and_the_grid_goes_on(run, cache: Path, tmp_pa
     assert "it broke" in failed["traceback"]
 
 
+def test_a_change_of_code_makes_new_cells(run, cache: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "my_method.py"
+    source = (
+        "from faceinv import hookimpl\nfrom faceinv.specs import MethodSpec\n"
+        "from faceinv_id2image.methods import Regression\n"
+        "@hookimpl\ndef faceinv_methods():\n"
+        "    return [MethodSpec(name='mine', summary='s', target='my_method:Regression', licence='MIT',"
+        " access='scores', optimises=False)]\n"
+    )
+    plugin.write_text(source)
+    for count in (1, 1):
+        assert run("--plugin", plugin, *TOY, "--losses", "id", "--method", "mine", "--out", tmp_path / "run").code == 0
+        assert len(records(tmp_path / "run")) == count
+    plugin.write_text(source + "# an experiment\n")
+    assert run("--plugin", plugin, *TOY, "--losses", "id", "--method", "mine", "--out", tmp_path / "run").code == 0
+    assert len(records(tmp_path / "run")) == 2
+
+
 def test_scores_only_access_is_enforced(run, cache: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "greedy_method.py"
     plugin.write_text(

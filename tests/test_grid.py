@@ -35,7 +35,7 @@ def test_names_are_resolved_and_the_grid_is_the_product(host: Host) -> None:
     made = grid(host, seed=[0, 1], objective=["paper", "balanced"])
     assert len(made) == 4
     assert {cell.encoder for cell in made} == {"toy.attacked"}
-    assert len({cell.id({}) for cell in made}) == 4
+    assert len({cell.id({}, {}) for cell in made}) == 4
 
 
 def test_ablate_adds_the_prefixes(host: Host) -> None:
@@ -64,11 +64,12 @@ def test_all_critics_that_are_named_score_and_unseen_ones_come_first(host: Host,
 
 def test_the_id_is_the_content(host: Host) -> None:
     (cell,) = grid(host)
-    assert cell.id({"w": "1"}) == grid(host)[0].id({"w": "1"})
-    assert cell.id({"w": "1"}) != cell.id({"w": "2"})
-    assert cell.id({}) != grid(host, steps=99)[0].id({})
+    assert cell.id({"w": "1"}, {}) == grid(host)[0].id({"w": "1"}, {})
+    assert cell.id({"w": "1"}, {}) != cell.id({"w": "2"}, {})
+    assert cell.id({}, {"method": "1"}) != cell.id({}, {"method": "2"})
+    assert cell.id({}, {}) != grid(host, steps=99)[0].id({}, {})
     # Placement is no part of what a number means.
-    assert cell.id({}) == grid(host, device="cuda", batch_size=3, out="elsewhere")[0].id({})
+    assert cell.id({}, {}) == grid(host, device="cuda", batch_size=3, out="elsewhere")[0].id({}, {})
 
 
 @pytest.mark.parametrize(

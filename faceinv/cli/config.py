@@ -30,7 +30,7 @@ def config(app: Application, /, config_file: Path | None, as_json: bool, **given
     grid = cells(resolved, app.host, source)
     content = resolved.model_dump(mode="json")
     if as_json:
-        app.print_json({"config": content, "cells": [cell.id({}) for cell in grid]})
+        app.print_json({"config": content, "cells": [cell.id({}, {}) for cell in grid]})
         return
     import yaml
 
