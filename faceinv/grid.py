@@ -26,6 +26,7 @@ def _listed(value: object) -> object:
 
 
 Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+Weightings = Annotated[list[dict[str, float]], BeforeValidator(_listed), Field(min_length=1)]
 #: Where genuine and impostor scores come from unless ``recognition`` names a data set.
 TARGETS = "targets"
 Seeds = Annotated[list[int], BeforeValidator(_listed), Field(min_length=1)]
@@ -42,7 +43,7 @@ class BenchConfig(BaseModel):
     space: str
     losses: Names
     objective: Names
-    loss_weights: dict[str, float]
+    loss_weights: Weightings
     method: Names
     method_options: dict[str, dict[str, Any]]
     dataset: Names
@@ -248,9 +249,16 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
         spec("dataset_options", "dataset", key)
     _check_labels(config, host)
     grid = itertools.product(
-        config.encoder, config.generator, config.objective, config.method, config.dataset, config.seed
+        config.encoder,
+        config.generator,
+        config.objective,
+        config.method,
+        config.dataset,
+        config.seed,
+        _loss_lists(config),
+        config.loss_weights,
     )
-    for encoder_name, generator_name, objective, method_name, dataset_name, seed in grid:
+    for encoder_name, generator_name, objective, method_name, dataset_name, seed, losses, weights in grid:
         if objective not in PRESETS:
             raise _KeyedError("objective", unknown_name("objective preset", objective, PRESETS))
         encoder = spec("encoder", "encoder", encoder_name).name
@@ -265,41 +273,40 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
             **_options(config.method_options, method, host),
         }
         dataset, dataset_spec = _dataset("dataset", dataset_name, host)
-        for losses in _loss_lists(config):
-            names = []
-            for name in losses:
-                loss: LossSpec = spec("losses", "loss", name)
-                names.append(loss.name)
-            repeated = next((name for name in names if names.count(name) > 1), None)
-            if repeated:
-                raise _KeyedError("losses", f"'{repeated}' stands twice in '{','.join(losses)}'.")
-            for name in config.loss_weights:
-                spec("loss_weights", "loss", name)
-            yield Cell(
-                encoder=encoder,
-                critics=_critics(config, encoder, spec),
-                generator=generator.name,
-                space=config.space or generator.spaces[0],
-                losses=tuple(names),
-                objective=objective,
-                loss_weights={k: v for k, v in sorted(config.loss_weights.items()) if k in names},
-                method=method.name,
-                method_options=options,
-                dataset=dataset,
-                dataset_options=_options(config.dataset_options, dataset_spec, host),
-                labels=config.labels if dataset_spec.takes_labels else "",
-                detector=detector,
-                limit=config.limit,
-                per_person=config.per_person,
-                min_photographs=config.min_photographs,
-                steps=config.steps if method.optimises else 0,
-                seed=seed,
-                probes=config.probes,
-                pairs=config.pairs,
-                metrics=metrics,
-                recognition=recognition,
-                recognition_limit=config.recognition_limit,
-            )
+        names = []
+        for name in losses:
+            loss: LossSpec = spec("losses", "loss", name)
+            names.append(loss.name)
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated:
+            raise _KeyedError("losses", f"'{repeated}' stands twice in '{','.join(losses)}'.")
+        for name in weights:
+            spec("loss_weights", "loss", name)
+        yield Cell(
+            encoder=encoder,
+            critics=_critics(config, encoder, spec),
+            generator=generator.name,
+            space=config.space or generator.spaces[0],
+            losses=tuple(names),
+            objective=objective,
+            loss_weights={k: v for k, v in sorted(weights.items()) if k in names},
+            method=method.name,
+            method_options=options,
+            dataset=dataset,
+            dataset_options=_options(config.dataset_options, dataset_spec, host),
+            labels=config.labels if dataset_spec.takes_labels else "",
+            detector=detector,
+            limit=config.limit,
+            per_person=config.per_person,
+            min_photographs=config.min_photographs,
+            steps=config.steps if method.optimises else 0,
+            seed=seed,
+            probes=config.probes,
+            pairs=config.pairs,
+            metrics=metrics,
+            recognition=recognition,
+            recognition_limit=config.recognition_limit,
+        )
 
 
 def _check_labels(config: BenchConfig, host: Host) -> None:

@@ -128,3 +128,17 @@ def test_what_config_prints_is_a_config(run, cache: Path, tmp_path: Path) -> Non
     path = tmp_path / "again.yaml"
     path.write_text(printed.out)
     assert yaml.safe_load(run("config", path).out) == yaml.safe_load(printed.out)
+
+
+def test_weightings_make_a_grid_and_a_loss_that_none_touches_comes_once(host: Host) -> None:
+    made = grid(host, losses=["id", "id,brightness"], loss_weights=[{"brightness": 0.1}, {"brightness": 1.0}])
+    assert [dict(cell.loss_weights) for cell in made] == [{}, {"brightness": 0.1}, {"brightness": 1.0}]
+
+
+SUITES = sorted((Path(__file__).parents[1] / "benchmarks" / "suites").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
+def test_every_named_benchmark_is_valid(suite: Path) -> None:
+    config, source = load_config(suite, {})
+    assert cells(config, Host(), source)

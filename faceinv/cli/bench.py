@@ -10,6 +10,7 @@ import click
 
 from faceinv.cli.application import Application
 from faceinv.cli.report import OPEN, finish, make_report
+from faceinv.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +31,9 @@ def config_options(command: F) -> F:
             click.option("--space", metavar="NAME", help="Latent space; the generator's first by default."),
             click.option("--losses", multiple=True, metavar="A,B,…", help="Losses of the objective."),
             click.option("--objective", **many, help="Preset of the weights: balanced or paper."),
+            click.option(
+                "--loss-weights", multiple=True, metavar="A=W,B=W,…", help="Weights in place of the preset's."
+            ),
             click.option("--method", **many, help="Inversion method."),
             click.option("--dataset", multiple=True, metavar="NAME[:PATH]", help="Where targets come from."),
             click.option("--labels", metavar="FILE.csv", help="Annotations of the data set's images."),
@@ -69,7 +73,18 @@ def overrides(given: dict[str, Any]) -> dict[str, Any]:
         encoder = (values.get("encoder") or defaults()["encoder"])[0]
         pairs = [entry.rpartition("=") for entry in values["weights"]]
         values["weights"] = {name or encoder: Path(file) for name, _, file in pairs}
+    if "loss_weights" in values:
+        values["loss_weights"] = [_weighting(text) for text in values["loss_weights"]]
     return values
+
+
+def _weighting(text: str) -> dict[str, float]:
+    try:
+        return {name.strip(): float(weight) for name, weight in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        raise UsageError(
+            f"--loss-weights: '{text}' is no list of NAME=WEIGHT. Allowed is such as: --loss-weights lm=0.3,hist=0.1"
+        ) from None
 
 
 @click.command()

@@ -120,6 +120,8 @@ def heading(outcome: Outcome, finished: Sequence[Outcome]) -> str:
         values = {getattr(other.cell, key) for other in finished}
         if len(values) > 1:
             parts.append(str(getattr(outcome.cell, key)))
+    if any(other.cell.loss_weights for other in finished):
+        parts += [f"{name}={weight:g}" for name, weight in outcome.cell.loss_weights.items()]
     return "\n".join(parts)
 
 
