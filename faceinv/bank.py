@@ -264,6 +264,7 @@ def _fill(
     """Compute what is missing of the columns, a chunk at a time."""
     chunks = sorted({chunk for column, _ in missing for chunk in column.missing()})
     makers = [task.build() for _, task in missing]
+    what = "embedding images" if any(task.finite for _, task in missing) else "measuring images"
     rows = missing[0][0].rows
     done = rows - sum(len(missing[0][0].span(chunk)) for chunk in chunks)
     with frames:
@@ -280,7 +281,7 @@ def _fill(
                         skipped |= _compute(task, make, seen, batch.rows, made, span.start)
                 done += len(batch.rows) + len(batch.failed)
                 if progress:
-                    progress("embedding images", done, rows)
+                    progress(what, done, rows)
             for (column, _), made in zip(missing, values, strict=True):
                 if chunk in column.missing():
                     column.write(chunk, made, skipped)

@@ -98,7 +98,7 @@ class Frames:
             with torch.no_grad():  # a thread has its own setting
                 for buffer, view in zip(buffers, self._load(row), strict=True):
                     buffer[place].copy_(view)
-        except InputError as error:
+        except (InputError, OSError) as error:
             return str(error)
         return ""
 

@@ -83,6 +83,7 @@ class Runner:
         self._attacks: dict[tuple[Any, ...], Attack] = {}
         self._datasets: dict[tuple[Any, ...], tuple[Dataset, DatasetSpec]] = {}
         self._targets: dict[tuple[Any, ...], Targets] = {}
+        self._say = say
         self.judge = Judge(loader, self.dataset, progress=progress, say=say)
 
     def run(self, cells: list[Cell]) -> list[Outcome]:
@@ -160,6 +161,9 @@ class Runner:
         if key not in self._targets:
             generator = self.loader.generator(cell.generator)
             dataset, spec = self.dataset(cell, cell.dataset, cell.limit)
+            if dataset.skipped:
+                name, reason = dataset.skipped[0]
+                self._say(f"{cell.dataset}: {len(dataset.skipped)} left out; the first, '{name}': {reason}")
             detector = self.loader.detector(cell.detector) if needs_detector(dataset) else None
             progress = self._progress
             self._targets[key] = load_targets(

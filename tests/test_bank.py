@@ -140,6 +140,17 @@ def test_what_cannot_be_used_is_said_counted_and_skipped(loader: Loader, tmp_pat
         opened(loader, Images(3, broken=[0, 1, 2]), tmp_path)
 
 
+def test_a_file_that_went_away_is_skipped(loader: Loader, tmp_path: Path) -> None:
+    class Vanishing(Images):
+        def load(self, index: int) -> Tensor:
+            if index == 3:
+                raise FileNotFoundError(2, "No such file or directory", "3.png")
+            return super().load(index)
+
+    bank = opened(loader, Vanishing(), tmp_path)
+    assert [name for name, _ in bank.skipped] == ["image-3"]
+
+
 def test_images_of_another_size_are_skipped(loader: Loader, tmp_path: Path) -> None:
     dataset = Images()
     dataset.load = lambda index: torch.zeros(3, 16, 17 if index == 4 else 16)  # type: ignore[method-assign]

@@ -114,3 +114,16 @@ def test_the_command_line_sets_labels(run, cache: Path) -> None:
     assert printed.code == 0, printed.err
     assert yaml.safe_load(printed.out)["labels"] == "labels.csv"
     assert run("config", "--labels", "labels.csv").code == 2
+
+
+def test_what_a_data_set_leaves_out_is_said(run, cache: Path, folder: Path) -> None:
+    (folder / "labels.csv").write_text("image,hat\nAda/1.png,1\ngone.png,0\n")
+    result = run(
+        "bench", "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--losses", "id",
+        "--dataset", f"folder:{folder / 'images'}", "--labels", folder / "labels.csv", "--steps", "1",
+        "--pairs", "200", "--metric", "mse", "--out", folder / "run",
+    )  # fmt: skip
+    assert "2 left out; the first, 'gone.png': There is no such image" in result.err
+    # There is no face in a grey square: what is left after that is nothing.
+    assert result.code == 3
+    assert "None of the 1 images can be used" in result.err
