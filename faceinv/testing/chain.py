@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from faceinv.loading import Loader
 
 #: Faces that probes learn from, and faces that they are scored on.
-_TRAIN, _TEST = 400, 100
+_TRAIN, _TEST = 240, 60
 
 
 @dataclass(frozen=True)

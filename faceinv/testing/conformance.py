@@ -28,7 +28,7 @@ CHECK_MODULES = {
     "probe": ("spec_checks", "probe_checks"),
     "loss": ("spec_checks", "loss_checks"),
     "method": ("spec_checks", "method_checks"),
-    "metric": ("spec_checks", "metric_checks"),
+    "metric": ("spec_checks", "metric_checks", "protocol_checks"),
     "dataset": ("spec_checks", "dataset_checks"),
     "detector": ("spec_checks", "detector_checks"),
 }

@@ -146,6 +146,8 @@ def moves_between_devices(subject: Subject) -> None:
         except NotImplementedError:
             continue  # an operation that has no shapes without values
         except RuntimeError as error:
+            if device == "meta" and "device" not in str(error):
+                continue  # the meta device lacks something; what it is asked here is where tensors are
             raise CheckFailed(f"{subject} does not work on the device {device}: {error}") from error
         require(made.device.type == device, f"{subject}: moved to {device}, its output is on {made.device.type}.")
 

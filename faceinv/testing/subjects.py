@@ -189,8 +189,11 @@ class Subject(_Memory):
         return draw_faces(2, self.framing)
 
     def context(self, limit: int | None = 4, seed: int = 0) -> DatasetContext:
-        """Return what a data set is built with."""
+        """Return what a data set is built with; one that is itself only as a whole is asked for all of it."""
         from faceinv.testing.chain import chain
+
+        if self.kind == "dataset" and getattr(load_target(self.spec), "whole", False):
+            limit = None
 
         return DatasetContext(chain().generator, chain().framing, "z", seed, limit)
 

@@ -18,7 +18,7 @@ from breaking import BROKEN, Broken
 from faceinv.plugins import Host
 from faceinv.testing import CheckFailed, PluginSubject, Subject, checks_of
 from faceinv.testing.conformance import CHECK_MODULES
-from faceinv.testing.watch import global_state
+from faceinv.testing.watch import global_state, untouched
 
 KINDS = [kind for kind in CHECK_MODULES if kind != "plugin"]
 
@@ -79,14 +79,15 @@ def test_no_toy_is_broken_by_accident(module) -> None:
     assert all(re.match(r"\w+:\w+$", item.spec.target) for item in BROKEN)
 
 
-def test_randomness_is_put_back_after_a_check() -> None:
-    item = next(item for item in BROKEN if item.check == "running_touches_no_global_state" and item.kind == "metric")
-    host = Host(entry_points=False)
-    host.declare(item.spec, "broken toys")
-    subject = Subject(item.spec, host)
-    _ = subject.built
-    before = torch.get_rng_state(), random.getstate()
-    with pytest.raises(CheckFailed, match="changes torch's random state"):
-        find("metric", item.check)(subject)
-    assert torch.equal(before[0], torch.get_rng_state())
-    assert before[1] == random.getstate()
+def test_what_was_changed_is_put_back() -> None:
+    before = global_state()
+    with pytest.raises(CheckFailed, match="it changes torch's random state, Python's random state, grad mode"):
+        disturb()
+    assert global_state() == before
+
+
+def disturb() -> None:
+    with untouched("it"):
+        torch.rand(1)
+        random.random()
+        torch.set_grad_enabled(False)

@@ -9,6 +9,7 @@ from breaking import breaks
 
 from faceinv.contracts import Dataset, Faces
 from faceinv.images import read_image
+from faceinv.protocols import ProtocolScores
 from faceinv.testing.toy_networks import ToyTargets
 
 _OPENED = itertools.count()
@@ -56,6 +57,42 @@ class RandomPatch(AbsoluteDifference):
 @breaks("metric", "floor_needs_an_encoder", floor=True)
 class FloorOfNothing(AbsoluteDifference):
     pass
+
+
+class Accepted:
+    """A good protocol: the share that the attacked encoder accepts; the broken ones differ in one place."""
+
+    def __init__(self, *, framing) -> None:
+        self.asked = 0
+
+    def accept(self, cosines, threshold):
+        return (cosines >= threshold).double()
+
+    def __call__(self, roles):
+        accepted = self.accept(roles[0].leaked, roles[0].thresholds[0].threshold)
+        return ProtocolScores({"accepted": accepted}, [{"share": float(accepted.mean())}])
+
+
+PROTOCOL = {"protocol": True, "higher_is_better": True}
+
+
+@breaks("metric", "protocol_scores_every_target", **PROTOCOL)
+class OneShare(Accepted):
+    def accept(self, cosines, threshold):
+        return super().accept(cosines, threshold).mean()
+
+
+@breaks("metric", "protocol_rewards_the_person", **PROTOCOL)
+class Reversed(Accepted):
+    def accept(self, cosines, threshold):
+        return (cosines < threshold).double()
+
+
+@breaks("metric", "protocol_is_pure", **PROTOCOL)
+class Counting(Accepted):
+    def accept(self, cosines, threshold):
+        self.asked += 1
+        return (cosines >= threshold).double() / self.asked
 
 
 class Few(Dataset):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from faceinv.contracts import DatasetContext
 from faceinv.errors import InputError, UsageError, suggest
+from faceinv.splits import hashed_splits
 from faceinv_photographs.folder import Folder
 
 IMAGES, PEOPLE = 84, 78
@@ -54,6 +55,8 @@ class MofaTest(Folder):
             self.identities = tuple(known[name] for name in self.ids)
         else:
             self.identities = tuple(_person(name) for name in self.ids)
+        # Who is who is known only now: the folder above parts by file, and would share people between the parts.
+        self.splits = hashed_splits(self.identities)
         people = len(set(self.identities))
         if (len(self.ids), people) != (IMAGES, PEOPLE):
             raise InputError(

@@ -1,0 +1,147 @@
+"""Files in their publishers' formats, with arbitrary numbers, for networks that nobody may download here.
+
+The plugins' own tests write such files to compare with a reference; their writers are used again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from safetensors.torch import save_file
+
+from faceinv.images import write_image
+from faceinv.testing import draw_faces
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
+
+
+def module_of(plugin: str, name: str) -> ModuleType:
+    """Import a test module of a plugin by its path."""
+    alias = f"official_{plugin}_{name}"
+    if alias not in sys.modules:
+        folder = str(PLUGINS / plugin / "tests")
+        sys.path.insert(0, folder)  # for modules that stand beside it
+        try:
+            spec = importlib.util.spec_from_file_location(alias, PLUGINS / plugin / "tests" / f"{name}.py")
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[alias] = module
+            spec.loader.exec_module(module)
+        finally:
+            sys.path.remove(folder)
+    return sys.modules[alias]
+
+
+def iresnet(folder: Path) -> Sequence[Path]:
+    tests = module_of("arcface", "test_arcface_iresnet")
+    reference = tests.Reference(50)
+    reference(tests.pictures(1))
+    torch.save(reference.state, folder / "backbone.pth")
+    return [folder / "backbone.pth"]
+
+
+def vit(folder: Path) -> Sequence[Path]:
+    save_file(module_of("arcface", "test_arcface_vit").arbitrary_state(), folder / "model.safetensors")
+    return [folder / "model.safetensors"]
+
+
+def senet50(folder: Path) -> Sequence[Path]:
+    reference = module_of("vggface2", "test_vggface2_resnet50").Reference(gate=True)
+    reference(module_of("vggface2", "test_vggface2_others").pictures(224, 1))
+    torch.save(reference.state, folder / "x_dag.pth")
+    return [folder / "x_dag.pth"]
+
+
+def inception(folder: Path) -> Sequence[Path]:
+    tests = module_of("vggface2", "test_vggface2_others")
+    reference = tests.Inception()
+    reference(tests.pictures(160, 2))
+    torch.save(reference.state, folder / "x.pt")
+    return [folder / "x.pt"]
+
+
+def vgg16(folder: Path) -> Sequence[Path]:
+    rng = torch.Generator().manual_seed(0)
+    state: dict[str, torch.Tensor] = {}
+    widths = [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]
+    shapes: dict[str, tuple[int, ...]] = {"fc6": (4096, 25088), "fc7": (4096, 4096), "fc8": (2622, 4096)}
+    channels = 3
+    for stage, (width, steps) in enumerate(widths, start=1):
+        for step in range(1, steps + 1):
+            shapes[f"conv{stage}_{step}"] = (width, channels, 3, 3)
+            channels = width
+    for name, shape in shapes.items():
+        fan = torch.Size(shape[1:]).numel()
+        state[f"{name}.weight"] = torch.randn(shape, generator=rng) * (2 / fan) ** 0.5
+        state[f"{name}.bias"] = torch.randn(shape[0], generator=rng) * 0.1
+    torch.save(state, folder / "vgg_face_dag.pth")
+    return [folder / "vgg_face_dag.pth"]
+
+
+def stylegan2(folder: Path) -> Sequence[Path]:
+    return [module_of("stylegan2", "stylegan2_files").write_nvidia(folder / "published.pkl")]
+
+
+#: By name, what writes the files of a network whose published ones need another host, or a form.
+WRITERS: dict[str, Callable[[Path], Sequence[Path]]] = {
+    "arcface.r50-ms1mv3": iresnet,
+    "arcface.vit-tiny-ms1mv3": vit,
+    "vggface2.senet50-ft": senet50,
+    "vggface2.inception-resnet-v1": inception,
+    "vggface.vgg16": vgg16,
+    "stylegan2.ffhq-1024": stylegan2,
+}
+
+#: An object that differs from a checked one in its weights file, its depth, or how its data are parted alone, so
+#: that the same code would be checked again: only its declaration is. Each → the one that stands for it.
+STANDS_FOR = {
+    "arcface.r100-ms1mv3": "arcface.r50-ms1mv3",
+    "arcface.r100-glint360k": "arcface.r50-ms1mv3",
+    # SE-ResNet-50 is ResNet-50 with a gate in each block.
+    "vggface2.resnet50-ft": "vggface2.senet50-ft",
+    "vggface2.resnet50-scratch": "vggface2.senet50-ft",
+    "vggface2.senet50-scratch": "vggface2.senet50-ft",
+    "stylegan2.ffhq-256": "stylegan2.ffhq-1024",
+    "celeba.paper": "celeba.official",
+}
+
+#: Checks that copy 138 million parameters or run them in float64, and take half a minute together; the layers are
+#: torch's own, and `faceinv plugins check vggface` runs them all.
+TOO_LONG = {"vggface.vgg16": {"moves_between_dtypes", "pickles", "state_dict_round_trip", "stays_frozen"}}
+
+
+def celeba(folder: Path) -> Path:
+    made: Path = module_of("celeba", "test_celeba").make(folder / "celeba", official=True)
+    return made
+
+
+def lfw(alignment_folder: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        made: Path = module_of("lfw", "test_lfw").make(folder, alignment_folder)
+        return made
+
+    return write
+
+
+def mofa_test(folder: Path) -> Path:
+    """Write 84 drawn faces of 78 people, two of six of them."""
+    for index, face in enumerate(draw_faces(84)):
+        person, number = (index, 1) if index < 78 else (index - 78, 2)
+        write_image(face, folder / f"person-{person:02d}_{number}.png")
+    return folder
+
+
+#: By name, what writes a data set of that layout.
+PLACES: dict[str, Callable[[Path], Path]] = {
+    "celeba.official": celeba,
+    "lfw.deepfunneled": lfw("lfw-deepfunneled"),
+    "lfw.funneled": lfw("lfw_funneled"),
+    "lfw.original": lfw("lfw"),
+    "mofa-test": mofa_test,
+}
