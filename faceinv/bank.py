@@ -110,7 +110,12 @@ def open_bank(
     if crop is not None:
         tasks["crops"] = _cropping(crop, images)
     columns = {what: task.column(folder, len(dataset.ids)) for what, task in tasks.items()}
-    with filling(columns) as missing:
+
+    def waiting() -> None:
+        if progress:
+            progress("waiting for another process that fills this bank", 0, 1)
+
+    with filling(columns, waiting) as missing:
         if missing:
             found = loader.detector(detector) if dataset.framing is None and detector else None
             bring = way_into(frame, dataset.framing, found)

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -168,8 +168,12 @@ class Column:
 
 
 @contextmanager
-def filling(columns: Mapping[str, Column]) -> Iterator[dict[str, Column]]:
+def filling(columns: Mapping[str, Column], waiting: Callable[[], object]) -> Iterator[dict[str, Column]]:
     """Yield those of ``columns`` that are not whole yet, locked, so that two processes do not fill the same.
+
+    Args:
+        columns: By any name.
+        waiting: Called when another process is filling one of them, before it is waited for.
 
     Raises:
         StorageError: the folder cannot be written, or the disk is full.
@@ -180,7 +184,13 @@ def filling(columns: Mapping[str, Column]) -> Iterator[dict[str, Column]]:
             for column in sorted(columns.values(), key=lambda column: column.path):
                 if not column.is_complete():
                     column.path.parent.mkdir(parents=True, exist_ok=True)
-                    locks.enter_context(filelock.FileLock(f"{column.path}.lock"))
+                    lock = filelock.FileLock(f"{column.path}.lock")
+                    try:
+                        lock.acquire(timeout=0)
+                    except filelock.Timeout:
+                        waiting()
+                        lock.acquire()
+                    locks.callback(lock.release)
             incomplete = {name: column for name, column in columns.items() if not column.is_complete()}
             for column in incomplete.values():
                 column.begin()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import filelock
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -266,6 +267,24 @@ def test_two_that_want_the_same_load_it_once(host: Host, tmp_path: Path) -> None
     assert len(results) == 3
     assert sorted(len(dataset.loaded) for dataset in datasets[:2]) == [0, 60]
     assert len(datasets[2].loaded) == 60
+
+
+def test_who_waits_for_another_process_says_so(loader: Loader, tmp_path: Path) -> None:
+    opened(loader, Images(), tmp_path)
+    column = next(path for path in tmp_path.glob("descriptors-*") if path.is_dir())
+    (column / "manifest.json").unlink()
+    lock = filelock.FileLock(f"{column}.lock", thread_local=False)
+    lock.acquire()
+    said: list[str] = []
+
+    def progress(what: str, done: int, of: int) -> None:
+        if "waiting" in what:
+            lock.release()
+        said.append(what)
+
+    opened(loader, Images(), tmp_path, progress=progress)
+    assert said[0] == "waiting for another process that fills this bank"
+    assert said[-1] == "embedding images"
 
 
 def test_crops_are_kept_as_8_bit_pixels(loader: Loader, tmp_path: Path) -> None:
