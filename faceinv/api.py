@@ -1,0 +1,240 @@
+"""The Python API: the three things the command line does, for tensors in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from faceinv.errors import UsageError
+from faceinv.grid import cells, load_config
+from faceinv.loading import Encoder, Loader, check_descriptors
+from faceinv.memory import keep_memory
+from faceinv.plugins import Host
+from faceinv.records import RunFolder
+from faceinv.runner import Runner
+from faceinv.weights import WeightStore, cache_folder
+
+if TYPE_CHECKING:
+    from faceinv.attack import ProbeScore
+    from faceinv.contracts import Inversion
+    from faceinv.grid import Cell
+    from faceinv.progress import Reporter
+
+Weights = Mapping[str, str | Path]
+
+
+def load_encoder(
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    plugins: Sequence[str | Path] = (),
+    offline: bool = False,
+    host: Host | None = None,
+) -> Encoder:
+    """Return a frozen face recognition network, fetching its weights on first use.
+
+    Called with RGB images ``(B, 3, H, W)`` in ``[0, 1]`` in its own crop, ``encoder.spec.framing``, it returns
+    descriptors ``(B, encoder.spec.dim)`` as that system stores them; ``encoder.spec.unit_length`` says whether
+    they have length 1. Gradients flow to the images.
+
+    Args:
+        name: Its name, such as ``"arcface"`` or ``"arcface.r50-ms1mv3"``.
+        weights: Your own weights file, in place of the published one.
+        device: ``"cpu"``, ``"cuda"``, …
+        plugins: Files or folders of plugins that are not installed.
+        offline: Never use the network.
+        host: The plugins, where you keep them yourself; ``plugins`` is not used then.
+
+    Raises:
+        UnknownNameError: no plugin declares it; the closest name is suggested.
+        WeightsError: the weights cannot be had, or are not this network's.
+
+    Example:
+        >>> encoder = faceinv.load_encoder("arcface")
+        >>> encoder(torch.rand(2, 3, 112, 112)).shape
+        torch.Size([2, 192])
+    """
+    host = host or Host(paths=plugins)
+    spec = host.spec("encoder", name)
+    files = {spec.name: Path(weights)} if weights is not None else {}
+    keep_memory()
+    return Loader(host, WeightStore(host, offline=offline), files=files, device=device).encoder(name)
+
+
+def invert(
+    descriptors: Tensor,
+    *,
+    encoder: str = "",
+    losses: Sequence[str] = (),
+    generator: str = "",
+    space: str = "",
+    objective: str = "",
+    loss_weights: Mapping[str, float] | None = None,
+    method: str = "",
+    steps: int | None = None,
+    pairs: int | None = None,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
+    weights: Weights | None = None,
+    device: str = "cpu",
+    batch_size: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    offline: bool = False,
+    host: Host | None = None,
+    progress: Reporter | None = None,
+) -> Inversion:
+    """Rebuild faces from descriptors.
+
+    What the attack needs of this encoder and generator (pairs, probes, the latent regressor) is trained at the
+    first call and read from the cache afterwards. Anything left out is as in ``faceinv config``.
+
+    Args:
+        descriptors: ``(N, D)`` as the encoder gives them, or one ``(D,)``.
+        encoder: Name of the encoder that made them.
+        losses: Losses of the objective, such as ``["id", "lm", "hist"]``.
+        generator: Name of the generator.
+        space: Latent space; the generator's first by default.
+        objective: Preset of the weights, ``"balanced"`` or ``"paper"``.
+        loss_weights: Weights that override the preset's, by loss.
+        method: Name of the inversion method.
+        steps: Optimisation steps.
+        pairs: Synthetic pairs to train on.
+        seed: Seed of methods that draw at random.
+        names: A name for each descriptor; with the seed it decides what a method draws for it.
+        weights: Your own weights files, by name.
+        device: ``"cpu"``, ``"cuda"``, …
+        batch_size: Descriptors at a time.
+        plugins: Files or folders of plugins that are not installed.
+        offline: Never use the network.
+        host: The plugins, where you keep them yourself; ``plugins`` is not used then.
+        progress: Called with (what, done, of).
+
+    Returns:
+        ``images`` ``(N, 3, H, W)`` in ``[0, 1]`` in the generator's framing, ``latents``, the images it started
+        from, the losses on the way, and the queries that each target took.
+
+    Raises:
+        UsageError: a name or a value that is not allowed.
+        ShapeError: the descriptors cannot be this encoder's.
+
+    Example:
+        >>> result = faceinv.invert(descriptors, encoder="arcface", losses=["id", "lm", "hist"])
+        >>> result.images.shape
+        torch.Size([1, 3, 64, 64])
+    """
+    given: dict[str, Any] = {
+        "encoder": encoder,
+        "losses": ",".join(losses),
+        "generator": generator,
+        "space": space,
+        "objective": objective,
+        "method": method,
+        "steps": steps,
+        "pairs": pairs,
+        "batch_size": batch_size,
+    }
+    cell, runner = _runner(given, loss_weights, weights, seed, device, host or Host(paths=plugins), offline, progress)
+    batch = descriptors[None] if descriptors.ndim == 1 else descriptors
+    check_descriptors(batch, runner.loader.encoder(cell.encoder).spec)
+    if names is not None and len(names) != len(batch):
+        raise UsageError(f"{len(names)} names were given for {len(batch)} descriptors.")
+    return runner.invert(cell, batch, names if names is not None else [str(row) for row in range(len(batch))])
+
+
+def probe(
+    probes: Sequence[str],
+    *,
+    encoder: str = "",
+    generator: str = "",
+    space: str = "",
+    recipe: str = "",
+    pairs: int | None = None,
+    weights: Weights | None = None,
+    device: str = "cpu",
+    plugins: Sequence[str | Path] = (),
+    offline: bool = False,
+    host: Host | None = None,
+    progress: Reporter | None = None,
+) -> dict[str, ProbeScore]:
+    """Return how well attributes can be read from an encoder's descriptors, without a single photograph.
+
+    Probes are trained on descriptors of the generator's samples and scored on samples that were held out, as
+    ``faceinv train`` does it. Anything left out is as in ``faceinv config``.
+
+    Args:
+        probes: Names of the probes, such as ``["landmarks", "histogram"]``.
+        encoder: Name of the encoder whose descriptors are read.
+        generator: Name of the generator.
+        space: Latent space; the generator's first by default.
+        recipe: How heads are trained: ``"tuned"`` or ``"paper"``.
+        pairs: Synthetic pairs to train on.
+        weights: Your own weights files, by name.
+        device: ``"cpu"``, ``"cuda"``, …
+        plugins: Files or folders of plugins that are not installed.
+        offline: Never use the network.
+        host: The plugins, where you keep them yourself; ``plugins`` is not used then.
+        progress: Called with (what, done, of).
+
+    Returns:
+        By probe, the mean error of what is read, that of always guessing the mean, their unit, and how many
+        held-out samples they are of.
+
+    Raises:
+        UsageError: a name or a value that is not allowed.
+
+    Example:
+        >>> score = faceinv.probe(["histogram"], encoder="arcface")["histogram"]
+        >>> score.descriptor < score.baseline
+        True
+    """
+    given: dict[str, Any] = {
+        "encoder": encoder,
+        "generator": generator,
+        "space": space,
+        "probes": recipe,
+        "pairs": pairs,
+    }
+    host = host or Host(paths=plugins)
+    wanted = [host.spec("probe", name).name for name in probes]
+    cell, runner = _runner(given, None, weights, 0, device, host, offline, progress, wanted)
+    attack = runner.attack(cell)
+    return {name: attack.probe_score(wanted[index]) for index, name in enumerate(probes)}
+
+
+def _runner(
+    given: Mapping[str, Any],
+    loss_weights: Mapping[str, float] | None,
+    weights: Weights | None,
+    seed: int,
+    device: str,
+    host: Host,
+    offline: bool,
+    progress: Reporter | None,
+    probes: Sequence[str] = (),
+) -> tuple[Cell, Runner]:
+    """Return the only cell of a config, and what computes it; a value that is empty is left to the defaults."""
+    overrides = {key: value for key, value in given.items() if value not in ("", None)}
+    overrides |= {"seed": seed, "loss_weights": dict(loss_weights or {}), "weights": dict(weights or {})}
+    config, source = load_config(None, overrides)
+    cell = cells(config, host, source)[0]
+    files = {}
+    for name, file in config.weights.items():
+        kind = next(kind for kind in ("encoder", "generator", "probe", "metric") if host.knows(kind, name))
+        files[host.spec(kind, name).name] = file
+    keep_memory()
+    loader = Loader(host, WeightStore(host, offline=offline), files=files, device=torch.device(device))
+    read = [spec.probe for spec in (host.spec("loss", name) for name in cell.losses) if spec.probe]
+    runner = Runner(
+        loader,
+        RunFolder(config.out),
+        cache=cache_folder() / "trained",
+        batch_size=config.batch_size,
+        progress=progress,
+        probes=list(probes) or read,
+    )
+    return cell, runner
