@@ -18,7 +18,7 @@ from faceinv.records import finite, write_atomically
 from faceinv.report import gallery, headline, paper, provenance, recognition, sections, wording
 from faceinv.report.overlays import Measure
 from faceinv.report.pictures import BUDGET, Pictures
-from faceinv.report.probes import table_1
+from faceinv.report.probes import lead, table_1
 from faceinv.report.runs import Runs, Study
 from faceinv.report.values import Value, of_record
 
@@ -64,6 +64,7 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
         files = [file for study in runs.studies for file in gallery.picture_files(study)]
         # The strip at the top repeats up to ten pictures a study.
         pictures = Pictures.fitting(files, BUDGET - 20_000 * 10 * len(runs.studies))
+    tables_1 = table_1(runs.probes)
     studies = [_study(study, place, pictures, measure) for place, study in enumerate(runs.studies)]
     return render_template(
         "report.html.j2",
@@ -72,8 +73,9 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
         runs=runs,
         images=images,
         studies=studies,
-        tables_1=table_1(runs.probes),
-        probe_records=runs.probes,
+        tables_1=tables_1,
+        probe_lead=lead(tables_1),
+        probe_settings=provenance.probe_settings(runs),
         weights=provenance.weights(runs, host),
         versions=provenance.versions(runs),
         failure=provenance.failure,

@@ -11,7 +11,7 @@ from faceinv.report.values import Interval, interval_of_record
 
 #: The score that stands for an attribute: the first of these that it has, whether as a share, and its decimals.
 _MAIN = (("accuracy", True, 1), ("landmark_error", False, 2), ("histogram_emd", False, 2), ("r2", False, 3))
-_FURTHER = (("balanced_accuracy", "balanced"), ("auc", "AUC"), ("leakage", "leakage"))
+_FURTHER = (("auc", "AUC", 3), ("leakage", "leakage", 2))
 _UNITS = {
     "accuracy": "% right ↑",
     "landmark_error": "% interocular ↓",
@@ -23,11 +23,12 @@ _SOURCES = {"descriptor": "From the descriptor", "image": "From the image", "bas
 
 @dataclass(frozen=True)
 class Attribute:
-    """A column: an attribute and what is shown of it."""
+    """A column: an attribute, what is shown of it, and on how many photographs."""
 
     name: str
     title: str
     unit: str
+    n: str
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,16 @@ def _table(dataset: str, rows: Sequence[tuple[Mapping[str, Any], int, Mapping[st
         reading = Reading(
             interval_of_record(record, main[2], *at, main[0], percent=main[1]),
             tuple(
-                (title, interval_of_record(record, 3, *at, name)) for name, title in _FURTHER if name in row["metrics"]
+                (title, interval_of_record(record, digits, *at, name))
+                for name, title, digits in _FURTHER
+                if name in row["metrics"]
             ),
             main[1],
         )
         groups.setdefault((source, encoder, recipe), {}).setdefault(attribute, reading)
     places = list(_SOURCES)
-    ordered = sorted(
-        groups.items(), key=lambda item: (places.index(item[0][0]) if item[0][0] in places else 9, item[0])
-    )
+    # Encoders and recipes stay in the order of the records.
+    ordered = sorted(groups.items(), key=lambda item: places.index(item[0][0]) if item[0][0] in places else 9)
     sources = tuple(
         Source(
             _SOURCES.get(source, source),
@@ -120,6 +122,46 @@ def _table(dataset: str, rows: Sequence[tuple[Mapping[str, Any], int, Mapping[st
         if any(name in values for name in names)
     )
     attributes = tuple(
-        Attribute(name, name.replace("_", " ").capitalize(), _UNITS.get(mains.get(name, ""), "")) for name in names
+        Attribute(
+            name,
+            name.replace("_", " ").replace("-", " ").capitalize(),
+            _UNITS.get(mains.get(name, ""), ""),
+            " to ".join(str(n) for n in sorted({row["n"] for _, _, row in rows if str(row["attribute"]) == name})),
+        )
+        for name in names
     )
     return Table1(dataset, attributes, sources, reported)
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What a page says first where there is no inversion to speak of.
+
+    Args:
+        attribute: Its name.
+        encoder: The encoder, and the recipe of the head.
+        read: The score of what is read from the descriptor.
+        guess: That of always guessing the same.
+        unit: What is shown.
+        n: On how many photographs.
+    """
+
+    attribute: str
+    encoder: str
+    read: Interval
+    guess: Interval
+    unit: str
+    n: str
+
+
+def lead(tables: Sequence[Table1]) -> Lead | None:
+    """Return the first attribute of the first table, beside guessing."""
+    for table in tables:
+        by_title = {source.title: source for source in reversed(table.sources)}
+        read, guess = by_title.get(_SOURCES["descriptor"]), by_title.get(_SOURCES["baseline"])
+        if read and guess:
+            for attribute, ours, theirs in zip(table.attributes, read.cells, guess.cells, strict=True):
+                if ours and theirs:
+                    unit = attribute.unit.rstrip(" ↑↓")
+                    return Lead(attribute.title, read.detail, ours.main, theirs.main, unit, attribute.n)
+    return None

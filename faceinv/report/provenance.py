@@ -57,8 +57,8 @@ class Times:
 def weights(runs: Runs, host: Host | None) -> tuple[Weights, ...]:
     """Return every file whose hash stands in a record."""
     hashes: dict[str, str] = {}
-    for column in runs.columns:
-        hashes |= column.record.get("weights", {})
+    for record in (*(column.record for column in runs.columns), *runs.probes):
+        hashes |= record.get("weights", {})
     known: dict[str, Any] = {}
     if host is not None:
         known = {spec.name: spec for spec in host.specs("weights")}
@@ -82,6 +82,14 @@ def settings(study: Study) -> tuple[Setting, ...]:
     return tuple(found)
 
 
+def probe_settings(runs: Runs) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Return (record, its config) of each probe run."""
+    return tuple(
+        (str(record.get("id", "")), tuple((key, _text(value)) for key, value in record.get("config", {}).items()))
+        for record in runs.probes
+    )
+
+
 def times(study: Study) -> tuple[Times, ...]:
     """Return how long each cell took, and how often it asked the attacked encoder about a target."""
     return tuple(
@@ -98,8 +106,8 @@ def times(study: Study) -> tuple[Times, ...]:
 def versions(runs: Runs) -> tuple[tuple[str, str], ...]:
     """Return the versions that the numbers were computed with; several where cells differ."""
     found: dict[str, list[str]] = {}
-    for column in runs.columns:
-        for name, version in column.record.get("environment", {}).items():
+    for record in (*(column.record for column in runs.columns), *runs.probes):
+        for name, version in record.get("environment", {}).items():
             known = found.setdefault(name, [])
             if str(version) not in known:
                 known.append(str(version))

@@ -151,15 +151,19 @@ def test_everything_that_can_be_operated_is_reached_and_seen(page: Any) -> None:
 
 
 def test_landmarks_are_drawn_over_the_pictures(page: Any) -> None:
-    toggle = page.locator(".tools [data-overlay=landmarks]")
-    assert page.locator(".tile .over").count() == 0
-    toggle.check()
-    # 68 measured on the target and 68 on the reconstruction; on the target, what was read from its descriptor.
-    assert page.locator("li[data-row='0'] [data-kind='2'] .over circle").count() == 2 * 68
-    read = page.locator("li[data-row='0'] [data-kind=target] .over .read circle").first
-    assert (read.get_attribute("cx"), read.get_attribute("cy")) == ("25", "25")
-    page.locator("li[data-row='0'] [data-kind='2']").click()
-    assert page.locator("#lightbox .stage .over circle").count() == 2 * 68
+    def drawn(where: str) -> list[int]:
+        paths = page.locator(f"{where} .over .points path:not(.rim)").all()
+        return [path.get_attribute("d").count("M") for path in paths]
+
+    tile = ".rows li[data-row='0'] [data-kind='2']"
+    assert drawn(tile) == []
+    page.locator(".tools [data-overlay=landmarks]").check()
+    # Those measured on the target, and on the reconstruction; on the target, what was read from its descriptor.
+    assert drawn(tile) == [68, 68]
+    read = page.locator("li[data-row='0'] [data-kind=target] .over .read path").last
+    assert set(read.get_attribute("d").split("M")[1:]) == {"25,25h0"}
+    page.locator(tile).click()
+    assert drawn("#lightbox .stage") == [68, 68]
 
 
 def test_every_picture_has_a_text_and_every_control_a_name(page: Any) -> None:

@@ -62,11 +62,12 @@
   };
 
   // Overlays, in thousandths of the frame.
+  // A set of points is one path of round caps, not a circle each: a page may show tens of thousands.
   const points = (flat, kind, radius) => {
+    let path = "";
+    for (let i = 0; i + 1 < flat.length; i += 2) path += `M${flat[i] / 10},${flat[i + 1] / 10}h0`;
     const group = svg("g", { class: `points ${kind}` });
-    for (let i = 0; i + 1 < flat.length; i += 2) {
-      group.append(svg("circle", { cx: flat[i] / 10, cy: flat[i + 1] / 10, r: radius }));
-    }
+    group.append(svg("path", { d: path, class: "rim", "stroke-width": radius * 2 + 0.5 }), svg("path", { d: path, "stroke-width": radius * 2 }));
     return group;
   };
   const bars = (flat, channels, kind, box) => {
