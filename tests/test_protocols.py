@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structu
 from sklearn.metrics import roc_curve
 from sklearn.metrics.pairwise import cosine_similarity
 
+from faceinv.cli import main
+from faceinv.testing import toy
 from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
 
 HERE = Path(__file__).parent
@@ -42,21 +46,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[
         *("--metric", "success", "--metric", "identification", "--out", str(out)),
     ]
     shown = _faceinv(folder, "bench", *arguments)
-    machine = _faceinv(folder, "bench", *arguments, "--json")
-    return out, json.loads(machine.stdout), shown.stdout + shown.stderr
+    return out, json.loads(_faceinv(folder, "bench", *arguments, "--json")[0]), "".join(shown)
 
 
-def _faceinv(cache: Path, *arguments: str) -> Any:
-    import os
-    import subprocess
-    import sys
-
-    from faceinv.testing import toy
-
+def _faceinv(cache: Path, *arguments: str) -> tuple[str, str]:
+    """Run the command line in this process and return what it prints, and what it says."""
+    out, said = io.StringIO(), io.StringIO()
     plugins = ["--plugin", toy.__file__, "--plugin", str(HERE / "toy_people.py")]
-    environment = os.environ | {"FACEINV_CACHE": str(cache / "cache"), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    command = [sys.executable, "-m", "faceinv", *plugins, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(said):
+        patch.setenv("FACEINV_CACHE", str(cache / "cache"))
+        patch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as stopped:
+            main([*plugins, *arguments])
+    assert not stopped.value.code, said.getvalue()
+    return out.getvalue(), said.getvalue()
 
 
 def _photographs() -> np.ndarray:
@@ -248,7 +251,11 @@ def test_a_person_sees_thresholds_shares_and_what_cannot_be_said(
     (found,) = [r for r in rows[0]["success"] if (r["role"], r["type"], r["fmr"]) == ("critic", "II", 0.01)]
     line = next(line for line in shown.splitlines() if "toy.critic (critic)" in line and "type II at FMR 0.01" in line)
     assert f"{100 * found['share']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]" in line
-    assert "rank 1 of 19, other photographs" in shown
+    assert f"{100 * found['tmr']:.1f} %" in line.split("│")[-2]
+    ranks = [r for r in rows[0]["identification"] if (r["role"], r["gallery"]) == ("critic", "other")]
+    (line,) = [one for one in shown.splitlines() if "toy.critic (critic)" in one and "people, other photographs" in one]
+    assert "; ".join(f"{100 * rank['share']:.1f} %" for rank in ranks[1:]) in line
+    assert "toy.attacked (attacked, as critic)" in shown
 
 
 def _shape(value: Any) -> Any:

@@ -55,41 +55,49 @@ def _recognition_table(finished: Sequence[Outcome]) -> Table:
 def _success_table(finished: Sequence[Outcome]) -> Table:
     """Return a row for each encoder, threshold and type, a column a cell."""
     table = titled("Attack success: share of reconstructions accepted as the person")
-    table.caption = "share [95 % Wilson interval]; type I: against the leaked photograph, II: against another one"
+    table.caption = (
+        "share [95 % Wilson interval]; type I: against the leaked photograph, II: against another one;\n"
+        "photographs: share of pairs of the person's own photographs that the same threshold accepts"
+    )
     _identity_columns(table, finished)
+    table.add_column("photographs", justify="right")
     for key in dict.fromkeys(
         (row["role"], row["encoder"], row["fmr"], row["type"]) for o in finished for row in o.record.get("success", [])
     ):
-        cells = []
-        for outcome in finished:
-            rows = outcome.record.get("success", [])
-            row = next((r for r in rows if (r["role"], r["encoder"], r["fmr"], r["type"]) == key), None)
-            cells.append(_share(row))
-        if any(cell != "–" for cell in cells):
+        found = [_success_row(outcome, key) for outcome in finished]
+        if any(row and row["share"] is not None for row in found):
             role, encoder, rate, kind = key
-            table.add_row(_role(role, encoder), f"type {kind} at FMR {rate:g}", *cells)
+            genuine = dict.fromkeys(_percent(row["tmr"]) for row in found if row)
+            cells = [_share(row) for row in found]
+            table.add_row(_role(role, encoder, finished), f"type {kind} at FMR {rate:g}", *cells, ", ".join(genuine))
     return table
 
 
+def _success_row(outcome: Outcome, key: tuple[Any, ...]) -> Mapping[str, Any] | None:
+    rows = outcome.record.get("success", [])
+    return next((row for row in rows if (row["role"], row["encoder"], row["fmr"], row["type"]) == key), None)
+
+
 def _identification_table(finished: Sequence[Outcome]) -> Table:
-    """Return a row for each encoder, gallery and rank, a column a cell."""
+    """Return a row for each encoder and gallery, a column a cell; the ranks stand side by side."""
     table = titled("Identification: the person is among the first k of the gallery")
-    table.caption = "share [95 % Wilson interval]"
     _identity_columns(table, finished)
     rows = [(outcome, row) for outcome in finished for row in outcome.record.get("identification", [])]
+    ranks = sorted({row["rank"] for _, row in rows})
+    table.caption = f"share for k = {', '.join(map(str, ranks))}; the first with its 95 % Wilson interval"
     for key in dict.fromkeys(_identification_key(row) for _, row in rows):
         cells = []
         for outcome in finished:
             found = [row for of, row in rows if of is outcome and _identification_key(row) == key]
-            cells.append(_share(found[0]) if found else "–")
-        role, encoder, gallery, size, rank = key
+            cells.append("; ".join([*map(_share, found[:1]), *(_percent(row["share"]) for row in found[1:])]) or "–")
+        role, encoder, gallery, size = key
         photographs = "the leaked photographs" if gallery == "leaked" else "other photographs"
-        table.add_row(_role(role, encoder), f"rank {rank} of {size}, {photographs}", *cells)
+        table.add_row(_role(role, encoder, finished), f"{size} people, {photographs}", *cells)
     return table
 
 
 def _identification_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return row["role"], row["encoder"], row["gallery"], row["gallery_size"], row["rank"]
+    return row["role"], row["encoder"], row["gallery"], row["gallery_size"]
 
 
 def _identity_columns(table: Table, finished: Sequence[Outcome]) -> None:
@@ -103,8 +111,10 @@ def _blocks(finished: Sequence[Outcome]) -> list[Mapping[str, Any]]:
     return [block for outcome in finished for block in outcome.record["recognition"].values()]
 
 
-def _role(role: str, encoder: str) -> str:
-    return f"{encoder} ({role.partition(':')[0]})"
+def _role(role: str, encoder: str, finished: Sequence[Outcome]) -> str:
+    kind = role.partition(":")[0]
+    own = kind == "critic" and any(outcome.cell.encoder == encoder for outcome in finished)
+    return f"{encoder} ({'attacked, as ' if own else ''}{kind})"
 
 
 def _percent(share: float | None) -> str:
