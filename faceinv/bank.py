@@ -276,20 +276,22 @@ def _fill(
         for chunk, batches in zip(chunks, frames.read([missing[0][0].span(chunk) for chunk in chunks]), strict=True):
             span = missing[0][0].span(chunk)
             values = [_blank(len(span), task) for _, task in missing]
-            skipped: dict[int, str] = {}
+            # What cannot be loaded is missing everywhere; what an encoder fails on, in its own column.
+            skipped: list[dict[int, str]] = [{} for _ in missing]
             for batch in batches:
-                skipped |= batch.failed
+                for reasons in skipped:
+                    reasons.update(batch.failed)
                 if batch.rows:
                     images = [view.to(loader.device, loader.dtype) for view in batch.views]
-                    for (_, task), make, made in zip(missing, makers, values, strict=True):
+                    for (_, task), make, made, reasons in zip(missing, makers, values, skipped, strict=True):
                         seen = images[views.index(task.view)]
-                        skipped |= _compute(task, make, seen, batch.rows, made, span.start)
+                        reasons.update(_compute(task, make, seen, batch.rows, made, span.start))
                 done += len(batch.rows) + len(batch.failed)
                 if progress:
                     progress(what, done, rows)
-            for (column, _), made in zip(missing, values, strict=True):
+            for (column, _), made, reasons in zip(missing, values, skipped, strict=True):
                 if chunk in column.missing():
-                    column.write(chunk, made, skipped)
+                    column.write(chunk, made, reasons)
     for column, _ in missing:
         column.finish()
 

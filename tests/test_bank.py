@@ -141,6 +141,23 @@ def test_what_cannot_be_used_is_said_counted_and_skipped(loader: Loader, tmp_pat
         opened(loader, Images(3, broken=[0, 1, 2]), tmp_path)
 
 
+def test_what_one_encoder_fails_on_is_there_for_others(loader: Loader, tmp_path: Path) -> None:
+    encoder = loader.encoder("toy")
+    right = encoder.network.forward
+    # Fails on image 1, whatever batch it comes in.
+    broken = Images().load(1)
+
+    def forward(images: Tensor) -> Tensor:
+        is_broken = (images - broken).abs().amax((1, 2, 3)) < 1e-6
+        return right(images).masked_fill(is_broken[:, None], float("nan"))
+
+    encoder.network.forward = forward  # type: ignore[method-assign]
+    bank = opened(loader, Images(), tmp_path)
+    assert bank.skipped == (("image-1", "Its descriptor is not finite."),)
+    assert bank.attributes["brightness"].isfinite().all()
+    assert opened(loader, Images(), tmp_path, "toy.critic").usable.all()
+
+
 def test_a_file_that_went_away_is_skipped(loader: Loader, tmp_path: Path) -> None:
     class Vanishing(Images):
         def load(self, index: int) -> Tensor:
