@@ -126,6 +126,7 @@ class Loader:
         self.dtype = dtype
         self._files = dict(files or {})
         self._options = dict(options or {})
+        self._adopted: dict[str, Path] = {}
         self._built: dict[tuple[str, str], Any] = {}
 
     def encoder(self, name: str) -> Encoder:
@@ -177,7 +178,10 @@ class Loader:
         """Return the weights files of ``spec``: the user's own, or the declared ones, fetched at need."""
         own = self._files.get(spec.name)
         if own is not None:
-            return [self.store.adopt(spec.weights, own)]
+            # Once: it is hashed, and what is said of it is said, at each adoption.
+            if spec.name not in self._adopted:
+                self._adopted[spec.name] = self.store.adopt(spec.weights, own)
+            return [self._adopted[spec.name]]
         return [self.store.path(name) for name in spec.weights]
 
     def hashes(self, spec: Spec) -> dict[str, str]:

@@ -193,4 +193,5 @@ def test_checkpointing_changes_no_gradient(tmp_path: Path) -> None:
     for checkpointed in (False, True):
         generator, leaf = build(source, checkpoint_activations=checkpointed), rows.clone().requires_grad_()
         gradients.append(torch.autograd.grad(generator(leaf, "w+").square().sum(), leaf)[0])
-    torch.testing.assert_close(*gradients)
+    # One image at a time, a convolution may add up in another order.
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)

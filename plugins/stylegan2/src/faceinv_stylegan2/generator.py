@@ -38,8 +38,8 @@ class StyleGAN2(Generator):
         truncation_cutoff: How many rows of w+, from the coarsest, are truncated; ``None`` for all.
         noise: ``"const"`` for the noise in the file, ``"none"``, or the seed, 0 or more, of noise
             drawn once: the same for every image.
-        checkpoint_activations: Whether a backward pass computes activations again instead of
-            keeping them, which takes longer and less memory.
+        checkpoint_activations: Whether a backward pass computes activations again, one image after
+            the other, instead of keeping them: slower, and a batch takes little more than one image.
 
     Raises:
         WeightsError: the tensors make up no StyleGAN2.

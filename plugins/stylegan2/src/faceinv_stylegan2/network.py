@@ -227,8 +227,8 @@ class SynthesisNetwork(nn.Module):
         tensors: The generator's.
         architecture: Its sizes.
         noise: By layer, ``(R, R)`` times its strength; empty for none.
-        checkpoint_activations: Whether a backward pass computes each image's activations again, and
-            the blocks' one after the other, instead of keeping them all.
+        checkpoint_activations: Whether a backward pass computes the activations again, one image after
+            the other, instead of keeping them: a batch then takes little more memory than one image.
     """
 
     def __init__(
@@ -248,17 +248,21 @@ class SynthesisNetwork(nn.Module):
 
     def forward(self, ws: Tensor) -> Tensor:
         """Return images for ``ws`` ``(B, rows, w)``."""
+        if not (self.checkpoint_activations and torch.is_grad_enabled() and ws.requires_grad):
+            return self._images(ws)
+        # Image by image and not block by block: what the last layer alone works on is half of what
+        # all layers keep, so computing blocks again would save next to nothing.
+        images = [checkpoint(self._images, row, use_reentrant=False, preserve_rng_state=False) for row in ws.split(1)]
+        return torch.cat(images)
+
+    def _images(self, ws: Tensor) -> Tensor:
         x: Tensor | None = None
         image: Tensor | None = None
         row = 0
         for block in self.blocks:
             convolutions = 1 if row == 0 else 2
             # A block's image shares its row with the first convolution of the next.
-            rows = ws[:, row : row + convolutions + 1]
-            if self.checkpoint_activations and torch.is_grad_enabled():
-                x, image = checkpoint(block, x, image, rows, use_reentrant=False, preserve_rng_state=False)
-            else:
-                x, image = block(x, image, rows)
+            x, image = block(x, image, ws[:, row : row + convolutions + 1])
             row += convolutions
         assert image is not None
         return image
