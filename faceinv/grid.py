@@ -305,7 +305,8 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
             pairs=config.pairs,
             metrics=metrics,
             recognition=recognition,
-            recognition_limit=config.recognition_limit,
+            # Where it says nothing it must not name the record.
+            recognition_limit=0 if recognition == TARGETS else config.recognition_limit,
         )
 
 

@@ -164,3 +164,10 @@ def test_unknown_commands_and_options_exit_with_2(run) -> None:
     assert run("bensh").code == 2
     assert run("bench", "--stepz", "3").code == 2
     assert json.loads(run("config", "--json").out)["config"]["steps"] == 100
+
+
+def test_inverting_warns_of_the_attacked_encoder_as_a_critic(run, leaked: Path, cache: Path, tmp_path: Path) -> None:
+    critics = [arg if arg != "toy.critic" else "toy.critic,toy" for arg in CHAIN]
+    result = run("invert", leaked, *critics, "--out", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert "overfitting, not identity" in result.err

@@ -64,6 +64,9 @@ def test_all_critics_that_are_named_score_and_unseen_ones_come_first(host: Host,
 
 def test_the_id_is_the_content(host: Host) -> None:
     (cell,) = grid(host)
+    assert cell.id({}, {}) == grid(host, recognition_limit=7)[0].id({}, {})
+    assert cell.id({}, {}) != grid(host, recognition="toy-targets")[0].id({}, {})
+    assert cell.id({}, {}) != grid(host, critic="toy.critic,toy")[0].id({}, {})
     assert cell.id({"w": "1"}, {}) == grid(host)[0].id({"w": "1"}, {})
     assert cell.id({"w": "1"}, {}) != cell.id({"w": "2"}, {})
     assert cell.id({}, {"method": "1"}) != cell.id({}, {"method": "2"})

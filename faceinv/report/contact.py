@@ -52,6 +52,6 @@ def contact_sheet(folder: RunFolder, outcomes: Sequence[Outcome]) -> Path | None
 
 def _caption(outcome: Outcome) -> str:
     similarity = outcome.record["metrics"].get("id_sim_critic")
-    critic = "attacked as critic" if outcome.record["warnings"] else "critic"
+    critic = "attacked, as critic" if outcome.cell.critic == outcome.cell.encoder else "critic"
     note = f"\n{critic} {similarity['mean']:.2f}" if similarity else ""
     return f"{','.join(outcome.cell.losses)}{note}"
