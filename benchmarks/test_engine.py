@@ -24,7 +24,7 @@ from faceinv.plugins import Host
 from faceinv.registry import load_target
 from faceinv.weights import WeightStore
 
-BATCH, STEPS = 32, 4
+BATCH, STEPS = 32, 16
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_engine(
     chain: tuple[LoadedGenerator, FramedEncoder, Host],
     targets: tuple[Tensor, Tensor],
 ) -> None:
-    benchmark.pedantic(loop, args=(chain, targets), rounds=8, warmup_rounds=1)  # type: ignore[attr-defined]
+    benchmark.pedantic(loop, args=(chain, targets), rounds=4, warmup_rounds=1)  # type: ignore[attr-defined]
 
 
 def test_ratio(
@@ -94,7 +94,7 @@ def test_ratio(
 ) -> None:
     """Print the ratio, measured in turns so that both feel the same machine."""
     times: dict[str, list[float]] = {"bare_loop": [], "engine": []}
-    for _ in range(8):
+    for _ in range(4):
         for loop in (bare_loop, engine):
             began = time.perf_counter()
             loop(chain, targets)

@@ -153,6 +153,7 @@ class Attack:
             parts={"pairs": self.pairs.key, "probe": name, "key": self._label_key(name)},
             folder=self._folder,
             constrain=probe.constrain,
+            reading_loss=probe.reading_loss,
             progress=self._progress,
         )
         self._readers[name] = reader.to(self.loader.device, self.loader.dtype)

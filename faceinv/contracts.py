@@ -192,6 +192,14 @@ class Probe(ABC):
         """Return the paper's recipe for :meth:`paper_head`."""
         raise NotImplementedError(f"The paper has no recipe for {type(self).__name__}; use the preset 'tuned'.")
 
+    def reading_loss(self, raw: Tensor, truth: Tensor) -> Tensor | None:
+        """Return what the tuned recipe makes small, ``(B,)``, of unconstrained readings ``(B, *shape)``.
+
+        ``None``, the default, is the squared distance of standardised attributes. An :meth:`error` that is no
+        squared distance is read better by one that trains on it: the mean of an attribute is not its median.
+        """
+        return None
+
     def coordinates(self, attribute: Tensor) -> Tensor:
         """Return attributes ``(B, *shape)`` as points ``(B, k)`` whose distance means what :meth:`error` does.
 

@@ -141,6 +141,7 @@ def trained_reader(
     parts: dict[str, Any],
     folder: Path,
     constrain: Callable[[Tensor], Tensor] | None = None,
+    reading_loss: Callable[[Tensor, Tensor], Tensor | None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Reader:
     """Return a reader trained on (descriptor, target) pairs, or read it back.
@@ -155,6 +156,7 @@ def trained_reader(
         parts: Everything that went into the pairs, for the hash.
         folder: Cache folder.
         constrain: Brings the raw output to a valid attribute.
+        reading_loss: The probe's own, for recipes that standardise.
         progress: Called with (what, epoch, of).
     """
     with torch.random.fork_rng(devices=[]):
@@ -162,12 +164,14 @@ def trained_reader(
         torch.manual_seed(seed)
         head = make_head()
     reader = Reader(head, descriptors.shape[1], tuple(targets.shape[1:]), constrain)
-    key = fingerprint({"version": 3, "recipe": asdict(recipe), "seed": seed, "head": repr(head)} | parts)
+    key = fingerprint({"version": 4, "recipe": asdict(recipe), "seed": seed, "head": repr(head)} | parts)
 
     def make() -> dict[str, Tensor]:
-        _train(
-            reader, descriptors, targets, recipe, seed, lambda done: progress and progress(what, done, recipe.epochs)
-        )
+        def told(done: int) -> None:
+            if progress:
+                progress(what, done, recipe.epochs)
+
+        _train(reader, descriptors, targets, recipe, seed, reading_loss, told)
         return dict(reader.state_dict())
 
     reader.load_state_dict(load_or_make(folder / f"{what}-{key}.safetensors", make))
@@ -180,7 +184,8 @@ def _train(
     targets: Tensor,
     recipe: Recipe,
     seed: int,
-    progress: Callable[[int], object],
+    reading_loss: Callable[[Tensor, Tensor], Tensor | None] | None,
+    progress: Callable[[int], None],
 ) -> None:
     split = Split.of(len(descriptors))
     flat = targets.flatten(1)
@@ -191,7 +196,7 @@ def _train(
         reader.output_scale.copy_(flat[split.train].std(0).clamp_min(1e-6))
     standard = (flat - reader.output_mean) / reader.output_scale
     # On the paper's terms a constrained output (softmax) is compared as it is, elsewhere the raw one.
-    objective = _objective(reader, recipe)
+    objective = _objective(reader, recipe, reading_loss)
     optimizer = _optimizer(reader, recipe)
     steps = max(1, math.ceil((split.train.stop - split.train.start) / recipe.batch_size))
     total = recipe.epochs * steps
@@ -236,12 +241,24 @@ def _train(
     reader.eval()
 
 
-def _objective(reader: Reader, recipe: Recipe) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def _objective(
+    reader: Reader, recipe: Recipe, reading_loss: Callable[[Tensor, Tensor], Tensor | None] | None
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     if recipe.objective == "bce":
         return lambda x, raw, _: nn.functional.binary_cross_entropy_with_logits(reader.standardised(x), raw)
-    if recipe.standardise:
-        return lambda x, _, standard: nn.functional.mse_loss(reader.standardised(x), standard)
-    return lambda x, raw, _: nn.functional.mse_loss(reader(x).flatten(1), raw)
+    if not recipe.standardise:
+        return lambda x, raw, _: nn.functional.mse_loss(reader(x).flatten(1), raw)
+
+    def tuned(x: Tensor, raw: Tensor, standard: Tensor) -> Tensor:
+        output = reader.standardised(x)
+        if reading_loss:
+            shape = (len(raw), *reader.shape)
+            own = reading_loss((output * reader.output_scale + reader.output_mean).view(shape), raw.view(shape))
+            if own is not None:
+                return own.mean()
+        return nn.functional.mse_loss(output, standard)
+
+    return tuned
 
 
 def _optimizer(reader: Reader, recipe: Recipe) -> torch.optim.Optimizer:

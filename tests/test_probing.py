@@ -70,6 +70,26 @@ def test_a_recipe_without_standardisation_trains_too(
     assert reader.input_scale.eq(1).all()
 
 
+def test_a_reader_is_trained_on_the_probes_own_loss(tmp_path: Path) -> None:
+    rng = torch.Generator().manual_seed(0)
+    descriptors = torch.randn(3000, 4, generator=rng)
+    # Skewed noise: its median lies far below its mean.
+    targets = descriptors.sum(1, keepdim=True) + torch.randn(3000, 1, generator=rng).mul(2).exp()
+
+    def distance(raw: Tensor, truth: Tensor) -> Tensor:
+        return (raw - truth).abs().sum(1)
+
+    def error(**more: object) -> float:
+        reader = trained_reader(
+            lambda: TunedHead(4, 1, width=16), descriptors, targets, TUNED,
+            seed=0, what="test", parts={"data": str(more)}, folder=tmp_path, **more,
+        )  # fmt: skip
+        part = Split.of(len(descriptors)).test
+        return float(distance(reader(descriptors[part]), targets[part]).mean())
+
+    assert error(reading_loss=distance) < 0.9 * error()
+
+
 def test_constrain_is_applied_to_what_is_read(data: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     reader = train(data, tmp_path, constrain=lambda raw: raw.clamp(0, 1).view(-1, 3, 2))
     assert reader(data[0]).max() <= 1
