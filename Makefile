@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test check install clean
+.PHONY: bench test check docs install clean
 
 # The main job: install, fetch the weights, rebuild faces from descriptors, print the scores.
 bench: .venv/.installed
@@ -18,6 +18,11 @@ check: .venv/.checked
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+# The documentation, warnings are errors.
+docs: .venv/.documented
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 install: .venv/.installed
 
@@ -36,6 +41,10 @@ PROJECTS := pyproject.toml requirements/checkout.txt $(wildcard plugins/*/pyproj
 
 .venv/.checked: .venv/.tested requirements/dev.txt
 	$(BIN)/python -m pip install -r requirements/dev.txt
+	touch $@
+
+.venv/.documented: .venv/.installed requirements/docs.txt
+	$(BIN)/python -m pip install -r requirements/docs.txt
 	touch $@
 
 clean:

@@ -1,0 +1,122 @@
+"""Reference pages that are made from the code: the command line, the config, exit codes, conformance checks."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from pathlib import Path
+
+import click
+from sphinx.application import Sphinx
+
+from faceinv import errors
+from faceinv.cli import COMMANDS, cli
+from faceinv.grid import BenchConfig, defaults
+from faceinv.testing import checks_of
+from faceinv.testing.conformance import CHECK_MODULES
+
+
+def command_line() -> str:
+    """Return a page with every command, its help and its options, as the command line itself has them."""
+    context = click.Context(cli, info_name="faceinv")
+    parts = ["# Command line", "What `--help` says, of every command.", *_command("faceinv", cli, context)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(path: str, command: click.Command, context: click.Context) -> list[str]:
+    parts = [f"{'#' * (path.count(' ') + 2)} `{path}`", f"```text\n{command.get_help(context)}\n```"]
+    if isinstance(command, click.Group):
+        # What plugins add is theirs to document.
+        names = COMMANDS if command is cli else command.list_commands(context)
+        for name in sorted(names):
+            sub = command.get_command(context, name)
+            if sub is not None:
+                parts += _command(f"{path} {name}", sub, click.Context(sub, info_name=name, parent=context))
+    return parts
+
+
+def configuration() -> str:
+    """Return a page with every key of a config, its type and default."""
+    text = importlib.resources.files("faceinv").joinpath("defaults.yaml").read_text(encoding="utf-8")
+    rows = ["| key | type | default |", "| --- | --- | --- |"]
+    standard = defaults()
+    for name, field in BenchConfig.model_fields.items():
+        kind = re.sub(r"typing\.|pathlib\.\w*\.?|<class '(\w+)'>", r"\1", str(field.annotation)).replace("|", "or")
+        rows.append(f"| `{name}` | `{kind}` | `{str(standard[name]).replace('|', chr(92) + '|')}` |")
+    return "\n".join(
+        [
+            "# Config",
+            "",
+            "The command line wins over the file, the file over these defaults; a list makes a grid. A file is checked",
+            "wholly before anything runs: an unknown key, a wrong type, an unknown name: exit code 2, and the",
+            "line. `faceinv config > bench.yaml` writes one to start from.",
+            "",
+            *rows,
+            "",
+            "## The defaults, with what each key means",
+            "",
+            f"```yaml\n{text}```",
+            "",
+        ]
+    )
+
+
+def exit_codes() -> str:
+    """Return a page with the exit codes and the exceptions that lead to them."""
+    table = (errors.__doc__ or "").split("\n\n", 1)[1].strip().splitlines()
+    rows = [line.split(None, 1) for line in table if line and not line.startswith("=") and not line.startswith("code")]
+    lines = ["# Exit codes", "", "Errors are one line on standard error, and leave what was computed in place.", ""]
+    lines += ["| code | meaning |", "| --- | --- |", *(f"| {code} | {meaning} |" for code, meaning in rows)]
+    lines += [
+        "",
+        "In Python the same mistakes are exceptions of `faceinv.errors`:",
+        "",
+        "| exception | exit code | when |",
+    ]
+    lines += ["| --- | --- | --- |"]
+    for item in vars(errors).values():
+        if isinstance(item, type) and issubclass(item, errors.FaceinvError):
+            lines.append(f"| `{item.__name__}` | {item.exit_code} | {(item.__doc__ or '').splitlines()[0]} |")
+    return "\n".join(lines) + "\n"
+
+
+def conformance() -> str:
+    """Return a page with every conformance check, what it means and how to mend it."""
+    lines = [
+        "# Conformance checks",
+        "",
+        "What `faceinv plugins check NAME` and `faceinv.testing.parametrize_with_checks` run. For each of them the",
+        "project keeps a toy that is broken in that one way, and tests that the check fails it.",
+        "",
+    ]
+    for kind in CHECK_MODULES:
+        lines += [f"## {kind.capitalize()}", "", "| check | means | to mend it |", "| --- | --- | --- |"]
+        for check in checks_of(kind):
+            cells = (f"`{check.name}`", check.meaning, check.mend)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+PAGES = {
+    "command-line": command_line,
+    "configuration": configuration,
+    "exit-codes": exit_codes,
+    "conformance": conformance,
+}
+
+
+def write_pages(app: Sphinx) -> None:
+    """Write the pages where Sphinx reads them."""
+    folder = Path(app.srcdir) / "reference" / "generated"
+    folder.mkdir(exist_ok=True)
+    for name, make in PAGES.items():
+        page, text = folder / f"{name}.md", make()
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("builder-inited", write_pages)
+    return {"parallel_read_safe": True}

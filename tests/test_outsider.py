@@ -1,0 +1,140 @@
+"""A stranger's machine: wheels of core, plugins and a plugin of one's own in an environment without the checkout.
+
+torch and the other heavy dependencies come from this environment, through a ``.pth`` file that shows them and
+nothing of faceinv's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+
+#: What the toy chain leaves to be asked for, and a bench of two targets.
+TWO_TARGETS = [
+    "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets", "--losses", "id",
+    "--limit", "2", "--steps", "3", "--pairs", "200", "--metric", "mse", "--metric", "id_sim_critic",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An environment that knows faceinv by its wheels alone."""
+
+    home: Path
+
+    @property
+    def python(self) -> Path:
+        return self.home / "env" / "bin" / "python"
+
+    def run(self, *command: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        # Nothing of the outer environment's may lead back to the checkout.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "FACEINV", "VIRTUAL_ENV"))}
+        environment |= {"FACEINV_CACHE": str(self.home / "cache"), "OMP_NUM_THREADS": "1", "FACEINV_OFFLINE": "1"}
+        done = subprocess.run(
+            [str(part) for part in command], cwd=self.home, env=environment, capture_output=True, text=True, timeout=280
+        )
+        assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def faceinv(self, *arguments: str | Path, code: int = 0) -> str:
+        return self.run(self.home / "env" / "bin" / "faceinv", *arguments, code=code).stdout
+
+    def pip(self, *arguments: str | Path) -> None:
+        self.run(self.python, "-m", "pip", "-q", "--disable-pip-version-check", *arguments)
+
+
+def build(source: Path, into: Path) -> Path:
+    """Build the wheel of a distribution by its own build backend, without touching its folder."""
+    copy = into / "sources" / source.name
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        unneeded = {"plugins", "tests", "docs", "benchmarks", "runs", "build"} if Path(folder) == source else set()
+        return {name for name in names if name in unneeded or name.startswith(".") or name.endswith(".egg-info")}
+
+    shutil.copytree(source, copy, ignore=ignored)
+    code = f"from setuptools import build_meta; print(build_meta.build_wheel({str(into)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, capture_output=True, text=True)
+    return into / done.stdout.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    home = tmp_path_factory.mktemp("machine")
+    wheels = home / "wheels"
+    wheels.mkdir()
+    built = [build(source, wheels) for source in (ROOT, *PLUGINS)]
+    venv.create(home / "env", with_pip=False, symlinks=True)
+    outsider = Machine(home)
+    site = next((home / "env" / "lib").glob("python*")) / "site-packages"
+    # Only third-party distributions are shared: links to them, not the folder, in which the checkout is installed.
+    shared = home / "shared"
+    shared.mkdir()
+    for folder in dict.fromkeys(path for path in sys.path if path.endswith("site-packages")):
+        for entry in Path(folder).iterdir():
+            target = shared / entry.name
+            if "faceinv" not in entry.name and entry.suffix != ".pth" and not target.exists():
+                target.symlink_to(entry)
+    (site / "shared.pth").write_text(f"{shared}\n")
+    outsider.pip("install", "--no-deps", "--no-index", *built)
+    return outsider
+
+
+def test_the_checkout_is_not_there(machine: Machine) -> None:
+    where = machine.run(
+        machine.python, "-c", "import faceinv, faceinv_arcface; print(faceinv.__file__, faceinv_arcface.__file__)"
+    )
+    assert str(ROOT) not in where.stdout
+    assert str(machine.home) in where.stdout
+    listed = json.loads(machine.faceinv("plugins", "--json"))
+    assert listed["problems"] == []
+    distributions = {plugin["distribution"].split()[0] for plugin in listed["plugins"]}
+    assert {f"faceinv-{plugin.name}" for plugin in PLUGINS} <= distributions
+
+
+def test_wheels_have_what_they_need(machine: Machine) -> None:
+    (core,) = (machine.home / "wheels").glob("faceinv-*.whl")
+    names = zipfile.ZipFile(core).namelist()
+    assert {"faceinv/py.typed", "faceinv/defaults.yaml", "faceinv/templates/README.md"} <= set(names)
+    assert {f"faceinv/templates/licences/{name}" for name in ("MIT", "Apache-2.0")} <= set(names)
+    assert not [name for name in names if name.startswith(("tests/", "plugins/", "docs/"))]
+
+
+def test_bundled_plugins_pass_their_checks_there(machine: Machine) -> None:
+    for name in ("id2image", "synthetic"):
+        rows = json.loads(machine.faceinv("plugins", "check", name, "--json"))
+        assert {row["status"] for row in rows} <= {"passed", "not applicable"}
+
+
+def test_a_plugin_of_ones_own_and_uninstalling_another(machine: Machine) -> None:
+    machine.faceinv("plugins", "new", "encoder", "my-encoder")
+    wheel = build(machine.home / "my-encoder", machine.home / "wheels")
+    machine.pip("install", "--no-deps", "--no-index", wheel)
+    rows = json.loads(machine.faceinv("plugins", "check", "my-encoder", "--json"))
+    assert {row["status"] for row in rows} == {"passed"}
+    toy = sysconfig.get_path("purelib", vars={"base": str(machine.home / "env")})
+    chain = ("--plugin", Path(toy) / "faceinv" / "testing" / "toy.py")
+    rows = json.loads(machine.faceinv(*chain, "bench", "--encoder", "my-encoder", *TWO_TARGETS, "--json"))
+    assert (rows[0]["encoder"], rows[0]["n"]) == ("my-encoder", 2)
+    assert (machine.home / "runs" / "bench" / "report.html").is_file()
+    machine.pip("uninstall", "-y", "faceinv-landmarks")
+    listed = json.loads(machine.faceinv("plugins", "--json"))
+    assert listed["problems"] == []
+    again = machine.faceinv(*chain, "bench", "--encoder", "my-encoder", *TWO_TARGETS, "--seed", "1", "--json")
+    assert json.loads(again)[0]["n"] == 2
+    missing = machine.run(machine.home / "env" / "bin" / "faceinv", "plugins", "show", "landmarks", code=2)
+    assert "Traceback" not in missing.stderr
+    machine.pip("uninstall", "-y", "my-encoder")
+    assert "my-encoder" not in machine.faceinv("plugins")
