@@ -118,6 +118,11 @@ def compare(reference: Runs, other: Runs, losses: str = "") -> tuple[Comparison,
 
 def _pairs(reference: Runs, other: Runs, losses: str) -> list[tuple[Column, Column]]:
     ours, theirs = (_finished(runs, losses) for runs in (reference, other))
+    if not {name for column in ours for name in column.targets} & {
+        name for column in theirs for name in column.targets
+    }:
+        # Said before it is asked which cells belong together: none of them do.
+        _common_targets(ours[0], theirs[0])
     shared = {column.losses for column in ours} & {column.losses for column in theirs}
     if shared:
         ours, theirs = ([column for column in group if column.losses in shared] for group in (ours, theirs))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Picture files and the name of the generator that framed them, to each probe's attributes ``(N, *shape)``.
 Measure = Callable[[Sequence[Path], str, Sequence[str]], "Measured"]
 
+#: Pictures in memory at a time.
+_BATCH = 16
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -48,19 +51,25 @@ def measure_with(make_loader: Callable[[], Loader]) -> Measure:
         if not made:
             made.append(make_loader())
         loader = made[0]
-        values: dict[str, npt.NDArray[np.float32]] = {}
+        parts: dict[str, list[npt.NDArray[np.float32]]] = {}
         missing: dict[str, str] = {}
-        images = torch.stack([read_image(file) for file in files])
-        for name in probes:
-            try:
-                spec: Any = loader.host.spec("generator", generator)
-                framing = replace(spec.framing, size=tuple(images.shape[2:]))
-                probe = loader.probe(name, framing)
-                with torch.inference_mode():
-                    labels = [probe.label(part.to(loader.device)).cpu().float() for part in images.split(32)]
-                values[name] = torch.cat(labels).numpy()
-            except FaceinvError as error:
-                missing[name] = str(error)
+        try:
+            spec: Any = loader.host.spec("generator", generator)
+        except FaceinvError as error:
+            return Measured({}, dict.fromkeys(probes, str(error)))
+        for first in range(0, len(files), _BATCH):
+            images = torch.stack([read_image(file) for file in files[first : first + _BATCH]]).to(loader.device)
+            framing = replace(spec.framing, size=tuple(images.shape[2:]))
+            for name in probes:
+                if name in missing:
+                    continue
+                try:
+                    with torch.inference_mode():
+                        label = loader.probe(name, framing).label(images)
+                    parts.setdefault(name, []).append(label.cpu().float().numpy())
+                except FaceinvError as error:
+                    missing[name] = str(error)
+        values = {name: np.concatenate(found) for name, found in parts.items() if name not in missing}
         return Measured(values, missing)
 
     return measure

@@ -183,3 +183,23 @@ def test_several_runs_share_a_page(run, write_run, full_run: Path, tmp_path: Pat
     page = written(run, tmp_path / "page.html", full_run, other)
     assert "What arcface.mobilefacenet and facenet.msceleb give away" in page
     assert "scores its own inversion" in page
+
+
+def test_a_page_is_made_without_pictures_and_without_the_runs_plugins(run, full_run: Path, tmp_path: Path) -> None:
+    for path in (full_run / "cells").glob("*.json"):
+        record = json.loads(path.read_text())
+        record["config"]["generator"] = "of-another-machine"
+        path.write_text(json.dumps(record))
+    page = written(run, tmp_path / "page.html", full_run)
+    assert "landmarks are not drawn: Unknown generator" in page
+    for path in full_run.glob("cells/*/*.png"):
+        path.unlink()
+    page = written(run, tmp_path / "page.html", full_run)
+    assert "pictures of this run are gone" in page
+    assert "data:image" not in page
+
+
+def test_the_page_that_cannot_be_written_is_one_line(run, full_run: Path) -> None:
+    result = run("report", full_run, "--out", "/proc/page.html")
+    assert result.code == 6
+    assert len(result.err.strip().splitlines()) == 1
