@@ -302,3 +302,27 @@ def test_encoders_can_be_judged_on_another_data_set(run: Callable[..., Any], cac
     assert "another photograph" in second["reason"]
     few = run(*args, "--recognition", "toy-people", "--recognition-limit", "5").json[0]
     assert few["recognition"]["critic"]["photographs"] == 5
+
+
+def test_what_is_exported_is_what_was_measured(finished: tuple[Path, list[dict[str, Any]], str]) -> None:
+    """The printed tables, end to end: every number of Table 2 and of attack success, from the pictures."""
+    out, rows, _ = finished
+    printed, _ = _faceinv(out, "export", str(out), "--format", "json")
+    tables = {table["table"]: {row["name"]: row["cells"] for row in table["rows"]} for table in json.loads(printed)}
+    for place, row in enumerate(rows):
+        targets, results, _, _ = _read(out, row)
+        pairs = [(a / 255, b / 255) for a, b in zip(targets, results, strict=True)]
+        for name, values in (
+            ("MSE", [mean_squared_error(a, b) for a, b in pairs]),
+            ("MSE on the paper's scale", [10 * mean_squared_error(2 * a - 1, 2 * b - 1) for a, b in pairs]),
+            ("PSNR", [peak_signal_noise_ratio(a, b, data_range=1) for a, b in pairs]),
+        ):
+            assert tables["scores"][name][place]["value"] == pytest.approx(np.mean(values), rel=1e-4)
+        judges = {"toy.critic (unseen critic)": 2, "toy.attacked (the attacked encoder)": 1}
+        for judge, seed in judges.items():
+            expected = Expected(results, seed)
+            at = expected.threshold(0.01) - 1e-7
+            for kind, scores in (("I", expected.leaked), ("II", [others[0] for others in expected.others])):
+                cells = tables["success"][f"{judge}, FMR 0.01, type {kind}"]
+                assert cells[place]["value"] == np.mean([score >= at for score in scores])
+                assert cells[-1]["value"] == pytest.approx(np.mean(expected.genuine >= at))
