@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -36,7 +37,9 @@ def _write_run(
     for place, names in enumerate(losses):
         record = json.loads(EXAMPLE.read_text())
         rng = np.random.default_rng(place)
-        cell = f"{place:016x}" if not config and not shift else f"{abs(hash((place, shift, str(config)))):016x}"[:16]
+        cell = f"{place:016x}"
+        if config or shift:
+            cell = hashlib.sha256(repr((place, shift, sorted(config.items()))).encode()).hexdigest()[:16]
         record |= {"id": cell, "n": len(targets)}
         record["config"] |= {"losses": names.split(","), "limit": len(targets)} | config
         rows: dict[str, list[Any]] = {"target": targets}
