@@ -112,10 +112,9 @@ def test_wheels_have_what_they_need(machine: Machine) -> None:
     assert not [name for name in names if name.startswith(("tests/", "plugins/", "docs/"))]
 
 
-def test_bundled_plugins_pass_their_checks_there(machine: Machine) -> None:
-    for name in ("id2image", "synthetic"):
-        rows = json.loads(machine.faceinv("plugins", "check", name, "--json"))
-        assert {row["status"] for row in rows} <= {"passed", "not applicable"}
+def test_a_bundled_plugin_passes_its_checks_there(machine: Machine) -> None:
+    rows = json.loads(machine.faceinv("plugins", "check", "faceinv-id2image", "--json"))
+    assert {row["status"] for row in rows} <= {"passed", "not applicable"}
 
 
 def test_a_plugin_of_ones_own_and_uninstalling_another(machine: Machine) -> None:
@@ -126,14 +125,12 @@ def test_a_plugin_of_ones_own_and_uninstalling_another(machine: Machine) -> None
     assert {row["status"] for row in rows} == {"passed"}
     toy = sysconfig.get_path("purelib", vars={"base": str(machine.home / "env")})
     chain = ("--plugin", Path(toy) / "faceinv" / "testing" / "toy.py")
-    rows = json.loads(machine.faceinv(*chain, "bench", "--encoder", "my-encoder", *TWO_TARGETS, "--json"))
-    assert (rows[0]["encoder"], rows[0]["n"]) == ("my-encoder", 2)
-    assert (machine.home / "runs" / "bench" / "report.html").is_file()
     machine.pip("uninstall", "-y", "faceinv-landmarks")
     listed = json.loads(machine.faceinv("plugins", "--json"))
     assert listed["problems"] == []
-    again = machine.faceinv(*chain, "bench", "--encoder", "my-encoder", *TWO_TARGETS, "--seed", "1", "--json")
-    assert json.loads(again)[0]["n"] == 2
+    rows = json.loads(machine.faceinv(*chain, "bench", "--encoder", "my-encoder", *TWO_TARGETS, "--json"))
+    assert (rows[0]["encoder"], rows[0]["n"]) == ("my-encoder", 2)
+    assert (machine.home / "runs" / "bench" / "report.html").is_file()
     missing = machine.run(machine.home / "env" / "bin" / "faceinv", "plugins", "show", "landmarks", code=2)
     assert "Traceback" not in missing.stderr
     machine.pip("uninstall", "-y", "my-encoder")

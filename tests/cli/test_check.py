@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 BROKEN = """
-import torch
-from torch import nn
 from faceinv import hookimpl
 from faceinv.specs import EncoderSpec, Framing
 
 @hookimpl
 def faceinv_encoders():
     framing = Framing("toy", (16, 16), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)))
-    return [EncoderSpec(name="grey", summary="s", target="grey_plugin:Grey", licence="MIT", dim=4, framing=framing)]
+    return [EncoderSpec(name="grey", summary="s", target="NETWORK:Grey", licence=" ", dim=4, framing=framing)]
+"""
+
+NETWORK = """
+from torch import nn
 
 class Grey(nn.Module):
     def forward(self, images):
@@ -25,10 +27,12 @@ class Grey(nn.Module):
 
 
 @pytest.fixture
-def grey(tmp_path: Path) -> Path:
+def grey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # Modules live as long as the process: each test's has a name of its own.
     path = tmp_path / f"grey_{abs(hash(tmp_path))}.py"
-    path.write_text(BROKEN.replace("grey_plugin", path.stem))
+    path.write_text(BROKEN.replace("NETWORK", f"network_of_{path.stem}"))
+    (tmp_path / f"network_of_{path.stem}.py").write_text(NETWORK)
+    monkeypatch.syspath_prepend(str(tmp_path))
     return path
 
 
@@ -46,7 +50,7 @@ def test_a_broken_plugin_is_told_what_and_how(run, grey: Path) -> None:
     assert "✗ red_and_blue_differ" in result.out
     assert "Swapping red and blue changes the descriptor" in result.out
     assert "To mend it: Call faceinv.contracts.check_images(images, size) first in forward()." in result.out
-    assert "✗ import_is_light" in result.out
+    assert "✗ declaration" in result.out
     assert "red_and_blue_differ" in result.err
     assert "Traceback" not in result.out + result.err
 
@@ -57,7 +61,7 @@ def test_for_machines(run, grey: Path) -> None:
     assert result.code == 5
     assert {"kind", "name", "check", "status", "message", "meaning", "mend", "seconds"} == set(rows[0])
     failed = {row["check"] for row in rows if row["status"] == "failed"}
-    assert {"red_and_blue_differ", "wrong_images_are_refused", "import_is_light"} <= failed
+    assert {"red_and_blue_differ", "wrong_images_are_refused", "declaration"} <= failed
     assert "size_and_dimension" not in failed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from pathlib import Path
 
 import broken_methods
@@ -43,7 +44,9 @@ def test_a_check_fails_the_toy_broken_for_it(broken: Broken) -> None:
 
 
 @pytest.mark.parametrize("check", broken_plugins.SOURCES)
-def test_a_check_fails_the_plugin_broken_for_it(check: str, tmp_path: Path) -> None:
+def test_a_check_fails_the_plugin_broken_for_it(check: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "pandas", raising=False)
     path = broken_plugins.write_broken(check, tmp_path)
     host = Host(entry_points=False, paths=[path])
     assert not host.problems

@@ -21,7 +21,7 @@ def encoder(name):
 
 #: Check → what follows the head in the module of a plugin that it must fail.
 SOURCES = {
-    "import_is_light": "import torch\n\n@hookimpl\ndef faceinv_encoders():\n    return [encoder('heavy-toy')]\n",
+    "import_is_light": "import pandas\n\n@hookimpl\ndef faceinv_encoders():\n    return [encoder('heavy-toy')]\n",
     "import_uses_no_network": (
         "import socket\n\ntry:\n    socket.getaddrinfo('localhost', 80)\nexcept OSError:\n    pass\n\n"
         "@hookimpl\ndef faceinv_encoders():\n    return [encoder('phoning-toy')]\n"
@@ -35,6 +35,8 @@ SOURCES = {
 
 def write_broken(check: str, folder: Path) -> Path:
     """Write the plugin that ``check`` must fail."""
+    # Any heavy library will do, and this one takes no time.
+    (folder / "pandas.py").write_text("")
     path = folder / f"broken_plugin_{check}.py"
     path.write_text(HEAD + "\n\n" + SOURCES[check])
     return path

@@ -95,6 +95,11 @@ class Counting(Accepted):
         return (cosines >= threshold).double() / self.asked
 
 
+@breaks("metric", "protocols_score_every_role", **PROTOCOL)
+class ColumnOfNobody(Accepted):
+    """Its column bears another name than its own, and its rows do not say whose they are."""
+
+
 class Few(Dataset):
     """A good data set of four images; the broken ones differ from it in one place."""
 

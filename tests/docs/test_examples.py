@@ -1,0 +1,172 @@
+"""Every command and Python block of README and tutorial runs, in the order of the page, in an empty folder.
+
+A command is run twice over: its options are resolved with the real names, which validates every name, key and value
+as the command itself would; and the command is carried out on the toy chain with two targets, because the real
+networks take minutes. The two commands of the default chain with real weights are `make bench` and the Python example.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pages import blocks
+
+from faceinv.cli import main
+from faceinv.images import write_image
+from faceinv.testing import draw_faces, toy
+from faceinv.testing.faces import FRAME
+from faceinv.testing.toy_networks import ToyEncoder
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs" / "tutorial").glob("*.md")),
+    ROOT / "docs" / "how-to" / "cluster.md",
+    ROOT / "docs" / "reference" / "python.md",
+]
+#: Runs that the reader of a page has, by its name: of the page before, or of their own.
+BEFORE = {"README": ("a", "b"), "read-a-report": ("bench",)}
+RUNS = ("bench", "invert", "train")
+CHEAP = ["--critic", "toy.critic", "--generator", "toy-faces", "--pairs", "200", "--steps", "2", "--metric", "mse"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the files that a reader is said to have, under the names that pages use."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    face = draw_faces(2, type(FRAME)("large", (160, 160), FRAME.points))
+    (tmp_path / "portraits").mkdir()
+    for path in ("portrait.jpg", "portraits/one.png", "portraits/two.png"):
+        write_image(face[int(path == "portraits/two.png")], tmp_path / path)
+    encoder = ToyEncoder()
+    np.save(tmp_path / "leaked.npy", encoder(draw_faces(1, toy.FRAMING)).detach().numpy())
+    return tmp_path
+
+
+def call(arguments: list[str]) -> None:
+    """Run the command line in this process, as a fresh one would."""
+    for name in [name for name in sys.modules if name.startswith(("my_encoder", "sidelight"))]:
+        del sys.modules[name]
+    with pytest.raises(SystemExit) as stopped:
+        main(["--plugin", str(toy.__file__), *arguments])
+    assert not stopped.value.code, f"faceinv {shlex.join(arguments)} ended with {stopped.value.code}"
+
+
+def execute(command: str, arguments: list[str], before: tuple[str, ...] = ()) -> None:
+    """Run a command that attacks on the toy chain."""
+    replaced = {"arcface": "toy", "facenet": "toy", "id,lm,hist": "id,brightness"}
+    given = [replaced.get(argument, argument) for argument in arguments]
+    extra = [*CHEAP, "--limit", "2"]
+    if command != "invert" and not any(argument.startswith("folder:") for argument in given):
+        extra += ["--dataset", "toy-targets"]
+    if "--encoder" not in given:
+        extra += ["--encoder", "toy"]
+    if "--losses" not in given:
+        extra += ["--losses", "id"]
+    call([*before, command, *[argument for argument in given if argument != "--open"], *extra])
+
+
+def resolve(arguments: list[str], before: tuple[str, ...]) -> None:
+    """Resolve the options of a command with the real names, as `faceinv config` does, and compute nothing."""
+    inputs = re.compile(r".+\.(npy|jpg|png)$")
+    call(
+        [
+            *before,
+            "config",
+            *[word for word in arguments if not inputs.match(word) and word not in ("--open", "--json")],
+        ]
+    )
+
+
+class Reader:
+    """Somebody who follows a page.
+
+    Args:
+        folder: Where they are.
+        environment: Sets a variable.
+    """
+
+    def __init__(self, folder: Path, environment: Callable[[str, str], None]) -> None:
+        self.folder = folder
+        self.installed: list[str] = []
+        self._set = environment
+
+    def shell(self, line: str) -> None:
+        """Do what a line says."""
+        words = shlex.split(line)
+        if words[0] == "make":
+            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
+        elif words[:3] == ["python3", "-m", "venv"] or words[:3] == [".venv/bin/pip", "install", "-r"]:
+            assert words[2] == "venv" or (ROOT / words[3]).is_file(), line
+        elif words[:3] == ["pip", "install", "-e"]:
+            assert (self.folder / words[3] / "pyproject.toml").is_file(), line
+            self.installed.append(words[3])
+        elif words[0] == "export":
+            name, _, value = words[1].partition("=")
+            self._set(name, value)
+        else:
+            assert words[0] in ("faceinv", ".venv/bin/faceinv"), f"nobody knows how to run: {line}"
+            self.faceinv(words[1:])
+
+    def faceinv(self, words: list[str]) -> None:
+        """Run one of faceinv's own commands."""
+        target = Path()
+        if ">" in words:
+            words, target = words[: words.index(">")], self.folder / words[-1]
+        before = tuple(word for name in self.installed for word in ("--plugin", name))
+        while words[0] == "--plugin":
+            before, words = (*before, *words[:2]), words[2:]
+        command, rest = words[0], words[1:]
+        if command in RUNS:
+            resolve(rest, before)
+            execute(command, rest, before)
+        elif target != Path():
+            self.capture([*before, *words], target)
+        else:
+            call([*before, *words])
+
+    def capture(self, words: list[str], target: Path) -> None:
+        """Run a command with its output in a file, as the shell would."""
+        output = os.dup(1)
+        sys.stdout.flush()
+        with open(target, "w") as file:
+            os.dup2(file.fileno(), 1)
+            try:
+                call(words)
+            finally:
+                sys.stdout.flush()
+                os.dup2(output, 1)
+                os.close(output)
+
+    def python(self, text: str) -> None:
+        """Write a block that names its file in the first line, and run any other."""
+        named = re.match(r"# (\S+\.py)\n", text)
+        if named:
+            path = self.folder / named[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            return
+        # The same example with fewer steps and pairs; everything else is as it stands.
+        cheap = re.sub(r"(invert\([^)]*|probe\([^)]*)\)", r"\1, pairs=200)", text)
+        exec(compile(re.sub(r"(invert\([^)]*)\)", r"\1, steps=2)", cheap), "example", "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_can_be_followed(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader(folder, monkeypatch.setenv)
+    for name in BEFORE.get(page.stem, ()):
+        execute("bench", ["--encoder", "toy", "--losses", "id", "--out", f"runs/{name}"])
+    for block in blocks(page):
+        try:
+            getattr(reader, block.kind)(block.text)
+        except (AssertionError, Exception) as error:
+            raise AssertionError(f"{page.name}:{block.line}: {error}") from error
