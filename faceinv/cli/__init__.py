@@ -20,6 +20,7 @@ COMMANDS = {
     "export": ("faceinv.cli.export:export", "Write a run's tables as LaTeX, CSV, Markdown or JSON."),
     "invert": ("faceinv.cli.invert:invert", "Rebuild faces from your own images or descriptors."),
     "plugins": ("faceinv.cli.plugins:plugins", "List what is installed, or show one of it."),
+    "probe": ("faceinv.cli.probe:probe", "Read attributes from descriptors of photographs: the paper's Table 1."),
     "report": ("faceinv.cli.report:report", "Make one self-contained HTML page of runs."),
     "synthesize": ("faceinv.cli.synthesize:synthesize", "Generate images from latents or seeds."),
     "train": ("faceinv.cli.train:train", "Train what an attack needs ahead of time."),

@@ -1,0 +1,157 @@
+"""Which attributes an audit reads: annotations and probes by name, and how each is labelled and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from faceinv.annotations import AnnotationProbe, annotation_probe, find_annotation
+from faceinv.contracts import Dataset, DerivedProbe, Probe
+from faceinv.errors import FaceinvError, PluginError, WeightsError, unknown_name
+from faceinv.loading import Loader
+from faceinv.specs import Framing, ProbeSpec
+
+#: The binary attributes of the paper's Table 1: read by default where a data set has them.
+PAPER_ANNOTATIONS = ("smiling", "wearing_hat", "eyeglasses")
+
+#: What is measured by default, where the plugins are installed.
+DEFAULT_PROBES = ("landmarks", "histogram", "pose", "skin-colour", "background-colour", "illumination")
+
+#: ``--attributes all``: every annotation and every default probe.
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """What is read, and how it is labelled and scored.
+
+    Args:
+        name: As it is asked for; an annotation's name in lower case.
+        probe: The contract behind it.
+        spec: What the probe declares; ``None`` for an annotation.
+        annotation: The data set's own name of an annotation, or nothing.
+    """
+
+    name: str
+    probe: Probe
+    spec: ProbeSpec | None = None
+    annotation: str = ""
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether it is 0 or 1 and read as a probability."""
+        return isinstance(self.probe, AnnotationProbe)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether reading it from the image is measuring it: without any error."""
+        return self.spec is not None and self.spec.exact
+
+    @property
+    def main_score(self) -> str:
+        """The score that the leakage is taken of."""
+        return "auc" if self.is_binary else (self.error_name or "r2")
+
+    @property
+    def error_name(self) -> str:
+        """Name that the probe's mean error is reported under, or nothing."""
+        return self.spec.metric if self.spec is not None else ""
+
+    @property
+    def labelled_by(self) -> str:
+        """The probe that labels it, or ``"annotation"``."""
+        return self.spec.name if self.spec is not None else "annotation"
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the probes that the bank has to measure for it."""
+        if self.spec is None:
+            return ()
+        return self.spec.needs if isinstance(self.probe, DerivedProbe) else (self.spec.name,)
+
+    def labels(self, dataset: Dataset, measured: Callable[[str], Tensor]) -> Tensor:
+        """Return the labels ``(N, *shape)`` of a data set, NaN where not known.
+
+        Args:
+            dataset: Has the annotations.
+            measured: What the bank measured for a probe.
+        """
+        if self.annotation:
+            return dataset.annotations[self.annotation].float()[:, None]
+        if isinstance(self.probe, DerivedProbe):
+            return self.probe.derive(*(measured(name) for name in self.measured))
+        return measured(self.labelled_by).clone()
+
+
+def choose_attributes(
+    names: Sequence[str],
+    dataset: Dataset,
+    real: bool,
+    loader: Loader,
+    frame: Framing,
+    clean: Framing,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Attribute]:
+    """Return the attributes of these names, in that order and once each; without names the default ones.
+
+    Args:
+        names: Annotations or probes; ``"all"`` stands for every annotation and every default probe.
+        dataset: Has the annotations.
+        real: Whether its images are photographs: then a probe's ``on_photographs`` labels them.
+        loader: Builds the probes.
+        frame: Where the face sits in the images.
+        clean: Where it sits in the part of them that has no borders.
+        say: Told what is left out of the default ones, and which probe stands in for another.
+
+    Raises:
+        UnknownNameError: a name is neither an annotation nor a probe.
+        InputError: an annotation that was asked for has nothing to read.
+    """
+    chosen: dict[str, Attribute] = {}
+    named = [name for name in names if name != ALL]
+    optional = [] if named and ALL not in names else _defaults(dataset, loader, everything=ALL in names)
+    for name in dict.fromkeys([*named, *optional]):
+        try:
+            attribute = _attribute(name, dataset, real, loader, frame, clean, say)
+        except FaceinvError as error:
+            if name in named:
+                raise
+            say(f"Without {name}: {error}")
+            continue
+        chosen.setdefault(attribute.name, attribute)
+    return list(chosen.values())
+
+
+def _defaults(dataset: Dataset, loader: Loader, *, everything: bool) -> list[str]:
+    """Return the names that are read where none is given."""
+    of_paper = [name for name in PAPER_ANNOTATIONS if find_annotation(dataset.annotations, name)]
+    # Whoever brings annotations of their own wants them read.
+    annotations = list(dataset.annotations) if everything or not of_paper else of_paper
+    return annotations + [name for name in DEFAULT_PROBES if loader.host.knows("probe", name)]
+
+
+def _attribute(
+    name: str,
+    dataset: Dataset,
+    real: bool,
+    loader: Loader,
+    frame: Framing,
+    clean: Framing,
+    say: Callable[[str], None],
+) -> Attribute:
+    own = find_annotation(dataset.annotations, name)
+    if own is not None:
+        return Attribute(own.strip().casefold(), annotation_probe(own, dataset.annotations[own]), None, own)
+    if not loader.host.knows("probe", name):
+        known = [key.casefold() for key in dataset.annotations]
+        raise unknown_name("attribute", name, known + [spec.name for spec in loader.host.specs("probe")])
+    spec: ProbeSpec = loader.host.spec("probe", name)
+    if real and spec.on_photographs and loader.host.knows("probe", spec.on_photographs):
+        better: ProbeSpec = loader.host.spec("probe", spec.on_photographs)
+        try:
+            return Attribute(name, loader.probe(better.name, frame), better)
+        except (PluginError, WeightsError) as error:
+            say(f"'{name}' is labelled by '{spec.name}' and not by '{better.name}', made for photographs: {error}")
+    return Attribute(name, loader.probe(spec.name, clean if spec.whole_frame else frame), spec)

@@ -1,0 +1,71 @@
+"""What an audit is made of: its settings, and the part of a data set that it looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from faceinv.contracts import Dataset
+from faceinv.image_reader import ImageRecipe
+from faceinv.pairs import fingerprint
+
+#: How heads are trained: one recipe for all attributes, or the paper's (sections 3.1 to 3.3).
+RECIPES = ("tuned", "paper")
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """Everything that the numbers of an audit depend on, but the encoder and the files.
+
+    Args:
+        dataset: ``name`` or ``name:PATH``, as it is reported.
+        labels: SHA-256 of the labels file, or nothing.
+        attributes: Names as they were asked for; none for the default ones.
+        recipes: Of the heads: ``"tuned"``, ``"paper"``.
+        detector: Finds faces where the data set declares no framing.
+        limit: How many images to use at most, evenly from the whole data set.
+        seed: Seed of first weights, order, dropout and bootstrap.
+        image: How the network that reads the photographs is trained; ``None`` leaves it out.
+    """
+
+    dataset: str
+    labels: str = ""
+    attributes: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = RECIPES
+    detector: str = ""
+    limit: int | None = None
+    seed: int = 0
+    image: ImageRecipe | None = field(default_factory=ImageRecipe)
+
+
+class Subset(Dataset):
+    """Images of a data set, evenly spaced, so that every part keeps its share.
+
+    Args:
+        dataset: The whole.
+        limit: How many.
+    """
+
+    def __init__(self, dataset: Dataset, limit: int) -> None:
+        n = len(dataset.ids)
+        self._rows = [place * n // limit for place in range(limit)] if limit < n else list(range(n))
+        self._dataset = dataset
+        self.ids = tuple(dataset.ids[row] for row in self._rows)
+        if dataset.identities is not None:
+            self.identities = tuple(dataset.identities[row] for row in self._rows)
+        if dataset.splits is not None:
+            self.splits = tuple(dataset.splits[row] for row in self._rows)
+        self.annotations = {name: values[self._rows] for name, values in dataset.annotations.items()}
+        self.framing = dataset.framing
+        self.framing_is_approximate = dataset.framing_is_approximate
+        self.clean_box = dataset.clean_box
+        self.skipped = dataset.skipped
+
+    def load(self, index: int) -> Tensor:
+        """Return image ``index`` of the subset."""
+        return self._dataset.load(self._rows[index])
+
+    def fingerprint(self) -> str:
+        """Return a hash of the whole data set's, and of which images these are."""
+        return fingerprint({"of": self._dataset.fingerprint(), "rows": self._rows})

@@ -1,0 +1,117 @@
+"""Heads trained together: each as if alone, rows without a label left out, stopped in time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from faceinv.contracts import Recipe
+from faceinv.heads import Parts, Task, train_heads
+from faceinv.probing import TUNED, TunedHead
+from faceinv.seeds import seed_of
+
+N, DIM = 900, 12
+QUICK = replace(TUNED, epochs=12, batch_size=64, learning_rate=4e-3, patience=4)
+PAPER = Recipe(optimizer="sgd", learning_rate=1e-2, batch_size=16, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def descriptors() -> Tensor:
+    return 20 * torch.randn(N, DIM, generator=torch.Generator().manual_seed(0)) + 3
+
+
+@pytest.fixture(scope="module")
+def parts() -> Parts:
+    return Parts(torch.arange(0, 700), torch.arange(700, 800))
+
+
+def task(name: str, labels: Tensor, recipe: Recipe = QUICK, width: int = 24, dropout: float = 0.2) -> Task:
+    outputs = labels[0].numel()
+    sigmoid = torch.sigmoid if recipe.objective == "bce" else None
+    return Task(name, labels, lambda: TunedHead(DIM, outputs, width, dropout), recipe, sigmoid)
+
+
+def signal(descriptors: Tensor, outputs: int, seed: int) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return descriptors @ torch.randn(DIM, outputs, generator=rng) * 0.05 + 2 + torch.randn(N, outputs, generator=rng)
+
+
+def test_a_head_is_what_it_is_alone(descriptors: Tensor, parts: Parts) -> None:
+    first, second = signal(descriptors, 1, 1), signal(descriptors, 1, 2)
+    binary = (second > 2).float()
+    own = task("a", first)
+    others = [
+        task("b", second), own, task("c", signal(descriptors, 3, 3)), task("d", first, PAPER),
+        task("e", binary, replace(QUICK, objective="bce")),
+    ]  # fmt: skip
+    alone = train_heads(descriptors, [own], parts, seed=0)["a"]
+    together = train_heads(descriptors, others, parts, seed=0)
+    test = descriptors[800:]
+    torch.testing.assert_close(together["a"](test), alone(test), atol=1e-3, rtol=1e-3)
+    assert set(together) == set("abcde")
+    assert together["c"](test).shape == (100, 3)
+
+
+def test_stacked_heads_are_those_of_a_plain_loop(descriptors: Tensor, parts: Parts) -> None:
+    """The paper's recipe, written out: same first weights, same batches, same optimiser."""
+    labels = [signal(descriptors, 2, seed) for seed in (1, 2)]
+    tasks = [task(f"t{k}", value, PAPER, dropout=0.0) for k, value in enumerate(labels)]
+    trained = train_heads(descriptors / 20, tasks, parts, seed=3)
+    untrained = train_heads(
+        descriptors / 20, [replace(t, recipe=replace(PAPER, epochs=0)) for t in tasks], parts, seed=3
+    )
+    for k, values in enumerate(labels):
+        head = untrained[f"t{k}"].head.requires_grad_(True)
+        optimizer = torch.optim.SGD(head.parameters(), PAPER.learning_rate)
+        rng = torch.Generator().manual_seed(seed_of("order 3"))
+        for _ in range(PAPER.epochs):
+            for rows in torch.split(parts.train[torch.randperm(700, generator=rng)], 16):
+                optimizer.zero_grad()
+                nn.functional.mse_loss(head(descriptors[rows] / 20), values[rows]).backward()
+                optimizer.step()
+        torch.testing.assert_close(trained[f"t{k}"](descriptors / 20), head(descriptors / 20), atol=1e-4, rtol=1e-3)
+
+
+def test_it_is_repeatable_and_leaves_the_global_generator(descriptors: Tensor, parts: Parts) -> None:
+    state = torch.random.get_rng_state()
+    first = train_heads(descriptors, [task("a", signal(descriptors, 2, 1))], parts, seed=0)["a"]
+    again = train_heads(descriptors, [task("a", signal(descriptors, 2, 1))], parts, seed=0)["a"]
+    other = train_heads(descriptors, [task("a", signal(descriptors, 2, 1))], parts, seed=1)["a"]
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(first(descriptors), again(descriptors))
+    assert not torch.equal(first(descriptors), other(descriptors))
+
+
+def test_rows_without_a_label_are_left_out(descriptors: Tensor, parts: Parts) -> None:
+    labels = signal(descriptors, 2, 1)
+    labels[100:200] = float("nan")
+    full = signal(descriptors, 2, 2)
+    readers = train_heads(descriptors, [task("a", labels), task("b", full)], parts, seed=0)
+    known = readers["a"](descriptors[800:])
+    assert torch.isfinite(known).all()
+    error = (known - labels[800:]).square().mean()
+    assert error < 0.6 * labels[800:].var(0).mean()
+
+
+def test_a_binary_head_reads_probabilities(descriptors: Tensor, parts: Parts) -> None:
+    labels = (signal(descriptors, 1, 1) > 2).float()
+    reader = train_heads(descriptors, [task("a", labels, replace(QUICK, objective="bce"))], parts, seed=0)["a"]
+    read = reader(descriptors[800:])
+    assert ((read >= 0) & (read <= 1)).all()
+    assert ((read > 0.5) == (labels[800:] > 0.5)).float().mean() > 0.8
+
+
+def test_noise_is_stopped_early(descriptors: Tensor, parts: Parts) -> None:
+    """On pure noise the best head is one that has hardly learnt: patience must find it, and end the training."""
+    noise = torch.randn(N, 1, generator=torch.Generator().manual_seed(5))
+    seen: list[int] = []
+    patient = replace(QUICK, epochs=60, learning_rate=5e-3)
+    reader = train_heads(
+        descriptors, [task("a", noise, patient, width=128, dropout=0.0)], parts, seed=0,
+        progress=lambda what, done, of: seen.append(done),
+    )["a"]  # fmt: skip
+    assert len(seen) < 30
+    assert (reader(descriptors[800:]) - noise[800:]).square().mean() < 1.3 * noise.var()
