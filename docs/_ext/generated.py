@@ -90,11 +90,9 @@ def conformance() -> str:
         "",
     ]
     for kind in CHECK_MODULES:
-        lines += [f"## {kind.capitalize()}", "", "| check | means | to mend it |", "| --- | --- | --- |"]
+        lines += [f"## {kind.capitalize()}", ""]
         for check in checks_of(kind):
-            cells = (f"`{check.name}`", check.meaning, check.mend)
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        lines.append("")
+            lines += [f"`{check.name}`", f": {check.meaning}", f"  *To mend it:* {check.mend}", ""]
     return "\n".join(lines)
 
 

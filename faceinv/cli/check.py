@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from faceinv.cli.application import Application
-from faceinv.errors import PluginError, WeightsError, unknown_name
+from faceinv.errors import PluginError, UsageError, WeightsError, unknown_name
 from faceinv.plugins import Host
 
 if TYPE_CHECKING:
@@ -55,8 +55,9 @@ def check(app: Application, name: str, as_json: bool, verbose: bool) -> None:
     if as_json:
         app.print_json([dataclasses.asdict(outcome) for outcome in report])
     else:
-        counts = [f"{sum(item.status == status for item in report)} {status}" for status in _MARKS]
-        app.output.print(f"{len(report)} checks of {len(subjects)} objects: {', '.join(counts)}.")
+        counts = {status: sum(item.status == status for item in report) for status in _MARKS}
+        listed = ", ".join(f"{count} {status}" for status, count in counts.items() if count or status == "failed")
+        app.output.print(f"{len(report)} checks of {len(subjects)} objects: {listed}.")
     if failed:
         raise PluginError(
             f"{len(failed)} checks failed: {', '.join(dict.fromkeys(f'{item.name} {item.check}' for item in failed))}."
@@ -83,6 +84,8 @@ def _subjects(app: Application, name: str) -> tuple[list[Subject | PluginSubject
         known = {*host.distributions, *(d.split()[0] for d in host.distributions.values())}
         known |= {spec.name for kind in CHECK_MODULES if kind != "plugin" for spec in host.specs(kind)}
         raise unknown_name("plugin", bare, known, "'faceinv plugins' says what each one is.")
+    if path and kinds != ["dataset"]:
+        raise UsageError(f"A {kinds[0]} takes no path, got '{name}'; a data set does, NAME:PATH.")
     found: list[Subject | PluginSubject] = []
     for kind in kinds:
         spec = host.spec(kind, bare)

@@ -90,6 +90,12 @@ def test_a_data_set_at_a_path(run, tmp_path: Path) -> None:
     assert "holds no image" in result.out
 
 
+def test_a_path_is_for_data_sets_alone(run) -> None:
+    result = run("plugins", "check", "toy:somewhere")
+    assert result.code == 2
+    assert "takes no path" in result.err
+
+
 def test_an_unknown_name(run) -> None:
     result = run("plugins", "check", "arcfase")
     assert result.code == 2

@@ -5,8 +5,9 @@ from __future__ import annotations
 from faceinv import hookimpl
 from faceinv.specs import Framing, GeneratorSpec
 
-#: Size of the images, and where eyes (the one on the image's left first), nose tip and mouth corners are
-#: on average, in [0, 1] from the left and from the top.
+#: Size of the images, and where the five points are on average, in [0, 1] from the left and from
+#: the top: the eye on the image's left, the one on its right, the tip of the nose, the corner of
+#: the mouth on the left, and on the right.
 FRAMING = Framing(
     name="my-template-frame",
     size=(64, 64),
