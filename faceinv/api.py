@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
 
 from faceinv.errors import UsageError
-from faceinv.grid import cells, load_config
+from faceinv.grid import cells, defaults, load_config
 from faceinv.loading import Encoder, Loader, check_descriptors
 from faceinv.memory import keep_memory
 from faceinv.plugins import Host
 from faceinv.records import RunFolder
 from faceinv.runner import Runner
-from faceinv.weights import WeightStore, cache_folder
+from faceinv.weights import WeightStore, cache_folder, file_sha256
 
 if TYPE_CHECKING:
     from faceinv.attack import ProbeScore
@@ -146,8 +146,9 @@ def invert(
     return runner.invert(cell, batch, names if names is not None else [str(row) for row in range(len(batch))])
 
 
+@overload
 def probe(
-    probes: Sequence[str],
+    attributes: Sequence[str],
     *,
     encoder: str = "",
     generator: str = "",
@@ -160,15 +161,68 @@ def probe(
     offline: bool = False,
     host: Host | None = None,
     progress: Reporter | None = None,
-) -> dict[str, ProbeScore]:
-    """Return how well attributes can be read from an encoder's descriptors, without a single photograph.
+) -> dict[str, ProbeScore]: ...
 
-    Probes are trained on descriptors of the generator's samples and scored on samples that were held out, as
-    ``faceinv train`` does it. Anything left out is as in ``faceinv config``.
+
+@overload
+def probe(
+    attributes: Sequence[str] = (),
+    *,
+    dataset: str,
+    encoder: str = "",
+    labels: str | Path | None = None,
+    limit: int | None = None,
+    image: bool = False,
+    seed: int = 0,
+    out: str | Path = "runs/probe",
+    recipe: str = "",
+    weights: Weights | None = None,
+    device: str = "cpu",
+    plugins: Sequence[str | Path] = (),
+    offline: bool = False,
+    host: Host | None = None,
+    progress: Reporter | None = None,
+) -> list[dict[str, Any]]: ...
+
+
+def probe(
+    attributes: Sequence[str] = (),
+    *,
+    dataset: str = "",
+    encoder: str = "",
+    generator: str = "",
+    space: str = "",
+    recipe: str = "",
+    pairs: int | None = None,
+    labels: str | Path | None = None,
+    limit: int | None = None,
+    image: bool = False,
+    seed: int = 0,
+    out: str | Path = "runs/probe",
+    weights: Weights | None = None,
+    device: str = "cpu",
+    plugins: Sequence[str | Path] = (),
+    offline: bool = False,
+    host: Host | None = None,
+    progress: Reporter | None = None,
+) -> dict[str, ProbeScore] | list[dict[str, Any]]:
+    """Return how well attributes can be read from an encoder's descriptors.
+
+    Without a ``dataset``, and without a single photograph: probes are trained on descriptors of the generator's
+    samples and scored on samples that were held out, as ``faceinv train`` does it. With one, heads are trained on
+    its photographs and scored on people they were not trained on, as ``faceinv probe`` does it. Anything left out is
+    as in ``faceinv config``.
 
     Args:
-        probes: Names of the probes, such as ``["landmarks", "histogram"]``.
+        attributes: Names of the probes, such as ``["landmarks", "histogram"]``; of a data set's annotations too,
+            and its default ones if there are none.
+        dataset: ``"lfw:PATH"``, ``"celeba:PATH"``, ``"folder:PATH"``, …
         encoder: Name of the encoder whose descriptors are read.
+        labels: CSV file of annotations, for a ``dataset`` that takes one.
+        limit: How many photographs of the ``dataset`` to use at most.
+        image: Whether a network reads the photographs too, for comparison; that takes long.
+        seed: Seed of trainings and intervals on a ``dataset``.
+        out: Run folder for a ``dataset``'s records.
         generator: Name of the generator.
         space: Latent space; the generator's first by default.
         recipe: How heads are trained: ``"tuned"`` or ``"paper"``.
@@ -181,11 +235,12 @@ def probe(
         progress: Called with (what, done, of).
 
     Returns:
-        By probe, the mean error of what is read, that of always guessing the mean, their unit, and how many
-        held-out samples they are of.
+        Without a ``dataset``, by probe: the mean error of what is read, that of always guessing the mean, their unit,
+        and how many held-out samples they are of. With one, the rows of ``faceinv probe --json``.
 
     Raises:
         UsageError: a name or a value that is not allowed.
+        InputError: the data set cannot be used.
 
     Example:
         >>> score = faceinv.probe(["histogram"], encoder="arcface")["histogram"]
@@ -200,10 +255,13 @@ def probe(
         "pairs": pairs,
     }
     host = host or Host(paths=plugins)
-    wanted = [host.spec("probe", name).name for name in probes]
+    if dataset:
+        loader = _loader(host, {}, weights, device, offline)
+        return _audit(loader, attributes, dataset, encoder, labels, recipe, limit, image, seed, Path(out), progress)
+    wanted = [host.spec("probe", name).name for name in attributes]
     cell, runner = _runner(given, None, weights, 0, device, host, offline, progress, wanted)
     attack = runner.attack(cell)
-    return {name: attack.probe_score(wanted[index]) for index, name in enumerate(probes)}
+    return {name: attack.probe_score(wanted[index]) for index, name in enumerate(attributes)}
 
 
 def _runner(
@@ -222,12 +280,7 @@ def _runner(
     overrides |= {"seed": seed, "loss_weights": dict(loss_weights or {}), "weights": dict(weights or {})}
     config, source = load_config(None, overrides)
     cell = cells(config, host, source)[0]
-    files = {}
-    for name, file in config.weights.items():
-        kind = next(kind for kind in ("encoder", "generator", "probe", "metric") if host.knows(kind, name))
-        files[host.spec(kind, name).name] = file
-    keep_memory()
-    loader = Loader(host, WeightStore(host, offline=offline), files=files, device=torch.device(device))
+    loader = _loader(host, config.weights, None, device, offline)
     read = [spec.probe for spec in (host.spec("loss", name) for name in cell.losses) if spec.probe]
     runner = Runner(
         loader,
@@ -238,3 +291,52 @@ def _runner(
         probes=list(probes) or read,
     )
     return cell, runner
+
+
+def _loader(host: Host, checked: Mapping[str, Path], given: Weights | None, device: str, offline: bool) -> Loader:
+    """Return a loader that takes the user's own weights files, by whatever name they are given."""
+    files = {}
+    for name, file in {**checked, **(given or {})}.items():
+        kinds = [kind for kind in ("encoder", "generator", "probe", "metric") if host.knows(kind, name)]
+        spec = host.spec(kinds[0] if kinds else "encoder", name)
+        files[spec.name] = Path(file)
+    keep_memory()
+    return Loader(host, WeightStore(host, offline=offline), files=files, device=torch.device(device))
+
+
+def _audit(
+    loader: Loader,
+    attributes: Sequence[str],
+    dataset: str,
+    encoder: str,
+    labels: str | Path | None,
+    recipe: str,
+    limit: int | None,
+    image: bool,
+    seed: int,
+    out: Path,
+    progress: Reporter | None,
+) -> list[dict[str, Any]]:
+    """Return the rows that ``faceinv probe`` prints as JSON for one encoder."""
+    from faceinv.audit import Audit
+    from faceinv.audit_records import ProbeFolder
+    from faceinv.audit_settings import AuditSettings
+    from faceinv.contracts import DatasetContext
+    from faceinv.datasets import open_dataset
+    from faceinv.image_reader import ImageRecipe
+
+    file = Path(labels) if labels else None
+    opened, spec = open_dataset(loader.host, dataset, DatasetContext(None, None, "", seed, limit, file))
+    settings = AuditSettings(
+        dataset=dataset,
+        labels=file_sha256(file) if file else "",
+        attributes=tuple(attributes),
+        recipes=(recipe or "tuned",),
+        detector=loader.host.spec("detector", defaults()["detector"]).name if opened.framing is None else "",
+        limit=limit,
+        seed=seed,
+        image=ImageRecipe() if image else None,
+    )
+    audit = Audit(loader, opened, spec, settings, folder=ProbeFolder(out), cache=cache_folder(), progress=progress)
+    rows: list[dict[str, Any]] = audit.run(encoder or defaults()["encoder"][0])["rows"]
+    return rows

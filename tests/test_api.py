@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import torch
 
 import faceinv
 from faceinv.errors import ShapeError, UnknownNameError, UsageError
-from faceinv.images import read_image
+from faceinv.images import read_image, write_image
+from faceinv.specs import Framing
 from faceinv.testing import draw_faces, toy
+from faceinv.testing.faces import FRAME
 
 CHEAP = {"generator": "toy-faces", "pairs": 200, "plugins": [toy.__file__]}
 
@@ -69,6 +72,22 @@ def test_probes_are_read_better_than_guessed(cache: Path) -> None:
     assert score.descriptor < 0.7 * score.baseline
     assert (score.unit, score.n) == ("grey levels", 100)
     assert "embedding samples" in heard
+
+
+def test_a_data_set_is_read_as_on_the_command_line(run, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    for index, face in enumerate(draw_faces(60, Framing("large", (96, 96), FRAME.points))):
+        write_image(face, tmp_path / "faces" / f"{index:02d}.png")
+    where = f"folder:{tmp_path / 'faces'}"
+    rows = faceinv.probe(["brightness"], dataset=where, encoder="toy", out=tmp_path / "python", plugins=[toy.__file__])
+    done = run(
+        "probe", "--encoder", "toy", "--dataset", where, "--attributes", "brightness", "--no-image",
+        "--out", tmp_path / "shell", "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert rows
+    assert [row["attribute"] for row in rows] == [row["attribute"] for row in done.json]
+    assert json.loads(json.dumps(rows)) == done.json
 
 
 def test_mistakes_are_said(cache: Path) -> None:
