@@ -18,7 +18,7 @@ from faceinv.attack import Attack
 from faceinv.contracts import Dataset, DatasetContext, Inversion
 from faceinv.datasets import open_dataset
 from faceinv.engine import invert
-from faceinv.errors import FaceinvError, StorageError
+from faceinv.errors import FaceinvError, StorageError, WeightsError
 from faceinv.grid import TARGETS, Cell, targets_key
 from faceinv.images import read_image, write_image
 from faceinv.judging import Judge
@@ -81,6 +81,7 @@ class Runner:
         self._progress = progress
         self._probes = tuple(probes)
         self._attacks: dict[tuple[Any, ...], Attack] = {}
+        self._metric_files: dict[str, str] = {}
         self._datasets: dict[tuple[Any, ...], tuple[Dataset, DatasetSpec]] = {}
         self._targets: dict[tuple[Any, ...], Targets] = {}
         self._say = say
@@ -102,7 +103,7 @@ class Runner:
         for name in cell.metrics:
             # A metric may be left out for want of its weights: once they are here, the cell is another.
             for file in self.loader.host.spec("metric", name).weights:
-                hashes[file] = self.loader.store.sha256(file) if self.loader.store.is_here(file) else "not here"
+                hashes[file] = self._metric_file(file)
         dataset, _ = self.dataset(cell, cell.dataset, cell.limit)
         used = [dataset]
         hashes["data set"] = dataset.fingerprint()
@@ -115,6 +116,16 @@ class Runner:
         if any(needs_detector(item) for item in used):
             hashes |= self.loader.hashes(self.loader.host.spec("detector", cell.detector))
         return hashes
+
+    def _metric_file(self, file: str) -> str:
+        """Return the SHA-256 of a metric's weights, fetched now so that the name tells what was there, or a remark."""
+        if file not in self._metric_files:
+            try:
+                self.loader.store.path(file)
+                self._metric_files[file] = self.loader.store.sha256(file)
+            except WeightsError:
+                self._metric_files[file] = "not here"
+        return self._metric_files[file]
 
     def code(self, cell: Cell) -> dict[str, str]:
         """Return a hash of each module that the cell's numbers come from, by what it is: a change makes new cells."""

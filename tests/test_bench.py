@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -178,6 +179,29 @@ def test_a_change_of_code_makes_new_cells(run, cache: Path, tmp_path: Path) -> N
     plugin.write_text(source + "# an experiment\n")
     assert run("--plugin", plugin, *TOY, "--losses", "id", "--method", "mine", "--out", tmp_path / "run").code == 0
     assert len(records(tmp_path / "run")) == 2
+
+
+def test_a_metrics_weights_are_fetched_before_the_cell_is_named(run, cache: Path, tmp_path: Path) -> None:
+    file = tmp_path / "m.bin"
+    file.write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    plugin = tmp_path / "weighty_metric.py"
+    plugin.write_text(
+        "from faceinv import hookimpl\nfrom faceinv.specs import MetricSpec, WeightSpec\n"
+        "def build(path, *, framing):\n    return lambda comparison: comparison.target.mean((1, 2, 3))\n"
+        "@hookimpl\ndef faceinv_metrics():\n"
+        "    return [MetricSpec(name='weighty', summary='s', target='weighty_metric:build', licence='MIT',"
+        " weights=('weighty/file',), unit='1', higher_is_better=True)]\n"
+        "@hookimpl\ndef faceinv_weights():\n"
+        f"    return [WeightSpec(name='weighty/file', filename='m.bin', sha256='{sha256}',"
+        f" sources=('file:{file}',), licence='MIT')]\n"
+    )
+    for _ in range(2):
+        assert (
+            run("--plugin", plugin, *TOY, "--losses", "id", "--metric", "weighty", "--out", tmp_path / "run").code == 0
+        )
+        (record,) = records(tmp_path / "run").values()
+    assert record["weights"]["weighty/file"] == sha256
 
 
 def test_scores_only_access_is_enforced(run, cache: Path, tmp_path: Path) -> None:
