@@ -212,3 +212,13 @@ def test_where_nothing_is_named_the_papers_attributes_are_read(
     assert {row["n"] for row in result.json if row["attribute"] == "smiling"} == {
         len([k for k in range(200) if (k * IMAGES // 200) % PEOPLE >= 84])
     }
+
+
+def test_samples_of_a_generator_are_a_data_set_too(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
+    """Nothing is annotated, and nobody known: what can be measured is read, over images."""
+    result = run(
+        "probe", "--encoder", "toy.attacked", "--generator", "toy-faces", "--dataset", "synthetic", "--limit", "300",
+        "--attributes", "brightness", "--no-image", "--json", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert value(row_of(result.json, "brightness", "descriptor"), "r2").low > 0.3

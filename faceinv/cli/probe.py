@@ -11,6 +11,9 @@ from faceinv.cli.application import Application
 from faceinv.errors import UsageError
 from faceinv.grid import defaults
 
+#: Samples of the generator where --limit does not say.
+_SAMPLES = 5000
+
 
 def _listed(values: tuple[str, ...]) -> list[str]:
     """Return the names of repeatable options that also take commas, once each."""
@@ -20,6 +23,9 @@ def _listed(values: tuple[str, ...]) -> list[str]:
 @click.command()
 @click.option("--encoder", "encoders", multiple=True, metavar="NAME", help="Encoder to audit; may repeat.")
 @click.option("--dataset", required=True, metavar="NAME:PATH", help="Photographs, such as lfw:PATH or celeba:PATH.")
+@click.option(
+    "--generator", default=defaults()["generator"][0], show_default=True, help="Whose samples 'synthetic' takes."
+)
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE.csv", help="Annotations of the images.")
 @click.option("--attributes", multiple=True, metavar="A,B,…", help="Annotations and probes to read; or all.")
 @click.option("--recipe", "recipes", multiple=True, metavar="A,B", help="How heads are trained: tuned, paper, or both.")
@@ -59,17 +65,19 @@ def probe(app: Application, /, form: str | None, figures: bool, out: Path, **giv
       faceinv probe --encoder arcface --dataset celeba:CelebA
       faceinv probe --encoder facenet --encoder arcface --dataset lfw:lfw --recipe tuned,paper
       faceinv probe --dataset folder:photos --labels labels.csv --attributes beard,landmarks --json
+      faceinv probe --encoder arcface --dataset synthetic
     """
     from faceinv.audit import Audit
     from faceinv.audit_records import ProbeFolder
     from faceinv.audit_settings import AuditSettings
     from faceinv.cli.running import checked_device
     from faceinv.contracts import DatasetContext
-    from faceinv.datasets import open_dataset
+    from faceinv.datasets import open_dataset, parse_dataset
     from faceinv.image_reader import ImageRecipe
     from faceinv.loading import Loader
     from faceinv.progress import reporter
     from faceinv.report import audit_tables as tables
+    from faceinv.specs import DatasetSpec
     from faceinv.weights import cache_folder, file_sha256
 
     encoders = _listed(given["encoders"]) or [defaults()["encoder"][0]]
@@ -79,6 +87,11 @@ def probe(app: Application, /, form: str | None, figures: bool, out: Path, **giv
     )
     labels: Path | None = given["labels"]
     context = DatasetContext(None, None, "", given["seed"], given["limit"], labels)
+    named: DatasetSpec = app.host.spec("dataset", parse_dataset(app.host, given["dataset"])[0])
+    if not named.real:
+        generator = loader.generator(given["generator"])
+        limit = given["limit"] or _SAMPLES
+        context = DatasetContext(generator.network, generator.framing, generator.space(), given["seed"], limit, labels)
     dataset, dataset_spec = open_dataset(app.host, given["dataset"], context)
     image = ImageRecipe(backbone=given["backbone"], epochs=given["image_epochs"]) if given["image"] else None
     settings = AuditSettings(

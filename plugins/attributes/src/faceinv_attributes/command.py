@@ -26,22 +26,19 @@ def fit_face(app: Application, dataset: str, detector: str, out: Path) -> None:
     from safetensors.torch import save_file
 
     from faceinv.bank import open_bank
-    from faceinv.contracts import DatasetContext
+    from faceinv.datasets import open_dataset
     from faceinv.loading import Loader
     from faceinv.progress import reporter
-    from faceinv.registry import load_target
     from faceinv.weights import cache_folder
     from faceinv_attributes.pose import fit_face as fitted_face
     from faceinv_attributes.pose import head_pose
     from faceinv_attributes.rigid_shape import RIGID
 
-    name, _, path = dataset.partition(":")
-    spec = app.host.spec("dataset", name)
     loader = Loader(app.host, app.store)
     with reporter(app.console) as progress:
         bank = open_bank(
             loader,
-            load_target(spec)(Path(path) if path else None, context=DatasetContext(None, None, "", 0, None)),
+            open_dataset(app.host, dataset)[0],
             probes=["landmarks.dlib"],
             folder=cache_folder() / "banks",
             detector=detector,
