@@ -34,7 +34,7 @@ from faceinv.splits import hashed_splits
 from faceinv.targets import way_into
 
 #: Changes when the same settings give other numbers.
-_VERSION = 1
+_VERSION = 2
 
 #: Fewer photographs than this to learn from, or to score, are no audit.
 _LEAST = {"train": 20, "test": 10}
@@ -216,7 +216,7 @@ class Audit:
         for recipe in self.settings.recipes:
             for item in self.attributes:
                 if recipe == "tuned":
-                    tasks.append(_tuned_task(item, self._labels[item.name], dim))
+                    tasks.append(tuned_task(item, self._labels[item.name], dim))
                 elif isinstance(item.probe, DerivedProbe):
                     derived.append((item, item.probe))
                 else:
@@ -356,21 +356,26 @@ class Audit:
         }
 
 
-def _tuned_task(item: Attribute, labels: Tensor, dim: int) -> Task:
+def tuned_task(item: Attribute, labels: Tensor, dim: int) -> Task:
     """Return the one recipe for all attributes; only the loss follows from what is read."""
     outputs = labels[0].numel()
     recipe = replace(TUNED, objective="bce" if item.is_binary else "mse")
+    return Task(
+        f"tuned {item.name}", labels, lambda: tuned_head(dim, outputs), recipe, item.probe.constrain, whiten=True
+    )
 
-    def make_head() -> TunedHead:
-        head = TunedHead(dim, outputs)
-        # It starts at the mean of the training part: with little to learn from it can only get better.
-        for layer in (head.linear, head.mlp[-1]):
-            assert isinstance(layer, nn.Linear)
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        return head
 
-    return Task(f"tuned {item.name}", labels, make_head, recipe, item.probe.constrain)
+def tuned_head(dim: int, outputs: int) -> nn.Module:
+    """Return the untrained head of the recipe ``"tuned"``.
+
+    It starts at the mean of the training part: with little to learn from it can only get better.
+    """
+    head = TunedHead(dim, outputs, width=128, dropout=0.3)
+    for layer in (head.linear, head.mlp[-1]):
+        assert isinstance(layer, nn.Linear)
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return head
 
 
 @torch.inference_mode()

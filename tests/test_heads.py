@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import Recipe
-from faceinv.heads import Parts, Task, train_heads
+from faceinv.heads import Parts, Task, Whitening, train_heads
 from faceinv.probing import TUNED, TunedHead
 from faceinv.seeds import seed_of
 
@@ -115,3 +115,32 @@ def test_noise_is_stopped_early(descriptors: Tensor, parts: Parts) -> None:
     )["a"]  # fmt: skip
     assert len(seen) < 30
     assert (reader(descriptors[800:]) - noise[800:]).square().mean() < 1.3 * noise.var()
+
+
+def test_whitening_finds_what_is_a_thousand_times_smaller(parts: Parts) -> None:
+    """Where identity is loud and a smile is whispered, standardising each number does not help; whitening does."""
+    rng = torch.Generator().manual_seed(0)
+    factors = torch.randn(N, DIM, generator=rng)
+    amplitudes = torch.ones(DIM)
+    amplitudes[-2:] = 1e-3
+    rotation = torch.linalg.qr(torch.randn(DIM, DIM, generator=rng).double())[0]
+    descriptors = ((factors * amplitudes * 10).double() @ rotation + 4).float()
+    labels = (factors[:, -1:] > 0).float()
+    plain = task("plain", labels, replace(QUICK, objective="bce"))
+    readers = train_heads(descriptors, [plain, replace(plain, name="whitened", whiten=True)], parts, seed=0)
+    right = {
+        name: ((reader(descriptors[800:]) > 0.5) == (labels[800:] > 0.5)).float().mean()
+        for name, reader in readers.items()
+    }
+    assert right["whitened"] > 0.9
+    assert right["plain"] < 0.7
+
+
+def test_whitened_descriptors_are_white_and_what_does_not_vary_is_no_noise(parts: Parts) -> None:
+    rng = torch.Generator().manual_seed(0)
+    descriptors = torch.randn(N, 4, generator=rng) @ torch.randn(4, DIM, generator=rng)  # rank 4
+    whitened = Whitening.fitted(descriptors, parts.train)(descriptors[parts.train])
+    covariance = whitened.T @ whitened / len(whitened)
+    values = torch.linalg.eigvalsh(covariance.double())
+    torch.testing.assert_close(values[-4:], torch.ones(4).double(), atol=1e-3, rtol=0)
+    assert values[:-4].max() < 0.1
