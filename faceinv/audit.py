@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -37,7 +36,7 @@ from faceinv.targets import way_into
 _VERSION = 2
 
 #: Fewer photographs than this to learn from, or to score, are no audit.
-_LEAST = {"train": 20, "test": 10}
+_LEAST = {"train": 20, "val": 2, "test": 10}
 
 
 class Audit:
@@ -79,15 +78,17 @@ class Audit:
         self.dataset = dataset if settings.limit is None else Subset(dataset, settings.limit)
         self._cache, self._progress, self._say = cache, progress, say
         frame = self.dataset.framing or PORTRAIT
-        self.attributes = choose_attributes(
+        self._chosen = choose_attributes(
             settings.attributes, self.dataset, spec.real, loader, frame, clean_part(self.dataset, frame).framing, say
         )
+        #: What is read: the chosen ones, less those that too few images have.
+        self.attributes = self._chosen
 
     def run(self, encoder: str) -> dict[str, Any]:
         """Return the record of an encoder: read back if it is there, or computed and written."""
         spec: EncoderSpec = self.loader.host.spec("encoder", encoder)
         weights = self._hashes(spec)
-        config = asdict(self.settings) | {"encoder": spec.name, "attributes": [item.name for item in self.attributes]}
+        config = asdict(self.settings) | {"encoder": spec.name, "attributes": [item.name for item in self._chosen]}
         record_id = fingerprint({"version": _VERSION, "config": config, "weights": weights})
         known = self.folder.finished(record_id)
         if known:
@@ -138,7 +139,7 @@ class Audit:
         Raises:
             InputError: too few are left to learn from or to score.
         """
-        splits = self.dataset.splits or hashed_splits(self.dataset.identities or self.dataset.ids)
+        splits = self._splits
         rows = {
             part: torch.tensor(
                 [row for row, name in enumerate(splits) if name == part and bank.usable[row]], dtype=torch.long
@@ -160,7 +161,7 @@ class Audit:
             InputError: of an attribute that was asked for too few are known.
         """
         kept = []
-        for item in self.attributes:
+        for item in self._chosen:
             known = ~self._labels[item.name].flatten(1).isnan().any(1)
             few = [
                 f"{int(known[parts[part]].sum())} in '{part}'"
@@ -173,7 +174,8 @@ class Audit:
             reason = f"'{item.name}' is known of too few images: {', '.join(few)}; labelled by {item.labelled_by}."
             if item.name in {name.casefold() for name in self.settings.attributes}:
                 raise InputError(f"The attribute {reason}")
-            self._say(f"Left out: {reason}")
+            if self.attributes is self._chosen:  # said once, whatever the number of encoders
+                self._say(f"Left out: {reason}")
         if not kept:
             raise InputError(f"No attribute of '{self.settings.dataset}' is known of enough images.")
         return kept
@@ -185,10 +187,22 @@ class Audit:
         return way_into(frame, source, detector)(self.dataset.load(row))
 
     @cached_property
+    def _splits(self) -> tuple[str, ...]:
+        """Part of each image. Where a data set has none for validation, a tenth of its training people are."""
+        people = self.dataset.identities or self.dataset.ids
+        hashed = hashed_splits(people)
+        given = self.dataset.splits
+        if given is None or "val" in given:
+            return tuple(given or hashed)
+        return tuple(
+            "val" if own == "train" and part == "val" else own for own, part in zip(given, hashed, strict=True)
+        )
+
+    @cached_property
     def _labels(self) -> dict[str, Tensor]:
         """Labels ``(N, *shape)`` of each attribute; a row that has any NaN is not known."""
         bank = self._bank("")
-        return {item.name: item.labels(self.dataset, bank.attributes.__getitem__).float() for item in self.attributes}
+        return {item.name: item.labels(self.dataset, bank.attributes.__getitem__).float() for item in self._chosen}
 
     def _bank(self, encoder: str) -> Bank:
         """Return descriptors, measured attributes and crops, made in one pass over the images."""
@@ -196,7 +210,7 @@ class Audit:
             self.loader,
             self.dataset,
             encoder,
-            sorted({name for item in self.attributes for name in item.measured}),
+            sorted({name for item in self._chosen for name in item.measured}),
             folder=self._cache / "banks",
             crop=CROP if self._looks else None,
             detector=self.settings.detector,
@@ -206,7 +220,7 @@ class Audit:
     @property
     def _looks(self) -> bool:
         """Whether a network has to be trained on the photographs."""
-        return self.settings.image is not None and not all(item.is_exact for item in self.attributes)
+        return self.settings.image is not None and not all(item.is_exact for item in self._chosen)
 
     def _descriptor_readings(self, bank: Bank, parts: Mapping[str, Tensor]) -> dict[str, list[Reading]]:
         """Return what each recipe reads of the test rows, by attribute."""
@@ -338,21 +352,20 @@ class Audit:
     def _hashes(self, encoder: EncoderSpec) -> dict[str, str]:
         """Return the hash of every file that the numbers depend on, by name; of the images and labels too."""
         hashes = dict(self.loader.hashes(encoder))
-        for item in self.attributes:
+        for item in self._chosen:
             if item.spec is not None:
                 hashes |= self.loader.hashes(item.spec)
         if self.dataset.framing is None and self.settings.detector:
             hashes |= self.loader.hashes(self.loader.host.spec("detector", self.settings.detector))
         annotated = {
             item.annotation: _digest(self.dataset.annotations[item.annotation])
-            for item in self.attributes
+            for item in self._chosen
             if item.annotation
         }
-        splits = Counter(self.dataset.splits or ())
         return hashes | {
             "data set": self.dataset.fingerprint(),
             "annotations": fingerprint(annotated),
-            "splits": fingerprint(dict(splits)),
+            "splits": fingerprint({"of": self._splits}),
         }
 
 

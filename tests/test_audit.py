@@ -222,3 +222,22 @@ def test_samples_of_a_generator_are_a_data_set_too(run: Callable[..., Any], cach
     )  # fmt: skip
     assert result.code == 0, result.err
     assert value(row_of(result.json, "brightness", "descriptor"), "r2").low > 0.3
+
+
+def test_without_a_validation_part_people_are_taken_from_training(
+    run: Callable[..., Any], cache: Path, tmp_path: Path
+) -> None:
+    root = make_celeba(tmp_path / "celeba", False).root
+    parts = root / "list_eval_partition.txt"
+    parts.write_text(parts.read_text().replace(" 1\n", " 0\n"))
+    result = run(
+        "probe", "--encoder", "toy.attacked", "--dataset", f"celeba:{root}", "--attributes", "smiling", "--no-image",
+        "--json", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    record = json.loads(next((tmp_path / "run" / "probes").glob("*.json")).read_text())
+    people = record["dataset"]["people"]
+    assert people["test"] == 28
+    assert people["val"] > 2
+    assert people["train"] + people["val"] == 84
+    assert value(row_of(result.json, "smiling", "descriptor"), "auc").low > 0.9

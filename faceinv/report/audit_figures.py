@@ -40,9 +40,10 @@ def draw_figures(audit: Audit, folder: ProbeFolder, record: Mapping[str, Any]) -
         for line in folder.rows(record["id"])
         if line["source"] == "descriptor" and line["recipe"] == record["config"]["recipes"][0]
     ]
-    attributes = {item.name: item for item in audit.attributes}
+    read = {line["attribute"] for line in lines}
+    attributes = {item.name: item for item in audit.attributes if item.name in read}
     written = []
-    binary = [item for item in audit.attributes if item.is_binary]
+    binary = [item for item in attributes.values() if item.is_binary]
     if binary:
         path = folder.record_path(record["id"]).with_name(f"{record['id']}-examples.png")
         _examples(audit, binary, lines).save(path)
