@@ -19,10 +19,13 @@ import pytest
 from pages import blocks
 
 from faceinv.cli import main
+from faceinv.cli.probe import probe as probe_command
 from faceinv.images import write_image
+from faceinv.plugins import Host
 from faceinv.testing import draw_faces, toy
 from faceinv.testing.faces import FRAME
 from faceinv.testing.toy_networks import ToyEncoder
+from faceinv.weights import cache_folder
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -38,8 +41,18 @@ CHEAP = ["--critic", "toy.critic", "--generator", "toy-faces", "--pairs", "200",
 
 
 @pytest.fixture
-def folder(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def downloaded() -> Path:
+    """Where this machine's weights are; asked for before the test has a cache of its own."""
+    folder = cache_folder() / "weights"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def folder(downloaded: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with the files that a reader is said to have, under the names that pages use."""
+    cache.mkdir()
+    (cache / "weights").symlink_to(downloaded)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -47,6 +60,9 @@ def folder(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     (tmp_path / "portraits").mkdir()
     for path in ("portrait.jpg", "portraits/one.png", "portraits/two.png"):
         write_image(face[int(path == "portraits/two.png")], tmp_path / path)
+    (tmp_path / "faces").mkdir()
+    for index, image in enumerate(draw_faces(60, type(FRAME)("small", (96, 96), FRAME.points))):
+        write_image(image, tmp_path / "faces" / f"{index:02d}.png")
     encoder = ToyEncoder()
     np.save(tmp_path / "leaked.npy", encoder(draw_faces(1, toy.FRAMING)).detach().numpy())
     return tmp_path
@@ -85,6 +101,16 @@ def resolve(arguments: list[str], before: tuple[str, ...]) -> None:
             *[word for word in arguments if not inputs.match(word) and word not in ("--open", "--json")],
         ]
     )
+
+
+def probe(arguments: list[str]) -> None:
+    """Take the options of `faceinv probe` with the real names, and carry it out on drawn faces and the toy encoder."""
+    options = probe_command.make_context("probe", list(arguments)).params
+    host = Host()
+    for name in options["encoders"]:
+        host.spec("encoder", name)
+    host.spec("dataset", options["dataset"].partition(":")[0])
+    call(["probe", "--encoder", "toy", "--dataset", "folder:faces", "--attributes", "brightness", "--no-image"])
 
 
 class Reader:
@@ -129,6 +155,8 @@ class Reader:
         if command in RUNS:
             resolve(rest, before)
             execute(command, rest, before)
+        elif command == "probe":
+            probe(rest)
         elif target != Path():
             self.capture([*before, *words], target)
         else:
