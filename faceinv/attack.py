@@ -99,6 +99,12 @@ class Attack:
         return float(self.pairs.descriptors.var(0, correction=0).sum())
 
     @cached_property
+    def descriptor_directions(self) -> int:
+        """In how many directions descriptors of samples vary by more than a thousandth of the mean variance."""
+        variances = torch.linalg.eigvalsh(torch.cov(self.pairs.descriptors.double().T))
+        return int((variances > 1e-3 * variances.mean()).sum())
+
+    @cached_property
     def regressor(self) -> Reader:
         """The regressor from descriptors to latents."""
         shape = self.generator.network.latent_shape(self.space)
