@@ -35,16 +35,17 @@ PROJECTS := pyproject.toml requirements/checkout.txt $(wildcard plugins/*/pyproj
 	$(BIN)/python -m pip install -r requirements/checkout.txt
 	touch $@
 
+# The extras alone: the requirements files name the checkout again, and it is installed already.
 .venv/.tested: .venv/.installed requirements/test.txt
-	$(BIN)/python -m pip install -r requirements/test.txt
+	$(BIN)/python -m pip install -e '.[test,docs]'
 	touch $@
 
 .venv/.checked: .venv/.tested requirements/dev.txt
-	$(BIN)/python -m pip install -r requirements/dev.txt
+	$(BIN)/python -m pip install -e '.[dev]'
 	touch $@
 
 .venv/.documented: .venv/.installed requirements/docs.txt
-	$(BIN)/python -m pip install -r requirements/docs.txt
+	$(BIN)/python -m pip install -e '.[docs]'
 	touch $@
 
 clean:
