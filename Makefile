@@ -1,6 +1,8 @@
 # Everything a newcomer needs, in one virtual environment. POSIX shell and Python >= 3.10.
 PYTHON ?= python3
 BIN := .venv/bin
+# A process a core with one thread each: small networks gain nothing from more, and threads of two processes collide.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: bench test check docs install clean
 
@@ -10,14 +12,14 @@ bench: .venv/.installed
 
 # Install what the tests need, then run them.
 test: .venv/.tested
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: .venv/.checked
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(PYTEST)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 # The documentation, warnings are errors.

@@ -103,7 +103,7 @@ class Study:
             if key not in _NOT_NAMED and len({_plain(column.config.get(key)) for column in self.columns}) > 1
         ]
         labels = [
-            ", ".join([column.losses, *(f"{key} {_short(column.config.get(key))}" for key in differing)])
+            ", ".join([column.losses, *filter(None, (_named(key, column.config.get(key)) for key in differing))])
             for column in self.columns
         ]
         return tuple(
@@ -213,8 +213,16 @@ def _order(column: Column) -> tuple[Any, ...]:
     config = column.config
     return (
         config["encoder"], config["generator"], config["dataset"], config["seed"], config["limit"],
-        config["objective"], config["method"], config["steps"], len(config["losses"]), column.losses, column.id,
+        config["objective"], config["method"], config["steps"], len(config["losses"]), column.losses,
+        bool(config.get("loss_weights")), _plain(config.get("loss_weights")), column.id,
     )  # fmt: skip
+
+
+def _named(key: str, value: Any) -> str:
+    """Return what tells a column by the ``value`` of ``key``; the preset's own weights need no word."""
+    if key == "loss_weights":
+        return ", ".join(f"{name} {weight:g}" for name, weight in (value or {}).items())
+    return f"{key} {_short(value)}"
 
 
 def _plain(value: Any) -> str:
