@@ -34,7 +34,6 @@ from faceinv.targets import way_into
 
 #: Changes when the same settings give other numbers.
 _VERSION = 2
-
 #: Fewer photographs than this to learn from, or to score, are no audit.
 _LEAST = {"train": 20, "val": 2, "test": 10}
 

@@ -167,10 +167,11 @@ def curves(study: Study) -> tuple[tuple[str, Markup], ...]:
     names.sort(key=lambda name: name == "total")
     drawn = []
     for name in names:
+        # A loss that was not finite is null in the record.
         series = [
-            charts.Series(label, column.record["trajectory"][name], f"c{index % 8}")
+            charts.Series(label, _floats(column.record["trajectory"][name]), f"c{index % 8}")
             for index, (label, column) in enumerate(zip(study.labels, study.columns, strict=True))
-            if column.record["trajectory"].get(name)
+            if any(value is not None for value in column.record["trajectory"].get(name, ()))
         ]
         if not series:
             continue

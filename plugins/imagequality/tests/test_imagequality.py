@@ -18,7 +18,7 @@ from faceinv.scoring import EncodedComparison
 
 
 def pair(a: Tensor, b: Tensor) -> EncodedComparison:
-    return EncodedComparison(a, b, {}, {}, {})
+    return EncodedComparison(a, b, {})
 
 
 @pytest.fixture

@@ -223,7 +223,7 @@ class Hostile:
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"PK\x03\x04 and then nothing", "cannot be read"),
+        (b"PK\x03\x04 and then nothing", "cannot be used: the file is damaged"),
         (Hostile(), "code named by a file is never run"),
         ([torch.zeros(1)], "holds no state dict"),
         ({"conv1.weight": 1}, "holds no state dict"),
