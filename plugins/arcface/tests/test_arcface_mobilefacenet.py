@@ -15,6 +15,7 @@ from faceinv_arcface.tflite import read_tflite
 from torch import Tensor
 
 from faceinv.errors import WeightsError
+from faceinv.frozen import FrozenConvolution
 from faceinv.loading import Loader
 from faceinv.plugins import Host
 from faceinv.weights import WeightStore
@@ -111,3 +112,17 @@ def test_another_network_is_refused(write_tflite: Write) -> None:
     path = write_tflite({"logits": np.zeros((3, 4), np.float32)})
     with pytest.raises(WeightsError, match=r"missing \(MobileFaceNet/Conv2d_0/weights/read, .*1 unexpected \(logits\)"):
         mobilefacenet(path)
+
+
+@pytest.mark.weights
+def test_the_frozen_network_has_the_gradient_of_its_plain_layers(
+    file: Path, network: MobileFaceNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faceinv_arcface.mobilefacenet.freeze", lambda network: network.requires_grad_(False))
+    plain = mobilefacenet(file)
+    assert sum(isinstance(layer, FrozenConvolution) for layer in network.modules()) == 52
+    assert not any(isinstance(layer, FrozenConvolution) for layer in plain.modules())
+    images = faces(2).requires_grad_()
+    direction = torch.randn(2, 192, generator=torch.Generator().manual_seed(1))
+    given, expected = (torch.autograd.grad((net(images) * direction).sum(), images)[0] for net in (network, plain))
+    assert (given - expected).norm() < 1e-5 * expected.norm()

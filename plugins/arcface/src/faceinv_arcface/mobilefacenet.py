@@ -4,38 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinv.contracts import check_images
+from faceinv.frozen import freeze
 from faceinv.tensors import load_strictly
 from faceinv_arcface.tflite import read_tflite
 
 #: Stage → (expanded width, output width, blocks, stride of the first block).
 STAGES = {2: (128, 64, 5, 2), 3: (256, 128, 1, 2), 4: (256, 128, 6, 1), 5: (512, 128, 1, 2), 6: (256, 128, 2, 1)}
-
-
-class FrozenPReLU(torch.autograd.Function):
-    """PReLU whose slopes ask for no gradient: PyTorch's backward pass computes theirs all the same.
-
-    Its own takes two passes over the map: the gradient of a ReLU, moved by the slope towards that of the identity.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, slopes: Tensor) -> Tensor:
-        """Return x where it is positive, and the channel's slope times x elsewhere."""
-        ctx.save_for_backward(x, slopes)
-        return F.prelu(x, slopes)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient to x alone."""
-        x, slopes = ctx.saved_tensors
-        rectified: Tensor = torch.ops.aten.threshold_backward(grad, x, 0)
-        return rectified.lerp_(grad, slopes.view(1, -1, 1, 1)), None
 
 
 class Convolution(nn.Module):
@@ -76,7 +56,7 @@ class Convolution(nn.Module):
         if self.pad_behind:
             x = F.pad(x, (0, 1, 0, 1))
         x = self.conv(x)
-        return x if self.prelu is None else FrozenPReLU.apply(x, self.prelu.weight)
+        return x if self.prelu is None else self.prelu(x)
 
     def widen(self) -> None:
         """Take the padding behind into a depthwise kernel, 3×3 to 4×4 with zeros before: the same sums.
@@ -156,7 +136,8 @@ def mobilefacenet(path: Path) -> MobileFaceNet:
     for layer in network.modules():
         if isinstance(layer, Convolution):
             layer.widen()
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)
+    return freeze(network.eval())
 
 
 def _from_tflite(name: str, tensor: Tensor) -> Tensor:
