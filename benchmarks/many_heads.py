@@ -34,10 +34,7 @@ def main() -> None:
         "paper": (lambda: paper.paper_head(given.dim), replace(paper.paper_recipe(), epochs=given.epochs)),
     }
     for name, (make, recipe) in presets.items():
-        tasks = [
-            Task(f"{name} {k}", value, make, recipe, torch.sigmoid, whiten=name == "tuned")
-            for k, value in enumerate(labels)
-        ]
+        tasks = [Task(f"{name} {k}", value, make, recipe, torch.sigmoid) for k, value in enumerate(labels)]
         train_heads(descriptors[:512], tasks[:1], Parts(torch.arange(500), torch.arange(500, 512)), seed=0)  # warm up
         one = _seconds(descriptors, [tasks[0]], parts)
         together = _seconds(descriptors, tasks, parts)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from faceinv.cache import load_or_make
 from faceinv.contracts import LossContext, Probe
 from faceinv.loading import FramedEncoder, Loader
 from faceinv.objective import WeightedSum, build_objective
@@ -18,6 +19,7 @@ from faceinv.probing import LATENT_RECIPE, TUNED, Reader, Split, TunedHead, late
 from faceinv.progress import Reporter
 from faceinv.registry import code_hash
 from faceinv.specs import LossSpec, ProbeSpec
+from faceinv.whitening import Whitening
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,16 @@ class Attack:
         return float(self.pairs.descriptors.var(0, correction=0).sum())
 
     @cached_property
-    def descriptor_directions(self) -> int:
-        """In how many directions descriptors of samples vary by more than a thousandth of the mean variance."""
-        variances = torch.linalg.eigvalsh(torch.cov(self.pairs.descriptors.double().T))
-        return int((variances > 1e-3 * variances.mean()).sum())
+    def whitening(self) -> Whitening:
+        """What brings descriptors of samples to unit variance along each of their principal axes."""
+        descriptors = self.pairs.descriptors
+
+        def make() -> dict[str, Tensor]:
+            rows = torch.arange(len(descriptors))[Split.of(len(descriptors)).train]
+            return dict(Whitening.fitted(descriptors, rows).state_dict())
+
+        found = load_or_make(self._folder / f"whitening-{self.pairs.key}-1.safetensors", make)
+        return Whitening(found["mean"], found["matrix"]).to(self.loader.device)
 
     @cached_property
     def regressor(self) -> Reader:
@@ -118,6 +126,7 @@ class Attack:
             what="latent regressor",
             parts={"pairs": self.pairs.key},
             folder=self._folder,
+            whitening=self.whitening,
             progress=self._progress,
         )
         return reader.to(self.loader.device, self.loader.dtype)
@@ -158,6 +167,7 @@ class Attack:
             what=f"{name} probe",
             parts={"pairs": self.pairs.key, "probe": name, "key": self._label_key(name)},
             folder=self._folder,
+            whitening=self.whitening,
             constrain=probe.constrain,
             reading_loss=probe.reading_loss,
             progress=self._progress,
@@ -192,9 +202,10 @@ class Attack:
 
     def _context(self, loss: LossSpec, preset: str) -> LossContext:
         if not loss.probe:
-            return LossContext(preset, self.descriptor_variance)
+            return LossContext(preset, self.descriptor_variance, whitening=self.whitening)
         probe, reader = self.probe(loss.probe), self.reader(loss.probe)
-        return LossContext(preset, self.descriptor_variance, probe, reader, self._error_covariance(loss.probe))
+        covariance = self._error_covariance(loss.probe)
+        return LossContext(preset, self.descriptor_variance, probe, reader, covariance, self.whitening)
 
     def _error_covariance(self, name: str) -> Tensor:
         """Return the second moments of the reader's errors on the validation part, in the probe's coordinates."""

@@ -372,9 +372,7 @@ def tuned_task(item: Attribute, labels: Tensor, dim: int) -> Task:
     """Return the one recipe for all attributes; only the loss follows from what is read."""
     outputs = labels[0].numel()
     recipe = replace(TUNED, objective="bce" if item.is_binary else "mse")
-    return Task(
-        f"tuned {item.name}", labels, lambda: tuned_head(dim, outputs), recipe, item.probe.constrain, whiten=True
-    )
+    return Task(f"tuned {item.name}", labels, lambda: tuned_head(dim, outputs), recipe, item.probe.constrain)
 
 
 def tuned_head(dim: int, outputs: int) -> nn.Module:

@@ -150,7 +150,8 @@ class Recipe:
         objective: ``"mse"`` or ``"bce"`` (on logits).
         weight_decay: Decoupled weight decay.
         schedule: ``"constant"`` or ``"cosine"``.
-        standardise: Whether descriptors and attributes are brought to zero mean and unit variance.
+        whiten: Whether descriptors are decorrelated and brought to unit variance along each of their principal
+            axes, and attributes number by number.
         patience: Epochs without progress on the validation part after which training stops; 0 trains
             all epochs.
     """
@@ -162,7 +163,7 @@ class Recipe:
     objective: str = "mse"
     weight_decay: float = 0.0
     schedule: str = "constant"
-    standardise: bool = False
+    whiten: bool = False
     patience: int = 0
 
 
@@ -350,6 +351,8 @@ class LossContext:
         reader: Its trained head: descriptors ``(B, D)`` to attributes ``(B, *shape)``.
         error_covariance: Second moments ``(k, k)`` of the reader's errors on held-out samples, in the probe's
             own coordinates ``(k,)``; ``None`` where they are not known, and every error then counts as it is.
+        whitening: Brings descriptors ``(B, D)`` of the generator's samples to unit variance along each of their
+            principal axes.
     """
 
     preset: str
@@ -357,6 +360,7 @@ class LossContext:
     probe: Probe | None = None
     reader: Callable[[Tensor], Tensor] | None = None
     error_covariance: Tensor | None = None
+    whitening: Callable[[Tensor], Tensor] | None = None
 
 
 class Comparison(Protocol):

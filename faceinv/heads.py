@@ -20,6 +20,7 @@ from faceinv.contracts import Recipe
 from faceinv.probing import Reader
 from faceinv.progress import Reporter
 from faceinv.seeds import seed_of
+from faceinv.whitening import Whitening
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,6 @@ class Task:
         make_head: Makes the untrained head, ``(B, dim)`` to ``(B, prod(shape))``.
         recipe: How to train it.
         constrain: Brings a raw output to a valid attribute; for ``objective="bce"`` the sigmoid.
-        whiten: Whether descriptors are decorrelated and brought to unit variance (:class:`Whitening`), and not
-            each number for itself as the recipe's ``standardise`` says.
     """
 
     name: str
@@ -41,49 +40,6 @@ class Task:
     make_head: Callable[[], nn.Module]
     recipe: Recipe
     constrain: Callable[[Tensor], Tensor] | None = None
-    whiten: bool = False
-
-
-class Whitening(nn.Module):
-    """Descriptors along their principal axes, each brought to unit variance.
-
-    Training an encoder shrinks what does not tell people apart: the axes that matter least to identity may carry
-    pose or a smile with a thousandth of the amplitude, where neither gradient descent nor weight decay finds it.
-    Computed in float64: what is divided by such an amplitude must not have been rounded before.
-
-    Args:
-        mean: ``(dim,)`` float64.
-        matrix: ``(dim, dim)`` float64.
-    """
-
-    mean: Tensor
-    matrix: Tensor
-
-    #: Least variance of an axis, as a share of the greatest; below it float32 holds nothing but rounding.
-    floor = 1e-11
-
-    def __init__(self, mean: Tensor, matrix: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("matrix", matrix)
-
-    @classmethod
-    def fitted(cls, descriptors: Tensor, rows: Tensor) -> Whitening:
-        """Return the whitening of these rows of descriptors ``(N, dim)``."""
-        dim = descriptors.shape[1]
-        mean, square = torch.zeros(dim).double(), torch.zeros(dim, dim).double()
-        for part in torch.split(rows, 8192):
-            mean += descriptors[part].double().sum(0) / len(rows)
-        for part in torch.split(rows, 8192):
-            centred = descriptors[part].double() - mean
-            square += centred.T @ centred / len(rows)
-        variances, axes = torch.linalg.eigh(square)
-        return cls(mean, axes / variances.clamp_min(cls.floor * float(variances.max())).clamp_min(1e-30).sqrt())
-
-    def forward(self, descriptors: Tensor) -> Tensor:
-        """Return whitened descriptors ``(B, dim)``, float32."""
-        whitened: Tensor = ((descriptors.double() - self.mean) @ self.matrix).float()
-        return whitened
 
 
 @dataclass(frozen=True)
@@ -118,9 +74,9 @@ def train_heads(
         what: Name for progress.
         progress: Called with (what, epochs done, of).
     """
-    readers = {task.name: _reader(task, descriptors, parts, seed) for task in tasks}
-    whitening = Whitening.fitted(descriptors, parts.train) if any(task.whiten for task in tasks) else None
-    groups = _grouped(tasks, readers, parts, whitening)
+    whitening = Whitening.fitted(descriptors, parts.train) if any(task.recipe.whiten for task in tasks) else None
+    readers = {task.name: _reader(task, descriptors, parts, seed, whitening) for task in tasks}
+    groups = _grouped(tasks, readers, parts)
     loops: dict[tuple[int, int], list[_Group]] = {}
     for group in groups:
         loops.setdefault((group.recipe.batch_size, group.recipe.epochs), []).append(group)
@@ -175,8 +131,7 @@ class _Group:
         names: The tasks'.
         recipe: Common to all.
         heads: The untrained heads.
-        inputs: The reader whose input standardisation all share.
-        whitening: Takes the place of that standardisation, if it is not ``None``.
+        inputs: Brings the descriptors to what the heads are given.
         labels: ``(K, N, k)`` in standardised units; 0 where not known.
         known: ``(K, N)`` 1 where a label is known, else 0.
         steps: Optimiser steps in an epoch.
@@ -185,8 +140,7 @@ class _Group:
     names: list[str]
     recipe: Recipe
     heads: list[nn.Module]
-    inputs: Reader
-    whitening: Whitening | None
+    inputs: Callable[[Tensor], Tensor]
     labels: Tensor
     known: Tensor
     steps: int
@@ -248,16 +202,11 @@ class _Group:
             own = {key: value[index].detach().clone() for key, value in stacked.items()}
             own |= {key: value[index] for key, value in self._buffers.items()}
             readers[name].head.load_state_dict(own)
-            if self.whitening is not None:
-                readers[name].head = nn.Sequential(self.whitening, readers[name].head)
             readers[name].eval().requires_grad_(False)
 
     def _losses(self, descriptors: Tensor, rows: Tensor) -> Tensor:
         """Return the mean loss of each head over the rows whose label is known, ``(K,)``."""
-        if self.whitening is not None:
-            inputs = self.whitening(descriptors)
-        else:
-            inputs = (descriptors - self.inputs.input_mean) / self.inputs.input_scale
+        inputs = self.inputs(descriptors)
         if len(self.heads) == 1:
             own = {name: value[0] for name, value in (self._parameters | self._buffers).items()}
             outputs = functional_call(self._module, own, (inputs,))[None]
@@ -285,19 +234,14 @@ class _Group:
         return min(1.0, (self._taken + 1) / warm) * 0.5 * (1 + math.cos(math.pi * self._taken / total))
 
 
-def _reader(task: Task, descriptors: Tensor, parts: Parts, seed: int) -> Reader:
-    """Return the untrained reader of a task, its standardisations set from the rows it learns from."""
+def _reader(task: Task, descriptors: Tensor, parts: Parts, seed: int, whitening: Whitening | None) -> Reader:
+    """Return the untrained reader of a task, its standardisation set from the rows it learns from."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(f"head {seed} {task.name}"))
         head = task.make_head()
-    reader = Reader(head, descriptors.shape[1], tuple(task.labels.shape[1:]), task.constrain)
-    if not task.recipe.standardise:
-        return reader
-    if not task.whiten:
-        mean, scale = _moments(descriptors, parts.train)
-        reader.input_mean.copy_(mean)
-        reader.input_scale.copy_(scale)
-    if task.recipe.objective == "mse":
+    shape = tuple(task.labels.shape[1:])
+    reader = Reader(head, shape, whitening if task.recipe.whiten else None, task.constrain)
+    if task.recipe.whiten and task.recipe.objective == "mse":
         labels = task.labels.flatten(1)[parts.train]
         labels = labels[~labels.isnan().any(1)]
         reader.output_mean.copy_(labels.mean(0))
@@ -305,27 +249,13 @@ def _reader(task: Task, descriptors: Tensor, parts: Parts, seed: int) -> Reader:
     return reader
 
 
-def _moments(values: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of these rows, a few at a time."""
-    total, squares = torch.zeros(values.shape[1]).double(), torch.zeros(values.shape[1]).double()
-    for part in torch.split(rows, 8192):
-        chunk = values[part].double()
-        total += chunk.sum(0)
-        squares += chunk.square().sum(0)
-    mean = total / len(rows)
-    variance = (squares / len(rows) - mean.square()).clamp_min(0)
-    return mean.float(), variance.sqrt().float().clamp_min(1e-6)
-
-
-def _grouped(
-    tasks: Sequence[Task], readers: dict[str, Reader], parts: Parts, whitening: Whitening | None
-) -> list[_Group]:
+def _grouped(tasks: Sequence[Task], readers: dict[str, Reader], parts: Parts) -> list[_Group]:
     """Stack the tasks whose heads have equal layers and recipes."""
-    together: dict[tuple[Recipe, bool, str], list[Task]] = {}
+    together: dict[tuple[Recipe, str], list[Task]] = {}
     for task in tasks:
-        together.setdefault((task.recipe, task.whiten, repr(readers[task.name].head)), []).append(task)
+        together.setdefault((task.recipe, repr(readers[task.name].head)), []).append(task)
     groups = []
-    for (recipe, whiten, _), members in together.items():
+    for (recipe, _), members in together.items():
         labels, known = [], []
         for task in members:
             reader, flat = readers[task.name], task.labels.flatten(1)
@@ -337,8 +267,7 @@ def _grouped(
                 names=[task.name for task in members],
                 recipe=recipe,
                 heads=[readers[task.name].head for task in members],
-                inputs=readers[members[0].name],
-                whitening=whitening if whiten else None,
+                inputs=readers[members[0].name].inputs,
                 labels=torch.stack(labels),
                 known=torch.stack(known),
                 steps=max(1, math.ceil(len(parts.train) / recipe.batch_size)),

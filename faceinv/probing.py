@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from faceinv.cache import load_or_make
 from faceinv.contracts import Recipe
 from faceinv.pairs import fingerprint
+from faceinv.whitening import Whitening
 
-#: One recipe for every attribute: standardised, regularised, early-stopped.
+#: One recipe for every attribute: whitened, regularised, early-stopped.
 TUNED = Recipe(
     optimizer="adamw",
     learning_rate=1e-3,
@@ -23,7 +24,7 @@ TUNED = Recipe(
     epochs=40,
     weight_decay=0.05,
     schedule="cosine",
-    standardise=True,
+    whiten=True,
     patience=6,
 )
 
@@ -36,42 +37,47 @@ LATENT_RECIPE = Recipe(
     epochs=3,
     weight_decay=0.01,
     schedule="cosine",
-    standardise=True,
+    whiten=True,
     patience=2,
 )
 
 
 class Reader(nn.Module):
-    """A head between two standardisations.
+    """A head between whitened descriptors and standardised attributes.
 
     Args:
         head: ``(B, dim)`` to ``(B, k)``.
-        dim: Length of a descriptor.
         shape: Shape of what is read; k is its product.
+        whitening: What descriptors go through first; ``None`` leaves them as they are.
         constrain: Brings ``(B, k)`` to a valid ``(B, *shape)``.
     """
 
-    input_mean: Tensor
-    input_scale: Tensor
     output_mean: Tensor
     output_scale: Tensor
 
     def __init__(
-        self, head: nn.Module, dim: int, shape: tuple[int, ...], constrain: Callable[[Tensor], Tensor] | None = None
+        self,
+        head: nn.Module,
+        shape: tuple[int, ...],
+        whitening: Whitening | None = None,
+        constrain: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.head = head
         self.shape = shape
+        self.whitening = whitening
         self._constrain = constrain
         k = math.prod(shape)
-        self.register_buffer("input_mean", torch.zeros(dim))
-        self.register_buffer("input_scale", torch.ones(dim))
         self.register_buffer("output_mean", torch.zeros(k))
         self.register_buffer("output_scale", torch.ones(k))
 
+    def inputs(self, descriptors: Tensor) -> Tensor:
+        """Return what the head is given of descriptors ``(B, dim)``: ``(B, dim)``."""
+        return descriptors if self.whitening is None else self.whitening(descriptors)
+
     def standardised(self, descriptors: Tensor) -> Tensor:
         """Return the head's output ``(B, k)`` in standardised units."""
-        output: Tensor = self.head((descriptors - self.input_mean) / self.input_scale)
+        output: Tensor = self.head(self.inputs(descriptors))
         return output
 
     def forward(self, descriptors: Tensor) -> Tensor:
@@ -140,6 +146,7 @@ def trained_reader(
     what: str,
     parts: dict[str, Any],
     folder: Path,
+    whitening: Whitening | None = None,
     constrain: Callable[[Tensor], Tensor] | None = None,
     reading_loss: Callable[[Tensor, Tensor], Tensor | None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
@@ -155,16 +162,19 @@ def trained_reader(
         what: Name for progress and the file.
         parts: Everything that went into the pairs, for the hash.
         folder: Cache folder.
+        whitening: Of the pairs' descriptors, for recipes that whiten; by default fitted to the training part.
         constrain: Brings the raw output to a valid attribute.
-        reading_loss: The probe's own, for recipes that standardise.
+        reading_loss: The probe's own, for recipes that whiten.
         progress: Called with (what, epoch, of).
     """
     with torch.random.fork_rng(devices=[]):
         # nn.Module draws first weights from the global generator, which must stay untouched.
         torch.manual_seed(seed)
         head = make_head()
-    reader = Reader(head, descriptors.shape[1], tuple(targets.shape[1:]), constrain)
-    key = fingerprint({"version": 4, "recipe": asdict(recipe), "seed": seed, "head": repr(head)} | parts)
+    if recipe.whiten and whitening is None:
+        whitening = Whitening.fitted(descriptors, torch.arange(len(descriptors))[Split.of(len(descriptors)).train])
+    reader = Reader(head, tuple(targets.shape[1:]), whitening if recipe.whiten else None, constrain)
+    key = fingerprint({"version": 5, "recipe": asdict(recipe), "seed": seed, "head": repr(head)} | parts)
 
     def make() -> dict[str, Tensor]:
         def told(done: int) -> None:
@@ -189,9 +199,7 @@ def _train(
 ) -> None:
     split = Split.of(len(descriptors))
     flat = targets.flatten(1)
-    if recipe.standardise:
-        reader.input_mean.copy_(descriptors[split.train].mean(0))
-        reader.input_scale.copy_(descriptors[split.train].std(0).clamp_min(1e-6))
+    if recipe.whiten:
         reader.output_mean.copy_(flat[split.train].mean(0))
         reader.output_scale.copy_(flat[split.train].std(0).clamp_min(1e-6))
     standard = (flat - reader.output_mean) / reader.output_scale
@@ -246,7 +254,7 @@ def _objective(
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     if recipe.objective == "bce":
         return lambda x, raw, _: nn.functional.binary_cross_entropy_with_logits(reader.standardised(x), raw)
-    if not recipe.standardise:
+    if not recipe.whiten:
         return lambda x, raw, _: nn.functional.mse_loss(reader(x).flatten(1), raw)
 
     def tuned(x: Tensor, raw: Tensor, standard: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -144,12 +143,9 @@ def test_train_scores_the_probes(run, cache: Path) -> None:
     assert (row["probe"], row["unit"], row["n"]) == ("brightness", "grey levels", 300)
     assert row["descriptor"] < 0.8 * row["baseline"]
     written = {path: path.stat().st_mtime_ns for path in (cache / "trained").glob("*.safetensors")}
-    assert len(written) == 4  # pairs, labels, probe, regressor
+    assert len(written) == 5  # pairs, labels, whitening, probe, regressor
     result = run("train", *CHAIN, "--pairs", "3000")
     assert result.code == 0
-    # Six factors make the toy's faces; its descriptors cannot vary in more than their own twelve numbers.
-    varying = int(re.search(r"vary in (\d+) of 12 directions", result.err)[1])
-    assert 6 <= varying <= 12
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 

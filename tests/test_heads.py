@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import Recipe
-from faceinv.heads import Parts, Task, Whitening, train_heads
+from faceinv.heads import Parts, Task, train_heads
 from faceinv.probing import TUNED, TunedHead
 from faceinv.seeds import seed_of
+from faceinv.whitening import Whitening
 
 N, DIM = 900, 12
 QUICK = replace(TUNED, epochs=12, batch_size=64, learning_rate=4e-3, patience=4)
@@ -126,14 +127,15 @@ def test_whitening_finds_what_is_a_thousand_times_smaller(parts: Parts) -> None:
     rotation = torch.linalg.qr(torch.randn(DIM, DIM, generator=rng).double())[0]
     descriptors = ((factors * amplitudes * 10).double() @ rotation + 4).float()
     labels = (factors[:, -1:] > 0).float()
-    plain = task("plain", labels, replace(QUICK, objective="bce"))
-    readers = train_heads(descriptors, [plain, replace(plain, name="whitened", whiten=True)], parts, seed=0)
-    right = {
-        name: ((reader(descriptors[800:]) > 0.5) == (labels[800:] > 0.5)).float().mean()
-        for name, reader in readers.items()
-    }
-    assert right["whitened"] > 0.9
-    assert right["plain"] < 0.7
+    recipe = replace(QUICK, objective="bce")
+    standardised = (descriptors - descriptors.mean(0)) / descriptors.std(0)
+
+    def right(inputs: Tensor, whiten: bool) -> float:
+        reader = train_heads(inputs, [task("a", labels, replace(recipe, whiten=whiten))], parts, seed=0)["a"]
+        return float(((reader(inputs[800:]) > 0.5) == (labels[800:] > 0.5)).float().mean())
+
+    assert right(descriptors, whiten=True) > 0.9
+    assert right(standardised, whiten=False) < 0.7
 
 
 def test_whitened_descriptors_are_white_and_what_does_not_vary_is_no_noise(parts: Parts) -> None:
@@ -144,3 +146,12 @@ def test_whitened_descriptors_are_white_and_what_does_not_vary_is_no_noise(parts
     values = torch.linalg.eigvalsh(covariance.double())
     torch.testing.assert_close(values[-4:], torch.ones(4).double(), atol=1e-3, rtol=0)
     assert values[:-4].max() < 0.1
+
+
+def test_a_whitening_stays_exact_where_the_network_around_it_is_cast(parts: Parts) -> None:
+    descriptors = torch.randn(N, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1e-2, 1e-4]) + 7
+    whitening = Whitening.fitted(descriptors, parts.train)
+    before = whitening(descriptors)
+    cast = nn.Sequential(whitening).to(torch.bfloat16)
+    assert torch.equal(cast(descriptors), before)
+    assert cast(descriptors.bfloat16()).dtype == torch.bfloat16

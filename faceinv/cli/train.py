@@ -38,14 +38,12 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
     config, source = load_config(config_file, overrides(given))
     grid = cells(config, app.host, source)
     rows = []
-    directions: dict[tuple[str, str], tuple[int, int]] = {}
     with reporter(app.console) as progress:
         runner = make_runner(app, config, grid, progress)
         done = set()
         for cell in grid:
             attack = runner.attack(cell)
             attack.prepare([])
-            directions[cell.encoder, cell.generator] = (attack.descriptor_directions, attack.pairs.descriptors.shape[1])
             for name in cell.losses:
                 probe = app.host.spec("loss", name).probe
                 if probe and (id(attack), probe) not in done:
@@ -63,5 +61,3 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
             f"{row['descriptor']:.2f} {row['unit']}", f"{row['baseline']:.2f}", f"{better:.1%}", str(row["n"]),
         )  # fmt: skip
     app.output.print(table)
-    for (encoder, generator), (varying, length) in directions.items():
-        app.say(f"Descriptors of {encoder} on samples of {generator} vary in {varying} of {length} directions.")

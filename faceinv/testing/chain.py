@@ -16,6 +16,7 @@ from faceinv.specs import Framing, LossSpec
 from faceinv.testing.faces import FRAME, DrawnFaces
 from faceinv.testing.toy import FRAMING as TOY_FRAMING
 from faceinv.testing.toy_networks import ToyEncoder
+from faceinv.whitening import Whitening
 
 if TYPE_CHECKING:
     from faceinv.loading import Loader
@@ -108,10 +109,16 @@ def targets(dtype: torch.dtype = torch.float32) -> Candidate:
         return chain(dtype).sample(2, 14)
 
 
+@cache
+def _whitening() -> Whitening:
+    descriptors = train_and_test()[0].descriptors
+    return Whitening.fitted(descriptors, torch.arange(len(descriptors)))
+
+
 def loss_context(spec: LossSpec, loader: Loader) -> LossContext:
     """Return what a loss is built with: for an attribute's, a reader that reads the targets without error."""
     if not spec.probe:
-        return LossContext("balanced", descriptor_variance=1.0)
+        return LossContext("balanced", descriptor_variance=1.0, whitening=_whitening())
     probe = loader.probe(spec.probe, FRAME)
     faces = targets(loader.dtype)
     with torch.no_grad():

@@ -18,7 +18,14 @@ def faceinv_losses() -> list[LossSpec]:
             licence="MIT",
             citation=f"{_PAPER}, equation 1",
             preset_weights={"paper": 1.0, "balanced": 1.0},
-        )
+        ),
+        LossSpec(
+            name="id-whitened",
+            summary="Distance to the target descriptor, every principal axis counting the same (not the paper's)",
+            target="faceinv_id2image.losses:WhitenedIdLoss",
+            licence="MIT",
+            citation="this project",
+        ),
     ]
 
 
