@@ -13,10 +13,13 @@ from faceinv.contracts import Dataset, Detector
 from faceinv.errors import InputError
 from faceinv.scoring import BATCH, embed_all
 from faceinv.specs import Framing
-from faceinv.targets import Targets, needs_detector, rounded, way_into
+from faceinv.targets import Chosen, needs_detector, rounded, way_into
 
 #: Photographs of one person at most: somebody with hundreds would outweigh all others in the scores.
 PER_PERSON = 5
+#: Photographs at most of the targets' people that encoders are judged on: pairs grow with the square, and two
+#: million of them see 200 false matches at the lowest rate.
+JUDGED = 2000
 
 Encode = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int], None]
@@ -47,16 +50,37 @@ class Gallery:
         """Return the gallery with further encoders' descriptors of the same photographs."""
         return replace(self, descriptors={**self.descriptors, **descriptors})
 
+    def first_people(self, photographs: int) -> Gallery:
+        """Return the photographs of the first people: as many people as have ``photographs`` between them."""
+        if len(self) <= photographs:
+            return self
+        counts = Counter(self.people)
+        taken, number = 0, 0
+        while number < 2 or taken + counts[number] <= photographs:
+            taken, number = taken + counts[number], number + 1
+        rows = [row for row, person in enumerate(self.people) if person < number]
+        return replace(
+            self,
+            people=tuple(self.people[row] for row in rows),
+            places=tuple(self.places[row] for row in rows),
+            descriptors={name: descriptors[rows] for name, descriptors in self.descriptors.items()},
+        )
 
-def gallery_of_targets(targets: Targets, encoders: Mapping[str, Encode], device: torch.device) -> Gallery:
-    """Return the targets alone; row ``k`` is target ``k``."""
+
+def gallery_of_targets(targets: Chosen, descriptors: Mapping[str, Tensor]) -> Gallery:
+    """Return the targets alone; row ``k`` is target ``k``.
+
+    Args:
+        targets: Who is on them.
+        descriptors: Theirs, ``(N, D)`` by encoder name, on the CPU.
+    """
     people = _numbered(targets.identities if targets.identities is not None else targets.ids)
-    descriptors = {name: embed_all(encode, targets.images, device=device) for name, encode in encoders.items()}
     return Gallery(people, tuple(range(len(people))), descriptors, targets.identities is not None, targets.real)
 
 
 def gallery_of_people(
-    targets: Targets,
+    targets: Chosen,
+    descriptors: Mapping[str, Tensor],
     dataset: Dataset,
     framing: Framing,
     encoders: Mapping[str, Encode],
@@ -69,6 +93,7 @@ def gallery_of_people(
 
     Args:
         targets: The targets; they come first, in their order.
+        descriptors: Theirs, ``(N, D)`` by encoder name, on the CPU.
         dataset: Where they come from.
         framing: The generator's framing, which every photograph is brought into.
         encoders: Encoders from that framing, by name.
@@ -76,7 +101,7 @@ def gallery_of_people(
         device: Where encoders live.
         progress: Told how many photographs of how many have been looked at.
     """
-    first = gallery_of_targets(targets, encoders, device)
+    first = gallery_of_targets(targets, descriptors)
     place = {name: index for index, name in enumerate(dataset.ids)}
     places = tuple(place[name] for name in targets.ids)
     first = replace(first, places=places)
@@ -87,13 +112,13 @@ def gallery_of_people(
     taken = Counter(targets.identities)
     candidates = [index for index, who in enumerate(dataset.identities) if who in number and index not in left_out]
     usable = _usable(dataset, candidates, framing, detector, taken, None, progress)
-    further, descriptors = _embed(usable, encoders, device)
+    further, embedded = _embed(usable, encoders, device)
     who = dataset.identities
     return Gallery(
         people=first.people + tuple(number[who[index]] for index in further),
         places=first.places + tuple(further),
         descriptors={
-            name: torch.cat([first.descriptors[name], *([descriptors[name]] if further else [])]) for name in encoders
+            name: torch.cat([first.descriptors[name], *([embedded[name]] if further else [])]) for name in encoders
         },
         known=True,
         real=first.real,

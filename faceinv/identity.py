@@ -116,6 +116,36 @@ def _notes(gallery: Gallery, genuine: int, accuracy: Accuracy | None) -> tuple[s
     return tuple(notes)
 
 
+class Cosines:
+    """Cosines of reconstructions to photographs, made some rows at a time; NaN where both show one person.
+
+    Args:
+        results: Descriptors ``(N, D)`` of the reconstructions, of length 1.
+        photographs: Descriptors ``(M, D)`` of length 1.
+        whose: Who is on each reconstruction's target ``(N,)``.
+        people: Who is on each photograph ``(M,)``.
+    """
+
+    def __init__(self, results: Tensor, photographs: Tensor, whose: Tensor, people: Tensor) -> None:
+        self._results, self._photographs = results, photographs
+        self._whose, self._people = whose, people
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(N, M)``."""
+        return len(self._results), len(self._photographs)
+
+    def __getitem__(self, rows: slice, /) -> Tensor:
+        """Return these rows, ``(n, M)``."""
+        cosines = self._results[rows] @ self._photographs.T
+        return cosines.masked_fill_(self._whose[rows, None] == self._people[None, :], torch.nan)
+
+
+def cosines_of_pairs(left: Tensor, right: Tensor) -> Tensor:
+    """Return the cosine of each row of ``left`` ``(N, D)`` with that of ``right``, ``(N,)``."""
+    return (nn.functional.normalize(left) * nn.functional.normalize(right)).sum(1)
+
+
 def compare(
     role: str, encoder: str, results: Tensor, gallery: Gallery, thresholds: tuple[Threshold, ...] = ()
 ) -> IdentityScores:
@@ -130,26 +160,27 @@ def compare(
         thresholds: The encoder's.
     """
     n = len(results)
-    every = nn.functional.normalize(results) @ nn.functional.normalize(gallery.descriptors[encoder]).T
+    unit, photographs = nn.functional.normalize(results), nn.functional.normalize(gallery.descriptors[encoder])
     people = torch.tensor(gallery.people)
-    same = people[:n, None] == people[None, :]
     others = _other_photographs(gallery, n)
-    width = max((len(row) for row in others), default=0)
-    to_others = torch.full((n, width), torch.nan)
+    to_others = torch.full((n, max((len(row) for row in others), default=0)), torch.nan)
     for row, places in enumerate(others):
-        to_others[row, : len(places)] = every[row, places]
+        to_others[row, : len(places)] = photographs[places] @ unit[row]
     first = {person: row for row, person in reversed(list(enumerate(gallery.people[:n])))}
     leaked = [first[person] for person in sorted(first)]
     enrolled = [others[row][0] if others[row] else row for row in leaked]
-    elsewhere = every.masked_fill(same, torch.nan)
+
+    def to(places: list[int] | slice) -> Cosines:
+        return Cosines(unit, photographs[places], people[:n], people[places])
+
     return IdentityScores(
         role=role,
         encoder=encoder,
-        leaked=every[:, :n].diagonal().clone(),
+        leaked=cosines_of_pairs(results, gallery.descriptors[encoder][:n]),
         others=to_others,
-        strangers=elsewhere[:, :n],
-        gallery_leaked=elsewhere[:, leaked],
-        gallery_other=elsewhere[:, enrolled],
+        strangers=to(slice(n)),
+        gallery_leaked=to(leaked),
+        gallery_other=to(enrolled),
         thresholds=thresholds,
     )
 

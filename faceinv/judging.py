@@ -12,18 +12,33 @@ from torch import Tensor
 
 from faceinv.contracts import Dataset, Metric
 from faceinv.errors import WeightsError
-from faceinv.gallery import Gallery, gallery_of_dataset, gallery_of_people, gallery_of_targets
+from faceinv.gallery import JUDGED, Gallery, gallery_of_dataset, gallery_of_people, gallery_of_targets
 from faceinv.grid import TARGETS, Cell, targets_key
-from faceinv.identity import Recognition, compare, judge
+from faceinv.identity import Recognition, compare, cosines_of_pairs, judge
 from faceinv.loading import FramedEncoder, Loader
 from faceinv.progress import Reporter
 from faceinv.protocols import IdentityProtocol, IdentityScores
-from faceinv.scoring import embed_all, score
+from faceinv.scoring import embed_all, score_pairs, with_floors
 from faceinv.specs import DatasetSpec, Framing, MetricSpec
 from faceinv.statistics import estimate
-from faceinv.targets import Targets, needs_detector
+from faceinv.targets import Chosen, Targets, needs_detector
 
 Opened = tuple[Dataset, DatasetSpec]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Scores of reconstructions that were taken one by one, and what those of all together are made of.
+
+    Args:
+        columns: A value for each target, by column.
+        descriptors: Those of targets and of reconstructions, ``(n, D)`` each, by encoder.
+        left_out: Why a metric is missing, by name.
+    """
+
+    columns: Mapping[str, list[float]]
+    descriptors: Mapping[str, tuple[Tensor, Tensor]]
+    left_out: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -68,37 +83,85 @@ class Judge:
         self._progress = progress
         self._say = say
         self._said: set[str] = set()
+        self._built: dict[tuple[str, str], Metric] = {}
+        self._targets: dict[tuple[Any, ...], Tensor] = {}
         self._encoders: dict[tuple[str, str], FramedEncoder] = {}
         self._galleries: dict[tuple[Any, ...], Gallery] = {}
         self._recognition: dict[tuple[Any, ...], Recognition] = {}
 
     def columns(self, cell: Cell, targets: Targets, results: Tensor) -> dict[str, list[float]]:
         """Score reconstructions against their targets alone, with the metrics that take them one by one."""
-        encoders = {name: self._encoder(cell, name) for name in self._roles(cell).values()}
-        gallery = gallery_of_targets(targets, encoders, self._loader.device)
-        metrics, _ = self._metrics(cell)
-        return score(targets.images, results, metrics, self._identity(cell, gallery, results))
+        pairs = self.pairs(cell, targets.images, results)
+        gallery = gallery_of_targets(targets, {name: own for name, (own, _) in pairs.descriptors.items()})
+        return with_floors(pairs.columns, self._specs(cell), self._identity(cell, gallery, pairs.descriptors))
 
-    def judge(self, cell: Cell, targets: Targets, results: Tensor) -> Judgement:
-        """Return all scores of reconstructions ``(N, 3, H, W)``."""
+    def pairs(self, cell: Cell, targets: Tensor, results: Tensor, rows: range | None = None) -> Pairs:
+        """Score each reconstruction by itself, and embed what scores of all together are made of.
+
+        Args:
+            cell: Says which metrics and encoders.
+            targets: ``(n, 3, H, W)``.
+            results: Their reconstructions ``(n, 3, H, W)``.
+            rows: Which of the cell's targets they are; those are embedded once for all cells that share them.
+        """
+        descriptors = {
+            name: (self.embed(cell, name, targets, rows), self.embed(cell, name, results))
+            for name in dict.fromkeys(self._roles(cell).values())
+        }
+        metrics, left_out = self._metrics(cell)
+        leaked = {role: cosines_of_pairs(*descriptors[name]) for role, name in self._roles(cell).items()}
+        return Pairs(score_pairs(targets, results, metrics, leaked), descriptors, left_out)
+
+    def embed(self, cell: Cell, encoder: str, images: Tensor, rows: range | None = None) -> Tensor:
+        """Return the descriptors ``(n, D)`` of images in the generator's framing, on the CPU.
+
+        Args:
+            cell: Whose generator.
+            encoder: Name of the encoder.
+            images: ``(n, 3, H, W)``.
+            rows: Which of the cell's targets they are, if they are; those are embedded once.
+        """
+        key = (targets_key(cell), encoder, rows)
+        if rows is None or key not in self._targets:
+            descriptors = embed_all(self._encoder(cell, encoder), images, device=self._loader.device)
+            if rows is None:
+                return descriptors
+            self._targets[key] = descriptors
+        return self._targets[key]
+
+    def judge(
+        self,
+        cell: Cell,
+        targets: Chosen,
+        columns: Mapping[str, list[float]],
+        descriptors: Mapping[str, tuple[Tensor, Tensor]],
+        left_out: Mapping[str, str],
+    ) -> Judgement:
+        """Return all scores of a cell, from what :meth:`pairs` gave for all of its targets.
+
+        Args:
+            cell: The cell.
+            targets: Its targets.
+            columns: Scores of each pair, by column.
+            descriptors: Of targets and reconstructions ``(N, D)``, by encoder.
+            left_out: Why a metric is missing, by name.
+        """
         known: dict[str, Recognition] = {}
         identity: dict[str, IdentityScores] = {}
         if self._roles(cell):
-            gallery = self._gallery(cell, targets)
+            gallery = self._gallery(cell, targets, {name: own for name, (own, _) in descriptors.items()})
             known = {role: self._judged(cell, name, gallery) for role, name in self._roles(cell).items()}
-            identity = self._identity(cell, gallery, results)
+            identity = self._identity(cell, gallery, descriptors)
             identity = {role: replace(item, thresholds=known[role].thresholds) for role, item in identity.items()}
-        metrics, left_out = self._metrics(cell)
-        columns = score(targets.images, results, metrics, identity)
+        columns = with_floors(columns, self._specs(cell), identity)
         means = {name: self._mean(cell, name, values) for name, values in columns.items()}
         protocols: dict[str, list[Mapping[str, Any]]] = {}
-        for name in cell.metrics:
-            spec: MetricSpec = self._loader.host.spec("metric", name)
+        for spec in self._specs(cell):
             if spec.protocol:
-                protocol = cast(IdentityProtocol, self._loader.metric(name, self._framing(cell)))
+                protocol = cast(IdentityProtocol, self._loader.metric(spec.name, self._framing(cell)))
                 found = protocol(list(identity.values()))
                 columns |= {column: values.tolist() for column, values in found.columns.items()}
-                protocols[name] = list(found.rows)
+                protocols[spec.name] = list(found.rows)
         return Judgement(
             columns=columns,
             metrics=means,
@@ -107,22 +170,22 @@ class Judge:
             left_out=left_out,
         )
 
+    def _specs(self, cell: Cell) -> list[MetricSpec]:
+        return [self._loader.host.spec("metric", name) for name in cell.metrics]
+
     def _roles(self, cell: Cell) -> dict[str, str]:
         """Return the encoders that the cell's metrics read, by role."""
-        specs: list[MetricSpec] = [self._loader.host.spec("metric", name) for name in cell.metrics]
+        specs = self._specs(cell)
         kinds = {spec.encoder for spec in specs}
         every = any(spec.protocol for spec in specs)
         return {role: name for role, name in cell.roles.items() if every or role.partition(":")[0] in kinds}
 
-    def _identity(self, cell: Cell, gallery: Gallery, results: Tensor) -> dict[str, IdentityScores]:
-        roles = self._roles(cell)
-        embedded = {
-            name: embed_all(self._encoder(cell, name), results, device=self._loader.device)
-            for name in dict.fromkeys(roles.values())
-        }
-        return {role: compare(role, name, embedded[name], gallery) for role, name in roles.items()}
+    def _identity(
+        self, cell: Cell, gallery: Gallery, descriptors: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> dict[str, IdentityScores]:
+        return {role: compare(role, name, descriptors[name][1], gallery) for role, name in self._roles(cell).items()}
 
-    def _gallery(self, cell: Cell, targets: Targets) -> Gallery:
+    def _gallery(self, cell: Cell, targets: Chosen, descriptors: Mapping[str, Tensor]) -> Gallery:
         """Return the targets and further photographs of their people."""
         dataset, _ = self._open(cell, cell.dataset, cell.limit)
         detector = self._loader.detector(cell.detector) if needs_detector(dataset) else None
@@ -130,8 +193,9 @@ class Judge:
 
         def build(encoders: Mapping[str, FramedEncoder]) -> Gallery:
             framing, device = self._framing(cell), self._loader.device
+            own = {name: descriptors[name] for name in encoders}
             return gallery_of_people(
-                targets, dataset, framing, encoders, detector=detector, device=device, progress=told
+                targets, own, dataset, framing, encoders, detector=detector, device=device, progress=told
             )
 
         return self._completed(targets_key(cell), cell, build)
@@ -139,7 +203,9 @@ class Judge:
     def _judged(self, cell: Cell, encoder: str, gallery: Gallery) -> Recognition:
         """Return how well an encoder tells people apart, on the gallery or on the data set that the cell names."""
         key = (targets_key(cell), "")
-        if cell.recognition != TARGETS:
+        if cell.recognition == TARGETS:
+            gallery = gallery.first_people(JUDGED)
+        else:
             key = (_recognition_key(cell), cell.recognition)
             gallery = self._recognition_gallery(cell)
         if (key, encoder) not in self._recognition:
@@ -186,18 +252,23 @@ class Judge:
         """Build the metrics; one whose weights cannot be had is left out, and the reason is kept."""
         built: dict[str, tuple[MetricSpec, Metric]] = {}
         left_out: dict[str, str] = {}
-        for name in cell.metrics:
-            spec: MetricSpec = self._loader.host.spec("metric", name)
+        for spec in self._specs(cell):
             if spec.protocol:
                 continue
             try:
-                built[name] = (spec, self._loader.metric(name, self._framing(cell)))
+                built[spec.name] = (spec, self._built_metric(cell, spec.name))
             except WeightsError as error:
-                left_out[name] = str(error)
-                if name not in self._said:
-                    self._said.add(name)
-                    self._say(f"Without {name}: {error}")
+                left_out[spec.name] = str(error)
+                if spec.name not in self._said:
+                    self._said.add(spec.name)
+                    self._say(f"Without {spec.name}: {error}")
         return built, left_out
+
+    def _built_metric(self, cell: Cell, name: str) -> Metric:
+        key = (cell.generator, name)
+        if key not in self._built:
+            self._built[key] = self._loader.metric(name, self._framing(cell))
+        return self._built[key]
 
     def _mean(self, cell: Cell, column: str, values: list[float]) -> dict[str, Any]:
         name, colon, critic = column.partition(":")

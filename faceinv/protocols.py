@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,9 +12,36 @@ if TYPE_CHECKING:
     from faceinv.verification import Threshold
 
 
+class Rows(Protocol):
+    """A matrix that is made as it is asked for, some rows at a time: ``N × N`` of it need not fit into memory.
+
+    A tensor is one, too.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> Tensor:
+        """Return the rows of a slice, all columns."""
+        ...
+
+
+#: Rows of a matrix of cosines held at a time.
+BLOCK = 256
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Yield slices that cover ``n`` rows, :data:`BLOCK` at a time."""
+    return (slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK))
+
+
 @dataclass(frozen=True)
 class IdentityScores:
     """What one encoder says of all ``N`` reconstructions of a cell: cosines to photographs.
+
+    The three matrices are large: take them by :func:`blocks` of rows.
 
     Args:
         role: ``"attacked"``, ``"critic"`` or ``"critic:<name>"``.
@@ -33,9 +60,9 @@ class IdentityScores:
     encoder: str
     leaked: Tensor
     others: Tensor
-    strangers: Tensor
-    gallery_leaked: Tensor
-    gallery_other: Tensor
+    strangers: Rows
+    gallery_leaked: Rows
+    gallery_other: Rows
     thresholds: Sequence[Threshold] = ()
 
 

@@ -101,8 +101,14 @@ class RunFolder:
             return {}
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, synchronise: bool = True) -> None:
     """Write a file whole or not at all.
+
+    Args:
+        path: Where.
+        content: What.
+        synchronise: Whether to wait for the disk, so that it survives a power cut; needed only where the file's
+            being there means that others are.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
@@ -113,8 +119,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if synchronise:
+                file.flush()
+                os.fsync(file.fileno())
         # mkstemp keeps files to their owner; results are meant to be shared as others are.
         umask = os.umask(0)
         os.umask(umask)

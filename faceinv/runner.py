@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -11,26 +10,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from faceinv.attack import Attack
-from faceinv.contracts import Dataset, DatasetContext, Inversion
-from faceinv.datasets import open_dataset
+from faceinv.contracts import Inversion
 from faceinv.engine import invert
-from faceinv.errors import FaceinvError, StorageError, WeightsError
-from faceinv.grid import TARGETS, Cell, targets_key
-from faceinv.images import read_image, write_image
+from faceinv.errors import FaceinvError, StorageError
+from faceinv.grid import Cell
+from faceinv.ingredients import Ingredients, NamedCell
 from faceinv.judging import Judge
 from faceinv.loading import Loader
+from faceinv.parts import Part, Parts, put_together
 from faceinv.progress import Reporter
-from faceinv.records import RunFolder, environment, finite
-from faceinv.registry import code_hash, core_hash, load_target
-from faceinv.scoring import embed_all
+from faceinv.records import RunFolder, finite
+from faceinv.registry import load_target
 from faceinv.seeds import seed_of
-from faceinv.specs import DatasetSpec, LossSpec, MethodSpec, Spec
-from faceinv.targets import Targets, load_targets, needs_detector
-from faceinv.weights import file_sha256
+from faceinv.specs import MethodSpec
+from faceinv.target_files import TargetFiles, beside, write_png
+from faceinv.targets import rounded
 
 
 @dataclass(frozen=True)
@@ -76,16 +75,11 @@ class Runner:
     ) -> None:
         self.loader = loader
         self.folder = folder
-        self._cache = cache
         self._batch_size = batch_size
         self._progress = progress
-        self._probes = tuple(probes)
-        self._attacks: dict[tuple[Any, ...], Attack] = {}
-        self._metric_files: dict[str, str] = {}
-        self._datasets: dict[tuple[Any, ...], tuple[Dataset, DatasetSpec]] = {}
-        self._targets: dict[tuple[Any, ...], Targets] = {}
-        self._say = say
-        self.judge = Judge(loader, self.dataset, progress=progress, say=say)
+        self._trained_hashes: dict[tuple[Any, ...], str] = {}
+        self.ingredients = Ingredients(loader, folder, cache=cache, progress=progress, say=say, probes=probes)
+        self.judge = Judge(loader, self.ingredients.dataset, progress=progress, say=say)
 
     def run(self, cells: list[Cell]) -> list[Outcome]:
         """Compute what is missing of ``cells`` and return a record for each.
@@ -95,123 +89,62 @@ class Runner:
         """
         return [self._cell(cell, f"cell {number} of {len(cells)}") for number, cell in enumerate(cells, 1)]
 
-    def hashes(self, cell: Cell) -> dict[str, str]:
-        """Return the hash of every file that the cell's numbers depend on, by name; of its data set too."""
-        hashes: dict[str, str] = {}
-        for spec in self._specs(cell):
-            hashes |= self.loader.hashes(spec)
-        for name in cell.metrics:
-            # A metric may be left out for want of its weights: once they are here, the cell is another.
-            for file in self.loader.host.spec("metric", name).weights:
-                hashes[file] = self._metric_file(file)
-        dataset, _ = self.dataset(cell, cell.dataset, cell.limit)
-        used = [dataset]
-        hashes["data set"] = dataset.fingerprint()
-        if cell.labels:
-            hashes["labels"] = file_sha256(cell.labels)
-        if cell.recognition != TARGETS:
-            other, _ = self.dataset(cell, cell.recognition, cell.recognition_limit)
-            used.append(other)
-            hashes["recognition data set"] = other.fingerprint()
-        if any(needs_detector(item) for item in used):
-            hashes |= self.loader.hashes(self.loader.host.spec("detector", cell.detector))
-        return hashes
-
-    def _metric_file(self, file: str) -> str:
-        """Return the SHA-256 of a metric's weights, fetched now so that the name tells what was there, or a remark."""
-        if file not in self._metric_files:
-            try:
-                self.loader.store.path(file)
-                self._metric_files[file] = self.loader.store.sha256(file)
-            except WeightsError:
-                self._metric_files[file] = "not here"
-        return self._metric_files[file]
-
-    def code(self, cell: Cell) -> dict[str, str]:
-        """Return a hash of each module that the cell's numbers come from, by what it is: a change makes new cells."""
-        host = self.loader.host
-        others = [("method", cell.method), *(("loss", name) for name in cell.losses)]
-        others += [("metric", name) for name in cell.metrics]
-        specs = [*self._specs(cell), *(host.spec(kind, name) for kind, name in others)]
-        return {"faceinv": core_hash()} | {f"{spec.kind} {spec.name}": code_hash(spec) for spec in specs}
-
     def attack(self, cell: Cell) -> Attack:
         """Return what is trained for the cell's encoder and generator."""
-        key = (cell.encoder, cell.generator, cell.space, cell.pairs, cell.probes)
-        if key not in self._attacks:
-            self._attacks[key] = Attack(
-                self.loader,
-                cell.encoder,
-                cell.generator,
-                cell.space,
-                pairs=cell.pairs,
-                preset=cell.probes,
-                folder=self._cache,
-                progress=self._progress,
-                probes=self._probes,
-            )
-        return self._attacks[key]
+        return self.ingredients.attack(cell)
 
-    def dataset(self, cell: Cell, given: str, limit: int) -> tuple[Dataset, DatasetSpec]:
-        """Return the data set ``NAME[:PATH]`` for the cell, not yet loaded, and its spec."""
-        # Labels and options are the target data set's; another one is taken as it comes.
-        own = given == cell.dataset
-        labels, options = (cell.labels, cell.dataset_options) if own else ("", {})
-        key = (cell.generator, cell.space, given, json.dumps(options, sort_keys=True), labels, limit, cell.seed)
-        if key not in self._datasets:
-            generator = self.loader.generator(cell.generator)
-            context = DatasetContext(
-                generator.network, generator.framing, cell.space, cell.seed, limit, Path(labels) if labels else None
-            )
-            self._datasets[key] = open_dataset(self.loader.host, given, context, options)
-        return self._datasets[key]
+    def batches(self, cell: Cell) -> list[range]:
+        """Return the rows of each batch of the cell's targets, in order."""
+        n, size = len(self.ingredients.targets(cell).ids), self._batch_size
+        return [range(first, min(first + size, n)) for first in range(0, n, size)]
 
-    def targets(self, cell: Cell) -> Targets:
-        """Return the cell's targets in the generator's framing, as 8-bit files would hold them."""
-        key = targets_key(cell)
-        if key not in self._targets:
-            generator = self.loader.generator(cell.generator)
-            dataset, spec = self.dataset(cell, cell.dataset, cell.limit)
-            if dataset.skipped:
-                name, reason = dataset.skipped[0]
-                self._say(f"{cell.dataset}: {len(dataset.skipped)} left out; the first, '{name}': {reason}")
-            detector = self.loader.detector(cell.detector) if needs_detector(dataset) else None
-            progress = self._progress
-            self._targets[key] = load_targets(
-                dataset,
-                generator.framing,
-                limit=cell.limit,
-                detector=detector,
-                real=spec.real,
-                per_person=cell.per_person,
-                min_photographs=cell.min_photographs,
-                progress=(lambda done, of: progress("loading targets", done, of)) if progress else None,
-            )
-        return self._targets[key]
+    def missing(self, named: NamedCell) -> list[range]:
+        """Return the batches of a cell that have still to be computed."""
+        digest = self.ingredients.targets(named.cell).digest
+        parts = Parts(self.folder, named.id)
+        return [rows for rows in self.batches(named.cell) if not self._usable(parts.facts(rows), digest)]
+
+    def _usable(self, facts: Mapping[str, Any] | None, digest: str) -> bool:
+        return facts is not None and (facts["targets"], facts["batch_size"]) == (digest, self._batch_size)
 
     def _cell(self, cell: Cell, label: str) -> Outcome:
-        weights: dict[str, str] = {}
-        code: dict[str, str] = {}
+        named: NamedCell | None = None
         try:
-            code, weights = self.code(cell), self.hashes(cell)
-            cell_id = cell.id(weights, code)
-            known = self.folder.finished(cell_id)
+            named = self.ingredients.name(cell)
+            known = self.folder.finished(named.id)
             if known:
-                return Outcome(cell, cell_id, known, cached=True)
-            record = self._compute(cell, cell_id, f"{label}: {cell.method} {','.join(cell.losses)}")
+                return Outcome(cell, named.id, known, cached=True)
+            what = f"{label}: {cell.method} {','.join(cell.losses)}, image-steps"
+            done, total = 0, len(self.ingredients.targets(cell).ids) * cell.steps
+
+            def on_step(count: int) -> None:
+                nonlocal done
+                done += count
+                if self._progress:
+                    self._progress(what, done, total)
+
+            missing = self.missing(named)
+            on_step(total - sum(map(len, missing)) * cell.steps)
+            for rows in missing:
+                self.compute(named, rows, on_step)
+            return Outcome(cell, named.id, self.finish(named), cached=False)
         except StorageError:
             raise
         except Exception as error:
             # The grid goes on: one cell's failure is a result, and the record says whose it is.
-            expected = isinstance(error, FaceinvError)
-            text = str(error) if expected else f"{type(error).__name__}: {error}"
-            record = {"status": "failed", "error": text, "exit_code": getattr(error, "exit_code", 1)}
-            if not expected:
-                record["traceback"] = traceback.format_exc()
-        record = {"config": asdict(cell), "weights": weights, "code": code, "environment": environment()} | record
-        cell_id = cell.id(weights, code)
-        self.folder.write(cell_id, record)
-        return Outcome(cell, cell_id, record, cached=False)
+            return self.failed(cell, named, error)
+
+    def failed(self, cell: Cell, named: NamedCell | None, error: Exception) -> Outcome:
+        """Write the record of a cell that failed."""
+        expected = isinstance(error, FaceinvError)
+        text = str(error) if expected else f"{type(error).__name__}: {error}"
+        record = {"status": "failed", "error": text, "exit_code": getattr(error, "exit_code", 1)}
+        if not expected:
+            record["traceback"] = "".join(traceback.format_exception(error))
+        named = named or NamedCell(cell, cell.id({}, {}), {}, {})
+        record = named.facts() | record
+        self.folder.write(named.id, record)
+        return Outcome(cell, named.id, record, cached=False)
 
     def invert(self, cell: Cell, descriptors: Tensor, names: Sequence[str], label: str = "inverting") -> Inversion:
         """Run the cell's method on descriptors ``(N, D)``.
@@ -222,8 +155,6 @@ class Runner:
             names: A name for each target, which its seed is made of.
             label: What progress is reported under.
         """
-        attack = self.attack(cell)
-        spec: MethodSpec = self.loader.host.spec("method", cell.method)
         total, done = len(descriptors) * cell.steps, 0
 
         def on_step(count: int) -> None:
@@ -232,6 +163,13 @@ class Runner:
             if self._progress:
                 self._progress(f"{label}, image-steps", done, total)
 
+        return self._invert(cell, descriptors, names, on_step)
+
+    def _invert(
+        self, cell: Cell, descriptors: Tensor, names: Sequence[str], on_step: Callable[[int], None] | None
+    ) -> Inversion:
+        attack = self.attack(cell)
+        spec: MethodSpec = self.loader.host.spec("method", cell.method)
         return invert(
             load_target(spec)(**cell.method_options),
             descriptors.to(self.loader.device, self.loader.dtype),
@@ -239,7 +177,7 @@ class Runner:
             access=spec.access,
             generator=attack.generator.network,
             space=cell.space,
-            objective=attack.objective(self._losses(cell), cell.objective, dict(cell.loss_weights)),
+            objective=attack.objective(self.ingredients.losses(cell), cell.objective, dict(cell.loss_weights)),
             start=attack.regressor,
             steps=cell.steps,
             # A result depends on the run's seed and the target's name, not on its place.
@@ -248,70 +186,134 @@ class Runner:
             on_step=on_step,
         )
 
-    def _compute(self, cell: Cell, cell_id: str, label: str) -> dict[str, Any]:
+    def compute(self, named: NamedCell, rows: range, on_step: Callable[[int], None] | None = None) -> None:
+        """Compute one batch of a cell's targets and leave its part and its pictures in the run folder.
+
+        What is left depends on the cell and on the rows alone: neither on what was computed before, nor on where.
+
+        Args:
+            named: The cell.
+            rows: One of its :meth:`batches`.
+            on_step: Called with the number of image-steps done since the last call.
+        """
         began = time.perf_counter()
-        attack, targets = self.attack(cell), self.targets(cell)
-        descriptors = embed_all(attack.encoder, targets.images.to(self.loader.device))
+        cell = named.cell
+        attack, targets = self.attack(cell), self.ingredients.targets(cell)
         # Trained here so that the time of the inversion is its own.
-        probes = [loss.probe for loss in self._losses(cell) if loss.probe]
+        probes = self._probes_of(cell)
         attack.prepare(probes)
         prepared = time.perf_counter()
-        inversion = self.invert(cell, descriptors, targets.ids, label)
+        images = targets.images(rows)
+        descriptors = self.judge.embed(cell, cell.encoder, images, rows)
+        inversion = self._invert(cell, descriptors, [targets.ids[row] for row in rows], on_step)
         inverted = time.perf_counter()
-        results = self._write_images(cell_id, targets, inversion)
-        if probes:
-            self.folder.write_attributes(cell_id, {name: attack.read(name, descriptors).numpy() for name in probes})
-        scores = self.judge.judge(cell, targets, results)
+        # Scores are taken from the pixels of the files: anyone can repeat them from the PNGs.
+        results = rounded(inversion.images)
+        pairs = self.judge.pairs(cell, images, results, rows)
+        self._write_images(named.id, targets, rows, inversion.start, results)
+        facts = {
+            "targets": targets.digest,
+            "batch_size": self._batch_size,
+            "trained": self._trained(cell),
+            "queries": inversion.queries * len(rows),
+            "left_out": dict(pairs.left_out),
+            "seconds": {
+                "prepare": prepared - began,
+                "invert": inverted - prepared,
+                "score": time.perf_counter() - inverted,
+            },
+        }
+        part = Part(
+            targets={name: own.numpy() for name, (own, _) in pairs.descriptors.items()},
+            results={name: found.numpy() for name, (_, found) in pairs.descriptors.items()},
+            columns={name: np.asarray(values) for name, values in pairs.columns.items()},
+            read={name: attack.read(name, descriptors).numpy() for name in probes},
+            trajectory={name: series.double().sum(1).numpy() for name, series in inversion.trajectory.items()},
+            facts=facts,
+        )
+        Parts(self.folder, named.id).write(rows, part)
+
+    def finish(self, named: NamedCell) -> dict[str, Any]:
+        """Put the parts of a cell together, score what takes all of its targets, and write and return the record.
+
+        Raises:
+            InputError: a part is missing, or the parts do not belong together.
+        """
+        with Parts(self.folder, named.id).locked():
+            # Of two processes that share the folder, one may have been faster.
+            return self.folder.finished(named.id) or self._finish(named)
+
+    def _finish(self, named: NamedCell) -> dict[str, Any]:
+        began = time.perf_counter()
+        cell, parts = named.cell, Parts(self.folder, named.id)
+        attack, targets = self.attack(cell), self.ingredients.targets(cell)
+        whole = put_together([parts.read(rows) for rows in self.batches(cell)], f"cell {named.id}")
+        if whole.read:
+            self.folder.write_attributes(named.id, whole.read)
+        scores = self.judge.judge(
+            cell,
+            targets,
+            {name: values.tolist() for name, values in whole.columns.items()},
+            {
+                name: (torch.from_numpy(own), torch.from_numpy(whole.results[name]))
+                for name, own in whole.targets.items()
+            },
+            whole.facts["left_out"],
+        )
+        n = len(targets.ids)
         who = {} if targets.identities is None else {"identity": list(targets.identities)}
-        self.folder.write_rows(cell_id, {"target": list(targets.ids), **who, **finite(dict(scores.columns))})
-        scored = time.perf_counter()
-        return {
+        self.folder.write_rows(named.id, {"target": list(targets.ids), **who, **finite(dict(scores.columns))})
+        probes = {name: asdict(attack.probe_score(name)) for name in self._probes_of(cell)}
+        seconds = whole.facts["seconds"]
+        record = named.facts() | {
             "status": "ok",
-            "n": len(targets.ids),
+            "n": n,
             "real": targets.real,
             "aligned": targets.aligned,
-            "targets": hashlib.sha256(targets.images.numpy().tobytes()).hexdigest()[:16],
+            "targets": targets.digest,
+            "batch_size": whole.facts["batch_size"],
             "skipped": [list(item) for item in targets.skipped],
             "warnings": list(cell.warnings),
             "metrics": scores.metrics,
             "recognition": scores.recognition,
             **scores.protocols,
             "left_out": scores.left_out,
-            "probes": {loss.probe: asdict(attack.probe_score(loss.probe)) for loss in self._losses(cell) if loss.probe},
-            "trajectory": {name: series.mean(1).tolist() for name, series in inversion.trajectory.items()},
-            "queries": inversion.queries,
+            "probes": probes,
+            "trajectory": {name: (series / n).tolist() for name, series in whole.trajectory.items()},
+            "queries": round(whole.facts["queries"] / n),
             "seconds": {
-                "prepare": round(prepared - began, 3),
-                "invert": round(inverted - prepared, 3),
-                "score": round(scored - inverted, 3),
+                "prepare": round(seconds["prepare"], 3),
+                "invert": round(seconds["invert"], 3),
+                "score": round(seconds["score"] + time.perf_counter() - began, 3),
             },
         }
+        self.folder.write(named.id, record)
+        parts.remove()
+        return record
 
-    def _write_images(self, cell_id: str, targets: Targets, inversion: Inversion) -> Tensor:
-        """Write targets, starts and reconstructions, and return the reconstructions as the files hold them.
+    def _trained(self, cell: Cell) -> str:
+        """Return a hash of the regressor and the readers that the cell's reconstructions depend on."""
+        attack = self.attack(cell)
+        key = (id(attack), *self._probes_of(cell))
+        if key not in self._trained_hashes:
+            digest = hashlib.sha256()
+            for reader in (attack.regressor, *map(attack.reader, self._probes_of(cell))):
+                for name, tensor in sorted(reader.state_dict().items()):
+                    digest.update(name.encode() + tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+            self._trained_hashes[key] = digest.hexdigest()[:16]
+        return self._trained_hashes[key]
 
-        Scores are taken from the files' pixels: anyone can repeat them from the PNGs.
-        """
+    def _write_images(self, cell_id: str, targets: TargetFiles, rows: range, start: Tensor, results: Tensor) -> None:
+        """Write starts and reconstructions, and the targets beside them."""
         folder = self.folder.images_folder(cell_id)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for index in range(len(targets.ids)):
-                write_image(targets.images[index], folder / f"{index:05d}-target.png")
-                write_image(inversion.start[index], folder / f"{index:05d}-start.png")
-                write_image(inversion.images[index], folder / f"{index:05d}.png")
+            for place, row in enumerate(rows):
+                beside(targets.path(row), folder / f"{row:05d}-target.png")
+                write_png(start[place], folder / f"{row:05d}-start.png")
+                write_png(results[place], folder / f"{row:05d}.png")
         except OSError as error:
             raise StorageError(f"{folder}: cannot be written: {error.strerror or error}.") from error
-        return torch.stack([read_image(folder / f"{index:05d}.png") for index in range(len(targets.ids))])
 
-    def _losses(self, cell: Cell) -> list[LossSpec]:
-        return [self.loader.host.spec("loss", name) for name in cell.losses]
-
-    def _specs(self, cell: Cell) -> list[Spec]:
-        host = self.loader.host
-        probes = [host.spec("probe", loss.probe) for loss in self._losses(cell) if loss.probe]
-        return [
-            host.spec("encoder", cell.encoder),
-            *(host.spec("encoder", name) for name in cell.critics),
-            host.spec("generator", cell.generator),
-            *probes,
-        ]
+    def _probes_of(self, cell: Cell) -> list[str]:
+        return [loss.probe for loss in self.ingredients.losses(cell) if loss.probe]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from faceinv.contracts import Metric
-from faceinv.protocols import IdentityScores
+from faceinv.protocols import IdentityScores, blocks
 from faceinv.specs import MetricSpec
 
 #: Images at a time.
@@ -50,43 +50,67 @@ def column(name: str, role: str) -> str:
     return f"{name}{colon}{critic}"
 
 
-def score(
+def score_pairs(
     targets: Tensor,
     reconstructions: Tensor,
     metrics: Mapping[str, tuple[MetricSpec, Metric]],
-    identity: Mapping[str, IdentityScores],
+    leaked: Mapping[str, Tensor],
 ) -> dict[str, list[float]]:
-    """Return a column per metric, and for a metric of critics one for each critic.
-
-    Where a metric's spec asks for a floor, two more columns put its value in place: ``<metric>_floor`` is the
-    mean cosine to the targets of other people, ``<metric>_other`` that to other photographs of the same person,
-    if there are any: that a reconstruction resembles the very photograph that leaked proves less than that it
-    resembles another.
+    """Return a column per metric, and for a metric of critics one for each critic; each pair is scored by itself.
 
     Args:
         targets: ``(N, 3, H, W)``.
         reconstructions: ``(N, 3, H, W)``.
         metrics: Spec and built metric, by name.
+        leaked: Cosine of each pair ``(N,)`` on each encoder, by role.
+    """
+    return {
+        column(name, role): _values(metric, targets, reconstructions, leaked, role)
+        for name, (spec, metric) in metrics.items()
+        for role in _roles(spec, leaked)
+    }
+
+
+def with_floors(
+    columns: Mapping[str, list[float]], specs: Iterable[MetricSpec], identity: Mapping[str, IdentityScores]
+) -> dict[str, list[float]]:
+    """Return the columns of :func:`score_pairs` with what puts them in place beside them.
+
+    Where a metric's spec asks for a floor, two more columns put its value in place: ``<metric>_floor`` is the
+    mean cosine to the targets of other people, ``<metric>_other`` that to other photographs of the same person,
+    if there are any: that a reconstruction resembles the very photograph that leaked proves less than that it
+    resembles another. Columns without a single value are left out.
+
+    Args:
+        columns: A value for each target, by column.
+        specs: The metrics.
         identity: What each encoder says, by role.
     """
-    columns: dict[str, list[float]] = {}
-    for name, (spec, metric) in metrics.items():
-        roles = [role for role in identity if role.partition(":")[0] == spec.encoder] if spec.encoder else [""]
-        for role in roles:
-            columns[column(name, role)] = _values(metric, targets, reconstructions, identity, role)
-            if spec.floor and role:
-                columns[column(f"{name}_floor", role)] = identity[role].strangers.nanmean(1).tolist()
-                columns[column(f"{name}_other", role)] = identity[role].others.nanmean(1).tolist()
-    return {name: values for name, values in columns.items() if any(value == value for value in values)}
+    found: dict[str, list[float]] = {}
+    for spec in specs:
+        for role in _roles(spec, identity):
+            if column(spec.name, role) in columns:
+                found[column(spec.name, role)] = list(columns[column(spec.name, role)])
+                if spec.floor and role:
+                    scores = identity[role]
+                    floor = [scores.strangers[part].nanmean(1) for part in blocks(len(scores.leaked))]
+                    found[column(f"{spec.name}_floor", role)] = torch.cat(floor).tolist()
+                    found[column(f"{spec.name}_other", role)] = scores.others.nanmean(1).tolist()
+    return {name: values for name, values in found.items() if any(value == value for value in values)}
+
+
+def _roles(spec: MetricSpec, roles: Iterable[str]) -> list[str]:
+    """Return the roles that a metric scores in; one without a name where it reads no encoder."""
+    return [role for role in roles if role.partition(":")[0] == spec.encoder] if spec.encoder else [""]
 
 
 def _values(
-    metric: Metric, targets: Tensor, reconstructions: Tensor, identity: Mapping[str, IdentityScores], role: str
+    metric: Metric, targets: Tensor, reconstructions: Tensor, leaked: Mapping[str, Tensor], role: str
 ) -> list[float]:
     kind = role.partition(":")[0]
-    cosines = {name: scores.leaked for name, scores in identity.items() if ":" not in name}
+    cosines = {name: scores for name, scores in leaked.items() if ":" not in name}
     if kind:
-        cosines[kind] = identity[role].leaked
+        cosines[kind] = leaked[role]
     values: list[float] = []
     with torch.inference_mode():
         for first in range(0, len(targets), BATCH):

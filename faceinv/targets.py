@@ -15,13 +15,12 @@ from faceinv.framing import align, warp_between
 from faceinv.specs import Framing
 
 
-@dataclass(frozen=True)
-class Targets:
-    """Images to be reconstructed, and what became of the rest.
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Which images of a data set are targets, and what became of the rest.
 
     Args:
-        ids: One for each image.
-        images: ``(N, 3, *framing.size)`` in ``[0, 1]``, in the generator's framing.
+        ids: One for each target.
         identities: Who is in each image, or ``None`` where the data set does not know.
         real: Whether the images are photographs, or come from the generator.
         skipped: (id, reason) of each image that could not be used.
@@ -30,11 +29,21 @@ class Targets:
     """
 
     ids: tuple[str, ...]
-    images: Tensor
     identities: tuple[str, ...] | None
     real: bool
     skipped: tuple[tuple[str, str], ...]
     aligned: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Targets(Chosen):
+    """Images to be reconstructed, in memory.
+
+    Args:
+        images: ``(N, 3, *framing.size)`` in ``[0, 1]``, in the generator's framing.
+    """
+
+    images: Tensor
 
 
 def load_targets(
@@ -48,7 +57,35 @@ def load_targets(
     min_photographs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Targets:
-    """Load the first usable images of ``dataset`` in ``framing``.
+    """Load the first usable images of ``dataset`` in ``framing``; arguments and errors as of :func:`choose_targets`."""
+    images: list[Tensor] = []
+    chosen = choose_targets(
+        dataset,
+        framing,
+        images.append,
+        limit=limit,
+        detector=detector,
+        real=real,
+        per_person=per_person,
+        min_photographs=min_photographs,
+        progress=progress,
+    )
+    return Targets(**vars(chosen), images=torch.stack(images))
+
+
+def choose_targets(
+    dataset: Dataset,
+    framing: Framing,
+    keep: Callable[[Tensor], None],
+    *,
+    limit: int | None,
+    detector: Detector | None,
+    real: bool,
+    per_person: int = 0,
+    min_photographs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Chosen:
+    """Hand the first usable images of ``dataset`` to ``keep``, one by one in ``framing``, and say which they are.
 
     Images in another framing are warped; where the framing is not known, or but approximate, the most prominent
     face is found and aligned. Values are rounded to 256 levels: the PNG that is written of a target is the target.
@@ -56,6 +93,7 @@ def load_targets(
     Args:
         dataset: Where the images come from.
         framing: The generator's framing.
+        keep: Takes each image ``(3, *framing.size)`` in ``[0, 1]``.
         limit: How many usable images to stop at; ``None`` takes all.
         detector: Finds faces; needed, and used, only where :func:`needs_detector` says so.
         real: Whether the images are photographs.
@@ -76,18 +114,19 @@ def load_targets(
     bring = way_into(framing, source, detector)
     taken: Counter[str] = Counter()
     used: list[int] = []
-    images: list[Tensor] = []
     skipped: list[tuple[str, str]] = []
     for index in candidates:
         name = dataset.ids[index]
         if who is not None and per_person and taken[who[index]] == per_person:
             continue
         try:
-            images.append(rounded(bring(dataset.load(index))))
-            used.append(index)
-            taken.update([who[index]] if who is not None else [])
+            image = rounded(bring(dataset.load(index)))
         except InputError as error:
             skipped.append((name, str(error)))
+        else:
+            keep(image)
+            used.append(index)
+            taken.update([who[index]] if who is not None else [])
         if progress is not None:
             progress(len(used) + len(skipped), _expected(len(candidates), limit, len(skipped)))
         if len(used) == limit:
@@ -100,9 +139,8 @@ def load_targets(
             f"{len(used)} of the {len(dataset.ids)} images would be used, and this data set's name stands for all "
             f"of them{first}. Use folder:PATH for a part (and --limit {len(dataset.ids)} for the whole)."
         )
-    return Targets(
+    return Chosen(
         ids=tuple(dataset.ids[index] for index in used),
-        images=torch.stack(images),
         identities=None if who is None else tuple(who[index] for index in used),
         real=real,
         skipped=tuple(skipped),

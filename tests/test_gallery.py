@@ -10,7 +10,7 @@ from torch import Tensor
 
 from faceinv.contracts import Dataset
 from faceinv.errors import InputError
-from faceinv.gallery import PER_PERSON, gallery_of_dataset, gallery_of_people
+from faceinv.gallery import PER_PERSON, Gallery, gallery_of_dataset, gallery_of_people
 from faceinv.specs import Framing
 from faceinv.targets import load_targets
 
@@ -49,8 +49,9 @@ def test_further_photographs_of_the_targets_people_come_behind_them() -> None:
     assert targets.ids == ("image 0", "image 1")
     seen: list[tuple[int, int]] = []
     found = gallery_of_people(
-        targets, dataset, FRAMING, {"net": encode}, detector=None, device=CPU, progress=lambda *at: seen.append(at)
-    )
+        targets, {"net": encode(targets.images)}, dataset, FRAMING, {"net": encode}, detector=None, device=CPU,
+        progress=lambda *at: seen.append(at),
+    )  # fmt: skip
     # Five of a, the broken one passed over and nobody but the targets' people; the targets first.
     assert found.places == (0, 1, 2, 4, 5, 6, 10)
     assert found.people == (0, 1, 0, 0, 0, 0, 1)
@@ -63,7 +64,8 @@ def test_further_photographs_of_the_targets_people_come_behind_them() -> None:
 def test_without_identities_there_are_the_targets_alone() -> None:
     dataset = People(None, n=5)
     targets = load_targets(dataset, FRAMING, limit=3, detector=None, real=False)
-    found = gallery_of_people(targets, dataset, FRAMING, {"net": encode}, detector=None, device=CPU)
+    embedded = {"net": encode(targets.images)}
+    found = gallery_of_people(targets, embedded, dataset, FRAMING, {"net": encode}, detector=None, device=CPU)
     assert (found.people, found.known, found.real) == ((0, 1, 2), False, False)
 
 
@@ -89,3 +91,13 @@ def test_a_batch_is_embedded_at_a_time() -> None:
     found = gallery_of_dataset(dataset, FRAMING, {"net": counted}, limit=70, real=True, detector=None, device=CPU)
     assert sizes == [32, 32, 6]
     assert shown(found.descriptors["net"]) == list(range(70))
+
+
+def test_a_large_gallery_is_cut_between_people() -> None:
+    people = (0, 1, 2, 0, 0, 1, 2)
+    whole = Gallery(people, tuple(range(7)), {"net": torch.arange(7.0)[:, None]}, known=True, real=True)
+    part = whole.first_people(6)
+    assert part.people == (0, 1, 0, 0, 1)
+    assert part.places == (0, 1, 3, 4, 5)
+    assert shown(part.descriptors["net"]) == [0, 1, 3, 4, 5]
+    assert whole.first_people(7) is whole

@@ -13,7 +13,7 @@ from faceinv.identity import compare
 from faceinv.plugins import Host
 from faceinv.protocols import IdentityScores
 from faceinv.registry import load_target
-from faceinv.scoring import embed_all, score
+from faceinv.scoring import embed_all, score_pairs, with_floors
 from faceinv.testing.toy_networks import ToyEncoder
 
 
@@ -37,11 +37,16 @@ def scores(role: str, results: Tensor, of: Gallery, seed: int = 1) -> IdentitySc
     return compare(role, f"toy.{seed}", embed_all(ToyEncoder(seed), results), of)
 
 
+def columns_of(photographs: Tensor, results: Tensor, metrics: dict, found: dict[str, IdentityScores]) -> dict:
+    pairs = score_pairs(photographs, results, metrics, {role: item.leaked for role, item in found.items()})
+    return with_floors(pairs, [spec for spec, _ in metrics.values()], found)
+
+
 def test_pairs_strangers_and_other_photographs(metrics: dict) -> None:
     # Five targets, and behind them another photograph of the second person.
     photographs, results, people = images(6), images(5, 1), (0, 1, 0, 2, 0, 1)
     found = {"critic": scores("critic", results, gallery(photographs, people))}
-    columns = score(photographs[:5], results, metrics, found)
+    columns = columns_of(photographs[:5], results, metrics, found)
     encoder = ToyEncoder()
     with torch.no_grad():
         cosine = nn.functional.cosine_similarity(encoder(results)[:, None], encoder(photographs)[None], dim=2)
@@ -61,7 +66,7 @@ def test_every_critic_has_columns_of_its_own(metrics: dict) -> None:
         "critic": scores("critic", results, of, 1),
         "critic:toy.2": scores("critic:toy.2", results, of, 2),
     }
-    columns = score(photographs, results, metrics, found)
+    columns = columns_of(photographs, results, metrics, found)
     assert set(columns) == {
         *("id_sim_critic", "id_sim_critic_floor"),
         *("id_sim_critic:toy.2", "id_sim_critic_floor:toy.2"),
@@ -86,10 +91,11 @@ def test_everybody_is_enrolled_once_in_the_order_of_the_data_set() -> None:
     e = every.tolist()
     near(found.others, [[e[0][k] for k in (5, 1, 6)], [e[1][k] for k in (5, 0, 6)], [e[2][4], nan, nan], [nan] * 3])
     near(
-        found.gallery_leaked, [[nan, e[k][2], e[k][3]] for k in (0, 1)] + [[e[2][0], nan, e[2][3]], [*e[3][0:3:2], nan]]
+        found.gallery_leaked[:],
+        [[nan, e[k][2], e[k][3]] for k in (0, 1)] + [[e[2][0], nan, e[2][3]], [*e[3][0:3:2], nan]],
     )
     near(
-        found.gallery_other,
+        found.gallery_other[:],
         [[nan, e[k][4], e[k][3]] for k in (0, 1)] + [[e[2][5], nan, e[2][3]], [e[3][5], e[3][4], nan]],
     )
 

@@ -154,7 +154,9 @@ def _write_and_score(
     if targets:
         which = list(targets)
         images = torch.stack([targets[index] for index in which])
-        photographs = Targets(tuple(names[index] for index in which), images, None, real=True, skipped=())
+        photographs = Targets(
+            ids=tuple(names[index] for index in which), images=images, identities=None, real=True, skipped=()
+        )
         columns = runner.judge.columns(cell, photographs, results[which])
         for position, index in enumerate(which):
             write_image(targets[index], out / f"{names[index]}-target.png")
@@ -192,7 +194,7 @@ def _write_record(
         "kind": "invert",
         "status": "ok",
         "config": asdict(cell),
-        "weights": {name: value for name, value in runner.hashes(cell).items() if name != "data set"},
+        "weights": {name: value for name, value in runner.ingredients.hashes(cell).items() if name != "data set"},
         "environment": environment(),
         "n": len(rows),
         "real": True if len(targets) == len(rows) else None,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faceinv.protocols import IdentityScores, ProtocolScores
+from faceinv.protocols import IdentityScores, ProtocolScores, blocks
 from faceinv.statistics import wilson
 
 #: The k of rank-k.
@@ -39,10 +39,11 @@ class Identification:
                 ("leaked", scores.leaked, scores.gallery_leaked),
                 ("other", another, scores.gallery_other),
             ):
-                rank = (1 + (strangers >= right[:, None]).sum(1)).double().masked_fill(right.isnan(), torch.nan)
                 n = int((~right.isnan()).sum())
                 if not n:
                     continue
+                better = [(strangers[part] >= right[part, None]).sum(1) for part in blocks(len(right))]
+                rank = (1 + torch.cat(better)).double().masked_fill(right.isnan(), torch.nan)
                 columns[f"identification_{gallery}:{scores.role}"] = rank
                 rows += [_row(scores, gallery, strangers.shape[1], k, int((rank <= k).sum()), n) for k in self.ranks]
         return ProtocolScores(columns, rows)

@@ -1,0 +1,159 @@
+"""A cell in parts: which process computed which batch cannot be seen in its record, to the last bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faceinv.errors import InputError
+from faceinv.grid import Cell, cells, load_config
+from faceinv.loading import Loader
+from faceinv.parts import Part, Parts, put_together
+from faceinv.plugins import Host
+from faceinv.records import RunFolder
+from faceinv.runner import Runner
+from faceinv.weights import WeightStore
+
+CONFIG = {
+    "encoder": "toy",
+    "critic": "toy.critic",
+    "generator": "toy-faces",
+    "dataset": "toy-targets",
+    "losses": "id,brightness",
+    "limit": 10,
+    "steps": 4,
+    "pairs": 200,
+    "metrics": ["mse", "id_sim_attacked", "id_sim_critic", "success", "identification"],
+}
+
+
+@pytest.fixture
+def cell(host: Host) -> Cell:
+    config, source = load_config(None, CONFIG)
+    return cells(config, host, source)[0]
+
+
+def fresh(host: Host, cache: Path, out: Path, batch_size: int = 4) -> Runner:
+    """A runner as another process would have it: nothing is shared but the folders."""
+    loader = Loader(host, WeightStore(host, cache=cache))
+    return Runner(loader, RunFolder(out), cache=cache / "trained", batch_size=batch_size, probes=["brightness"])
+
+
+def everything(out: Path) -> dict[str, Any]:
+    """All that a run left behind, but for how long it took."""
+    found: dict[str, Any] = {}
+    for path in sorted((out / "cells").rglob("*.*")):
+        if path.suffix == ".json":
+            record = json.loads(path.read_text())
+            del record["seconds"]
+            found[path.name] = record
+        elif path.suffix == ".npz":
+            with np.load(path) as archive:
+                found[path.name] = {name: archive[name].tobytes() for name in archive.files}
+        else:
+            found[str(path.relative_to(out))] = path.read_bytes()
+    return found
+
+
+def computed(host: Host, cache: Path, out: Path, cell: Cell, order: Sequence[int]) -> None:
+    """Compute the batches in this order, each by a runner of its own, and the record by another."""
+    for number in order:
+        runner = fresh(host, cache, out)
+        runner.compute(runner.ingredients.name(cell), runner.batches(cell)[number])
+    runner = fresh(host, cache, out)
+    named = runner.ingredients.name(cell)
+    assert runner.missing(named) == []
+    runner.finish(named)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_batches_computed_apart_make_the_record_of_the_whole(
+    host: Host, cache: Path, tmp_path: Path, cell: Cell, order: Sequence[int]
+) -> None:
+    (outcome,) = fresh(host, cache, tmp_path / "whole").run([cell])
+    assert outcome.record["n"] == 10
+    assert outcome.record["batch_size"] == 4
+    computed(host, cache, tmp_path / "parts", cell, order)
+    whole, parts = everything(tmp_path / "whole"), everything(tmp_path / "parts")
+    assert len(whole) == 1 + 1 + 1 + 3 * 10
+    assert whole == parts
+
+
+def test_a_run_goes_on_in_the_middle_of_a_cell(host: Host, cache: Path, tmp_path: Path, cell: Cell) -> None:
+    runner = fresh(host, cache, tmp_path)
+    named = runner.ingredients.name(cell)
+    runner.compute(named, range(4, 8))
+    # A part that was cut off counts as not there.
+    runner.compute(named, range(0, 4))
+    broken = Parts(runner.folder, named.id).part_path(range(0, 4))
+    broken.write_bytes(broken.read_bytes()[:300])
+    assert runner.missing(named) == [range(0, 4), range(8, 10)]
+    steps: list[tuple[str, int, int]] = []
+    again = Runner(
+        runner.loader, runner.folder, cache=cache / "trained", batch_size=4, progress=lambda *at: steps.append(at)
+    )
+    (outcome,) = again.run([cell])
+    assert outcome.record["status"] == "ok"
+    shown = [(done, of) for what, done, of in steps if "image-steps" in what]
+    assert (shown[0], shown[-1]) == ((16, 40), (40, 40))
+    assert not Parts(runner.folder, named.id).path.exists()
+
+
+def test_batches_of_another_size_are_computed_anew(host: Host, cache: Path, tmp_path: Path, cell: Cell) -> None:
+    runner = fresh(host, cache, tmp_path)
+    runner.compute(runner.ingredients.name(cell), range(4))
+    other = fresh(host, cache, tmp_path, batch_size=5)
+    assert other.missing(other.ingredients.name(cell)) == [range(0, 5), range(5, 10)]
+    (outcome,) = other.run([cell])
+    assert (outcome.record["status"], outcome.record["batch_size"]) == ("ok", 5)
+
+
+def test_a_missing_part_is_said(host: Host, cache: Path, tmp_path: Path, cell: Cell) -> None:
+    runner = fresh(host, cache, tmp_path)
+    named = runner.ingredients.name(cell)
+    runner.compute(named, range(4))
+    with pytest.raises(InputError, match="00004-00008"):
+        runner.finish(named)
+
+
+def part(values: Sequence[float], trajectory: Sequence[float] = (), **facts: Any) -> Part:
+    known = {"targets": "t", "batch_size": 2, "trained": "r", "queries": 3, "seconds": {"invert": 1.0}} | facts
+    return Part({}, {}, {"mse": np.array(values)}, {}, {"id": np.array(trajectory)}, known)
+
+
+def test_parts_are_joined_in_order() -> None:
+    whole = put_together([part([1, 2], [4, 2]), part([3], [1, 1])], "cell")
+    assert whole.columns["mse"].tolist() == [1, 2, 3]
+    assert whole.trajectory["id"].tolist() == [5, 3]
+    assert (whole.facts["queries"], whole.facts["seconds"]) == (6, {"invert": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("fact", "reason"), [("targets", "images differ"), ("batch_size", "different sizes"), ("trained", "FACEINV_CACHE")]
+)
+def test_what_was_made_of_something_else_is_refused(fact: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        put_together([part([1]), part([2], **{fact: "another"})], "cell")
+
+
+def test_no_more_images_are_held_than_a_batch(
+    host: Host, cache: Path, tmp_path: Path, cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from faceinv.target_files import TargetFiles
+
+    sizes: list[int] = []
+    images: Callable[[TargetFiles, range], Any] = TargetFiles.images
+
+    def counted(self: TargetFiles, rows: range) -> Any:
+        sizes.append(len(rows))
+        return images(self, rows)
+
+    monkeypatch.setattr(TargetFiles, "images", counted)
+    fresh(host, cache, tmp_path).run([replace(cell, limit=30)])
+    assert sizes == [4] * 7 + [2]
