@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from faceinv.contracts import check_images
 from faceinv.folding import fold_norm, fold_norm_before
+from faceinv.frozen import freeze
 from faceinv.tensors import load_strictly, read_tensors
 
 #: Layers → blocks of each of the four stages.
@@ -125,7 +126,7 @@ def iresnet(path: Path, *, depth: int, name: str, fold: bool = True) -> IResNet:
     with torch.device("meta"):
         network = IResNet(depth)
     load_strictly(network, read_tensors(path), network=name)
-    network.eval().requires_grad_(False)
+    network.eval()
     if fold:
         network.fold()
-    return network.to(memory_format=torch.channels_last)
+    return freeze(network.to(memory_format=torch.channels_last))

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from faceinv.contracts import Generator
 from faceinv.errors import ShapeError, unknown_name
 from faceinv.folding import affine_of
+from faceinv.frozen import freeze
 from faceinv.tensors import NESTS, load_strictly, read_tensors
 
 #: Length of a latent.
@@ -113,7 +114,8 @@ def dcgan(checkpoint: Path) -> DCGAN:
     """
     published = nn.Sequential(OrderedDict(main=published_layers()))
     load_strictly(published, read_tensors(checkpoint, nests=_NESTS), network="dcgan.digiface")
-    return DCGAN(published.main)  # type: ignore[arg-type]  # the Sequential that was put there
+    generator = DCGAN(published.main)  # type: ignore[arg-type]  # the Sequential that was put there
+    return freeze(generator.to(memory_format=torch.channels_last))
 
 
 def published_layers() -> nn.Sequential:
