@@ -72,7 +72,6 @@ def engine(chain: tuple[LoadedGenerator, FramedEncoder, Host], targets: tuple[Te
         steps=STEPS,
         seeds=list(range(BATCH)),
         batch_size=BATCH,
-        on_step=lambda _: None,
     )
 
 

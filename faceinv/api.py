@@ -102,7 +102,7 @@ def invert(
         objective: Preset of the weights, ``"balanced"`` or ``"paper"``.
         loss_weights: Weights that override the preset's, by loss.
         method: Name of the inversion method.
-        steps: Optimisation steps.
+        steps: Budget of a target: image-steps, or queries where the method has access to scores alone.
         pairs: Synthetic pairs to train on.
         seed: Seed of methods that draw at random.
         names: A name for each descriptor; with the seed it decides what a method draws for it.

@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from faceinv.contracts import Generator, Inversion, InversionTask, Method, Objective
 from faceinv.errors import PluginError
-
-
-class CountedEncoder:
-    """The attacked encoder as a method sees it: it counts, and withholds gradients where none are due.
-
-    Args:
-        encode: Images in the generator's framing to descriptors.
-        access: ``"white-box"`` or ``"scores"``.
-    """
-
-    def __init__(self, encode: Callable[[Tensor], Tensor], access: str) -> None:
-        self._encode = encode
-        self._white_box = access == "white-box"
-        self.queries = 0
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return descriptors ``(B, D)`` of images ``(B, 3, H, W)``."""
-        self.queries += len(images)
-        if self._white_box:
-            return self._encode(images)
-        with torch.no_grad():
-            return self._encode(images)
+from faceinv.metering import Meter
 
 
 def invert(
@@ -43,11 +22,12 @@ def invert(
     generator: Generator,
     space: str,
     objective: Objective,
-    start: Callable[[Tensor], Tensor],
+    start: Callable[[Tensor], Tensor] | None,
     steps: int,
     seeds: Sequence[int],
+    name: str = "",
     batch_size: int = 32,
-    on_step: Callable[[int], None] | None = None,
+    on_images: Callable[[int], None] | None = None,
 ) -> Inversion:
     """Run ``method`` on all targets, ``batch_size`` at a time.
 
@@ -59,56 +39,82 @@ def invert(
         generator: The face prior.
         space: Latent space.
         objective: What to minimise.
-        start: Regressor from descriptors to latents.
-        steps: Optimisation steps per target.
+        start: Regressor from descriptors to latents; ``None`` for a method that declares to need nothing beforehand.
+        steps: Budget of each target: how many images the encoder may be asked about.
         seeds: One seed per target.
+        name: The method's name, for errors.
         batch_size: Targets at a time.
-        on_step: Called with the number of image-steps done since the last call.
+        on_images: Called with the number of images that the encoder was just asked about.
 
     Returns:
-        The reconstructions of all targets, on the CPU, with the encoder queries per target.
+        The reconstructions of all targets, on the CPU, with what they took of the encoder.
 
     Raises:
-        PluginError: the method returns something else than it promised.
+        PluginError: the method asks for more than its access or its budget, or returns something else than it
+            promised.
     """
-    counted = CountedEncoder(encode, access)
+    name = name or type(method).__name__
     parts: list[Inversion] = []
     for first in range(0, len(descriptors), batch_size):
         batch = descriptors[first : first + batch_size]
-        size = len(batch)
-        task = InversionTask(
-            descriptors=batch,
-            generator=generator,
-            space=space,
-            encode=counted,
-            objective=objective,
-            start=start,
-            steps=steps,
-            seeds=seeds[first : first + batch_size],
-            on_step=partial(on_step, size) if on_step else _nothing,
+        meter = Meter(
+            encode,
+            generator,
+            space,
+            objective,
+            batch,
+            method=name,
+            access=access,
+            budget=steps,
+            batch_size=batch_size,
+            on_images=on_images,
         )
-        part = method(task)
-        if len(part.images) != size or len(part.latents) != size:
-            raise PluginError(
-                f"The method {type(method).__name__} returned {len(part.images)} images for {size} descriptors."
+        part = method(
+            InversionTask(
+                descriptors=batch,
+                generator=generator,
+                space=space,
+                encode=meter.encode,
+                score=meter.score,
+                objective=objective,
+                start=start or _refusal(name),
+                steps=steps,
+                seeds=seeds[first : first + batch_size],
             )
+        )
+        returned = {len(part.images), len(part.start), *(() if part.latents is None else (len(part.latents),))}
+        if returned != {len(batch)}:
+            raise PluginError(f"The method '{name}' returned {len(part.images)} images for {len(batch)} descriptors.")
         parts.append(
             Inversion(
-                part.latents.cpu(),
+                None if part.latents is None else part.latents.cpu(),
                 part.images.cpu(),
                 part.start.cpu(),
-                {name: series.cpu() for name, series in part.trajectory.items()},
+                {key: series.cpu() for key, series in part.trajectory.items()},
+                queries=int(meter.queries.max()),
+                image_steps=int(meter.image_steps.max()),
             )
         )
-    names = list(parts[0].trajectory)
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Inversion]) -> Inversion:
+    latents = [part.latents for part in parts if part.latents is not None]
     return Inversion(
-        torch.cat([part.latents for part in parts]),
+        torch.cat(latents) if len(latents) == len(parts) else None,
         torch.cat([part.images for part in parts]),
         torch.cat([part.start for part in parts]),
-        {name: torch.cat([part.trajectory[name] for part in parts], dim=1) for name in names},
-        queries=round(counted.queries / len(descriptors)),
+        {key: torch.cat([part.trajectory[key] for part in parts], dim=1) for key in parts[0].trajectory},
+        queries=max(part.queries for part in parts),
+        image_steps=max(part.image_steps for part in parts),
     )
 
 
-def _nothing() -> None:
-    pass
+def _refusal(name: str) -> Callable[[Tensor], Tensor]:
+    def refuse(descriptors: Tensor) -> NoReturn:
+        raise PluginError(
+            f"The method '{name}' declares that it needs nothing beforehand and asks for the latent regressor "
+            "(task.start), which was learnt from pairs; declare offline='pairs'."
+        )
+
+    return refuse

@@ -25,11 +25,22 @@ def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
+def _split(value: object) -> object:
+    """Return a list, its texts split at commas: ``a,b`` on the command line is two choices."""
+    listed = value if isinstance(value, list) else [value]
+    return [
+        part for item in listed for part in ([x.strip() for x in item.split(",")] if isinstance(item, str) else [item])
+    ]
+
+
 Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 Weightings = Annotated[list[dict[str, float]], BeforeValidator(_listed), Field(min_length=1)]
 #: Where genuine and impostor scores come from unless ``recognition`` names a data set.
 TARGETS = "targets"
 Seeds = Annotated[list[int], BeforeValidator(_listed), Field(min_length=1)]
+#: Several in one text, such as ``a,b``, are as good as a list.
+Methods = Annotated[list[str], BeforeValidator(_split), Field(min_length=1)]
+Budgets = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_split), Field(min_length=1)]
 
 
 class BenchConfig(BaseModel):
@@ -44,7 +55,7 @@ class BenchConfig(BaseModel):
     losses: Names
     objective: Names
     loss_weights: Weightings
-    method: Names
+    method: Methods
     method_options: dict[str, dict[str, Any]]
     dataset: Names
     dataset_options: dict[str, dict[str, Any]]
@@ -53,7 +64,7 @@ class BenchConfig(BaseModel):
     limit: int = Field(ge=1)
     per_person: int = Field(ge=0)
     min_photographs: int = Field(ge=1)
-    steps: int = Field(ge=0)
+    steps: Budgets
     seed: Seeds
     ablate: bool
     probes: Literal["tuned", "paper"]
@@ -257,8 +268,9 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
         config.seed,
         _loss_lists(config),
         config.loss_weights,
+        config.steps,
     )
-    for encoder_name, generator_name, objective, method_name, dataset_name, seed, losses, weights in grid:
+    for encoder_name, generator_name, objective, method_name, dataset_name, seed, losses, weights, steps in grid:
         if objective not in PRESETS:
             raise _KeyedError("objective", unknown_name("objective preset", objective, PRESETS))
         encoder = spec("encoder", "encoder", encoder_name).name
@@ -299,7 +311,8 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
             limit=config.limit,
             per_person=config.per_person,
             min_photographs=config.min_photographs,
-            steps=config.steps if method.optimises else 0,
+            # One that is not steered by them is the same at every budget, and computed once.
+            steps=steps if method.optimises else 0,
             seed=seed,
             probes=config.probes,
             pairs=config.pairs,

@@ -165,7 +165,11 @@ def put_together(parts: Sequence[Part], where: str) -> Part:
         read=joined("read"),
         # One after the other, in order: another order would round differently.
         trajectory={name: _summed([part.trajectory[name] for part in parts]) for name in first.trajectory},
-        facts={**first.facts, "seconds": seconds, "queries": sum(part.facts["queries"] for part in parts)},
+        facts={
+            **first.facts,
+            "seconds": seconds,
+            **{key: sum(part.facts[key] for part in parts) for key in ("queries", "image_steps")},
+        },
     )
 
 

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from faceinv.attack import Attack
-from faceinv.contracts import Inversion
+from faceinv.contracts import Inversion, Method
 from faceinv.engine import invert
 from faceinv.errors import FaceinvError, StorageError
 from faceinv.grid import Cell
 from faceinv.ingredients import Ingredients, NamedCell
 from faceinv.judging import Judge
+from faceinv.learning import teach
 from faceinv.loading import Loader
 from faceinv.parts import Part, Parts, put_together
 from faceinv.progress import Reporter
@@ -77,6 +78,9 @@ class Runner:
         self.folder = folder
         self._batch_size = batch_size
         self._progress = progress
+        self._cache = cache
+        #: The last one that was built: the cells of a grid take turns in it, their batches do not.
+        self._methods: dict[tuple[Any, ...], Method] = {}
         self._trained_hashes: dict[tuple[Any, ...], str] = {}
         self.ingredients = Ingredients(loader, folder, cache=cache, progress=progress, say=say, probes=probes)
         self.judge = Judge(loader, self.ingredients.dataset, progress=progress, say=say)
@@ -114,7 +118,7 @@ class Runner:
             known = self.folder.finished(named.id)
             if known:
                 return Outcome(cell, named.id, known, cached=True)
-            what = f"{label}: {cell.method} {','.join(cell.losses)}, image-steps"
+            what = f"{label}: {cell.method} {','.join(cell.losses)}, {self._budget_unit(cell)}"
             done, total = 0, len(self.ingredients.targets(cell).ids) * cell.steps
 
             def on_step(count: int) -> None:
@@ -146,6 +150,16 @@ class Runner:
         self.folder.write(named.id, record)
         return Outcome(cell, named.id, record, cached=False)
 
+    def method(self, cell: Cell) -> Method:
+        """Return the cell's method, built, and taught where it learns."""
+        key = (id(self.attack(cell)), cell.method, repr(cell.method_options))
+        if key not in self._methods:
+            spec: MethodSpec = self.loader.host.spec("method", cell.method)
+            built: Method = load_target(spec)(**cell.method_options)
+            teach(built, spec, self.attack(cell), self._cache, self._progress)
+            self._methods = {key: built}
+        return self._methods[key]
+
     def invert(self, cell: Cell, descriptors: Tensor, names: Sequence[str], label: str = "inverting") -> Inversion:
         """Run the cell's method on descriptors ``(N, D)``.
 
@@ -161,9 +175,12 @@ class Runner:
             nonlocal done
             done += count
             if self._progress:
-                self._progress(f"{label}, image-steps", done, total)
+                self._progress(f"{label}, {self._budget_unit(cell)}", done, total)
 
         return self._invert(cell, descriptors, names, on_step)
+
+    def _budget_unit(self, cell: Cell) -> str:
+        return "queries" if self.loader.host.spec("method", cell.method).access == "scores" else "image-steps"
 
     def _invert(
         self, cell: Cell, descriptors: Tensor, names: Sequence[str], on_step: Callable[[int], None] | None
@@ -171,19 +188,20 @@ class Runner:
         attack = self.attack(cell)
         spec: MethodSpec = self.loader.host.spec("method", cell.method)
         return invert(
-            load_target(spec)(**cell.method_options),
+            self.method(cell),
             descriptors.to(self.loader.device, self.loader.dtype),
             encode=attack.encoder,
             access=spec.access,
             generator=attack.generator.network,
             space=cell.space,
             objective=attack.objective(self.ingredients.losses(cell), cell.objective, dict(cell.loss_weights)),
-            start=attack.regressor,
+            start=None if spec.offline == "none" else attack.regressor,
             steps=cell.steps,
             # A result depends on the run's seed and the target's name, not on its place.
             seeds=[seed_of(f"{cell.seed} {name}") for name in names],
+            name=spec.name,
             batch_size=self._batch_size,
-            on_step=on_step,
+            on_images=on_step,
         )
 
     def compute(self, named: NamedCell, rows: range, on_step: Callable[[int], None] | None = None) -> None:
@@ -202,6 +220,7 @@ class Runner:
         # Trained here so that the time of the inversion is its own.
         probes = self._probes_of(cell)
         attack.prepare(probes)
+        self.method(cell)
         prepared = time.perf_counter()
         images = targets.images(rows)
         descriptors = self.judge.embed(cell, cell.encoder, images, rows)
@@ -216,6 +235,7 @@ class Runner:
             "batch_size": self._batch_size,
             "trained": self._trained(cell),
             "queries": inversion.queries * len(rows),
+            "image_steps": inversion.image_steps * len(rows),
             "left_out": dict(pairs.left_out),
             "seconds": {
                 "prepare": prepared - began,
@@ -280,7 +300,9 @@ class Runner:
             "left_out": scores.left_out,
             "probes": probes,
             "trajectory": {name: (series / n).tolist() for name, series in whole.trajectory.items()},
+            "access": self.loader.host.spec("method", cell.method).access,
             "queries": round(whole.facts["queries"] / n),
+            "image_steps": round(whole.facts["image_steps"] / n),
             "seconds": {
                 "prepare": round(seconds["prepare"], 3),
                 "invert": round(seconds["invert"], 3),

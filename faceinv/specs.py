@@ -180,15 +180,23 @@ class LossSpec(Spec):
 class MethodSpec(Spec):
     """An inversion algorithm: ``target`` returns a :class:`faceinv.contracts.Method`.
 
+    The source is its ``citation``.
+
     Args:
-        access: What it needs of the attacked encoder: ``"white-box"`` (gradients) or ``"scores"``.
-        optimises: Whether the losses steer it; where they do not, ``--losses`` has no effect.
+        access: What it needs of the attacked encoder when it meets a target: ``"white-box"`` (descriptors of its
+            own images, and gradients) or ``"scores"`` (the objective's value). The host gives no more.
+        offline: What it needs of the encoder beforehand: ``"none"``, ``"pairs"`` (descriptors of images of its own
+            choice: the latent regressor is learnt from them) or ``"white-box"`` (gradients, to train a network).
+        limits: What it is known not to do, one sentence.
+        optimises: Whether the losses steer it; where they do not, ``--losses`` and ``--steps`` have no effect.
         preset_options: Options that an objective preset changes, by preset.
     """
 
     kind: ClassVar[str] = "method"
 
     access: str = "white-box"
+    offline: str = "pairs"
+    limits: str = ""
     optimises: bool = True
     preset_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

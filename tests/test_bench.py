@@ -19,11 +19,13 @@ from faceinv.images import read_image
 from faceinv.records import RunFolder
 from faceinv.testing import toy
 
-TOY = [
+UNBOUND = [
     "bench", "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets",
-    "--limit", "5", "--steps", "4", "--pairs", "200",
+    "--limit", "5", "--pairs", "200",
     "--metric", "mse", "--metric", "id_sim_attacked", "--metric", "id_sim_critic",
 ]  # fmt: skip
+#: The same with a budget; given twice it would be two.
+TOY = [*UNBOUND, "--steps", "4"]
 
 
 def records(out: Path) -> dict[str, dict]:
@@ -64,7 +66,7 @@ def test_what_was_read_from_the_descriptors_is_kept(run, cache: Path, tmp_path: 
 
 
 def test_the_attack_works_at_all(run, cache: Path, tmp_path: Path) -> None:
-    args = (*TOY, "--losses", "id", "--steps", "150", "--pairs", "2000", "--json", "--out", tmp_path)
+    args = (*UNBOUND, "--losses", "id", "--steps", "150", "--pairs", "2000", "--json", "--out", tmp_path)
     metrics = run(*args, "--method", "latent-adam").json[0]["metrics"]
     start = run(*args, "--method", "regression").json[0]["metrics"]
     assert metrics["id_sim_attacked"]["mean"] > 0.99
@@ -120,7 +122,7 @@ def test_a_broken_record_is_computed_anew(run, cache: Path, tmp_path: Path) -> N
 
 
 def test_a_killed_run_goes_on_where_it_was(cache: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "faceinv", "--plugin", toy.__file__, *TOY, "--losses", "id", "--json"]
+    command = [sys.executable, "-m", "faceinv", "--plugin", toy.__file__, *UNBOUND, "--losses", "id", "--json"]
     seeds = [word for seed in range(6) for word in ("--seed", str(seed))]
     environment = os.environ | {"FACEINV_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     killed = tmp_path / "killed"
@@ -214,8 +216,65 @@ def test_scores_only_access_is_enforced(run, cache: Path, tmp_path: Path) -> Non
         " licence='MIT', access='scores')]\n"
     )
     result = run("--plugin", plugin, *TOY, "--losses", "id", "--method", "greedy", "--out", tmp_path / "run")
-    assert result.code == 1
-    assert "grad" in result.err
+    assert result.code == 5
+    assert "The method 'greedy' declares access to scores and asks for descriptors (task.encode)" in result.err
+
+
+def test_methods_and_budgets_make_a_grid_and_records_say_what_was_used(run, cache: Path, tmp_path: Path) -> None:
+    methods = ("--method", "latent-adam,regression", "--steps", "2,5")
+    result = run(*UNBOUND[:-6], *methods, "--metric", "mse", "--losses", "id", "--json", "--out", tmp_path)
+    assert result.code == 0, result.err
+    told = [(row["method"], row["access"], row["steps"], row["queries"], row["image_steps"]) for row in result.json]
+    # Without steps the regression is the same at every budget: it is there once.
+    assert told == [
+        ("latent-adam", "white-box", 2, 2, 2),
+        ("latent-adam", "white-box", 5, 5, 5),
+        ("regression", "scores", 0, 0, 0),
+    ]
+    for record in records(tmp_path).values():
+        assert len(record["trajectory"].get("total", [])) == record["queries"] == record["image_steps"]
+
+
+LEARNS = """
+from faceinv import hookimpl
+from faceinv.contracts import Inversion
+from faceinv.specs import MethodSpec
+
+class Mean:
+    def prepare(self, training):
+        def make():
+            training.encode(training.generator(training.latents[:2], training.space))
+            print('LEARNT FROM', len(training.latents))
+            return {'mean': training.latents.mean(0)}
+        self.mean = training.cached({}, make)['mean']
+
+    def __call__(self, task):
+        latents = self.mean.expand(len(task.descriptors), -1)
+        images = task.generator(latents, task.space)
+        return Inversion(latents, images, images)
+
+@hookimpl
+def faceinv_methods():
+    return [
+        MethodSpec(name=f'mean-{offline}', summary='s', target='learning_method:Mean', licence='MIT',
+                   access='scores', offline=offline, optimises=False)
+        for offline in ('none', 'pairs', 'white-box')
+    ]
+"""
+
+
+def test_a_method_that_learns_does_so_once(run, cache: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "learning_method.py"
+    plugin.write_text(LEARNS)
+    args = ("--plugin", plugin, *TOY, "--losses", "id", "--method")
+    first = run(*args, "mean-white-box", "--out", tmp_path / "a")
+    assert first.code == 0, first.err
+    assert "LEARNT FROM 200" in first.out
+    assert "LEARNT" not in run(*args, "mean-white-box", "--seed", "1", "--out", tmp_path / "b").out
+    for offline, text in (("none", "offline='pairs' or 'white-box'"), ("pairs", "declare offline='white-box'")):
+        refused = run(*args, f"mean-{offline}", "--out", tmp_path / offline)
+        assert refused.code == 5
+        assert text in refused.err
 
 
 def test_scoring_with_the_attacked_encoder_is_warned_of(run, cache: Path, tmp_path: Path) -> None:

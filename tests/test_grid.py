@@ -28,7 +28,7 @@ def test_command_line_over_file_over_defaults(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("steps: 7\nlimit: 3\nablate: true\n")
     config, _ = load_config(path, {"limit": 5, "ablate": False})
-    assert (config.steps, config.limit, config.ablate, config.pairs) == (7, 5, False, 20000)
+    assert (config.steps, config.limit, config.ablate, config.pairs) == ([7], 5, False, 20000)
 
 
 def test_names_are_resolved_and_the_grid_is_the_product(host: Host) -> None:
@@ -79,7 +79,7 @@ def test_the_id_is_the_content(host: Host) -> None:
     ("text", "message"),
     [
         ("stepz: 3\n", r"c\.yaml:1: unknown key 'stepz'\. Did you mean 'steps'\? Allowed: ablate, "),
-        ("limit: 4\nsteps: many\n", r"c\.yaml:2: steps: .*integer.*got 'many'"),
+        ("limit: 4\nsteps: many\n", r"c\.yaml:2: steps\.0: .*integer.*got 'many'"),
         ("limit: 0\n", r"c\.yaml:1: limit: .*greater than or equal to 1"),
         ("probes: best\n", r"c\.yaml:1: probes: .*'tuned' or 'paper'"),
         ("losses: id\nencoder: [arcfase]\n", r"c\.yaml:2: encoder: Unknown encoder 'arcfase'\. Did you mean 'arcface"),

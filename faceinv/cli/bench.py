@@ -34,13 +34,18 @@ def config_options(command: F) -> F:
             click.option(
                 "--loss-weights", multiple=True, metavar="A=W,B=W,…", help="Weights in place of the preset's."
             ),
-            click.option("--method", **many, help="Inversion method."),
+            click.option("--method", multiple=True, metavar="A,B,…", help="Inversion methods."),
             click.option("--dataset", multiple=True, metavar="NAME[:PATH]", help="Where targets come from."),
             click.option("--labels", metavar="FILE.csv", help="Annotations of the data set's images."),
             click.option("--limit", type=int, help="Number of targets."),
             click.option("--per-person", type=int, help="Targets of one person at most; 0 takes all."),
             click.option("--min-photographs", type=int, help="Take people with so many photographs only."),
-            click.option("--steps", type=int, help="Optimisation steps."),
+            click.option(
+                "--steps",
+                multiple=True,
+                metavar="N,N,…",
+                help="Budgets of a target: image-steps, or queries of scores.",
+            ),
             click.option("--seed", type=int, multiple=True, help="Seed of synthetic targets and methods."),
             click.option("--ablate/--no-ablate", default=None, help="Add the prefixes of the losses: id; id,lm; …"),
             click.option("--probes", metavar="PRESET", help="Recipe of the probes: tuned or paper."),

@@ -209,6 +209,8 @@ def _write_record(
         },
         "probes": {name: asdict(attack.probe_score(name)) for name in probes},
         "trajectory": {name: series.mean(1).tolist() for name, series in inversion.trajectory.items()},
+        "access": host.spec("method", cell.method).access,
         "queries": inversion.queries,
+        "image_steps": inversion.image_steps,
     }
     folder.write(_RECORD, record)

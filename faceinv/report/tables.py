@@ -29,6 +29,9 @@ def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "dataset": outcome.cell.dataset,
             "seed": outcome.cell.seed,
             "steps": outcome.cell.steps,
+            "access": outcome.record["access"],
+            "queries": outcome.record["queries"],
+            "image_steps": outcome.record["image_steps"],
             "n": outcome.record["n"],
             "real": outcome.record["real"],
             "id": outcome.id,
@@ -69,7 +72,7 @@ def difference_table(folder: RunFolder, outcomes: Sequence[Outcome]) -> Table | 
     groups: dict[tuple[Any, ...], list[Outcome]] = {}
     for outcome in finished:
         cell = outcome.cell
-        key = (cell.encoder, cell.generator, cell.method, cell.objective, cell.dataset, cell.seed)
+        key = (cell.encoder, cell.generator, cell.method, cell.steps, cell.objective, cell.dataset, cell.seed)
         groups.setdefault(key, []).append(outcome)
     pairs = [(group[0], other) for group in groups.values() for other in group[1:]]
     if not pairs:
@@ -120,6 +123,9 @@ def heading(outcome: Outcome, finished: Sequence[Outcome]) -> str:
         values = {getattr(other.cell, key) for other in finished}
         if len(values) > 1:
             parts.append(str(getattr(outcome.cell, key)))
+    # A method that takes no steps has no budget to be told by.
+    if outcome.cell.steps and len({other.cell.steps for other in finished if other.cell.steps}) > 1:
+        parts.append(f"{outcome.cell.steps} steps")
     if any(other.cell.loss_weights for other in finished):
         parts += [f"{name}={weight:g}" for name, weight in outcome.cell.loss_weights.items()]
     return "\n".join(parts)

@@ -91,6 +91,7 @@ def start() -> Callable[[Tensor], Tensor]:
     """
     with torch.no_grad():
         faces = chain().sample(_TRAIN, 11)
+    assert faces.latents is not None
     read = fit(faces.descriptors, faces.latents)
     return lambda descriptors: read(descriptors) / 2
 

@@ -28,7 +28,8 @@ def _others() -> list[Candidate]:
 
 
 def _part(candidate: Candidate, rows: slice) -> Candidate:
-    return Candidate(candidate.latents[rows], candidate.images[rows], candidate.descriptors[rows])
+    latents = None if candidate.latents is None else candidate.latents[rows]
+    return Candidate(latents, candidate.images[rows], candidate.descriptors[rows])
 
 
 @check("loss", mend="Reduce over everything but the batch: one number for each candidate, unweighted.")
@@ -74,7 +75,7 @@ def gradient_is_right(subject: Subject) -> None:
         value: Tensor = loss(double.candidate(latents), prepared)
         return value
 
-    latents = double.sample(2, 20).latents.clone().requires_grad_()
+    latents = double.generator.sample(2, "z", torch.Generator().manual_seed(20)).double().requires_grad_()
     value = of_latents(latents)
     require(value.dtype == torch.float64, f"{subject} answers in {value.dtype} for a float64 candidate.")
     if not value.requires_grad:

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Candidate, Inversion, Objective
+from faceinv.contracts import Candidate, Inversion, LearningMethod, Objective, Training
 from faceinv.engine import invert
+from faceinv.learning import refusal
+from faceinv.specs import MethodSpec
 from faceinv.testing.chain import chain, start
 from faceinv.testing.conformance import CheckFailed
 
@@ -64,18 +66,18 @@ class Watched:
     Args:
         result: What it returned.
         descriptors: The descriptors that it was given.
-        steps_told: Calls of ``on_step``, in image-steps.
         asked: Images that the encoder was really asked about.
         touched: Operations that the target's image took part in.
         backward: Whether a gradient was taken through the encoder.
+        learnt_from: Calls of the encoder while it learnt.
     """
 
     result: Inversion
     descriptors: Tensor
-    steps_told: int
     asked: int
     touched: list[str] = field(default_factory=list)
     backward: bool = False
+    learnt_from: int = 0
 
 
 class _Gate(torch.autograd.Function):
@@ -93,25 +95,25 @@ class _Gate(torch.autograd.Function):
 
 
 def watch(
-    method: Any, access: str, *, steps: int = 12, rows: slice = slice(0, 3), batch_size: int = 8, seed: int = 0
+    method: Any, spec: MethodSpec, *, steps: int = 12, rows: slice = slice(0, 3), batch_size: int = 8, seed: int = 0
 ) -> Watched:
     """Run a method on drawn faces' descriptors, with the engine that a run uses, and watch it.
 
     Args:
         method: The built method.
-        access: What the encoder gives it; ``"white-box"`` lets gradients flow and notes them.
-        steps: Optimisation steps.
+        spec: What it declares: with white-box access gradients flow, and are noted.
+        steps: Budget of a target.
         rows: Which of three targets.
         batch_size: Targets at a time.
         seed: Seed of the targets' seeds.
     """
+    learnt_from = _teach(method, spec)
     with torch.no_grad():
         hidden = chain().sample(3, 31)
     # Alive in this frame, where a method that looks around would find it.
     target_images = SpyImage.of(hidden.images)
     descriptors = hidden.descriptors[rows].clone()
     backward: list[bool] = []
-    told: list[int] = []
     asked: list[int] = []
 
     def encode(images: Tensor) -> Tensor:
@@ -125,16 +127,44 @@ def watch(
             method,
             descriptors,
             encode=encode,
-            access=access,
+            access=spec.access,
             generator=chain().generator,
             space="z",
             objective=objective,
-            start=start(),
+            start=None if spec.offline == "none" else start(),
             steps=steps,
             seeds=[1000 * seed + row for row in range(3)[rows]],
+            name=spec.name,
             batch_size=batch_size,
-            on_step=told.append,
         )
     except RuntimeError as error:
-        raise CheckFailed(f"It fails with {access} access: {error}") from error
-    return Watched(result, descriptors, sum(told), sum(asked), list(target_images.touched), bool(backward))
+        raise CheckFailed(f"It fails with {spec.access} access: {error}") from error
+    return Watched(result, descriptors, sum(asked), list(target_images.touched), bool(backward), learnt_from)
+
+
+def _teach(method: Any, spec: MethodSpec) -> int:
+    """Let a method learn from the chain's faces, and return how often it asked the encoder."""
+    if not isinstance(method, LearningMethod):
+        return 0
+    asked: list[int] = []
+
+    def encode(images: Tensor) -> Tensor:
+        asked.append(len(images))
+        return chain().encode(images)
+
+    with torch.no_grad():
+        faces = chain().sample(240, 11)
+    assert faces.latents is not None
+    method.prepare(
+        Training(
+            latents=faces.latents,
+            descriptors=faces.descriptors,
+            generator=chain().generator,
+            space="z",
+            encode=encode if spec.offline == "white-box" else refusal(spec.name),
+            seed=0,
+            cached=lambda settings, make: make(),
+            progress=lambda what, done, of: None,
+        )
+    )
+    return len(asked)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Candidate, Inversion, InversionTask
+from faceinv.contracts import Inversion, InversionTask
 
 
 class MyMethod:
     """From the regressor's latent, random steps; one is kept for each target that it brings nearer.
 
-    It needs no gradient, so an encoder that only answers queries will do.
+    It asks for scores alone, so an encoder that gives no gradient will do.
 
     Args:
         step: Standard deviation of a step.
@@ -23,7 +23,7 @@ class MyMethod:
     @torch.no_grad()
     def __call__(self, task: InversionTask) -> Inversion:
         """Return the reconstructions of all targets in ``task``."""
-        prepared = task.objective.prepare(task.descriptors)
+        each = torch.arange(len(task.descriptors))
         # One source of randomness for each target: its result does not depend on who is beside it.
         rngs = [torch.Generator().manual_seed(seed) for seed in task.seeds]
         best = task.start(task.descriptors)
@@ -33,12 +33,11 @@ class MyMethod:
         for step in range(task.steps):
             noise = torch.stack([torch.randn(best.shape[1:], generator=rng) for rng in rngs]).to(best)
             tried = best + self.step * noise if step else best
-            images = task.generator(tried, task.space)
-            total, _ = task.objective(Candidate(tried, images, task.encode(images)), prepared)
+            # One query of each target, of which it has task.steps; the host counts.
+            total, _ = task.score(each, latents=tried)
             better = total < least
             least = torch.where(better, total, least)
             best = torch.where(better.view(-1, *[1] * (best.ndim - 1)), tried, best)
             totals.append(least)
-            task.on_step()
         trajectory = {"total": torch.stack(totals)} if totals else {}
         return Inversion(best, task.generator(best, task.space), start, trajectory)

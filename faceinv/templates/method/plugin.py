@@ -16,5 +16,6 @@ def faceinv_methods() -> list[MethodSpec]:
             target="my_template.method:MyMethod",
             licence="LICENCE",
             access="scores",
+            offline="pairs",
         )
     ]

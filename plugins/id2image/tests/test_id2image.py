@@ -94,4 +94,4 @@ def test_the_paper_preset_has_the_papers_rate() -> None:
 
 def test_a_method_is_never_given_a_target_image() -> None:
     names = set(inspect.signature(InversionTask).parameters)
-    assert names == {"descriptors", "generator", "space", "encode", "objective", "start", "steps", "seeds", "on_step"}
+    assert names == {"descriptors", "generator", "space", "encode", "objective", "start", "steps", "seeds", "score"}

@@ -24,9 +24,6 @@ class Descent:
     def encode(self, task, images):
         return task.encode(images)
 
-    def after_step(self, task):
-        task.on_step()
-
     def __call__(self, task):
         prepared = task.objective.prepare(task.descriptors)
         with torch.no_grad():
@@ -41,7 +38,6 @@ class Descent:
             (latents.grad,) = torch.autograd.grad(total.sum(), latents)
             optimizer.step()
             totals.append(total.detach())
-            self.after_step(task)
         with torch.no_grad():
             images = task.generator(latents, task.space)
         return Inversion(latents.detach(), images, start, {"total": torch.stack(totals)} if totals else {})
@@ -66,11 +62,34 @@ class Peeks(Descent):
 
 
 @breaks("method", "access_as_declared", access="scores")
+class AsksForDescriptors(Descent):
+    """Claims to use scores, and asks for descriptors and their gradients."""
+
+
+@breaks("method", "access_as_declared", access="scores")
 class GoesAround(Descent):
     """Claims to use scores, and takes the network from behind the counter."""
 
     def encode(self, task, images):
-        return task.encode._encode(images)
+        return task.score.__self__._encode(images)
+
+
+@breaks("method", "access_as_declared", access="everything")
+class WantsEverything(Descent):
+    pass
+
+
+@breaks("method", "offline_as_declared", offline="none")
+class StartsFromPairs(Descent):
+    """Claims to come without preparation, and starts from what was learnt from pairs."""
+
+
+@breaks("method", "offline_as_declared", offline="pairs")
+class LearnsThroughTheEncoder(Descent):
+    """Claims to learn from pairs, and trains through the encoder."""
+
+    def prepare(self, training):
+        training.encode(training.generator(training.latents[:2], training.space))
 
 
 @breaks("method", "respects_its_query_budget")
@@ -78,10 +97,36 @@ class IgnoresSteps(Descent):
     steps_of = staticmethod(lambda task: 25)
 
 
-@breaks("method", "tells_its_steps")
+@breaks("method", "respects_its_query_budget")
+class LooksTwice(Descent):
+    """Takes its steps, and then a last look that nobody counted in."""
+
+    def __call__(self, task):
+        result = super().__call__(task)
+        task.score(torch.arange(len(task.descriptors)), latents=result.latents)
+        return result
+
+
+@breaks("method", "respects_its_query_budget")
+class AsksUncounted(Descent):
+    """Asks once more of the network behind the counter."""
+
+    def encode(self, task, images):
+        task.score.__self__._encode(images.detach())
+        return super().encode(task, images)
+
+
+@breaks("method", "reports_a_trajectory")
 class Silent(Descent):
-    def after_step(self, task):
-        pass
+    def __call__(self, task):
+        return replace(super().__call__(task), trajectory={})
+
+
+@breaks("method", "reports_a_trajectory")
+class ReportsMoreThanItDid(Descent):
+    def __call__(self, task):
+        result = super().__call__(task)
+        return replace(result, trajectory={"total": torch.zeros(task.steps + 1, len(task.descriptors))})
 
 
 @breaks("method", "same_seed_same_result")
@@ -113,7 +158,6 @@ class Ascends(Descent):
             (slope,) = torch.autograd.grad(total.sum(), latents)
             latents = latents + 0.2 * slope.sign()
             totals.append(total.detach())
-            task.on_step()
         with torch.no_grad():
             images = task.generator(latents, task.space)
         series = {"total": torch.stack(totals)} if totals else {}

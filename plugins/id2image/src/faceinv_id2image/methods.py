@@ -52,7 +52,6 @@ class LatentAdam:
             totals.append(total.detach())
             for name, value in values.items():
                 terms.setdefault(name, []).append(value)
-            task.on_step()
         with torch.no_grad():
             images = task.generator(latents, task.space)
         trajectory = {name: torch.stack(series) for name, series in ({"total": totals} | terms).items() if series}

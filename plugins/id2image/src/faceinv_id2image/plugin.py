@@ -39,6 +39,8 @@ def faceinv_methods() -> list[MethodSpec]:
             licence="MIT",
             citation=f"{_PAPER}, section 4.1",
             access="scores",
+            offline="pairs",
+            limits="No nearer to the descriptor than the pairs teach: a tenth of a latent's variance is in it.",
             optimises=False,
         ),
         MethodSpec(
@@ -48,6 +50,8 @@ def faceinv_methods() -> list[MethodSpec]:
             licence="MIT",
             citation=f"{_PAPER}, sections 4.1 and 4.2",
             access="white-box",
+            offline="pairs",
+            limits="One start, one path: it ends in what fools the attacked encoder as readily as in the person.",
             preset_options={"paper": {"learning_rate": 0.001}},
         ),
     ]

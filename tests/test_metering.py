@@ -1,0 +1,115 @@
+"""Budgets and access: what a method gets of the encoder, and what is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Candidate, Inversion, InversionTask
+from faceinv.engine import invert
+from faceinv.errors import PluginError
+from faceinv.metering import Meter
+from faceinv.testing.spy import DescriptorDistance
+from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
+
+
+@pytest.fixture(scope="module")
+def generator() -> ToyGenerator:
+    return ToyGenerator().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> ToyEncoder:
+    return ToyEncoder().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def descriptors(generator: ToyGenerator, encoder: ToyEncoder) -> Tensor:
+    return encoder(generator(generator.sample(3, "z", torch.Generator().manual_seed(0)), "z"))
+
+
+@pytest.fixture
+def meter(generator: ToyGenerator, encoder: ToyEncoder, descriptors: Tensor) -> Callable[..., Meter]:
+    def make(**how: object) -> Meter:
+        settings = {"method": "m", "access": "white-box", "budget": 4, "batch_size": 2} | how
+        return Meter(encoder, generator, "z", DescriptorDistance(), descriptors, **settings)  # type: ignore[arg-type]
+
+    return make
+
+
+def test_images_are_counted_by_the_target_they_are_for(meter, generator: ToyGenerator) -> None:
+    counted = meter()
+    images = generator(torch.zeros(3, 6), "z")
+    counted.encode(images)
+    counted.score(torch.tensor([2, 2, 0]), latents=torch.zeros(3, 6))
+    assert counted.queries.tolist() == [2, 1, 3]
+    assert counted.image_steps.tolist() == [1, 1, 1]
+
+
+def test_who_goes_over_the_budget_is_refused_before_anything_is_asked(generator: ToyGenerator, meter) -> None:
+    asked: list[int] = []
+    counted = meter(budget=2, on_images=asked.append)
+    counted.score(torch.tensor([0, 1, 1]), latents=torch.zeros(3, 6))
+    with pytest.raises(PluginError, match=r"method 'm' asks the encoder about 3 images for a target; its budget is 2 "):
+        counted.score(torch.tensor([1]), latents=torch.zeros(1, 6))
+    with pytest.raises(PluginError, match="its budget is 2"):
+        counted.encode(generator(torch.zeros(3, 6), "z"))
+    assert (asked, counted.queries.tolist()) == ([3], [1, 2, 0])
+
+
+def test_scores_are_the_objective_of_each_candidate(
+    meter, generator: ToyGenerator, encoder: ToyEncoder, descriptors: Tensor
+) -> None:
+    latents = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
+    of = torch.tensor([2, 0, 0, 1, 2])
+    images = generator(latents, "z")
+    due = (encoder(images) - descriptors[of]).square().sum(1)
+    for given in ({"latents": latents}, {"images": images}, {"latents": latents, "images": images}):
+        total, terms = meter(access="scores").score(of, **given)
+        torch.testing.assert_close(total, due)
+        torch.testing.assert_close(terms["id"], due)
+        assert not total.requires_grad
+
+
+def test_access_to_scores_gives_no_descriptors(meter, generator: ToyGenerator) -> None:
+    with pytest.raises(PluginError, match=r"'m' declares access to scores and asks for descriptors .*'white-box'"):
+        meter(access="scores").encode(generator(torch.zeros(3, 6), "z"))
+
+
+def test_a_question_that_names_no_target_is_one_line(meter, generator: ToyGenerator) -> None:
+    latents = torch.zeros(4, 6)
+    for ask, text in (
+        (lambda m: m.encode(generator(latents, "z")), "asks about 4 images for 3 targets; say with 'of'"),
+        (lambda m: m.encode(generator(latents, "z"), torch.tensor([0, 1, 2, 3])), "names targets that there are not"),
+        (lambda m: m.score(torch.tensor([0, 1]), latents=latents), "'of' of 2 rows"),
+        (lambda m: m.score(torch.tensor([0, 1])), "as many latents, images or both"),
+    ):
+        with pytest.raises(PluginError, match=text) as refused:
+            ask(meter())
+        assert "\n" not in str(refused.value)
+
+
+class Searches:
+    """Images without latents, scored and encoded."""
+
+    def __call__(self, task: InversionTask) -> Inversion:
+        images = torch.full((len(task.descriptors), 3, 16, 16), 0.5)
+        task.score(torch.arange(len(images)), images=images)
+        total, _ = task.objective(
+            Candidate(None, images, task.encode(images)), task.objective.prepare(task.descriptors)
+        )
+        return Inversion(None, images, images, {"total": total[None].repeat(2, 1)})
+
+
+def test_images_need_no_latents(generator: ToyGenerator, encoder: ToyEncoder, descriptors: Tensor) -> None:
+    result = invert(
+        Searches(), descriptors, encode=encoder, access="white-box", generator=generator, space="z",
+        objective=DescriptorDistance(), start=None, steps=2, seeds=[0, 1, 2], batch_size=2,
+    )  # fmt: skip
+    assert result.latents is None
+    assert result.images.shape == (3, 3, 16, 16)
+    assert (result.queries, result.image_steps) == (2, 1)
+    assert result.trajectory["total"].shape == (2, 3)
