@@ -123,7 +123,14 @@ def test_a_missing_part_is_said(host: Host, cache: Path, tmp_path: Path, cell: C
 
 
 def part(values: Sequence[float], trajectory: Sequence[float] = (), **facts: Any) -> Part:
-    known = {"targets": "t", "batch_size": 2, "trained": "r", "queries": 3, "seconds": {"invert": 1.0}} | facts
+    known = {
+        "targets": "t",
+        "batch_size": 2,
+        "trained": "r",
+        "queries": 3,
+        "image_steps": 2,
+        "seconds": {"invert": 1.0},
+    } | facts
     return Part({}, {}, {"mse": np.array(values)}, {}, {"id": np.array(trajectory)}, known)
 
 
@@ -131,7 +138,7 @@ def test_parts_are_joined_in_order() -> None:
     whole = put_together([part([1, 2], [4, 2]), part([3], [1, 1])], "cell")
     assert whole.columns["mse"].tolist() == [1, 2, 3]
     assert whole.trajectory["id"].tolist() == [5, 3]
-    assert (whole.facts["queries"], whole.facts["seconds"]) == (6, {"invert": 2.0})
+    assert [whole.facts[key] for key in ("queries", "image_steps", "seconds")] == [6, 4, {"invert": 2.0}]
 
 
 @pytest.mark.parametrize(
