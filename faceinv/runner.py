@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +16,14 @@ from torch import Tensor
 from faceinv.attack import Attack
 from faceinv.contracts import Inversion, Method
 from faceinv.engine import invert
-from faceinv.errors import FaceinvError, StorageError
+from faceinv.errors import StorageError
 from faceinv.grid import Cell
 from faceinv.ingredients import Ingredients, NamedCell
 from faceinv.judging import Judge
 from faceinv.learning import teach
 from faceinv.loading import Loader
 from faceinv.parts import Part, Parts, put_together
+from faceinv.placement import Failure
 from faceinv.progress import Reporter
 from faceinv.records import RunFolder, finite
 from faceinv.registry import load_target
@@ -85,14 +85,6 @@ class Runner:
         self.ingredients = Ingredients(loader, folder, cache=cache, progress=progress, say=say, probes=probes)
         self.judge = Judge(loader, self.ingredients.dataset, progress=progress, say=say)
 
-    def run(self, cells: list[Cell]) -> list[Outcome]:
-        """Compute what is missing of ``cells`` and return a record for each.
-
-        Raises:
-            StorageError: the run folder cannot be written; what was computed before is kept.
-        """
-        return [self._cell(cell, f"cell {number} of {len(cells)}") for number, cell in enumerate(cells, 1)]
-
     def attack(self, cell: Cell) -> Attack:
         """Return what is trained for the cell's encoder and generator."""
         return self.ingredients.attack(cell)
@@ -111,40 +103,11 @@ class Runner:
     def _usable(self, facts: Mapping[str, Any] | None, digest: str) -> bool:
         return facts is not None and (facts["targets"], facts["batch_size"]) == (digest, self._batch_size)
 
-    def _cell(self, cell: Cell, label: str) -> Outcome:
-        named: NamedCell | None = None
-        try:
-            named = self.ingredients.name(cell)
-            known = self.folder.finished(named.id)
-            if known:
-                return Outcome(cell, named.id, known, cached=True)
-            what = f"{label}: {cell.method} {','.join(cell.losses)}, {self._budget_unit(cell)}"
-            done, total = 0, len(self.ingredients.targets(cell).ids) * cell.steps
-
-            def on_step(count: int) -> None:
-                nonlocal done
-                done += count
-                if self._progress:
-                    self._progress(what, done, total)
-
-            missing = self.missing(named)
-            on_step(total - sum(map(len, missing)) * cell.steps)
-            for rows in missing:
-                self.compute(named, rows, on_step)
-            return Outcome(cell, named.id, self.finish(named), cached=False)
-        except StorageError:
-            raise
-        except Exception as error:
-            # The grid goes on: one cell's failure is a result, and the record says whose it is.
-            return self.failed(cell, named, error)
-
-    def failed(self, cell: Cell, named: NamedCell | None, error: Exception) -> Outcome:
-        """Write the record of a cell that failed."""
-        expected = isinstance(error, FaceinvError)
-        text = str(error) if expected else f"{type(error).__name__}: {error}"
-        record = {"status": "failed", "error": text, "exit_code": getattr(error, "exit_code", 1)}
-        if not expected:
-            record["traceback"] = "".join(traceback.format_exception(error))
+    def failed(self, cell: Cell, named: NamedCell | None, failure: Failure) -> Outcome:
+        """Write the record of a cell that failed, before or after it had a name."""
+        record = {"status": "failed", "error": failure.text, "exit_code": failure.exit_code}
+        if failure.traceback:
+            record["traceback"] = failure.traceback
         named = named or NamedCell(cell, cell.id({}, {}), {}, {})
         record = named.facts() | record
         self.folder.write(named.id, record)
@@ -175,11 +138,12 @@ class Runner:
             nonlocal done
             done += count
             if self._progress:
-                self._progress(f"{label}, {self._budget_unit(cell)}", done, total)
+                self._progress(f"{label}, {self.budget_unit(cell)}", done, total)
 
         return self._invert(cell, descriptors, names, on_step)
 
-    def _budget_unit(self, cell: Cell) -> str:
+    def budget_unit(self, cell: Cell) -> str:
+        """Return what the cell's ``steps`` count."""
         return "queries" if self.loader.host.spec("method", cell.method).access == "scores" else "image-steps"
 
     def _invert(

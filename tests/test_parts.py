@@ -15,9 +15,12 @@ from faceinv.errors import InputError
 from faceinv.grid import Cell, cells, load_config
 from faceinv.loading import Loader
 from faceinv.parts import Part, Parts, put_together
+from faceinv.placement import InProcess
 from faceinv.plugins import Host
+from faceinv.progress import Reporter
 from faceinv.records import RunFolder
-from faceinv.runner import Runner
+from faceinv.runner import Outcome, Runner
+from faceinv.scheduling import GridRun
 from faceinv.weights import WeightStore
 
 CONFIG = {
@@ -43,6 +46,12 @@ def fresh(host: Host, cache: Path, out: Path, batch_size: int = 4) -> Runner:
     """A runner as another process would have it: nothing is shared but the folders."""
     loader = Loader(host, WeightStore(host, cache=cache))
     return Runner(loader, RunFolder(out), cache=cache / "trained", batch_size=batch_size, probes=["brightness"])
+
+
+def ran(runner: Runner, cell: Cell, progress: Reporter | None = None) -> Outcome:
+    """The outcome of a grid of one cell."""
+    (outcome,) = GridRun(runner, [cell], InProcess(runner, [cell]), progress=progress).run()
+    return outcome
 
 
 def everything(out: Path) -> dict[str, Any]:
@@ -76,7 +85,7 @@ def computed(host: Host, cache: Path, out: Path, cell: Cell, order: Sequence[int
 def test_batches_computed_apart_make_the_record_of_the_whole(
     host: Host, cache: Path, tmp_path: Path, cell: Cell, order: Sequence[int]
 ) -> None:
-    (outcome,) = fresh(host, cache, tmp_path / "whole").run([cell])
+    outcome = ran(fresh(host, cache, tmp_path / "whole"), cell)
     assert outcome.record["n"] == 10
     assert outcome.record["batch_size"] == 4
     computed(host, cache, tmp_path / "parts", cell, order)
@@ -95,10 +104,8 @@ def test_a_run_goes_on_in_the_middle_of_a_cell(host: Host, cache: Path, tmp_path
     broken.write_bytes(broken.read_bytes()[:300])
     assert runner.missing(named) == [range(0, 4), range(8, 10)]
     steps: list[tuple[str, int, int]] = []
-    again = Runner(
-        runner.loader, runner.folder, cache=cache / "trained", batch_size=4, progress=lambda *at: steps.append(at)
-    )
-    (outcome,) = again.run([cell])
+    again = fresh(host, cache, tmp_path)
+    outcome = ran(again, cell, lambda *at: steps.append(at))
     assert outcome.record["status"] == "ok"
     shown = [(done, of) for what, done, of in steps if "image-steps" in what]
     assert (shown[0], shown[-1]) == ((16, 40), (40, 40))
@@ -110,7 +117,7 @@ def test_batches_of_another_size_are_computed_anew(host: Host, cache: Path, tmp_
     runner.compute(runner.ingredients.name(cell), range(4))
     other = fresh(host, cache, tmp_path, batch_size=5)
     assert other.missing(other.ingredients.name(cell)) == [range(0, 5), range(5, 10)]
-    (outcome,) = other.run([cell])
+    outcome = ran(other, cell)
     assert (outcome.record["status"], outcome.record["batch_size"]) == ("ok", 5)
 
 
@@ -162,5 +169,5 @@ def test_no_more_images_are_held_than_a_batch(
         return images(self, rows)
 
     monkeypatch.setattr(TargetFiles, "images", counted)
-    fresh(host, cache, tmp_path).run([replace(cell, limit=30)])
+    ran(fresh(host, cache, tmp_path), replace(cell, limit=30))
     assert sizes == [4] * 7 + [2]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +19,14 @@ if TYPE_CHECKING:
 
 
 class Application:
-    """One invocation of the command line. Everything in it is made on first use."""
+    """One invocation of the command line. Everything in it is made on first use.
 
-    def __init__(self) -> None:
+    Args:
+        told: Takes remarks in place of the terminal: for a worker that has none of its own.
+    """
+
+    def __init__(self, told: Callable[[str], None] | None = None) -> None:
+        self._told = told
         self._paths: tuple[str, ...] = ()
         self._blocked: tuple[str, ...] = ()
         self._trusted: tuple[str, ...] = ()
@@ -34,11 +41,17 @@ class Application:
             self.__dict__.pop("host", None)
         self._paths, self._blocked, self._trusted, self.offline = paths, blocked, trusted, offline
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What :meth:`configure` took, for an application in another process; paths are absolute."""
+        paths = tuple(os.path.abspath(path) for path in self._paths)
+        return {"paths": paths, "blocked": self._blocked, "offline": self.offline, "trusted": self._trusted}
+
     @cached_property
     def host(self) -> Host:
         """The plugins. What is broken is said once, on standard error."""
         host = Host(blocked=self._blocked, paths=self._paths)
-        for problem in host.problems:
+        for problem in host.problems if self._told is None else ():
             self.warn(str(problem))
         return host
 
@@ -63,7 +76,7 @@ class Application:
         """Standard error, where progress and remarks go."""
         from rich.console import Console
 
-        return Console(stderr=True, highlight=False)
+        return Console(stderr=True, highlight=False, force_terminal=False if self._told else None)
 
     @cached_property
     def output(self) -> Console:
@@ -81,6 +94,9 @@ class Application:
 
     def say(self, text: str) -> None:
         """Print a remark on standard error."""
+        if self._told is not None:
+            self._told(text)
+            return
         self.console.print(text, markup=False, soft_wrap=True)
 
     def ask(self, question: str) -> bool:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from faceinv.cli.application import Application
+from faceinv.cli.placing import make_executor, placement_options, taken
 from faceinv.cli.report import OPEN, finish, make_report
 from faceinv.errors import UsageError
+
+if TYPE_CHECKING:
+    from faceinv.scheduling import GridRun
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,6 +99,7 @@ def _weighting(text: str) -> dict[str, float]:
 @click.command()
 @CONFIG_FILE
 @config_options
+@placement_options
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 @OPEN
 @click.pass_obj
@@ -109,23 +114,34 @@ def bench(app: Application, /, config_file: Path | None, as_json: bool, open_it:
       faceinv bench --encoder arcface --losses id,lm,hist
       faceinv bench --encoder arcface --losses id,lm,hist --ablate --limit 64
       faceinv bench --dataset folder:portraits --limit 20 --out runs/portraits
+      faceinv bench bench.yaml --workers 4
+      faceinv bench bench.yaml --shard 3/8
     """
     from faceinv.grid import cells, load_config
+    from faceinv.shard import Shard
 
+    placement = taken(given)
     config, source = load_config(config_file, overrides(given))
     grid = cells(config, app.host, source)
+    shard = Shard.parse(placement.shard) if placement.shard else None
 
     from faceinv.cli.running import make_runner
     from faceinv.progress import reporter
     from faceinv.report.contact import contact_sheet
     from faceinv.report.identity import identity_tables
     from faceinv.report.tables import as_rows, difference_table, score_table
+    from faceinv.scheduling import GridRun
 
     for warning in dict.fromkeys(warning for cell in grid for warning in cell.warnings):
         app.warn(warning)
     with reporter(app.console) as progress:
         runner = make_runner(app, config, grid, progress)
-        outcomes = runner.run(grid)
+        with make_executor(app, placement, config, grid, runner, progress) as executor:
+            run = GridRun(runner, grid, executor, shard, progress)
+            outcomes = run.run()
+    if not outcomes:
+        _say_unfinished(app, run)
+        return
     sheet = contact_sheet(runner.folder, outcomes)
     if as_json:
         app.print_json(as_rows(outcomes))
@@ -142,6 +158,7 @@ def bench(app: Application, /, config_file: Path | None, as_json: bool, open_it:
     skipped = {tuple(item) for outcome in outcomes for item in outcome.record.get("skipped", [])}
     for name, reason in sorted(skipped):
         app.say(f"skipped {name}: {reason}")
+    _say_unfinished(app, run)
     app.say(f"records: {runner.folder.path / 'cells'}")
     if sheet:
         app.say(f"pictures: {sheet}")
@@ -150,3 +167,13 @@ def bench(app: Application, /, config_file: Path | None, as_json: bool, open_it:
     if failed:
         # With nothing to show, the cause is the answer; otherwise "something failed".
         click.get_current_context().exit(failed[0].get("exit_code", 1) if len(failed) == len(outcomes) else 1)
+
+
+def _say_unfinished(app: Application, run: GridRun) -> None:
+    """Say what other shards have still to compute."""
+    for number, cell in sorted(run.unfinished.items()):
+        targets = sum(map(len, cell.missing))
+        app.say(
+            f"cell {number + 1} of {len(run.cells)} waits for {targets} target{'s' if targets != 1 else ''} of other "
+            f"shards; whichever comes last puts it together."
+        )

@@ -1,0 +1,343 @@
+"""Where batches are computed: in this process, or in several on this machine. An executor is all that differs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any, Protocol
+
+from faceinv.errors import FaceinvError, InputError
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+    from faceinv.grid import Cell
+    from faceinv.ingredients import NamedCell
+    from faceinv.progress import Reporter
+    from faceinv.runner import Runner
+
+#: How often a batch is begun before it is given up: what kills its worker every time is the batch's own doing.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """A batch to be computed.
+
+    Args:
+        cell: Place of its cell in the grid.
+        cell_id: Name of the cell, as whoever sends the task found it.
+        rows: Which of the cell's targets.
+        targets: Hash of the cell's target images.
+    """
+
+    cell: int
+    cell_id: str
+    rows: range
+    targets: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something was not computed, in a form that crosses processes.
+
+    Args:
+        text: One line.
+        exit_code: What the command line would end with.
+        traceback: Where it came from, if nobody expected it.
+    """
+
+    text: str
+    exit_code: int = 1
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """Return the failure that ``error`` stands for."""
+        if isinstance(error, FaceinvError):
+            return cls(str(error), error.exit_code)
+        return cls(f"{type(error).__name__}: {error}", 1, "".join(traceback.format_exception(error)))
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task that was computed, or why it was not."""
+
+    task: Task
+    failure: Failure | None = None
+
+
+#: Told of image-steps as they are done: the place of the cell, and how many.
+OnSteps = Callable[[int, int], None]
+
+
+class Executor(Protocol):
+    """Computes tasks somewhere, and leaves their parts in the run folder of whoever asks."""
+
+    def run(self, tasks: Iterator[Task], on_steps: OnSteps) -> Iterator[Done]:
+        """Yield each task once it is computed, in any order; tasks are taken as there is room for them."""
+        ...
+
+    def close(self) -> None:
+        """Stop whatever is still at work."""
+        ...
+
+
+class RunnerFactory(Protocol):
+    """Makes the runner of a worker; crosses processes, so it holds names and no networks."""
+
+    @property
+    def cells(self) -> Sequence[Cell]:
+        """The grid."""
+        ...
+
+    def __call__(self, *, device: str, progress: Reporter | None, say: Callable[[str], None], out: str = "") -> Runner:
+        """Return a runner on this device; ``out`` is a run folder in place of the config's."""
+        ...
+
+
+class Worker:
+    """Computes batches one by one with networks that stay where they are.
+
+    Args:
+        runner: Builds and keeps them.
+        cells: The grid.
+    """
+
+    def __init__(self, runner: Runner, cells: Sequence[Cell]) -> None:
+        self.runner = runner
+        self._cells = cells
+        self._named: dict[int, NamedCell] = {}
+
+    def work(self, task: Task, on_step: Callable[[int], None]) -> Failure | None:
+        """Compute a batch; return why it could not be computed, or ``None``."""
+        try:
+            self.runner.compute(self._checked(task), task.rows, on_step)
+        except Exception as error:
+            return Failure.of(error)
+        return None
+
+    def _checked(self, task: Task) -> NamedCell:
+        """Return the task's cell, if code, weights and targets are the same here as where the task came from."""
+        if task.cell not in self._named:
+            self._named[task.cell] = self.runner.ingredients.name(self._cells[task.cell])
+        named = self._named[task.cell]
+        if named.id != task.cell_id:
+            raise InputError(
+                f"The worker on {platform.node()} would compute another cell ({named.id}) than was asked for "
+                f"({task.cell_id}): its code, weights or data are not the same. Install the same versions there."
+            )
+        if self.runner.ingredients.targets(named.cell).digest != task.targets:
+            raise InputError(f"The target images on {platform.node()} are not those of cell {task.cell_id}.")
+        return named
+
+
+class InProcess:
+    """Computes every batch in this process, one after the other.
+
+    Args:
+        runner: The runner.
+        cells: The grid.
+    """
+
+    def __init__(self, runner: Runner, cells: Sequence[Cell]) -> None:
+        self._worker = Worker(runner, cells)
+
+    def run(self, tasks: Iterator[Task], on_steps: OnSteps) -> Iterator[Done]:
+        """Yield each task as it is computed."""
+        for task in tasks:
+            yield Done(task, self._worker.work(task, lambda count, cell=task.cell: on_steps(cell, count)))  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Do nothing: nothing is left at work."""
+
+
+@dataclass
+class _Slot:
+    """A worker process and what it is at."""
+
+    device: str
+    process: SpawnProcess
+    pipe: Connection
+    task: Task | None = None
+
+
+@dataclass
+class Queue:
+    """Tasks that are to be computed, those first that a lost worker left behind.
+
+    Args:
+        tasks: All others, taken as there is room.
+    """
+
+    tasks: Iterator[Task]
+    returned: deque[Task] = field(default_factory=deque)
+    lost: dict[Task, int] = field(default_factory=dict)
+
+    def take(self) -> Task | None:
+        """Return the next task, or ``None`` where there is none."""
+        return self.returned.popleft() if self.returned else next(self.tasks, None)
+
+    def give_back(self, task: Task, why: str) -> Done | None:
+        """Take back a task whose worker was lost; return a failure once that happened too often."""
+        self.lost[task] = self.lost.get(task, 0) + 1
+        if self.lost[task] < ATTEMPTS:
+            self.returned.append(task)
+            return None
+        rows = f"{task.rows.start} to {task.rows.stop - 1}"
+        return Done(task, Failure(f"The worker was lost {ATTEMPTS} times at targets {rows}: {why}."))
+
+
+class Processes:
+    """Worker processes on this machine; one that dies is replaced, and its batch begun again.
+
+    Args:
+        make: Makes a worker's runner.
+        devices: The device of each worker.
+        progress: Called with (what, done, of).
+        say: Called with remarks.
+    """
+
+    def __init__(
+        self,
+        make: RunnerFactory,
+        devices: Sequence[str],
+        *,
+        progress: Reporter | None = None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._make = make
+        self._devices = tuple(devices)
+        self._progress = progress
+        self._say = say
+        self._slots: list[_Slot] = []
+
+    def run(self, tasks: Iterator[Task], on_steps: OnSteps) -> Iterator[Done]:
+        """Yield each task as its worker reports it."""
+        queue = Queue(tasks)
+        while True:
+            self._assign(queue)
+            busy = {slot.pipe: slot for slot in self._slots if slot.task is not None}
+            if not busy:
+                return
+            for pipe in wait(list(busy)):
+                slot = busy[pipe]  # type: ignore[index]
+                assert slot.task is not None
+                try:
+                    kind, *content = slot.pipe.recv()
+                except (EOFError, OSError):
+                    done = self._replace(slot, queue)
+                    if done:
+                        yield done
+                    continue
+                if kind == "steps":
+                    on_steps(slot.task.cell, *content)
+                elif kind == "progress" and self._progress:
+                    self._progress(*content)
+                elif kind == "say":
+                    self._say(*content)
+                elif kind == "done":
+                    done, slot.task = Done(slot.task, *content), None
+                    # First more work, then whatever the caller does with this: workers do not wait for it.
+                    self._assign(queue)
+                    yield done
+
+    def close(self) -> None:
+        """Stop the workers; the batches that they are at are lost."""
+        for slot in self._slots:
+            slot.process.terminate()
+        for slot in self._slots:
+            slot.process.join()
+            slot.pipe.close()
+        self._slots.clear()
+
+    def _assign(self, queue: Queue) -> None:
+        """Give every idle worker a task; workers are started as there are tasks for them."""
+        for slot in self._slots:
+            if slot.task is None:
+                self._send(slot, queue.take())
+        while len(self._slots) < len(self._devices):
+            task = queue.take()
+            if task is None:
+                return
+            self._slots.append(self._start(self._devices[len(self._slots)]))
+            self._send(self._slots[-1], task)
+
+    def _send(self, slot: _Slot, task: Task | None) -> None:
+        slot.task = task
+        if task is not None:
+            # A worker that died just now is noticed when its answer is read.
+            with suppress(OSError):
+                slot.pipe.send(task)
+
+    def _start(self, device: str) -> _Slot:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        threads = max(1, processors() // len(self._devices))
+        process = context.Process(target=_serve, args=(theirs, self._make, device, threads), daemon=True)
+        process.start()
+        theirs.close()
+        return _Slot(device, process, ours)
+
+    def _replace(self, slot: _Slot, queue: Queue) -> Done | None:
+        """Start another worker in the place of one that is gone."""
+        slot.process.join()
+        slot.pipe.close()
+        task, code = slot.task, slot.process.exitcode or 0
+        why = f"killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
+        why += "; was memory short (--batch-size, --workers)?" if code == -signal.SIGKILL else ""
+        assert task is not None
+        self._say(f"A worker was lost ({why}) at targets {task.rows.start} to {task.rows.stop - 1}.")
+        done = queue.give_back(task, why)
+        self._slots[self._slots.index(slot)] = self._start(slot.device)
+        return done
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, int(limit)) if limit.isdigit() and int(limit) else allowed
+
+
+def _serve(pipe: Connection, make: RunnerFactory, device: str, threads: int) -> None:
+    """Be a worker: compute what comes through the pipe until it is closed."""
+    # Ctrl-C goes to the whole group of processes; only the first of them says what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import torch
+
+    torch.set_num_threads(threads)
+
+    def tell(*message: Any) -> None:
+        # Whoever started this process may be gone; then there is nobody to tell.
+        with suppress(OSError):
+            pipe.send(message)
+
+    worker: Worker | None = None
+    while True:
+        try:
+            task: Task = pipe.recv()
+        except (EOFError, OSError):
+            return
+        failure: Failure | None = None
+        if worker is None:
+            try:
+                runner = make(
+                    device=device,
+                    progress=lambda what, done, of: tell("progress", what, done, of),
+                    say=lambda text: tell("say", text),
+                )
+                worker = Worker(runner, make.cells)
+            except Exception as error:
+                failure = Failure.of(error)
+        if worker is not None:
+            failure = worker.work(task, lambda count: tell("steps", count))
+        tell("done", failure)

@@ -1,0 +1,259 @@
+"""Batches computed by the actors of a Ray cluster, which keep their networks; a lost one's batch goes elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faceinv.errors import FaceinvError, UsageError
+from faceinv.parts import Parts
+from faceinv.placement import Done, Failure, OnSteps, Queue, RunnerFactory, Task, Worker
+from faceinv.records import RunFolder, write_atomically
+
+#: Seconds after which it is said that no actor has started yet.
+_PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an actor gives back.
+
+    Args:
+        failure: Why the batch could not be computed.
+        steps: Image-steps done.
+        said: Remarks.
+        files: Content by path in the run folder, where the actor does not see that folder itself; the part is last.
+    """
+
+    failure: Failure | None
+    steps: int
+    said: tuple[str, ...]
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+class RayWorker:
+    """What an actor is: a worker that answers with files where it does not share the run folder.
+
+    Args:
+        make: Makes its runner.
+        device: Where its networks live.
+        threads: How many it computes with.
+        mark: A file that whoever sends tasks has left in the run folder.
+        folder: Where relative paths begin.
+    """
+
+    def __init__(self, make: RunnerFactory, device: str, threads: int, mark: str, folder: str) -> None:
+        if os.path.isdir(folder):
+            os.chdir(folder)
+        self._make, self._device, self._threads = make, device, threads
+        self._own = "" if os.path.isfile(mark) else tempfile.mkdtemp(prefix="faceinv-")
+        self._said: list[str] = []
+        self._worker: Worker | None = None
+
+    def ready(self) -> int:
+        """Return the process, once there is one."""
+        return os.getpid()
+
+    def work(self, task: Task) -> Answer:
+        """Compute a batch."""
+        import torch
+
+        torch.set_num_threads(self._threads)
+        steps = 0
+
+        def on_step(count: int) -> None:
+            nonlocal steps
+            steps += count
+
+        try:
+            if self._worker is None:
+                runner = self._make(device=self._device, progress=None, say=self._said.append, out=self._own)
+                self._worker = Worker(runner, self._make.cells)
+            failure = self._worker.work(task, on_step)
+        except Exception as error:
+            failure = Failure.of(error)
+        said = tuple(self._said)
+        self._said.clear()
+        return Answer(failure, steps, said, self._files(task) if self._own and not failure else {})
+
+    def _files(self, task: Task) -> dict[str, bytes]:
+        """Return the batch's files and remove them: they are kept where they were asked for."""
+        assert self._worker is not None
+        folder = self._worker.runner.folder
+        paths = sorted(path for path in folder.images_folder(task.cell_id).glob("*.png"))
+        paths.append(Parts(folder, task.cell_id).part_path(task.rows))
+        files = {str(path.relative_to(folder.path)): path.read_bytes() for path in paths}
+        shutil.rmtree(folder.images_folder(task.cell_id))
+        return files
+
+
+@dataclass
+class _Slot:
+    """An actor: what is awaited of it, and its task; an actor without a task is starting or idle."""
+
+    actor: Any
+    awaited: Any
+    task: Task | None = None
+    up: bool = False
+
+
+class RayExecutor:
+    """Actors on a Ray cluster.
+
+    Args:
+        make: Makes an actor's runner.
+        out: The run folder; actors that see it write into it, the others send what they made.
+        address: Of the cluster; empty takes ``RAY_ADDRESS``, and without that one is started here.
+        workers: How many actors; by default one for each GPU, or without them one for each node.
+        gpus: Whether an actor takes a GPU.
+        say: Called with remarks.
+
+    Raises:
+        UsageError: Ray is not installed, the cluster cannot be reached, or it has not what is asked for.
+    """
+
+    def __init__(
+        self,
+        make: RunnerFactory,
+        *,
+        out: Path,
+        address: str = "",
+        workers: int | None = None,
+        gpus: bool = False,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise UsageError("--executor ray needs Ray: pip install 'faceinv[ray]'.") from None
+        self._ray = ray
+        self._say = say
+        self._folder = RunFolder(out)
+        self._gpus = gpus
+        self._slots: list[_Slot] = []
+        self._mark = out / f".{uuid.uuid4().hex}.mark"
+        address = address or os.environ.get("RAY_ADDRESS", "")
+        here: dict[str, Any] = {} if address else {"include_dashboard": False}
+        if not address:
+            # Ray lets its workers give way to everything else; on a machine that is in use they would starve.
+            os.environ.setdefault("RAY_worker_niceness", "0")
+        try:
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **here)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            cause = " ".join(str(error).split())
+            raise UsageError(f"--ray-address {address}: the cluster cannot be reached: {cause}") from None
+        try:
+            self._make = ray.put(make)
+            self._actors, self._options, self._threads = self._divided(workers)
+        except BaseException:
+            ray.shutdown()
+            raise
+
+    def _divided(self, workers: int | None) -> tuple[int, dict[str, Any], int]:
+        """Return how many actors there are, the resources of each, and its threads."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        cpus = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1]
+        if self._gpus:
+            gpus = int(sum(node.get("GPU", 0) for node in nodes))
+            count = workers or gpus
+            if not gpus or count > gpus:
+                raise UsageError(f"--device cuda: the cluster has {gpus} GPUs, and {count or 'some'} are asked for.")
+            return count, {"num_gpus": 1, "num_cpus": 1}, max(1, sum(cpus) // count)
+        if not cpus:
+            raise UsageError("The Ray cluster has no CPU to compute on.")
+        count = workers or len(cpus)
+        # As many as asked for have to fit in, whole ones on each node.
+        each = next((n for n in range(max(cpus), 0, -1) if sum(cpu // n for cpu in cpus) >= count), 0)
+        if not each:
+            raise UsageError(f"--workers {count}: the Ray cluster has {sum(cpus)} CPUs.")
+        return count, {"num_cpus": each}, each
+
+    def run(self, tasks: Iterator[Task], on_steps: OnSteps) -> Iterator[Done]:
+        """Yield each task as its actor answers."""
+        queue = Queue(tasks)
+        first = queue.take()
+        if first is None:
+            return
+        queue.returned.append(first)
+        write_atomically(self._mark, b"")
+        self._slots = [self._start() for _ in range(self._actors)]
+        waited = 0.0
+        while True:
+            self._assign(queue)
+            # Actors that have still to start matter as long as there is something for them to do.
+            awaited = {s.awaited: s for s in self._slots if s.awaited is not None and (s.task or queue.returned)}
+            if not any(slot.task for slot in self._slots) and not awaited:
+                return
+            ready, _ = self._ray.wait(list(awaited), num_returns=1, timeout=_PATIENCE)
+            if not ready:
+                waited += _PATIENCE
+                if not any(slot.up for slot in self._slots):
+                    self._say(f"Waiting for the Ray cluster: no worker has started for {waited:.0f} s.")
+                continue
+            slot = awaited[ready[0]]
+            done = self._answered(slot, ready[0], queue, on_steps)
+            # First more work, then whatever the caller does with this: actors do not wait for it.
+            self._assign(queue)
+            if done:
+                yield done
+
+    def close(self) -> None:
+        """Stop the actors, leave the cluster, and end it if it was started here."""
+        for slot in self._slots:
+            with suppress(Exception):
+                self._ray.kill(slot.actor)
+        self._slots.clear()
+        self._mark.unlink(missing_ok=True)
+        self._ray.shutdown()
+
+    def _start(self) -> _Slot:
+        options = {"max_restarts": 0, "scheduling_strategy": "SPREAD", **self._options}
+        remote: Any = self._ray.remote(RayWorker)
+        device = "cuda" if self._gpus else "cpu"
+        actor = remote.options(**options).remote(self._make, device, self._threads, str(self._mark), os.getcwd())
+        return _Slot(actor, actor.ready.remote())
+
+    def _assign(self, queue: Queue) -> None:
+        """Give every idle actor a task."""
+        for slot in self._slots:
+            if slot.up and slot.task is None:
+                slot.task = queue.take()
+                if slot.task is not None:
+                    slot.awaited = slot.actor.work.remote(slot.task)
+
+    def _answered(self, slot: _Slot, ready: Any, queue: Queue, on_steps: OnSteps) -> Done | None:
+        task, slot.awaited = slot.task, None
+        try:
+            answer = self._ray.get(ready)
+        except self._ray.exceptions.RayTaskError as error:
+            if task is None:
+                raise FaceinvError(f"A worker of the Ray cluster cannot start: {error.cause}") from None
+            slot.task = None
+            return Done(task, Failure.of(error))
+        except self._ray.exceptions.RayError as error:
+            return self._replace(slot, queue, type(error).__name__)
+        slot.up, slot.task = True, None
+        if task is None:
+            return None
+        for text in answer.said:
+            self._say(text)
+        for path, content in answer.files.items():
+            write_atomically(self._folder.path / path, content)
+        on_steps(task.cell, answer.steps)
+        return Done(task, answer.failure)
+
+    def _replace(self, slot: _Slot, queue: Queue, why: str) -> Done | None:
+        """Start another actor in the place of one that is gone; it waits until the cluster has room for it."""
+        done = None
+        if slot.task is not None:
+            self._say(f"A worker was lost ({why}) at targets {slot.task.rows.start} to {slot.task.rows.stop - 1}.")
+            done = queue.give_back(slot.task, why)
+        self._slots[self._slots.index(slot)] = self._start()
+        return done

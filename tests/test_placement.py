@@ -1,0 +1,180 @@
+"""Where a grid is computed cannot be seen in its records, and what is lost on the way is computed again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faceinv.errors import UsageError
+from faceinv.placement import ATTEMPTS, Queue, Task
+from faceinv.shard import Shard
+from faceinv.testing import toy
+
+GRID = [
+    "bench", "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets",
+    "--limit", "10", "--batch-size", "2", "--steps", "4", "--pairs", "200", "--losses", "id,brightness", "--ablate",
+    "--metric", "mse", "--metric", "id_sim_attacked", "--metric", "id_sim_critic",
+]  # fmt: skip
+
+
+def left_behind(out: Path) -> dict[str, Any]:
+    """Records without times, rows and pictures of a run."""
+    found: dict[str, Any] = {}
+    for path in sorted((out / "cells").rglob("*.*")):
+        if path.suffix == ".json":
+            found[path.name] = {key: value for key, value in json.loads(path.read_text()).items() if key != "seconds"}
+        elif path.suffix in (".png", ".parquet"):
+            found[str(path.relative_to(out))] = path.read_bytes()
+    return found
+
+
+@pytest.fixture
+def started(cache: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command line in a process of its own."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*args: object, **variables: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "faceinv", "--plugin", toy.__file__, *map(str, args)]
+        environment = os.environ | {"FACEINV_CACHE": str(cache), "OMP_NUM_THREADS": "1"} | variables
+        processes.append(
+            subprocess.Popen(
+                command,
+                env=environment,
+                text=True,
+                start_new_session=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        )
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """The worker processes of a run."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == process.pid and b"spawn_main" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not come")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for worker processes in /proc")
+def test_workers_leave_what_one_process_does_even_if_one_is_killed(
+    run: Callable[..., Any], started: Callable[..., subprocess.Popen[str]], cache: Path, tmp_path: Path
+) -> None:
+    assert run(*GRID, "--out", tmp_path / "one").code == 0
+    process = started(*GRID, "--workers", "2", "--out", tmp_path / "two")
+    victim = wait_for(lambda: children(process))[0]
+    # While it imports, or computes: its batch is begun anew either way.
+    os.kill(victim, signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "A worker was lost (killed by SIGKILL" in err
+    assert left_behind(tmp_path / "one") == left_behind(tmp_path / "two")
+
+
+def test_one_failing_cell_does_not_stop_the_workers(
+    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    plugin = tmp_path / "failing_method.py"
+    plugin.write_text(
+        "from faceinv import hookimpl\nfrom faceinv.specs import MethodSpec\n"
+        "@hookimpl\ndef faceinv_methods():\n"
+        "    return [MethodSpec(name='failing', summary='s', target='failing_method:Failing', licence='MIT')]\n"
+        "class Failing:\n"
+        "    def __call__(self, task): raise ArithmeticError('it broke')\n"
+    )
+    choice = ("--method", "failing", "--method", "latent-adam", "--no-ablate", "--json")
+    process = started("--plugin", plugin, *GRID, *choice, "--workers", "2", "--out", tmp_path / "run")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert [row["method"] for row in json.loads(out)] == ["latent-adam"]
+    assert "ArithmeticError: it broke" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for worker processes in /proc")
+def test_ctrl_c_stops_the_workers_and_keeps_what_was_computed(
+    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    many = (*GRID, "--steps", "60", "--limit", "60", "--workers", "2", "--out", tmp_path)
+    process = started(*many)
+    wait_for(lambda: list(tmp_path.glob("cells/*/parts/*.npz")))
+    workers = children(process)
+    # As a terminal does it: to the whole group.
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in err
+    assert "Traceback" not in err
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 10)
+    assert list(tmp_path.glob("cells/*/parts/*.npz"))
+
+
+def test_shards_that_share_a_folder_make_the_whole(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
+    assert run(*GRID, "--out", tmp_path / "one").code == 0
+    waiting = []
+    for shard in ("2/3", "1/3", "3/3"):
+        result = run(*GRID, "--shard", shard, "--json", "--out", tmp_path / "shards")
+        assert result.code == 0, result.err
+        waiting.append(result.err.count("waits for"))
+    # Ten batches of two cells: the first shard, which comes second, completes the first cell alone.
+    assert waiting == [2, 1, 0]
+    assert left_behind(tmp_path / "one") == left_behind(tmp_path / "shards")
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 12])
+@pytest.mark.parametrize("of", [1, 3, 8])
+def test_shards_have_each_thing_once(n: int, of: int) -> None:
+    slices = [Shard(number, of).slice(n) for number in range(1, of + 1)]
+    assert [index for part in slices for index in part] == list(range(n))
+    assert max(map(len, slices)) - min(map(len, slices)) <= 1
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "/", "1/3/5"])
+def test_a_shard_that_is_none_is_said(text: str) -> None:
+    with pytest.raises(UsageError, match="such as 1/8"):
+        Shard.parse(text)
+
+
+def test_what_kills_every_worker_is_given_up() -> None:
+    task = Task(0, "cell", range(4, 8), "targets")
+    queue = Queue(iter([task]))
+    for _ in range(ATTEMPTS - 1):
+        assert queue.take() == task
+        assert queue.give_back(task, "killed") is None
+    assert queue.take() == task
+    done = queue.give_back(task, "killed")
+    assert done is not None
+    assert done.failure is not None
+    assert "lost 3 times at targets 4 to 7: killed" in done.failure.text
+    assert queue.take() is None
