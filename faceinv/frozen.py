@@ -60,10 +60,11 @@ class FrozenConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, inputs, H, W)`` to ``(B, outputs, H', W')``."""
-        version = 0 if self.weight.is_inference() else self.weight._version
-        if self._filter is None or self._version != version:
+        if not torch.compiler.is_compiling():
             # What a filter makes of the weights holds for as long as they are the same.
-            self._filter, self._version = self._new_filter(), version
+            version = 0 if self.weight.is_inference() else self.weight._version
+            if self._filter is None or self._version != version:
+                self._filter, self._version = self._new_filter(), version
         y: Tensor = _Filtered.apply(x, self._filter, self.bias, None)
         return y
 
@@ -202,8 +203,9 @@ def _correlate(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padd
     On its own PyTorch takes a kernel of many small matrix products for small batches on one thread, with
     half of oneDNN's speed.
     """
-    on_cpu = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and x.numel() > 0
-    if on_cpu and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
+    eager = not torch.compiler.is_compiling() and x.numel() > 0
+    on_cpu = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+    if eager and on_cpu and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
         result: Tensor = torch.ops.aten.mkldnn_convolution(
             x, weight, bias, [padding, padding], [stride, stride], [1, 1], groups
         )
