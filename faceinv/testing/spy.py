@@ -69,7 +69,7 @@ class Watched:
         asked: Images that the encoder was really asked about.
         touched: Operations that the target's image took part in.
         backward: Whether a gradient was taken through the encoder.
-        learnt_from: Calls of the encoder while it learnt.
+        learnt_from: Images that the encoder was asked about while it learnt.
     """
 
     result: Inversion
@@ -142,15 +142,28 @@ def watch(
     return Watched(result, descriptors, sum(asked), list(target_images.touched), bool(backward), learnt_from)
 
 
+#: What methods learnt from the chain's faces, and how many images that took: once, for all checks.
+_LEARNT: dict[str, tuple[dict[str, Tensor], int]] = {}
+
+
 def _teach(method: Any, spec: MethodSpec) -> int:
-    """Let a method learn from the chain's faces, and return how often it asked the encoder."""
+    """Let a method learn from the chain's faces, and return how many images it asked the encoder about."""
     if not isinstance(method, LearningMethod):
         return 0
-    asked: list[int] = []
+    asked = 0
 
     def encode(images: Tensor) -> Tensor:
-        asked.append(len(images))
+        nonlocal asked
+        asked += len(images)
         return chain().encode(images)
+
+    def cached(settings: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        nonlocal asked
+        key = f"{spec.target} {spec.offline} {sorted(settings.items())}"
+        if key not in _LEARNT:
+            _LEARNT[key] = make(), asked
+        learnt, asked = _LEARNT[key]
+        return {name: tensor.clone() for name, tensor in learnt.items()}
 
     with torch.no_grad():
         faces = chain().sample(240, 11)
@@ -163,8 +176,8 @@ def _teach(method: Any, spec: MethodSpec) -> int:
             space="z",
             encode=encode if spec.offline == "white-box" else refusal(spec.name),
             seed=0,
-            cached=lambda settings, make: make(),
+            cached=cached,
             progress=lambda what, done, of: None,
         )
     )
-    return len(asked)
+    return asked

@@ -1,0 +1,79 @@
+"""Gaussian blobs, kept where they raise the similarity: Razzhigaev et al., "Black-Box Face Recovery", 2020.
+
+It needs neither a generator nor a pair: all that it knows of faces is that they are about symmetric.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Inversion, InversionTask
+from faceinv.searching import Best, Noise, rows_of
+
+
+class Blobs:
+    """Add a random blob, keep it where the objective falls: first grey and symmetric, then free.
+
+    Args:
+        candidates: Blobs tried on the same image before the best of them is kept.
+        symmetric: Share of the budget in which blobs are grey and mirrored about the middle.
+        widest: Standard deviation of the widest blob, as a share of the frame's width.
+        narrowest: The same of the narrowest.
+        strength: Standard deviation of a blob's height, in pixel values.
+    """
+
+    def __init__(
+        self,
+        candidates: int = 2,
+        symmetric: float = 0.7,
+        widest: float = 0.25,
+        narrowest: float = 0.04,
+        strength: float = 0.25,
+    ) -> None:
+        self.candidates = candidates
+        self.symmetric = symmetric
+        self.widest = widest
+        self.narrowest = narrowest
+        self.strength = strength
+
+    @torch.no_grad()
+    def __call__(self, task: InversionTask) -> Inversion:
+        """Return the images that the blobs have made; there are no latents."""
+        noise, targets = Noise(task), len(task.descriptors)
+        stream = torch.Generator(task.descriptors.device).manual_seed(0)
+        sample = task.generator.sample(1, task.space, stream).to(task.descriptors)
+        # The frame is all that is used of the generator.
+        start = torch.full_like(task.generator(sample, task.space), 0.5).repeat(targets, 1, 1, 1)
+        best = Best.none(start)
+        spent = 0
+        while spent < task.steps:
+            n = min(self.candidates, task.steps - spent) if spent else 1
+            tried = best.candidate[:, None]
+            if spent:
+                tried = (tried + self._blobs(noise, n, spent / task.steps, start)).clamp(0, 1)
+            total, terms = task.score(rows_of(targets, n, start), images=tried.flatten(0, 1))
+            best.offer(tried, total, terms)
+            spent += n
+        return Inversion(None, best.candidate, start, best.trajectory())
+
+    def _blobs(self, noise: Noise, n: int, progress: float, like: Tensor) -> Tensor:
+        """Return ``n`` blobs for each target, ``(B, n, 3, H, W)``; narrower ones the further it is."""
+        height, width = like.shape[2:]
+        rows = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
+        columns = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
+        # One draw for all, so that the stream of a target does not depend on the stage.
+        where, size, shape = noise.uniform(n, 2), noise.uniform(n), noise.uniform(n)
+        colour = self.strength * noise.normal(n, 3)
+        floor = self.widest * (self.narrowest / self.widest) ** progress
+        sigma = torch.exp(math.log(floor) + size * math.log(self.widest / floor))
+        stretch = 2 ** (shape - 0.5)
+        y, x = where[..., 0, None], where[..., 1, None]
+        down = torch.exp(-0.5 * ((rows - y) / (sigma * stretch)[..., None]).square())
+        across = torch.exp(-0.5 * ((columns - x) / (sigma / stretch)[..., None]).square())
+        if progress < self.symmetric:
+            across = across + across.flip(-1)
+            colour = colour[..., :1].expand(-1, -1, 3)
+        return colour[..., None, None] * (down[..., :, None] * across[..., None, :])[:, :, None]

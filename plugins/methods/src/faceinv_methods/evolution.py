@@ -1,0 +1,66 @@
+"""CMA-ES on the latent: Hansen's evolution strategy, as black-box template inversion uses it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from cmaes import CMA, SepCMA
+from torch import Tensor
+
+from faceinv.contracts import Inversion, InversionTask
+from faceinv.searching import Best, rows_of, spread
+
+
+class Evolution:
+    """One evolution strategy a target; all populations are scored as one batch.
+
+    Latents are searched in units of their own spread around the start.
+
+    Args:
+        start: Where the mean begins: ``"regressor"``, or ``"prior"``, the generator's mean latent.
+        sigma: First step size, in standard deviations of the generator's latents.
+        population: Candidates in a generation; 0 for the strategy's own 4 + 3 ln(dimensions).
+        diagonal: From how many dimensions on only a diagonal covariance is learnt (Ros and Hansen 2008).
+    """
+
+    def __init__(self, start: str = "regressor", sigma: float = 0.3, population: int = 0, diagonal: int = 64) -> None:
+        if start not in ("regressor", "prior"):
+            raise ValueError(f"start must be 'regressor' or 'prior', got '{start}'.")
+        self.start = start
+        self.sigma = sigma
+        self.population = population
+        self.diagonal = diagonal
+
+    @torch.no_grad()
+    def __call__(self, task: InversionTask) -> Inversion:
+        """Return the best latent that a generation of any size has found."""
+        like, targets = task.descriptors, len(task.descriptors)
+        mean, scale = spread(task.generator, task.space, like)
+        first = task.start(like) if self.start == "regressor" else mean.expand(targets, *mean.shape).clone()
+        best = Best.none(first)
+        size = self.population or 4 + math.floor(3 * math.log(mean.numel()))
+        strategy = SepCMA if mean.numel() >= self.diagonal else CMA
+        strategies = [
+            # NumPy's generators take 32 bits.
+            strategy(np.zeros(mean.numel()), self.sigma, seed=seed % 2**32, population_size=size)
+            for seed in task.seeds
+        ]
+        if task.steps:
+            self._offer(task, best, first[:, None])
+        for _ in range((task.steps - 1) // size):
+            asked = np.array([[one.ask() for _ in range(size)] for one in strategies])
+            moves = torch.from_numpy(asked).to(like).view(targets, size, *mean.shape)
+            values = self._offer(task, best, first[:, None] + scale * moves)
+            for one, points, scores in zip(strategies, asked, values.double().cpu().numpy(), strict=True):
+                one.tell(list(zip(points, scores.tolist(), strict=True)))
+        images = task.generator(best.candidate, task.space)
+        return Inversion(best.candidate, images, task.generator(first, task.space), best.trajectory())
+
+    def _offer(self, task: InversionTask, best: Best, latents: Tensor) -> Tensor:
+        """Score latents ``(B, n, …)``, keep the best, and return the values ``(B, n)``."""
+        of = rows_of(len(latents), latents.shape[1], latents)
+        total, terms = task.score(of, latents=latents.flatten(0, 1))
+        best.offer(latents, total, terms)
+        return total.view(latents.shape[:2])

@@ -1,0 +1,114 @@
+"""Many starts, the best optimised under augmentation, re-selected by what survives it.
+
+Struppek et al., "Plug & Play Attacks", ICML 2022, from the inversion of classifiers to that of descriptors.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from faceinv.contracts import Candidate, Inversion, InversionTask
+from faceinv.searching import Best, Noise, rows_of
+
+
+class MultiStart:
+    """Score samples of the generator, optimise the best few, and keep the one whose views score best.
+
+    Args:
+        starts: Share of the budget that goes into scoring starts.
+        selection: Share that goes into the final selection.
+        kept: Starts that are optimised at a budget of 100; with the budget's root there are more.
+        learning_rate: Adam's step size.
+        shift: How far a view is shifted at most, as a share of the frame.
+        zoom: How much a view is zoomed in or out at most.
+    """
+
+    def __init__(
+        self,
+        starts: float = 0.3,
+        selection: float = 0.1,
+        kept: float = 1.0,
+        learning_rate: float = 0.05,
+        shift: float = 0.03,
+        zoom: float = 0.05,
+    ) -> None:
+        self.starts = starts
+        self.selection = selection
+        self.kept = kept
+        self.learning_rate = learning_rate
+        self.shift = shift
+        self.zoom = zoom
+
+    def __call__(self, task: InversionTask) -> Inversion:
+        """Return, of each target's candidates, the one that is best under augmentation."""
+        noise, targets = Noise(task), len(task.descriptors)
+        sampled = max(1, int(self.starts * task.steps))
+        kept = max(1, min(sampled, round(self.kept * (task.steps / 100) ** 0.5)))
+        views = int(self.selection * task.steps) // kept if kept > 1 else 0
+        steps = max(0, (task.steps - sampled) // kept - views)
+
+        with torch.no_grad():
+            drawn = noise.latents(sampled, task.generator, task.space)
+            best = Best.none(drawn[:, 0])
+            if task.steps:
+                total, terms = task.score(rows_of(targets, sampled, drawn), latents=drawn.flatten(0, 1))
+                best.offer(drawn, total, terms)
+                order = total.view(targets, sampled).argsort(1)[:, :kept]
+            else:
+                order = torch.zeros(targets, 1, dtype=torch.long, device=drawn.device)
+            start = task.generator(best.candidate, task.space)
+            chosen = torch.stack([own[which] for own, which in zip(drawn, order, strict=True)]).flatten(0, 1)
+        latents, trajectory = self._optimised(task, noise, chosen, kept, steps, best)
+        with torch.no_grad():
+            if views:
+                winner = self._selected(task, noise, latents, kept, views)
+                latents = torch.stack([own[which] for own, which in zip(latents, winner, strict=True)])
+            else:
+                latents = latents[:, 0]
+            images = task.generator(latents, task.space)
+        return Inversion(latents, images, start, trajectory)
+
+    def _optimised(
+        self, task: InversionTask, noise: Noise, chosen: Tensor, kept: int, steps: int, best: Best
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the latents ``(B, kept, …)`` after ``steps`` steps each, and the best so far."""
+        targets = len(task.descriptors)
+        of = rows_of(targets, kept, chosen)
+        prepared = task.objective.prepare(task.descriptors[of])
+        latents = chosen.clone().requires_grad_()
+        optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
+        for _ in range(steps):
+            images = self.view(task.generator(latents, task.space), noise.uniform(kept, 3, low=-1).flatten(0, 1))
+            total, terms = task.objective(Candidate(latents, images, task.encode(images, of)), prepared)
+            (latents.grad,) = torch.autograd.grad(total.sum(), latents)
+            best.offer(latents.detach().unflatten(0, (targets, kept)), total.detach(), terms)
+            optimizer.step()
+        return latents.detach().unflatten(0, (targets, kept)), best.trajectory()
+
+    def _selected(self, task: InversionTask, noise: Noise, latents: Tensor, kept: int, views: int) -> Tensor:
+        """Return which candidate of each target scores best on average over its views, ``(B,)``."""
+        targets = len(latents)
+        of = rows_of(targets, kept, latents)
+        images = task.generator(latents.flatten(0, 1), task.space)
+        totals = [
+            task.score(of, images=self.view(images, noise.uniform(kept, 3, low=-1).flatten(0, 1)))[0]
+            for _ in range(views)
+        ]
+        return torch.stack(totals).mean(0).view(targets, kept).argmin(1)
+
+    def view(self, images: Tensor, how: Tensor) -> Tensor:
+        """Return images ``(B, 3, H, W)`` shifted and zoomed, differentiable.
+
+        Args:
+            images: The images.
+            how: ``(B, 3)`` in [−1, 1]: shift to the right and down, and zoom, as shares of the most.
+        """
+        scale = 1 + self.zoom * how[:, 2]
+        none = torch.zeros_like(scale)
+        # Frame coordinates go from −1 to 1: a share of the frame is twice that.
+        right, down = 2 * self.shift * how[:, 0], 2 * self.shift * how[:, 1]
+        theta = torch.stack([scale, none, right, none, scale, down], 1).view(-1, 2, 3)
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

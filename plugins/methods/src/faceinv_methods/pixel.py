@@ -1,0 +1,101 @@
+"""Gradient descent on the pixels themselves, with natural-image priors: Mahendran and Vedaldi, CVPR 2015.
+
+No generator: what the encoder accepts and what is a face need not be the same, and this method shows it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from faceinv.contracts import Candidate, Inversion, InversionTask
+from faceinv.searching import Noise
+
+
+class Pixel:
+    """Minimise the objective plus the α-norm and the total variation of the image (their equations 2 to 4).
+
+    Args:
+        learning_rate: Adam's step size, in pixel values.
+        alpha: Exponent of the norm of the image around mid-grey (theirs: 6).
+        norm_weight: Weight of ``mean |2 (x − ½)|^α``.
+        beta: Exponent of the total variation (theirs: 2, or 1 for sharp edges).
+        variation_weight: Weight of ``mean (Δx² + Δy²)^(β/2)``, in pixel values.
+        jitter: The encoder is shown the image shifted by up to so many hundredths of its width.
+        start_noise: Standard deviation of the noise around mid-grey that it starts from.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.02,
+        alpha: float = 6.0,
+        norm_weight: float = 0.1,
+        beta: float = 2.0,
+        variation_weight: float = 20.0,
+        jitter: float = 3.0,
+        start_noise: float = 0.05,
+    ) -> None:
+        self.learning_rate = learning_rate
+        self.alpha = alpha
+        self.norm_weight = norm_weight
+        self.beta = beta
+        self.variation_weight = variation_weight
+        self.jitter = jitter
+        self.start_noise = start_noise
+
+    def __call__(self, task: InversionTask) -> Inversion:
+        """Return the images after ``task.steps`` steps; there are no latents."""
+        noise, prepared = Noise(task), task.objective.prepare(task.descriptors)
+        height, width = _frame(task)
+        start = (0.5 + self.start_noise * noise.normal(3, height, width)).clamp(0, 1)
+        image = start.clone().requires_grad_()
+        optimizer = torch.optim.Adam([image], lr=self.learning_rate)
+        reach = round(self.jitter * width / 100)
+        series: dict[str, list[Tensor]] = {}
+        for _ in range(task.steps):
+            shown = shifted(image, noise.uniform(2), reach)
+            total, terms = task.objective(Candidate(None, shown, task.encode(shown)), prepared)
+            value = total + self.norm_weight * self._norm(image) + self.variation_weight * self._variation(image)
+            (image.grad,) = torch.autograd.grad(value.sum(), image)
+            optimizer.step()
+            with torch.no_grad():
+                image.clamp_(0, 1)
+            for name, now in ({"total": total.detach()} | terms).items():
+                series.setdefault(name, []).append(now)
+        return Inversion(None, image.detach(), start, {name: torch.stack(values) for name, values in series.items()})
+
+    def _norm(self, image: Tensor) -> Tensor:
+        return (2 * (image - 0.5)).abs().pow(self.alpha).flatten(1).mean(1)
+
+    def _variation(self, image: Tensor) -> Tensor:
+        right = image[..., :-1, 1:] - image[..., :-1, :-1]
+        down = image[..., 1:, :-1] - image[..., :-1, :-1]
+        # At zero the root has no slope.
+        return (right.square() + down.square() + 1e-8).pow(self.beta / 2).flatten(1).mean(1)
+
+
+def shifted(images: Tensor, where: Tensor, reach: int) -> Tensor:
+    """Return images ``(B, 3, H, W)`` moved by whole pixels, the edge repeated.
+
+    Args:
+        images: The images.
+        where: ``(B, 2)`` in [0, 1): how far between −``reach`` and ``reach``, down and right.
+        reach: Pixels.
+    """
+    if not reach:
+        return images
+    height, width = images.shape[2:]
+    padded = F.pad(images, (reach,) * 4, mode="replicate")
+    places = (where * (2 * reach + 1)).long().tolist()
+    rows = [one[:, top : top + height, left : left + width] for one, (top, left) in zip(padded, places, strict=True)]
+    return torch.stack(rows)
+
+
+def _frame(task: InversionTask) -> tuple[int, int]:
+    """Return height and width of the generator's frame, which is all that is used of it."""
+    with torch.no_grad():
+        stream = torch.Generator(task.descriptors.device).manual_seed(0)
+        latents = task.generator.sample(1, task.space, stream).to(task.descriptors)
+        height, width = task.generator(latents, task.space).shape[2:]
+    return height, width
