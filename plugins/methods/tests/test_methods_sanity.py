@@ -1,0 +1,91 @@
+"""Each method does what its paper says, on drawn faces and a toy encoder."""
+
+from __future__ import annotations
+
+import torch
+from faceinv_methods.blobs import Blobs
+from faceinv_methods.evolution import Evolution
+from faceinv_methods.multi_start import MultiStart
+from faceinv_methods.pixel import Pixel
+from faceinv_methods.zeroth import directions, estimate
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from faceinv.contracts import Inversion, InversionTask
+from faceinv.engine import invert
+from faceinv.framing import warp_between
+from faceinv.searching import Noise
+from faceinv.testing.chain import chain, start
+from faceinv.testing.faces import FRAME
+from faceinv.testing.spy import DescriptorDistance
+from faceinv.testing.toy import FRAMING
+from faceinv.testing.toy_networks import ToyEncoder
+
+
+def target() -> Tensor:
+    with torch.no_grad():
+        return chain().sample(3, 31).descriptors
+
+
+def run(method: object, steps: int, access: str = "scores", offline: str = "pairs") -> Inversion:
+    return invert(
+        method, target(), encode=chain().encode, access=access, generator=chain().generator, space="z",  # type: ignore[arg-type]
+        objective=DescriptorDistance(), start=None if offline == "none" else start(), steps=steps, seeds=[5, 6, 7],
+    )  # fmt: skip
+
+
+def test_pixel_satisfies_the_attacked_encoder_and_no_other() -> None:
+    images = run(Pixel(norm_weight=0.01, variation_weight=0.5), 200, "white-box", "none").images
+    critic, warp = ToyEncoder(seed=2), warp_between(FRAME, FRAMING)
+    with torch.no_grad():
+        truth = chain().sample(3, 31).images
+        attacked = cosine_similarity(chain().encode(images), target())
+        judged = cosine_similarity(critic(warp(images)), critic(warp(truth)))
+    assert float(attacked.mean()) > 0.97
+    assert float(judged.mean()) < float(attacked.mean()) - 0.1
+
+
+def test_blobs_raise_the_similarity_and_never_lower_it() -> None:
+    totals = run(Blobs(), 300, offline="none").trajectory["total"]
+    assert totals.shape == (300, 3)
+    assert bool((totals.diff(dim=0) <= 0).all())
+    assert float((totals[-1] / totals[0]).max()) < 0.7
+
+
+def test_cma_beats_random_search_with_as_many_queries() -> None:
+    found = run(Evolution(start="prior", sigma=0.7), 300).trajectory["total"][-1]
+
+    class RandomSearch:
+        def __call__(self, task: InversionTask) -> Inversion:
+            latents = Noise(task).latents(task.steps, task.generator, task.space)
+            of = torch.arange(3).repeat_interleave(task.steps)
+            total = task.score(of, latents=latents.flatten(0, 1))[0].view(3, -1)
+            images = torch.zeros(3, 3, 1, 1)
+            return Inversion(None, images, images, {"total": total.min(1).values[None]})
+
+    assert bool((found < run(RandomSearch(), 300, offline="none").trajectory["total"][-1]).all())
+
+
+def test_the_estimated_gradient_points_along_the_true_one() -> None:
+    task = InversionTask(target(), chain().generator, "z", None, None, None, None, 0, [1, 2, 3])  # type: ignore[arg-type]
+    latents = start()(target()).requires_grad_()
+
+    def distance(at: Tensor) -> Tensor:
+        return (chain().encode(chain().generator(at, "z")) - target()).square().sum(1)
+
+    (true,) = torch.autograd.grad(distance(latents).sum(), latents)
+    with torch.no_grad():
+        for n, least in ((2, 0.05), (8, 0.95)):
+            along = directions(Noise(task), n, latents)
+            ends = [torch.stack([distance(latents + r * along[:, i]) for i in range(n)], 1) for r in (1e-3, -1e-3)]
+            assert float(cosine_similarity(estimate(along, *ends, 1e-3), true).min()) > least
+
+
+def test_multi_start_improves_on_its_best_sample() -> None:
+    result = run(MultiStart(), 200, "white-box", "none")
+    with torch.no_grad():
+        before, after = (
+            (chain().encode(images) - target()).square().sum(1) for images in (result.start, result.images)
+        )
+    assert float(after.mean()) < 0.5 * float(before.mean())
+    assert 190 <= result.queries <= 200
