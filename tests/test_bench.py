@@ -298,3 +298,30 @@ def test_the_table_names_n_intervals_and_where_targets_came_from(run, cache: Pat
     assert "95 % interval" in result.out
     assert "Paired differences" in result.out
     assert "probe: brightness" in result.out
+
+
+def test_the_methods_of_one_run_are_ranked_at_equal_budgets(run, cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    args = ("--method", "latent-adam,zeroth,regression", "--steps", "3,9", "--losses", "id", "--out", out)
+    assert run(*UNBOUND, *args).code == 0
+    rows = run("compare", out, "--json").json
+    assert (rows[0]["method"], rows[0]["steps"]) == ("regression", 0)
+    assert sorted((row["method"], row["steps"]) for row in rows[1:]) == [
+        (method, steps) for method in ("latent-adam", "zeroth") for steps in (3, 9)
+    ]
+    for first, second in ((rows[1], rows[2]), (rows[3], rows[4])):
+        assert first["scores"]["id_sim_critic"]["mean"] >= second["scores"]["id_sim_critic"]["mean"]
+    for row in rows:
+        critic = row["scores"]["id_sim_critic"]["mean"]
+        own = [item for item in rows if (item["method"], item["steps"]) == ("latent-adam", row["steps"])]
+        if row["method"] == "zeroth":
+            due = critic - own[0]["scores"]["id_sim_critic"]["mean"]
+            assert row["differences"]["id_sim_critic"]["mean"] == pytest.approx(due)
+        else:
+            assert row["differences"] == {}
+    table = run("compare", out)
+    assert table.code == 0, table.err
+    assert "scores" in table.out
+    refused = run("compare", out, "--reference", "zerot")
+    assert refused.code == 2
+    assert "Did you mean 'zeroth'" in refused.err

@@ -12,22 +12,32 @@ from faceinv.errors import UsageError
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN…")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN [RUN…]")
 @click.option("--losses", default="", metavar="A,B,…", help="Only cells with these losses.")
+@click.option("--reference", default="", metavar="METHOD", help="Of one RUN: the method that others are compared with.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; compare.html in the last RUN.")
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 @OPEN
 @click.pass_obj
 def compare(
-    app: Application, runs: tuple[Path, ...], losses: str, out: Path | None, as_json: bool, open_it: bool
+    app: Application,
+    runs: tuple[Path, ...],
+    losses: str,
+    reference: str,
+    out: Path | None,
+    as_json: bool,
+    open_it: bool,
 ) -> None:
     """Compare runs target by target: the first is subtracted from each of the others.
+
+    Of one run: its methods at each budget, the best critic first, with paired differences to one of them.
 
     Differences come with 95 % bootstrap intervals and a verdict a score: better, worse, or no difference at this
     n. Runs with different targets are refused.
 
     \b
     Examples:
+      faceinv compare runs/methods
       faceinv compare runs/50-steps runs/200-steps
       faceinv compare runs/a runs/b --losses id,lm,hist --json
     """
@@ -37,9 +47,14 @@ def compare(
     from faceinv.report.runs import read_runs
 
     if len(runs) < 2:
-        raise UsageError("compare takes two runs or more; what differs within one run, 'faceinv report' shows.")
-    reference, *others = (read_runs([path]) for path in runs)
-    found = [item for other in others for item in compare_runs(reference, other, losses)]
+        if out:
+            raise UsageError("--out writes the page of two runs or more; the leaderboard of one run is printed.")
+        _leaderboard(app, runs[0], losses, reference, as_json)
+        return
+    if reference:
+        raise UsageError("--reference names a method of one run; of two runs the first is the reference.")
+    first, *others = (read_runs([path]) for path in runs)
+    found = [item for other in others for item in compare_runs(first, other, losses)]
     for text in dict.fromkeys(text for item in found for text in item.warnings):
         app.warn(text)
     if as_json:
@@ -49,3 +64,15 @@ def compare(
             app.output.print(comparison_table(item))
             app.output.print(item.verdict, markup=False, soft_wrap=True)
     finish(app, write_comparison(found, out or runs[-1] / "compare.html"), open_it)
+
+
+def _leaderboard(app: Application, run: Path, losses: str, reference: str, as_json: bool) -> None:
+    from faceinv.report.leaderboard import as_objects, leaderboard, leaderboard_table
+    from faceinv.report.runs import read_runs
+
+    boards = leaderboard(read_runs([run]), losses, reference)
+    if as_json:
+        app.print_json([row for board in boards for row in as_objects(*board)])
+        return
+    for board in boards:
+        app.output.print(leaderboard_table(*board))
