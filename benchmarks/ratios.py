@@ -1,0 +1,362 @@
+"""What is fast beside its reference: every pair in turns in one process, written into the documentation as ratios.
+
+    python benchmarks/ratios.py                  # print
+    python benchmarks/ratios.py --write          # and write docs/explanation/performance.md and a line of history
+
+Times of a pair are the least of many runs in turns, so that both feel the same machine; on one thread unless
+``--threads`` says otherwise, so that nothing waits for a core which another process holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from faceinv.contracts import LossContext
+from faceinv.engine import invert
+from faceinv.frozen import FrozenConvolution
+from faceinv.loading import FramedEncoder, Loader
+from faceinv.memory import keep_memory
+from faceinv.objective import build_objective
+from faceinv.plugins import Host
+from faceinv.registry import load_target
+from faceinv.weights import WeightStore
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "explanation" / "performance.md"
+BATCH, STEPS = 32, 4
+Job = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A ratio: how many times as fast as its reference something is.
+
+    Args:
+        group: What it belongs to.
+        what: What was timed.
+        reference: What it was timed beside.
+        ratio: Time of the reference over its own.
+        least: What it shall be at least, 0 where nothing is asked.
+        note: Times.
+    """
+
+    group: str
+    what: str
+    reference: str
+    ratio: float
+    least: float
+    note: str
+
+
+class Chain:
+    """The default chain, with its networks as they ship and with PyTorch's own convolutions."""
+
+    def __init__(self) -> None:
+        self.host = Host()
+        self.loader = Loader(self.host, WeightStore(self.host))
+        self.generator = self.loader.generator("dcgan")
+        self.encoder = FramedEncoder(self.loader.encoder("arcface"), self.generator.framing)
+        rng = torch.Generator().manual_seed(0)
+        self.latents = self.generator.network.sample(BATCH, "z", rng)
+        with torch.no_grad():
+            self.images = self.generator.network(self.latents, "z")
+            self.descriptors = self.encoder(self.images).flip(0)
+
+    def inversion(self, losses: list[str], size: int = BATCH) -> Job:
+        """A few steps of ``latent-adam`` through the engine."""
+        specs = [self.host.spec("loss", name) for name in losses]
+        contexts = {}
+        for spec in specs:
+            if not spec.probe:
+                contexts[spec.name] = LossContext("balanced", 1.0)
+                continue
+            probe = self.loader.probe(spec.probe, self.generator.framing)
+            with torch.no_grad():
+                read = probe.measure(self.images).flip(0)
+            contexts[spec.name] = LossContext("balanced", 1.0, probe, lambda given, read=read: read[: len(given)])
+        objective = build_objective(specs, contexts, {}, "balanced")
+        method = self.host.spec("method", "latent-adam")
+        return lambda: invert(
+            load_target(method)(),
+            self.descriptors[:size],
+            encode=self.encoder,
+            access=method.access,
+            generator=self.generator.network,
+            space="z",
+            objective=objective,
+            start=lambda given: self.latents[: len(given)],
+            steps=STEPS,
+            seeds=list(range(size)),
+            batch_size=size,
+        )
+
+    def bare_loop(self) -> None:
+        """The same steps without the engine."""
+        latents = self.latents.clone().requires_grad_()
+        optimizer = torch.optim.Adam([latents], lr=0.05)
+        for _ in range(STEPS):
+            loss = (self.encoder(self.generator.network(latents, "z")) - self.descriptors).square().sum()
+            (latents.grad,) = torch.autograd.grad(loss, latents)
+            optimizer.step()
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """Return a copy with PyTorch's own convolutions in place of frozen ones."""
+    network = copy.deepcopy(network)
+    for name, layer in list(network.named_modules()):
+        if isinstance(layer, FrozenConvolution):
+            kind = nn.ConvTranspose2d if layer.transposed else nn.Conv2d
+            a, b, side = *layer.weight.shape[:2], layer.weight.shape[2]
+            ends = (a, b * layer.groups) if layer.transposed else (b * layer.groups, a)
+            own = kind(*ends, side, layer.stride, layer.padding, groups=layer.groups, bias=layer.bias is not None)
+            own.weight = nn.Parameter(layer.weight.detach(), requires_grad=False)
+            own.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach(), requires_grad=False)
+            network.set_submodule(name, own)
+    return network
+
+
+def gradient(network: Callable[[Tensor], Tensor], x: Tensor) -> Job:
+    """A forward and backward pass down to ``x``."""
+    leaf = x.detach().clone().requires_grad_()
+    return lambda: torch.autograd.grad(network(leaf).sum(), leaf)
+
+
+def forward(network: Callable[[Tensor], Tensor], x: Tensor) -> Job:
+    def run() -> Tensor:
+        with torch.no_grad():
+            return network(x)
+
+    return run
+
+
+def in_turns(jobs: dict[str, Job], seconds: float) -> dict[str, float]:
+    """Return the least time of each job, run in turns for so many seconds, four times at least."""
+    for job in jobs.values():
+        job()
+    best = dict.fromkeys(jobs, float("inf"))
+    end, turns = time.perf_counter() + seconds, 0
+    while time.perf_counter() < end or turns < 4:
+        for name, job in jobs.items():
+            began = time.perf_counter()
+            job()
+            best[name] = min(best[name], time.perf_counter() - began)
+        turns += 1
+    return best
+
+
+def engine(chain: Chain, seconds: float) -> Iterator[Row]:
+    jobs: dict[str, Job] = {
+        "bare": chain.bare_loop,
+        "id": chain.inversion(["id"]),
+        "all": chain.inversion(["id", "landmarks", "histogram"]),
+        "one": chain.inversion(["id"], 1),
+    }
+    best = in_turns(jobs, 3 * seconds)
+    rate = {name: (1 if name == "one" else BATCH) * STEPS / took for name, took in best.items()}
+    note = f"{rate['id']:.1f} image-steps/s at batch {BATCH}"
+    yield Row("engine", "`latent-adam`, `id`", "bare loop of the networks", rate["id"] / rate["bare"], 0.97, note)
+    note = f"{rate['all']:.1f} image-steps/s"
+    yield Row("engine", "`id,landmarks,histogram`", "`id` alone", rate["all"] / rate["id"], 0.85, note)
+    note = f"batch 1: {rate['one']:.1f} image-steps/s"
+    yield Row("engine", f"a target in a batch of {BATCH}", "batch of 1", rate["id"] / rate["one"], 3, note)
+
+
+def encoders(chain: Chain, seconds: float) -> Iterator[Row]:
+    network = chain.encoder.encoder.network
+    old = plain(network)
+    crops = torch.rand(BATCH, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    jobs = {
+        "forward": forward(network, crops),
+        "both": gradient(network, crops),
+        "forward, plain": forward(old, crops),
+        "both, plain": gradient(old, crops),
+    }
+    best = in_turns(jobs, 3 * seconds)
+    back, back_plain = best["both"] - best["forward"], best["both, plain"] - best["forward, plain"]
+    note = f"{back / best['forward']:.2f} forward passes; with autograd's own {back_plain / best['forward, plain']:.2f}"
+    yield Row(
+        "encoders", "MobileFaceNet, gradient to images", "1.3 forward passes", 1.3 * best["forward"] / back, 1, note
+    )
+    note = f"{best['both'] / BATCH * 1e3:.1f} ms an image"
+    yield Row(
+        "encoders", "MobileFaceNet, forward and gradient", "autograd's own", best["both, plain"] / best["both"], 0, note
+    )
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        return
+    path = WeightStore(chain.host).path("arcface.mobilefacenet/tflite")
+    interpreter = Interpreter(str(path), num_threads=torch.get_num_threads())
+    interpreter.allocate_tensors()
+    given = interpreter.get_input_details()[0]["index"]
+    pairs = [p.permute(0, 2, 3, 1).contiguous().numpy() for p in ((crops * 255 - 127.5) / 128).split(2)]
+
+    def litert() -> None:
+        for pair in pairs:  # the file's batch is fixed at 2
+            interpreter.set_tensor(given, pair)
+            interpreter.invoke()
+
+    best = in_turns({"ours": jobs["forward"], "litert": litert}, 2 * seconds)
+    note = f"{BATCH / best['ours']:.0f} images/s"
+    yield Row("encoders", "MobileFaceNet, embedding", "LiteRT with XNNPACK", best["litert"] / best["ours"], 1, note)
+
+
+def generators(chain: Chain, seconds: float) -> Iterator[Row]:
+    network = chain.generator.network
+    old = plain(network).to(memory_format=torch.contiguous_format)
+    jobs = {
+        "ours": gradient(lambda z: network(z, "z"), chain.latents),
+        "plain": gradient(lambda z: old(z, "z"), chain.latents),
+    }
+    best = in_turns(jobs, seconds)
+    note = f"{best['ours'] / BATCH * 1e3:.1f} ms an image"
+    yield Row("generators", "DCGAN, forward and gradient", "autograd's own", best["plain"] / best["ours"], 0, note)
+
+
+def losses(chain: Chain, seconds: float) -> Iterator[Row]:
+    from faceinv_histogram.kornia_measure import histogram
+    from faceinv_histogram.soft import soft_counts
+
+    images = torch.rand(16, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    best = in_turns({"ours": gradient(soft_counts, images), "kornia": gradient(histogram, images)}, seconds)
+    note = f"{best['ours'] * 1e3:.0f} ms for 16 images of 224x224"
+    yield Row("losses", "soft histogram and gradient", "kornia", best["kornia"] / best["ours"], 20, note)
+
+
+def metrics(chain: Chain, seconds: float) -> Iterator[Row]:
+    from faceinv_imagequality.structure import structural_similarity
+    from skimage.metrics import structural_similarity as reference
+
+    a, b = chain.images, chain.images.flip(0)
+    settings = {"channel_axis": 0, "data_range": 1.0, "gaussian_weights": True, "use_sample_covariance": False}
+    pairs = [(x.numpy(), y.numpy()) for x, y in zip(a, b, strict=True)]
+
+    def skimage() -> list[float]:
+        return [reference(x, y, sigma=1.5, **settings) for x, y in pairs]
+
+    best = in_turns({"ours": lambda: structural_similarity(a, b), "skimage": skimage}, seconds)
+    note = f"{best['ours'] / BATCH * 1e3:.2f} ms a pair of 64x64"
+    yield Row("metrics", "SSIM", "scikit-image", best["skimage"] / best["ours"], 0, note)
+
+
+def start_up(chain: Chain, seconds: float) -> Iterator[Row]:
+    def run(*arguments: str) -> Job:
+        return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+
+    best = in_turns({"help": run("-m", "faceinv", "--help"), "torch": run("-c", "import torch")}, seconds)
+    note = f"{best['help']:.2f} s"
+    yield Row("start-up", "`faceinv --help`", "`import torch`", best["torch"] / best["help"], 0, note)
+
+
+GROUPS = {f.__name__.replace("_", "-"): f for f in (engine, encoders, generators, losses, metrics, start_up)}
+
+
+def ceilings() -> str:
+    """Return what the machine reaches in a large matrix product and a large copy."""
+    a, b = torch.randn(2, 2048, 2048, generator=torch.Generator().manual_seed(0))
+    x = torch.ones(1 << 26)
+    y = torch.empty_like(x)
+    best = in_turns({"product": lambda: a @ b, "copy": lambda: y.copy_(x)}, 2)
+    product, moved = 2 * 2048**3 / best["product"] / 1e9, 8 * x.numel() / best["copy"] / 1e9
+    return f"{product:.0f} GFLOP/s in a matrix product of 2,048² in fp32, {moved:.0f} GB/s in a copy of 256 MB"
+
+
+def operations(network: nn.Module, *inputs: Any) -> tuple[float, float]:
+    """Return a forward pass's GFLOP in convolutions and products, and the MB that its layers write, for one image."""
+    count, written = 0.0, 0.0
+
+    def hook(layer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
+        nonlocal count, written
+        written += result.numel() * result.element_size() / 1e6
+        weight = getattr(layer, "weight", None)
+        if weight is not None and weight.ndim > 1:
+            places = given[0][0, 0].numel() if getattr(layer, "transposed", False) else result[0].numel() / len(weight)
+            count += 2 * weight.numel() * places / 1e9
+
+    leaves = [layer for layer in network.modules() if not list(layer.children())]
+    handles = [layer.register_forward_hook(hook) for layer in leaves]
+    with torch.no_grad():
+        network(*inputs)
+    for handle in handles:
+        handle.remove()
+    return count, written
+
+
+def profile(chain: Chain) -> str:
+    """Return operations and bytes of an image-step's networks as a table."""
+    landmarks = chain.loader.probe("landmarks", chain.generator.framing).landmarks.network
+    crop = torch.rand(1, 3, 112, 112)
+    rows = {
+        "DCGAN": operations(chain.generator.network, chain.latents[:1], "z"),
+        "MobileFaceNet": operations(chain.encoder.encoder.network, crop),
+        "landmark network": operations(landmarks, chain.images[:1]),
+    }
+    lines = ["| network | GFLOP forward | as much for the gradient | MB written forward |", "| --- | --- | --- | --- |"]
+    lines += [f"| {name} | {flop:.3f} | {flop:.3f} | {mb:.1f} |" for name, (flop, mb) in rows.items()]
+    return "\n".join(lines)
+
+
+def table(rows: list[Row]) -> str:
+    lines = ["| group | what | beside | times as fast | asked | |", "| --- | --- | --- | --- | --- | --- |"]
+    for row in rows:
+        asked = f"{row.least:g}" if row.least else "–"
+        lines.append(f"| {row.group} | {row.what} | {row.reference} | {row.ratio:.2f} | {asked} | {row.note} |")
+    return "\n".join(lines)
+
+
+def put(text: str, name: str, content: str) -> str:
+    """Put ``content`` between the markers ``name`` of a page."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    head, _, rest = text.partition(begin)
+    return f"{head}{begin}\n\n{content}\n\n{end}{rest.partition(end)[2]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=6.0, help="for a pair")
+    parser.add_argument("--write", action="store_true", help="write the page and a file of history")
+    given = parser.parse_args()
+    if given.write and set(given.groups) != set(GROUPS):
+        parser.error("--write takes all groups")
+    keep_memory()
+    torch.set_num_threads(given.threads)
+    chain = Chain()
+    limits, sizes = ceilings(), profile(chain)
+    print(f"{limits}\n\n{sizes}\n", flush=True)
+    rows = []
+    for name in given.groups:
+        for row in GROUPS[name](chain, given.seconds):
+            rows.append(row)
+            print(f"{row.group}: {row.what} {row.ratio:.2f} times as fast as {row.reference} ({row.note})", flush=True)
+    if not given.write:
+        return
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    threads = "one thread" if given.threads == 1 else f"{given.threads} threads"
+    text = put(PAGE.read_text(), "profile", f"On {threads}: {limits}.\n\n{sizes}")
+    PAGE.write_text(put(text, "ratios", table(rows)))
+    history = ROOT / "benchmarks" / "history" / f"{commit.stdout.strip()}.json"
+    history.parent.mkdir(exist_ok=True)
+    environment = {"torch": torch.__version__, "python": platform.python_version(), "threads": given.threads}
+    content = {"commit": commit.stdout.strip(), "environment": environment, "ceilings": limits}
+    history.write_text(json.dumps(content | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
