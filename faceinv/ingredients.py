@@ -17,6 +17,7 @@ from faceinv.datasets import open_dataset
 from faceinv.errors import WeightsError
 from faceinv.grid import TARGETS, Cell, targets_key
 from faceinv.loading import Loader
+from faceinv.naming import code_of, losses_of, networks_of
 from faceinv.progress import Reporter
 from faceinv.records import RunFolder, environment
 from faceinv.registry import code_hash, core_hash
@@ -93,7 +94,7 @@ class Ingredients:
     def hashes(self, cell: Cell) -> dict[str, str]:
         """Return the hash of every file that the cell's numbers depend on, by name; of its data set too."""
         hashes: dict[str, str] = {}
-        for spec in self._specs(cell):
+        for spec in networks_of(self.loader.host, cell):
             hashes |= self.loader.hashes(spec)
         for name in cell.metrics:
             # A metric may be left out for want of its weights: once they are here, the cell is another.
@@ -123,12 +124,8 @@ class Ingredients:
         return self._metric_files[file]
 
     def code(self, cell: Cell) -> dict[str, str]:
-        """Return a hash of each module that the cell's numbers come from, by what it is: a change makes new cells."""
-        host = self.loader.host
-        others = [("method", cell.method), *(("loss", name) for name in cell.losses)]
-        others += [("metric", name) for name in cell.metrics]
-        specs = [*self._specs(cell), *(host.spec(kind, name) for kind, name in others)]
-        return {"faceinv": core_hash()} | {f"{spec.kind} {spec.name}": code_hash(spec) for spec in specs}
+        """Return a hash of each module that the cell's numbers come from, by what it is."""
+        return code_of(self.loader.host, cell)
 
     def attack(self, cell: Cell) -> Attack:
         """Return what is trained for the cell's encoder and generator."""
@@ -200,14 +197,4 @@ class Ingredients:
 
     def losses(self, cell: Cell) -> list[LossSpec]:
         """Return the cell's losses."""
-        return [self.loader.host.spec("loss", name) for name in cell.losses]
-
-    def _specs(self, cell: Cell) -> list[Spec]:
-        host = self.loader.host
-        probes = [host.spec("probe", loss.probe) for loss in self.losses(cell) if loss.probe]
-        return [
-            host.spec("encoder", cell.encoder),
-            *(host.spec("encoder", name) for name in cell.critics),
-            host.spec("generator", cell.generator),
-            *probes,
-        ]
+        return losses_of(self.loader.host, cell)

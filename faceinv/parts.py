@@ -21,8 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from faceinv.errors import InputError, StorageError
-from faceinv.records import RunFolder, write_atomically
+from faceinv.records import SCHEMA, RunFolder, write_atomically
 
+#: The file beside the parts that says which cell they are of.
+CELL = "cell.json"
 Array = npt.NDArray[Any]
 #: Facts that have to agree for parts to be put together, and what to do where they do not.
 _ALIKE = {
@@ -85,6 +87,12 @@ class Parts:
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         write_atomically(self.part_path(rows), buffer.getvalue())
+
+    def describe(self, facts: Mapping[str, Any]) -> None:
+        """Write which cell the parts are of, unless that is there."""
+        path = self.path / CELL
+        if not path.is_file():
+            write_atomically(path, json.dumps({"schema": SCHEMA, "id": self.cell_id} | dict(facts)).encode())
 
     def facts(self, rows: range) -> dict[str, Any] | None:
         """Return the facts of a part, or ``None`` where it is not there or not whole."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from faceinv.errors import FaceinvError, UsageError
-from faceinv.parts import Parts
+from faceinv.parts import CELL, Parts
 from faceinv.placement import Done, Failure, OnSteps, Queue, RunnerFactory, Task, Worker
 from faceinv.records import RunFolder, write_atomically
 
@@ -88,7 +88,8 @@ class RayWorker:
         assert self._worker is not None
         folder = self._worker.runner.folder
         paths = sorted(path for path in folder.images_folder(task.cell_id).glob("*.png"))
-        paths.append(Parts(folder, task.cell_id).part_path(task.rows))
+        parts = Parts(folder, task.cell_id)
+        paths += [parts.path / CELL, parts.part_path(task.rows)]
         files = {str(path.relative_to(folder.path)): path.read_bytes() for path in paths}
         shutil.rmtree(folder.images_folder(task.cell_id))
         return files

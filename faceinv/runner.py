@@ -215,7 +215,10 @@ class Runner:
             trajectory={name: series.double().sum(1).numpy() for name, series in inversion.trajectory.items()},
             facts=facts,
         )
-        Parts(self.folder, named.id).write(rows, part)
+        parts = Parts(self.folder, named.id)
+        about = {"n": len(targets.ids), "batch_size": self._batch_size, "targets": targets.digest}
+        parts.describe(named.facts() | about)
+        parts.write(rows, part)
 
     def finish(self, named: NamedCell) -> dict[str, Any]:
         """Put the parts of a cell together, score what takes all of its targets, and write and return the record.

@@ -100,10 +100,13 @@ def _weighting(text: str) -> dict[str, float]:
 @CONFIG_FILE
 @config_options
 @placement_options
+@click.option("--dry-run", is_flag=True, help="Print the cells, what is there and how long the rest may take.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 @OPEN
 @click.pass_obj
-def bench(app: Application, /, config_file: Path | None, as_json: bool, open_it: bool, **given: Any) -> None:
+def bench(
+    app: Application, /, config_file: Path | None, dry_run: bool, as_json: bool, open_it: bool, **given: Any
+) -> None:
     """Invert descriptors over a grid of choices, score the reconstructions, and print a table.
 
     Options may repeat and make a grid. What was computed is never computed again: run the same
@@ -114,6 +117,7 @@ def bench(app: Application, /, config_file: Path | None, as_json: bool, open_it:
       faceinv bench --encoder arcface --losses id,lm,hist
       faceinv bench --encoder arcface --losses id,lm,hist --ablate --limit 64
       faceinv bench --dataset folder:portraits --limit 20 --out runs/portraits
+      faceinv bench bench.yaml --dry-run
       faceinv bench bench.yaml --workers 4
       faceinv bench bench.yaml --shard 3/8
     """
@@ -124,6 +128,11 @@ def bench(app: Application, /, config_file: Path | None, as_json: bool, open_it:
     config, source = load_config(config_file, overrides(given))
     grid = cells(config, app.host, source)
     shard = Shard.parse(placement.shard) if placement.shard else None
+    if dry_run:
+        from faceinv.cli.planning import show_plan
+
+        show_plan(app, config, grid, as_json)
+        return
 
     from faceinv.cli.running import make_runner
     from faceinv.progress import reporter
@@ -140,6 +149,8 @@ def bench(app: Application, /, config_file: Path | None, as_json: bool, open_it:
             run = GridRun(runner, grid, executor, shard, progress)
             outcomes = run.run()
     if not outcomes:
+        if as_json:
+            app.print_json([])
         _say_unfinished(app, run)
         return
     sheet = contact_sheet(runner.folder, outcomes)

@@ -1,0 +1,68 @@
+"""``faceinv bench --dry-run``: the grid before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from faceinv.cli.application import Application
+from faceinv.dry_run import Planned, plan
+
+if TYPE_CHECKING:
+    from faceinv.grid import BenchConfig, Cell
+
+
+def show_plan(app: Application, config: BenchConfig, grid: Sequence[Cell], as_json: bool) -> None:
+    """Print each cell, what is there of it and how long the rest may take."""
+    planned = plan(config, grid, app.host, app.store)
+    if as_json:
+        app.print_json([item.row() for item in planned])
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    names = (
+        "cell",
+        "encoder",
+        "generator",
+        "method",
+        "losses",
+        "data set",
+        "seed",
+        "targets",
+        "steps",
+        "there",
+        "left",
+    )
+    table = Table(*names, box=None, header_style="bold", pad_edge=False)
+    for number, item in enumerate(planned, 1):
+        cell = item.cell
+        there = {"cached": f"yes ({item.id})", "begun": f"{item.targets_done} targets ({item.id})", "missing": "no"}
+        texts = [str(number), cell.encoder, cell.generator, cell.method, ",".join(cell.losses), cell.dataset]
+        texts += [str(cell.seed), str(cell.limit), str(cell.steps), there[item.status], _duration(item.seconds)]
+        # Names of plugins and paths are not markup.
+        table.add_row(*map(Text, texts))
+    app.output.print(table)
+    app.say(_summary(planned))
+    for text in dict.fromkeys(text for item in planned for text in item.unknown):
+        app.say(f"Not known without torch: {text}; if so, a cell that is there is another and is computed anew.")
+    fetch = dict.fromkeys(name for item in planned for name in item.fetch)
+    if fetch:
+        app.say(f"Would be fetched: {', '.join(fetch)}.")
+
+
+def _summary(planned: Sequence[Planned]) -> str:
+    cached = sum(item.status == "cached" for item in planned)
+    left = [item for item in planned if item.status != "cached"]
+    text = f"{len(planned)} cell{'s' if len(planned) != 1 else ''}, {cached} of them there."
+    if not left:
+        return text
+    basis = "; ".join(dict.fromkeys(item.basis for item in left))
+    seconds = _duration(sum(item.seconds for item in left))
+    return f"{text} The rest: about {seconds} on one worker, without training ({basis})."
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

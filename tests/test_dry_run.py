@@ -1,0 +1,52 @@
+"""A dry run says what a run would do, computes nothing, and imports no torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from faceinv.testing import toy
+
+GRID = [
+    "bench", "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets",
+    "--limit", "6", "--batch-size", "2", "--steps", "4", "--pairs", "200", "--losses", "id",
+    "--metric", "mse",
+]  # fmt: skip
+
+
+def test_what_is_there_is_found_and_the_rest_is_timed(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "run")
+    (before,) = run(*GRID, "--dry-run", "--json", *out).json
+    assert (before["status"], before["id"], before["basis"][:7]) == ("missing", None, "a guess")
+    assert not (tmp_path / "run").exists()
+    (row,) = run(*GRID, "--json", *out).json
+    there, other = run(*GRID, "--seed", "0", "--seed", "1", "--dry-run", "--json", *out).json
+    assert (there["status"], there["id"], there["seconds"]) == ("cached", row["id"], 0)
+    assert (other["status"], other["basis"]) == ("missing", "measured in earlier cells")
+    # Samples of a generator are what its weights and the seed say; photographs may change.
+    assert there["unknown"] == []
+    shown = run(*GRID, "--seed", "0", "--seed", "1", "--dry-run", *out)
+    assert row["id"] in shown.out
+    assert "2 cells, 1 of them there" in shown.err
+
+
+def test_a_cell_that_is_under_way_is_seen(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
+    assert run(*GRID, "--shard", "1/3", "--out", tmp_path).code == 0
+    (row,) = run(*GRID, "--dry-run", "--json", "--out", tmp_path).json
+    assert (row["status"], row["targets_done"]) == ("begun", 2)
+
+
+def test_it_imports_no_torch(cache: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from faceinv.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    )
+    args = ("--plugin", toy.__file__, *GRID, "--dry-run", "--out", str(tmp_path))
+    environment = os.environ | {"FACEINV_CACHE": str(cache)}
+    subprocess.run([sys.executable, "-c", code, *args], env=environment, check=True, capture_output=True)
