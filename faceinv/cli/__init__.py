@@ -19,6 +19,7 @@ COMMANDS = {
     "embed": ("faceinv.cli.embed:embed", "Turn images into descriptors."),
     "export": ("faceinv.cli.export:export", "Write a run's tables as LaTeX, CSV, Markdown or JSON."),
     "invert": ("faceinv.cli.invert:invert", "Rebuild faces from your own images or descriptors."),
+    "merge": ("faceinv.cli.merge:merge", "Join runs that were made apart, such as shards."),
     "plugins": ("faceinv.cli.plugins:plugins", "List what is installed, or show one of it."),
     "probe": ("faceinv.cli.probe:probe", "Read attributes from descriptors of photographs: the paper's Table 1."),
     "report": ("faceinv.cli.report:report", "Make one self-contained HTML page of runs."),

@@ -1,0 +1,52 @@
+"""``faceinv merge``: runs that were made apart, as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from faceinv.cli.application import Application
+from faceinv.cli.report import OPEN, finish, make_report
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR…")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The run they become.")
+@click.option("--json", "as_json", is_flag=True, help="Print which cells are there as JSON.")
+@OPEN
+@click.pass_obj
+def merge(app: Application, runs: tuple[Path, ...], out: Path, as_json: bool, open_it: bool) -> None:
+    """Join runs that were made apart, such as the shards of a grid on machines that share no folder.
+
+    Refuses what one command could not have made: another schema, code, weights or config, or other numbers of the
+    same cell. Cells of which every target was computed, but in different runs, are put together by the command
+    that made them, with --out DIR: nothing is computed again.
+
+    \b
+    Examples:
+      faceinv merge shard-1 shard-2 --out whole
+    """
+    from dataclasses import asdict
+
+    from faceinv.merging import merge as join
+
+    merged = join(runs, out)
+    if as_json:
+        app.print_json(asdict(merged))
+    complete = [name for name, missing in merged.unfinished.items() if not missing]
+    for name, missing in merged.unfinished.items():
+        if missing:
+            app.fail(f"cell {name} lacks {missing} target{'s' if missing != 1 else ''}: a shard is missing.")
+    for name in merged.failed:
+        app.fail(f"cell {name} failed in every run.")
+    if complete:
+        app.say(
+            f"{len(complete)} cell{'s are' if len(complete) != 1 else ' is'} complete but for the scores of all "
+            f"targets together: run the command that made the shards with --out {out}, without --shard."
+        )
+    app.say(f"{len(merged.finished)} finished cell{'s' if len(merged.finished) != 1 else ''}: {out / 'cells'}")
+    if merged.finished:
+        finish(app, make_report(app, (out,)), open_it)
+    if merged.failed or any(merged.unfinished.values()):
+        click.get_current_context().exit(1)
