@@ -72,6 +72,7 @@ BUNDLED = {
     "cma": "faceinv-methods",
     "zeroth": "faceinv-methods",
     "multi-start": "faceinv-methods",
+    "faceinv": "faceinv-methods",
     "mapping": "faceinv-methods",
     "id_sim_attacked": "faceinv-id2image",
     "id_sim_critic": "faceinv-id2image",

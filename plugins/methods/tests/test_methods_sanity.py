@@ -7,11 +7,12 @@ from faceinv_methods.blobs import Blobs
 from faceinv_methods.evolution import Evolution
 from faceinv_methods.multi_start import MultiStart
 from faceinv_methods.pixel import Pixel
+from faceinv_methods.posterior import FaceInv
 from faceinv_methods.zeroth import directions, estimate
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from faceinv.contracts import Inversion, InversionTask
+from faceinv.contracts import Inversion, InversionTask, Training
 from faceinv.engine import invert
 from faceinv.framing import warp_between
 from faceinv.searching import Noise
@@ -89,3 +90,50 @@ def test_multi_start_improves_on_its_best_sample() -> None:
         )
     assert float(after.mean()) < 0.5 * float(before.mean())
     assert 190 <= result.queries <= 200
+
+
+def taught(**options: float) -> FaceInv:
+    method = FaceInv(**options)  # type: ignore[arg-type]
+    with torch.no_grad():
+        pairs = chain().sample(400, 33)
+    assert pairs.latents is not None
+    method.prepare(
+        Training(
+            pairs.latents, pairs.descriptors, chain().generator, "z", chain().encode, 0,
+            lambda settings, make: make(), lambda *progress: None,
+        )
+    )  # fmt: skip
+    return method
+
+
+def test_faceinv_spends_its_budget_on_trials_and_one_descent() -> None:
+    result = run(taught(), 200, "white-box")
+    assert result.queries == 200
+    assert result.trajectory["total"].shape == (200, 3)
+    assert set(result.trajectory) >= {"total", "id-whitened"}
+    # A tenth of 60 tells nothing about a start: one start, and the whole budget.
+    assert run(taught(), 60, "white-box").trajectory["total"].shape == (60, 3)
+
+
+def test_faceinv_comes_nearer_on_every_axis_than_without_whitening() -> None:
+    on, off = (run(taught(whitened=weight), 120, "white-box").latents for weight in (1.0, 0.0))
+    with torch.no_grad():
+        truth = chain().sample(3, 31).latents
+    assert on is not None
+    assert off is not None
+    assert truth is not None
+    assert float((on - truth).square().sum()) < float((off - truth).square().sum())
+
+
+def test_faceinvs_starts_are_the_regressors_and_plausible_others() -> None:
+    method = taught(spread=1.0, starts=64)
+    task = InversionTask(target(), chain().generator, "z", None, None, None, start(), 0, [1, 2, 3])  # type: ignore[arg-type]
+    first = start()(target())
+    starts = method._starts(task, first)
+    assert torch.equal(starts[:, 0], first)
+    with torch.no_grad():
+        pairs = chain().sample(400, 34)
+    assert pairs.latents is not None
+    apart = (starts[:, 1:] - first[:, None]).square().sum(2).mean()
+    # No further apart than the generator's own samples are from their mean.
+    assert 0 < float(apart) < float((pairs.latents - pairs.latents.mean(0)).square().sum(1).mean())

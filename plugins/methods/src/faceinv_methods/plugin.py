@@ -1,4 +1,4 @@
-"""What this plugin declares: the methods that the paper's is compared with."""
+"""What this plugin declares: the methods that the paper's is compared with, and this project's own."""
 
 from __future__ import annotations
 
@@ -71,5 +71,15 @@ def faceinv_methods() -> list[MethodSpec]:
             offline="white-box",
             limits="One answer a descriptor, near the mean of all that would fit, whatever the losses.",
             optimises=False,
+        ),
+        MethodSpec(
+            name="faceinv",
+            summary="Adam with every axis of the descriptor counting, from the best of a few plausible starts",
+            target="faceinv_methods.posterior:FaceInv",
+            licence="MIT",
+            citation="this project",
+            access="white-box",
+            offline="pairs",
+            limits="With fewer than 84 image-steps there is one start, and only the objective differs.",
         ),
     ]
