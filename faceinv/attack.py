@@ -109,7 +109,7 @@ class Attack:
             rows = torch.arange(len(descriptors))[Split.of(len(descriptors)).train]
             return dict(Whitening.fitted(descriptors, rows).state_dict())
 
-        found = load_or_make(self._folder / f"whitening-{self.pairs.key}-1.safetensors", make)
+        found = load_or_make(self._folder / f"whitening-{self.pairs.key}-2.safetensors", make)
         return Whitening(found["mean"], found["matrix"]).to(self.loader.device)
 
     @cached_property

@@ -174,7 +174,7 @@ def trained_reader(
     if recipe.whiten and whitening is None:
         whitening = Whitening.fitted(descriptors, torch.arange(len(descriptors))[Split.of(len(descriptors)).train])
     reader = Reader(head, tuple(targets.shape[1:]), whitening if recipe.whiten else None, constrain)
-    key = fingerprint({"version": 5, "recipe": asdict(recipe), "seed": seed, "head": repr(head)} | parts)
+    key = fingerprint({"version": 6, "recipe": asdict(recipe), "seed": seed, "head": repr(head)} | parts)
 
     def make() -> dict[str, Tensor]:
         def told(done: int) -> None:

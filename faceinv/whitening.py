@@ -23,7 +23,7 @@ class Whitening(nn.Module):
     mean: Tensor
     matrix: Tensor
 
-    #: Least variance of an axis, as a share of the greatest; below it float32 holds nothing but rounding.
+    #: Least variance of an axis, as a share of the greatest; below it is nothing but rounding, and it is left out.
     floor = 1e-11
 
     def __init__(self, mean: Tensor, matrix: Tensor) -> None:
@@ -42,7 +42,10 @@ class Whitening(nn.Module):
             centred = descriptors[part].double() - mean
             square += centred.T @ centred / len(rows)
         variances, axes = torch.linalg.eigh(square)
-        return cls(mean, axes / variances.clamp_min(cls.floor * float(variances.max())).clamp_min(1e-30).sqrt())
+        # With fewer rows than dimensions some axes were never seen to vary: what a new descriptor has there is
+        # unknown, and must not be blown up.
+        varies = variances > max(cls.floor * float(variances.max()), 1e-30)
+        return cls(mean, axes * torch.where(varies, variances.clamp_min(1e-30).rsqrt(), 0.0))
 
     def forward(self, descriptors: Tensor) -> Tensor:
         """Return whitened descriptors ``(B, dim)`` of the same type."""

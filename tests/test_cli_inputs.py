@@ -164,7 +164,7 @@ def test_unknown_commands_and_options_exit_with_2(run) -> None:
     assert "Did you mean 'bench'" in run("bensh").err
     assert run("bensh").code == 2
     assert run("bench", "--stepz", "3").code == 2
-    assert json.loads(run("config", "--json").out)["config"]["steps"] == 100
+    assert json.loads(run("config", "--json").out)["config"]["steps"] == [100]
 
 
 def test_inverting_warns_of_the_attacked_encoder_as_a_critic(run, leaked: Path, cache: Path, tmp_path: Path) -> None:

@@ -155,3 +155,13 @@ def test_a_whitening_stays_exact_where_the_network_around_it_is_cast(parts: Part
     cast = nn.Sequential(whitening).to(torch.bfloat16)
     assert torch.equal(cast(descriptors), before)
     assert cast(descriptors.bfloat16()).dtype == torch.bfloat16
+
+
+def test_axes_that_no_row_varied_on_are_left_out() -> None:
+    """Fewer rows than dimensions: a new descriptor lies outside their span, and stays of its own size."""
+    rng = torch.Generator().manual_seed(0)
+    descriptors = torch.randn(40, 64, generator=rng)
+    whitening = Whitening.fitted(descriptors[:20], torch.arange(20))
+    assert whitening(descriptors[20:]).abs().max() < 100
+    same = Whitening.fitted(torch.ones(20, 64), torch.arange(20))
+    assert torch.equal(same(descriptors), torch.zeros_like(descriptors))

@@ -256,7 +256,11 @@ def _figure_9(column: Column, role: str, width: float) -> Figure9:
         for item in block["thresholds"]
         if item["threshold"] is not None
     ]
-    means = "; ".join(f"{text}: mean {one['mean']:.2f}" for name, text, _ in _DISTRIBUTIONS if (one := found[name]))
+    means = "; ".join(
+        f"{text}: mean {one['mean']:.2f}"
+        for name, text, _ in _DISTRIBUTIONS
+        if (one := found[name]) and one["mean"] is not None
+    )
     return Figure9(
         role=role,
         encoder=block["encoder"],

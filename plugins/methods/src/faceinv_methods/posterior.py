@@ -62,7 +62,7 @@ class FaceInv:
             few = slice(0, 2048)
             return dict(whitening.state_dict()) | {"residuals": latents[few] - mean - inputs[few] @ slopes}
 
-        learnt = training.cached({"version": 1}, make)
+        learnt = training.cached({"version": 2}, make)
         self._whitening = Whitening(learnt["mean"], learnt["matrix"])
         self._residuals = learnt["residuals"]
 
