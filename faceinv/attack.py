@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.cache import load_or_make
+from faceinv.conditional_mean import ConditionalMean, coefficients
 from faceinv.contracts import LossContext, Probe
 from faceinv.loading import FramedEncoder, Loader
 from faceinv.objective import WeightedSum, build_objective
@@ -111,6 +112,18 @@ class Attack:
 
         found = load_or_make(self._folder / f"whitening-{self.pairs.key}-2.safetensors", make)
         return Whitening(found["mean"], found["matrix"]).to(self.loader.device)
+
+    @cached_property
+    def conditional_mean(self) -> ConditionalMean:
+        """The images that descriptors lead one to expect: what bounds the pixels of a reconstruction."""
+        pairs, generator = self.pairs, self.generator.network
+
+        def make() -> dict[str, Tensor]:
+            whitening, told = self.whitening, self._progress
+            return {"all": coefficients(pairs.latents, pairs.descriptors, generator, self.space, whitening, told)}
+
+        found = load_or_make(self._folder / f"conditional mean-{pairs.key}.safetensors", make)
+        return ConditionalMean(self.whitening, found["all"], self.generator.framing.size)
 
     @cached_property
     def regressor(self) -> Reader:

@@ -21,7 +21,7 @@ from faceinv.protocols import IdentityProtocol, IdentityScores
 from faceinv.scoring import embed_all, score_pairs, with_floors
 from faceinv.specs import DatasetSpec, Framing, MetricSpec
 from faceinv.statistics import estimate
-from faceinv.targets import Chosen, Targets, needs_detector
+from faceinv.targets import Chosen, Targets, needs_detector, rounded
 
 Opened = tuple[Dataset, DatasetSpec]
 
@@ -95,7 +95,14 @@ class Judge:
         gallery = gallery_of_targets(targets, {name: own for name, (own, _) in pairs.descriptors.items()})
         return with_floors(pairs.columns, self._specs(cell), self._identity(cell, gallery, pairs.descriptors))
 
-    def pairs(self, cell: Cell, targets: Tensor, results: Tensor, rows: range | None = None) -> Pairs:
+    def pairs(
+        self,
+        cell: Cell,
+        targets: Tensor,
+        results: Tensor,
+        rows: range | None = None,
+        expected: Callable[[], Tensor] | None = None,
+    ) -> Pairs:
         """Score each reconstruction by itself, and embed what scores of all together are made of.
 
         Args:
@@ -103,6 +110,8 @@ class Judge:
             targets: ``(n, 3, H, W)``.
             results: Their reconstructions ``(n, 3, H, W)``.
             rows: Which of the cell's targets they are; those are embedded once for all cells that share them.
+            expected: Returns the images ``(n, 3, H, W)`` that the descriptors lead one to expect; metrics that
+                declare a ceiling score them too.
         """
         descriptors = {
             name: (self.embed(cell, name, targets, rows), self.embed(cell, name, results))
@@ -110,7 +119,12 @@ class Judge:
         }
         metrics, left_out = self._metrics(cell)
         leaked = {role: cosines_of_pairs(*descriptors[name]) for role, name in self._roles(cell).items()}
-        return Pairs(score_pairs(targets, results, metrics, leaked), descriptors, left_out)
+        columns = score_pairs(targets, results, metrics, leaked)
+        bounded = {name: pair for name, pair in metrics.items() if pair[0].ceiling}
+        if bounded and expected:
+            ceilings = score_pairs(targets, rounded(expected()), bounded, {})
+            columns |= {f"{name}_ceiling": values for name, values in ceilings.items()}
+        return Pairs(columns, descriptors, left_out)
 
     def embed(self, cell: Cell, encoder: str, images: Tensor, rows: range | None = None) -> Tensor:
         """Return the descriptors ``(n, D)`` of images in the generator's framing, on the CPU.
@@ -272,7 +286,7 @@ class Judge:
 
     def _mean(self, cell: Cell, column: str, values: list[float]) -> dict[str, Any]:
         name, colon, critic = column.partition(":")
-        spec: MetricSpec = self._loader.host.spec("metric", re.sub("_(floor|other)$", "", name))
+        spec: MetricSpec = self._loader.host.spec("metric", re.sub("_(floor|other|ceiling)$", "", name))
         summary = asdict(estimate(values)) | {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
         return summary | ({"encoder": cell.roles[f"{spec.encoder}{colon}{critic}"]} if spec.encoder else {})
 

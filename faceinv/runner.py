@@ -192,7 +192,7 @@ class Runner:
         inverted = time.perf_counter()
         # Scores are taken from the pixels of the files: anyone can repeat them from the PNGs.
         results = rounded(inversion.images)
-        pairs = self.judge.pairs(cell, images, results, rows)
+        pairs = self.judge.pairs(cell, images, results, rows, lambda: attack.conditional_mean(descriptors))
         self._write_images(named.id, targets, rows, inversion.start, results)
         facts = {
             "targets": targets.digest,

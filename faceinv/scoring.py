@@ -96,6 +96,8 @@ def with_floors(
                     floor = [scores.strangers[part].nanmean(1) for part in blocks(len(scores.leaked))]
                     found[column(f"{spec.name}_floor", role)] = torch.cat(floor).tolist()
                     found[column(f"{spec.name}_other", role)] = scores.others.nanmean(1).tolist()
+        if spec.ceiling and f"{spec.name}_ceiling" in columns:
+            found[f"{spec.name}_ceiling"] = list(columns[f"{spec.name}_ceiling"])
     return {name: values for name, values in found.items() if any(value == value for value in values)}
 
 

@@ -212,6 +212,8 @@ class MetricSpec(Spec):
         encoder: Which encoder it reads: ``""``, ``"attacked"`` or ``"critic"``.
         floor: For a score of an ``encoder``: whether the mean cosine to strangers (``<name>_floor``) and to
             other photographs of the same person (``<name>_other``) is reported beside it.
+        ceiling: For a score of pixels: whether that of the image which the descriptor leads one to expect
+            (``<name>_ceiling``, :class:`faceinv.conditional_mean.ConditionalMean`) is reported beside it.
         protocol: Whether it scores all reconstructions of a cell together, from their identity scores:
             ``target`` then returns a :class:`faceinv.protocols.IdentityProtocol`, and its rows stand in the
             record under its name.
@@ -224,6 +226,7 @@ class MetricSpec(Spec):
     bounds: tuple[float | None, float | None] = (None, None)
     encoder: str = ""
     floor: bool = False
+    ceiling: bool = False
     protocol: bool = False
 
 

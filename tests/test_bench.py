@@ -32,6 +32,16 @@ def records(out: Path) -> dict[str, dict]:
     return {path.stem: json.loads(path.read_text()) for path in (out / "cells").glob("*.json")}
 
 
+def test_a_score_of_pixels_has_its_ceiling_beside_it(run, cache: Path, tmp_path: Path) -> None:
+    result = run(*TOY, "--losses", "id", "--metric", "psnr", "--json", "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    (cell,) = result.json
+    assert {"psnr", "psnr_ceiling"} <= set(cell["metrics"])
+    assert "mse_ceiling" not in cell["metrics"]
+    # The toy's encoder sees colours and places that its images are nearly linear in.
+    assert cell["metrics"]["psnr_ceiling"]["mean"] > 15
+
+
 def test_a_run_leaves_records_rows_and_pictures(run, cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run(*TOY, "--losses", "id,brightness", "--ablate", "--json", "--out", out)

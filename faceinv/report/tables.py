@@ -83,7 +83,7 @@ def difference_table(folder: RunFolder, outcomes: Sequence[Outcome]) -> Table | 
     for reference, other in pairs:
         table.add_column(f"{heading(other, finished)}\nminus {','.join(reference.cell.losses)}", justify="right")
     for name in _metric_names(finished):
-        if name.partition(":")[0].endswith("_floor"):
+        if name.partition(":")[0].endswith(("_floor", "_ceiling")):
             continue
         row = []
         for reference, other in pairs:
@@ -143,6 +143,8 @@ def _label(name: str, finished: Sequence[Outcome]) -> str:
         return f"  to strangers{unit}"
     if base.endswith("_other"):
         return f"  to other photographs of the person{unit}"
+    if base.endswith("_ceiling"):
+        return f"  of the expected image{unit}"
     return f"{name}{unit} {'↑' if summary['higher_is_better'] else '↓'}"
 
 

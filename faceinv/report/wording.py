@@ -36,7 +36,12 @@ EXPLANATIONS = {
     "id_sim_critic": "identity, judged by an encoder that the attack never saw",
 }
 
-_MINOR = re.compile(r"_(floor|other)(?=:|$)")
+_MINOR = re.compile(r"_(floor|other|ceiling)(?=:|$)")
+_MINOR_NAMES = {
+    "floor": "… to strangers",
+    "other": "… to another photograph of the person",
+    "ceiling": "… of the blur that the descriptor leads one to expect",
+}
 
 
 def base_name(metric: str) -> str:
@@ -53,7 +58,7 @@ def metric_name(metric: str, summary: Mapping[str, Any] | None = None) -> str:
     """Return a metric's name for people, with the encoder that ``summary`` names."""
     kind = _MINOR.search(metric)
     if kind:
-        return "… to strangers" if kind.group(1) == "floor" else "… to another photograph of the person"
+        return _MINOR_NAMES[kind.group(1)]
     base, _, network = metric.partition(":")
     encoder = (summary or {}).get("encoder") or network
     if base in _NAMES:

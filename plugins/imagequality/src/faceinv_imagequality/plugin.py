@@ -42,6 +42,7 @@ def faceinv_metrics() -> list[MetricSpec]:
             unit="dB",
             higher_is_better=True,
             bounds=(0.0, 100.0),
+            ceiling=True,
         ),
         MetricSpec(
             name="ssim",
