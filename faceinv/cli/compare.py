@@ -15,7 +15,12 @@ from faceinv.errors import UsageError
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN [RUN…]")
 @click.option("--losses", default="", metavar="A,B,…", help="Only cells with these losses.")
 @click.option("--reference", default="", metavar="METHOD", help="Of one RUN: the method that others are compared with.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; compare.html in the last RUN.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The page; methods.html in the one RUN, compare.html in the last of several.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 @OPEN
 @click.pass_obj
@@ -30,7 +35,8 @@ def compare(
 ) -> None:
     """Compare runs target by target: the first is subtracted from each of the others.
 
-    Of one run: its methods at each budget, the best critic first, with paired differences to one of them.
+    Of one run: its methods at each budget, the best critic first, with paired differences to one of them, and the
+    curves of score against budget.
 
     Differences come with 95 % bootstrap intervals and a verdict a score: better, worse, or no difference at this
     n. Runs with different targets are refused.
@@ -44,12 +50,19 @@ def compare(
     from faceinv.report.comparison import as_objects
     from faceinv.report.comparison import compare as compare_runs
     from faceinv.report.comparison_page import comparison_table, write_comparison
+    from faceinv.report.leaderboard import as_objects as leaderboard_rows
+    from faceinv.report.leaderboard import leaderboard, leaderboard_table
+    from faceinv.report.methods_page import write_leaderboard
     from faceinv.report.runs import read_runs
 
     if len(runs) < 2:
-        if out:
-            raise UsageError("--out writes the page of two runs or more; the leaderboard of one run is printed.")
-        _leaderboard(app, runs[0], losses, reference, as_json)
+        boards = leaderboard(read_runs(runs), losses, reference)
+        if as_json:
+            app.print_json([row for board in boards for row in leaderboard_rows(*board)])
+        else:
+            for board in boards:
+                app.output.print(leaderboard_table(*board))
+        finish(app, write_leaderboard(boards, out or runs[0] / "methods.html"), open_it)
         return
     if reference:
         raise UsageError("--reference names a method of one run; of two runs the first is the reference.")
@@ -64,15 +77,3 @@ def compare(
             app.output.print(comparison_table(item))
             app.output.print(item.verdict, markup=False, soft_wrap=True)
     finish(app, write_comparison(found, out or runs[-1] / "compare.html"), open_it)
-
-
-def _leaderboard(app: Application, run: Path, losses: str, reference: str, as_json: bool) -> None:
-    from faceinv.report.leaderboard import as_objects, leaderboard, leaderboard_table
-    from faceinv.report.runs import read_runs
-
-    boards = leaderboard(read_runs([run]), losses, reference)
-    if as_json:
-        app.print_json([row for board in boards for row in as_objects(*board)])
-        return
-    for board in boards:
-        app.output.print(leaderboard_table(*board))

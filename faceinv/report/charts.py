@@ -102,13 +102,13 @@ def curves(series: Sequence[Series], title: str, description: str) -> Markup:
     margin = 0.0 if logarithmic else (high - low) * 0.06 or abs(high) * 0.1 or 1.0
     x = Axis(1, max(steps, 2), 46, width - 10)
     y = Axis(low - margin, high + margin, height - 30, 10, logarithmic)
-    parts = [_horizontal(y, x.start, x.end), _foot(x, height - 30, "step", whole=True)]
+    parts = [horizontal(y, x.start, x.end), _foot(x, height - 30, "step", whole=True)]
     for line in series:
         points = [(x.at(step), y.at(value)) for step, value in enumerate(line.values, 1) if math.isfinite(value)]
-        parts.append(f'<path class="line {line.style}" d="{_path(points)}"/>')
+        parts.append(f'<path class="line {line.style}" d="{path(points)}"/>')
         if points:
             parts.append(f'<circle class="end {line.style}" cx="{points[-1][0]}" cy="{points[-1][1]}" r="3"/>')
-    return _svg(width, height, title, description, parts)
+    return svg(width, height, title, description, parts)
 
 
 @dataclass(frozen=True)
@@ -178,11 +178,11 @@ def densities(
         points = [(x.at(edge), y.at(value)) for left, right, value in found for edge in (left, right)]
         if points:
             outline = [(points[0][0], base), *points, (points[-1][0], base)]
-            parts.append(f'<path class="area {one.style}" d="{_path(outline)}"/>')
+            parts.append(f'<path class="area {one.style}" d="{path(outline)}"/>')
     for index, mark in enumerate(sorted(above, key=lambda mark: mark.value)):
         parts.append(_flag(mark, x.at(mark.value), 16.0 + row * index, base, width))
     parts += [_flag(mark, x.at(mark.value), 16.0 + row * len(above), base, width) for mark in below]
-    return _svg(width, base + 36, title, description, parts)
+    return svg(width, base + 36, title, description, parts)
 
 
 def _without_empty_ends(bars: list[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
@@ -237,14 +237,16 @@ def forest(rows: Sequence[Difference], axis_title: str, title: str, description:
             f'<line x1="{x.at(row.low)}" x2="{x.at(row.high)}" y1="{middle}" y2="{middle}"/>'
             f'<circle cx="{x.at(row.mean)}" cy="{middle}" r="5"/></g>'
         )
-    return _svg(_WIDTH, height, title, description, parts)
+    return svg(_WIDTH, height, title, description, parts)
 
 
-def _path(points: Sequence[tuple[float, float]]) -> str:
+def path(points: Sequence[tuple[float, float]]) -> str:
+    """Return the drawing commands of a line through points."""
     return "M" + "L".join(f"{x:g},{y:g}" for x, y in points) if points else ""
 
 
-def _horizontal(y: Axis, left: float, right: float) -> str:
+def horizontal(y: Axis, left: float, right: float) -> str:
+    """Return a grid line for each round value, with the value at its left."""
     return "".join(
         f'<line class="grid" x1="{left:g}" x2="{right:g}" y1="{y.at(tick)}" y2="{y.at(tick)}"/>'
         f'<text class="tick" x="{left - 6:g}" y="{y.at(tick) + 3.5:g}" text-anchor="end">{tick:g}</text>'
@@ -269,7 +271,8 @@ def _minus(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 
-def _svg(width: float, height: float, title: str, description: str, parts: Sequence[str]) -> Markup:
+def svg(width: float, height: float, title: str, description: str, parts: Sequence[str]) -> Markup:
+    """Return a drawing that is as wide as its place, with its name and description for those who cannot see it."""
     return Markup(
         f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}. '
         f'{escape(description)}">{"".join(parts)}</svg>'

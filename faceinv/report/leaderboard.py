@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ SCORES = {
     "id_sim_attacked": ("attacked cosine", 3),
 }
 #: Scores whose difference to the reference is shown.
-_COMPARED = ("id_sim_critic", "psnr")
+COMPARED = ("id_sim_critic", "psnr")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _place(column: Column, references: list[Column]) -> Place:
     differences = {}
     # With several weightings or options of the reference it is not clear which one is meant.
     if len(references) == 1 and references[0].targets == column.targets:
-        for name in _COMPARED:
+        for name in COMPARED:
             if name in column.rows and name in references[0].rows:
                 differences[name] = paired_difference(_floats(column, name), _floats(references[0], name))
     return Place(
@@ -130,13 +130,16 @@ def leaderboard_table(study: Study, places: tuple[Place, ...]) -> Table:
     table.caption = (
         "mean [95 % interval]; Δ: paired difference to the reference at the same budget, bold: clear of zero"
     )
+    ceiling = ceilings(study)
+    if ceiling:
+        table.caption += f"\nPSNR of the image that the descriptor leads one to expect: {_text(ceiling, 2)}"
     several = len({place.losses for place in places}) > 1
     shown = [name for name in SCORES if any(name in place.scores for place in places)]
     for heading in ("budget", "method", "access", *(["losses"] if several else [])):
         table.add_column(heading)
     for name in shown:
         table.add_column(SCORES[name][0], justify="right")
-    for name in _COMPARED:
+    for name in COMPARED:
         table.add_column(f"Δ {SCORES[name][0]}", justify="right")
     table.add_column("s a target", justify="right")
     before = None
@@ -146,9 +149,22 @@ def leaderboard_table(study: Study, places: tuple[Place, ...]) -> Table:
         before = place.steps
         cells = [str(place.queries or "none"), place.method, place.access, *([place.losses] if several else [])]
         cells += [_text(place.scores.get(name), SCORES[name][1]) for name in shown]
-        cells += [_text(place.differences.get(name), SCORES[name][1], sign=True) for name in _COMPARED]
+        cells += [_text(place.differences.get(name), SCORES[name][1], sign=True) for name in COMPARED]
         table.add_row(*cells, f"{place.seconds:.2f}")
     return table
+
+
+def named(place: Place, places: Sequence[Place]) -> str:
+    """Return what a place is called among others: its method, and its losses where there are several."""
+    return f"{place.method} {place.losses}" if len({other.losses for other in places}) > 1 else place.method
+
+
+def ceilings(study: Study) -> Estimate | None:
+    """Return the PSNR of the images that the descriptors lead one to expect, which is every method's ceiling."""
+    for column in study.columns:
+        if "psnr_ceiling" in column.rows:
+            return estimate(_floats(column, "psnr_ceiling"))
+    return None
 
 
 def _text(value: Estimate | None, digits: int, sign: bool = False) -> str:

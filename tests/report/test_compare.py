@@ -112,7 +112,6 @@ def test_an_unclear_pairing_is_refused(run, write_run: Write, tmp_path: Path) ->
 
 def test_options_that_do_not_go_with_the_number_of_runs_are_refused(run, two: tuple[Path, Path]) -> None:
     assert "--reference names a method of one run" in run("compare", *two, "--reference", "latent-adam").err
-    assert "--out writes the page of two runs" in run("compare", two[0], "--out", "page.html").err
 
 
 def test_a_comparison_is_a_table_a_verdict_and_a_page(run, two: tuple[Path, Path], tmp_path: Path, visit) -> None:

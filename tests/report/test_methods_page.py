@@ -1,0 +1,64 @@
+"""The leaderboard of one run: curves of score against budget, every number in a table, the ceiling of PSNR."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faceinv.report.budget_chart import Curve, _spread, budget_chart
+from faceinv.statistics import Estimate
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def methods(write_run: Write, tmp_path: Path) -> Path:
+    path = tmp_path / "run"
+    for method, ahead in (("latent-adam", 0.0), ("faceinv", 0.1)):
+        for steps in (100, 500):
+            write_run(path, ("id",), shift=ahead + steps / 10000, method=method, steps=steps, pictures=False)
+    return write_run(path, ("id",), shift=-0.2, method="regression", steps=0, pictures=False)
+
+
+def test_one_run_gives_a_page_with_a_curve_for_every_method(run, methods: Path) -> None:
+    result = run("compare", methods)
+    assert result.code == 0, result.err
+    page = (methods / "methods.html").read_text()
+    assert str(methods / "methods.html") in result.out + result.err
+    assert page.count('<th scope="row">') == 5
+    (critic,) = re.findall(r'<svg[^>]*aria-label="critic cosine[^>]*>.*?</svg>', page, re.DOTALL)
+    # Two methods with two budgets each, and one that asks for nothing.
+    assert critic.count("<circle") == critic.count('class="bar') == 4
+    assert critic.count('class="line across') == 1
+    assert all(f">{name}</text>" in critic for name in ("latent-adam", "faceinv", "regression", "100", "500"))
+
+
+def test_the_page_can_go_elsewhere_and_json_has_the_same_rows(run, methods: Path, tmp_path: Path) -> None:
+    result = run("compare", methods, "--json", "--out", tmp_path / "page.html")
+    assert (tmp_path / "page.html").is_file()
+    ours = {(row["method"], row["steps"]): row for row in result.json}
+    assert set(ours) == {("regression", 0)} | {(m, s) for m in ("latent-adam", "faceinv") for s in (100, 500)}
+    difference = ours["faceinv", 500]["differences"]["id_sim_critic"]
+    assert difference["mean"] == pytest.approx(0.1, abs=1e-9)
+
+
+def test_a_single_budget_and_a_single_target_can_be_drawn() -> None:
+    alone = Estimate(0.5, float("nan"), float("nan"), 1)
+    chart = budget_chart([Curve("one", [(100, alone)], "c0")], "score", "one target")
+    assert "nan" not in chart
+    assert chart.count("<circle") == 1
+
+
+@given(st.lists(st.floats(20, 300), min_size=1, max_size=12))
+def test_names_do_not_overlap_and_keep_their_order(heights: list[float]) -> None:
+    placed = _spread(heights, 16, 306)
+    ordered = [placed[index] for index in sorted(range(len(heights)), key=heights.__getitem__)]
+    assert all(later - earlier > 13.9 for earlier, later in pairwise(ordered))
+    assert ordered[0] > 15
+    assert ordered[-1] < 307
