@@ -44,7 +44,8 @@ def invert(
         seeds: One seed per target.
         name: The method's name, for errors.
         batch_size: Targets at a time.
-        on_images: Called with the number of images that the encoder was just asked about.
+        on_images: Called with the number of images that the encoder was just asked about, and after each batch with
+            how many of its budget were not needed.
 
     Returns:
         The reconstructions of all targets, on the CPU, with what they took of the encoder.
@@ -93,21 +94,38 @@ def invert(
                 {key: series.cpu() for key, series in part.trajectory.items()},
                 queries=int(meter.queries.max()),
                 image_steps=int(meter.image_steps.max()),
+                queries_mean=float(meter.queries.double().mean()),
+                image_steps_mean=float(meter.image_steps.double().mean()),
             )
         )
+        if on_images:
+            on_images(len(batch) * steps - int(meter.queries.sum()))
     return _joined(parts)
 
 
 def _joined(parts: Sequence[Inversion]) -> Inversion:
     latents = [part.latents for part in parts if part.latents is not None]
+    sizes = [len(part.images) for part in parts]
+
+    def mean(values: list[float]) -> float:
+        return sum(size * value for size, value in zip(sizes, values, strict=True)) / sum(sizes)
+
     return Inversion(
         torch.cat(latents) if len(latents) == len(parts) else None,
         torch.cat([part.images for part in parts]),
         torch.cat([part.start for part in parts]),
-        {key: torch.cat([part.trajectory[key] for part in parts], dim=1) for key in parts[0].trajectory},
+        {key: _beside([part.trajectory[key] for part in parts]) for key in parts[0].trajectory},
         queries=max(part.queries for part in parts),
         image_steps=max(part.image_steps for part in parts),
+        queries_mean=mean([part.queries_mean for part in parts]),
+        image_steps_mean=mean([part.image_steps_mean for part in parts]),
     )
+
+
+def _beside(series: list[Tensor]) -> Tensor:
+    """Put series ``(n, B)`` of batches side by side; one that ended early stays at its last value."""
+    longest = max(map(len, series))
+    return torch.cat([torch.cat([own, own[-1:].expand(longest - len(own), -1)]) for own in series], dim=1)
 
 
 def _refusal(name: str) -> Callable[[Tensor], Tensor]:

@@ -144,7 +144,7 @@ class Parts:
 
 
 def put_together(parts: Sequence[Part], where: str) -> Part:
-    """Return one part of all, the facts of the first; times and queries are summed up.
+    """Return one part of all, the facts of the first; times are summed up, and what the targets took.
 
     Args:
         parts: All parts of a cell, in order.
@@ -176,7 +176,8 @@ def put_together(parts: Sequence[Part], where: str) -> Part:
         facts={
             **first.facts,
             "seconds": seconds,
-            **{key: sum(part.facts[key] for part in parts) for key in ("queries", "image_steps")},
+            **{key: max(part.facts[key] for part in parts) for key in ("queries", "image_steps")},
+            **{key: sum(part.facts[key] for part in parts) for key in ("queries_sum", "image_steps_sum")},
         },
     )
 

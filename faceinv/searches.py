@@ -37,10 +37,12 @@ class Inversion:
         start: ``(B, 3, H, W)``: the images it started from.
         trajectory: Loss name to ``(n, B)``, a row for each image that the encoder was asked about, in order, and
             no more rows than that; ``"total"`` is the weighted sum. Who keeps the best candidate reports the best
-            so far.
+            so far. A target that converged stays at its last value.
         queries: Images that the encoder was asked about, of the target that took most; counted by the host,
             whatever the method says.
         image_steps: How many of them under white-box access, where gradients can be had.
+        queries_mean: Images that the encoder was asked about, on average over the targets: less where some converged.
+        image_steps_mean: How many of them under white-box access.
     """
 
     latents: Tensor | None
@@ -49,6 +51,8 @@ class Inversion:
     trajectory: dict[str, Tensor] = field(default_factory=dict)
     queries: int = 0
     image_steps: int = 0
+    queries_mean: float = 0.0
+    image_steps_mean: float = 0.0
 
 
 class Objective(Protocol):

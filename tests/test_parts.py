@@ -136,16 +136,19 @@ def part(values: Sequence[float], trajectory: Sequence[float] = (), **facts: Any
         "trained": "r",
         "queries": 3,
         "image_steps": 2,
+        "queries_sum": 5,
+        "image_steps_sum": 4,
         "seconds": {"invert": 1.0},
     } | facts
     return Part({}, {}, {"mse": np.array(values)}, {}, {"id": np.array(trajectory)}, known)
 
 
 def test_parts_are_joined_in_order() -> None:
-    whole = put_together([part([1, 2], [4, 2]), part([3], [1, 1])], "cell")
+    whole = put_together([part([1, 2], [4, 2]), part([3], [1, 1], queries=4)], "cell")
     assert whole.columns["mse"].tolist() == [1, 2, 3]
     assert whole.trajectory["id"].tolist() == [5, 3]
-    assert [whole.facts[key] for key in ("queries", "image_steps", "seconds")] == [6, 4, {"invert": 2.0}]
+    assert [whole.facts[key] for key in ("queries", "image_steps", "seconds")] == [4, 2, {"invert": 2.0}]
+    assert [whole.facts[key] for key in ("queries_sum", "image_steps_sum")] == [10, 8]
 
 
 @pytest.mark.parametrize(

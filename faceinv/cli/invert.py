@@ -212,5 +212,7 @@ def _write_record(
         "access": host.spec("method", cell.method).access,
         "queries": inversion.queries,
         "image_steps": inversion.image_steps,
+        "queries_mean": inversion.queries_mean,
+        "image_steps_mean": inversion.image_steps_mean,
     }
     folder.write(_RECORD, record)

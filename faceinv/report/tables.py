@@ -32,6 +32,7 @@ def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "access": outcome.record["access"],
             "queries": outcome.record["queries"],
             "image_steps": outcome.record["image_steps"],
+            "image_steps_mean": outcome.record.get("image_steps_mean", outcome.record["image_steps"]),
             "n": outcome.record["n"],
             "real": outcome.record["real"],
             "id": outcome.id,

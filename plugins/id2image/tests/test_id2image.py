@@ -77,8 +77,28 @@ def test_adam_is_torchs_own_on_each_target(descriptors: Tensor) -> None:
         optimizer.zero_grad()
         (encoder(generator(latent, "z")) - descriptors[:1]).square().sum().backward()
         optimizer.step()
-    result = run(LatentAdam(learning_rate=0.01), descriptors, steps=15)
+    result = run(LatentAdam(learning_rate=0.01, patience=0), descriptors, steps=15)
     torch.testing.assert_close(result.latents[:1], latent.detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_who_has_converged_costs_nothing_more_and_keeps_its_best(descriptors: Tensor) -> None:
+    whole = run(LatentAdam(patience=0), descriptors, steps=300)
+    result = run(LatentAdam(patience=10, tolerance=0.05), descriptors, steps=300, batch_size=4)
+    assert result.queries_mean < result.queries <= 300
+    assert result.image_steps_mean == result.queries_mean
+    totals = result.trajectory["total"]
+    assert totals.shape == (result.queries, 8)
+    # As the others would have gone, to where the first left; from there on it stays at its last value.
+    torch.testing.assert_close(totals[:10], whole.trajectory["total"][:10])
+    waits = (totals == totals[-1]).int().flip(0).cumprod(0).sum(0)
+    assert waits.max() > 10
+    # What left has the latent of its least value, and not of its last.
+    encoder, generator = ToyEncoder(), ToyGenerator()
+    with torch.no_grad():
+        reached = (encoder(generator(result.latents, "z")) - descriptors).square().sum(1)
+    gone = waits > 1
+    torch.testing.assert_close(reached[gone], totals.min(0).values[gone], atol=1e-6, rtol=1e-4)
+    assert reached.mean() < 0.1 * totals[0].mean()
 
 
 def test_regression_is_the_start_and_asks_the_encoder_nothing(descriptors: Tensor) -> None:
@@ -89,7 +109,7 @@ def test_regression_is_the_start_and_asks_the_encoder_nothing(descriptors: Tenso
 
 def test_the_paper_preset_has_the_papers_rate() -> None:
     spec = Host().spec("method", "latent-adam")
-    assert spec.preset_options["paper"] == {"learning_rate": 0.001}
+    assert spec.preset_options["paper"] == {"learning_rate": 0.001, "patience": 0}
 
 
 def test_a_method_is_never_given_a_target_image() -> None:

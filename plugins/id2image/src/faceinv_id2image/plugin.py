@@ -52,7 +52,7 @@ def faceinv_methods() -> list[MethodSpec]:
             access="white-box",
             offline="pairs",
             limits="One start, one path: it ends in what fools the attacked encoder as readily as in the person.",
-            preset_options={"paper": {"learning_rate": 0.001}},
+            preset_options={"paper": {"learning_rate": 0.001, "patience": 0}},
         ),
     ]
 
