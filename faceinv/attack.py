@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from faceinv.batching import batch_size_for
 from faceinv.cache import load_or_make
 from faceinv.conditional_mean import ConditionalMean, coefficients
 from faceinv.contracts import LossContext, Probe
@@ -95,6 +96,14 @@ class Attack:
             self._progress,
             {self._label_key(name): self.probe(name) for name in self._probes},
         )
+
+    def batch_size(self) -> int:
+        """Return how many targets this machine's cache and memory hold in a step through both networks."""
+        generator, device = self.generator.network, self.loader.device
+        latents = generator.sample(1, self.space, torch.Generator(device).manual_seed(0))
+        latents = latents.to(device, self.loader.dtype).requires_grad_()
+        networks = nn.ModuleList([generator, self.encoder])
+        return batch_size_for(lambda: self.encoder(generator(latents, self.space)), networks, device)
 
     @cached_property
     def descriptor_variance(self) -> float:

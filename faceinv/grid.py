@@ -43,6 +43,18 @@ Methods = Annotated[list[str], BeforeValidator(_split), Field(min_length=1)]
 Budgets = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_split), Field(min_length=1)]
 
 
+def _batch_size(value: object) -> object:
+    text = str(value)
+    if text == "auto":
+        return text
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError("Input should be a whole number from 1, or auto")
+    return int(text)
+
+
+BatchSize = Annotated[int | Literal["auto"], BeforeValidator(_batch_size)]
+
+
 class BenchConfig(BaseModel):
     """Everything that a run is made of. Lists make a grid; ``defaults.yaml`` explains each key."""
 
@@ -74,7 +86,7 @@ class BenchConfig(BaseModel):
     recognition_limit: int = Field(ge=2)
     weights: dict[str, Path]
     device: str
-    batch_size: int = Field(ge=1)
+    batch_size: BatchSize
     checkpoint_activations: bool
     out: Path
 

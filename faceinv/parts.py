@@ -94,6 +94,14 @@ class Parts:
         if not path.is_file():
             write_atomically(path, json.dumps({"schema": SCHEMA, "id": self.cell_id} | dict(facts)).encode())
 
+    def described(self) -> dict[str, Any] | None:
+        """Return what :meth:`describe` wrote, or ``None`` where nothing is there yet."""
+        try:
+            facts: dict[str, Any] = json.loads((self.path / CELL).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return facts
+
     def facts(self, rows: range) -> dict[str, Any] | None:
         """Return the facts of a part, or ``None`` where it is not there or not whole."""
         try:

@@ -37,12 +37,14 @@ class Task:
         cell_id: Name of the cell, as whoever sends the task found it.
         rows: Which of the cell's targets.
         targets: Hash of the cell's target images.
+        batch_size: Size of the cell's batches; the last one may be smaller.
     """
 
     cell: int
     cell_id: str
     rows: range
     targets: str
+    batch_size: int
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Worker:
     def work(self, task: Task, on_step: Callable[[int], None]) -> Failure | None:
         """Compute a batch; return why it could not be computed, or ``None``."""
         try:
-            self.runner.compute(self._checked(task), task.rows, on_step)
+            self.runner.compute(self._checked(task), task.rows, on_step, task.batch_size)
         except Exception as error:
             return Failure.of(error)
         return None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class Runner:
         loader: Builds networks and plugins.
         folder: The run folder.
         cache: Folder of what is trained.
-        batch_size: Targets at a time.
+        batch_size: Targets at a time; ``"auto"``: as many as cache and memory hold, and as parts that are there have.
         progress: Called with (what, done, of).
         say: Called with remarks.
         probes: Probes that any cell reads.
@@ -69,7 +69,7 @@ class Runner:
         folder: RunFolder,
         *,
         cache: Path,
-        batch_size: int = 32,
+        batch_size: int | Literal["auto"] = 32,
         progress: Reporter | None = None,
         say: Callable[[str], None] = lambda text: None,
         probes: Sequence[str] = (),
@@ -77,6 +77,7 @@ class Runner:
         self.loader = loader
         self.folder = folder
         self._batch_size = batch_size
+        self._batch_sizes: dict[tuple[str, str, str], int] = {}
         self._progress = progress
         self._cache = cache
         #: The last one that was built: the cells of a grid take turns in it, their batches do not.
@@ -89,19 +90,34 @@ class Runner:
         """Return what is trained for the cell's encoder and generator."""
         return self.ingredients.attack(cell)
 
-    def batches(self, cell: Cell) -> list[range]:
+    def batch_size(self, cell: Cell, cell_id: str = "") -> int:
+        """Return how many of the cell's targets go together; with a name, as parts that are there have it."""
+        if self._batch_size != "auto":
+            return self._batch_size
+        # Shards of one folder agree, even if they are computed by different machines.
+        begun = Parts(self.folder, cell_id).described() if cell_id else None
+        if begun is not None:
+            return int(begun["batch_size"])
+        key = (cell.encoder, cell.generator, cell.space)
+        if key not in self._batch_sizes:
+            self._batch_sizes[key] = self.attack(cell).batch_size()
+        return self._batch_sizes[key]
+
+    def batches(self, named: NamedCell) -> list[range]:
         """Return the rows of each batch of the cell's targets, in order."""
-        n, size = len(self.ingredients.targets(cell).ids), self._batch_size
+        n, size = len(self.ingredients.targets(named.cell).ids), self.batch_size(named.cell, named.id)
         return [range(first, min(first + size, n)) for first in range(0, n, size)]
 
     def missing(self, named: NamedCell) -> list[range]:
         """Return the batches of a cell that have still to be computed."""
         digest = self.ingredients.targets(named.cell).digest
-        parts = Parts(self.folder, named.id)
-        return [rows for rows in self.batches(named.cell) if not self._usable(parts.facts(rows), digest)]
+        parts, due = Parts(self.folder, named.id), (digest, self.batch_size(named.cell, named.id))
 
-    def _usable(self, facts: Mapping[str, Any] | None, digest: str) -> bool:
-        return facts is not None and (facts["targets"], facts["batch_size"]) == (digest, self._batch_size)
+        def usable(rows: range) -> bool:
+            facts = parts.facts(rows)
+            return facts is not None and (facts["targets"], facts["batch_size"]) == due
+
+        return [rows for rows in self.batches(named) if not usable(rows)]
 
     def failed(self, cell: Cell, named: NamedCell | None, failure: Failure) -> Outcome:
         """Write the record of a cell that failed, before or after it had a name."""
@@ -140,14 +156,19 @@ class Runner:
             if self._progress:
                 self._progress(f"{label}, {self.budget_unit(cell)}", done, total)
 
-        return self._invert(cell, descriptors, names, on_step)
+        return self._invert(cell, descriptors, names, on_step, self.batch_size(cell))
 
     def budget_unit(self, cell: Cell) -> str:
         """Return what the cell's ``steps`` count."""
         return "queries" if self.loader.host.spec("method", cell.method).access == "scores" else "image-steps"
 
     def _invert(
-        self, cell: Cell, descriptors: Tensor, names: Sequence[str], on_step: Callable[[int], None] | None
+        self,
+        cell: Cell,
+        descriptors: Tensor,
+        names: Sequence[str],
+        on_step: Callable[[int], None] | None,
+        batch_size: int,
     ) -> Inversion:
         attack = self.attack(cell)
         spec: MethodSpec = self.loader.host.spec("method", cell.method)
@@ -164,11 +185,17 @@ class Runner:
             # A result depends on the run's seed and the target's name, not on its place.
             seeds=[seed_of(f"{cell.seed} {name}") for name in names],
             name=spec.name,
-            batch_size=self._batch_size,
+            batch_size=batch_size,
             on_images=on_step,
         )
 
-    def compute(self, named: NamedCell, rows: range, on_step: Callable[[int], None] | None = None) -> None:
+    def compute(
+        self,
+        named: NamedCell,
+        rows: range,
+        on_step: Callable[[int], None] | None = None,
+        batch_size: int | None = None,
+    ) -> None:
         """Compute one batch of a cell's targets and leave its part and its pictures in the run folder.
 
         What is left depends on the cell and on the rows alone: neither on what was computed before, nor on where.
@@ -177,9 +204,10 @@ class Runner:
             named: The cell.
             rows: One of its :meth:`batches`.
             on_step: Called with the number of image-steps done since the last call.
+            batch_size: Size of the batches, as whoever divided the cell chose it; this runner's own by default.
         """
         began = time.perf_counter()
-        cell = named.cell
+        cell, size = named.cell, batch_size or self.batch_size(named.cell, named.id)
         attack, targets = self.attack(cell), self.ingredients.targets(cell)
         # Trained here so that the time of the inversion is its own.
         probes = self._probes_of(cell)
@@ -188,7 +216,7 @@ class Runner:
         prepared = time.perf_counter()
         images = targets.images(rows)
         descriptors = self.judge.embed(cell, cell.encoder, images, rows)
-        inversion = self._invert(cell, descriptors, [targets.ids[row] for row in rows], on_step)
+        inversion = self._invert(cell, descriptors, [targets.ids[row] for row in rows], on_step, size)
         inverted = time.perf_counter()
         # Scores are taken from the pixels of the files: anyone can repeat them from the PNGs.
         results = rounded(inversion.images)
@@ -196,7 +224,7 @@ class Runner:
         self._write_images(named.id, targets, rows, inversion.start, results)
         facts = {
             "targets": targets.digest,
-            "batch_size": self._batch_size,
+            "batch_size": size,
             "trained": self._trained(cell),
             "queries": inversion.queries,
             "image_steps": inversion.image_steps,
@@ -218,7 +246,7 @@ class Runner:
             facts=facts,
         )
         parts = Parts(self.folder, named.id)
-        about = {"n": len(targets.ids), "batch_size": self._batch_size, "targets": targets.digest}
+        about = {"n": len(targets.ids), "batch_size": size, "targets": targets.digest}
         parts.describe(named.facts() | about)
         parts.write(rows, part)
 
@@ -236,7 +264,7 @@ class Runner:
         began = time.perf_counter()
         cell, parts = named.cell, Parts(self.folder, named.id)
         attack, targets = self.attack(cell), self.ingredients.targets(cell)
-        whole = put_together([parts.read(rows) for rows in self.batches(cell)], f"cell {named.id}")
+        whole = put_together([parts.read(rows) for rows in self.batches(named)], f"cell {named.id}")
         if whole.read:
             self.folder.write_attributes(named.id, whole.read)
         scores = self.judge.judge(

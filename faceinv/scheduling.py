@@ -88,6 +88,7 @@ class GridRun:
         try:
             missing = self.runner.missing(named)
             digest = self.runner.ingredients.targets(cell).digest
+            size = self.runner.batch_size(cell, named.id)
         except StorageError:
             raise
         except Exception as error:
@@ -95,7 +96,7 @@ class GridRun:
             return
         wanted = [rows for rows in missing if mine is None or (number, rows) in mine]
         self._pending[number] = set(wanted)
-        total = sum(map(len, wanted if mine is not None else self.runner.batches(cell)))
+        total = sum(map(len, wanted if mine is not None else self.runner.batches(named)))
         self._steps[number] = (0, total * cell.steps)
         self._on_steps(number, (total - sum(map(len, wanted))) * cell.steps)
         if not wanted:
@@ -103,17 +104,17 @@ class GridRun:
         for rows in wanted:
             if number in self.outcomes:
                 return
-            yield Task(number, named.id, rows, digest)
+            yield Task(number, named.id, rows, digest, size)
 
     def _mine(self) -> set[tuple[int, range]]:
         """Return the shard's batches: equally many of the whole grid's, whatever is there already."""
         assert self.shard is not None
         every: list[tuple[int, range]] = []
-        for number, cell in enumerate(self.cells):
+        for number in range(len(self.cells)):
             self._name(number)
             if number in self._named:
                 try:
-                    every += [(number, rows) for rows in self.runner.batches(cell)]
+                    every += [(number, rows) for rows in self.runner.batches(self._named[number])]
                 except StorageError:
                     raise
                 except Exception as error:

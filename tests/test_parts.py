@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def cell(host: Host) -> Cell:
     return cells(config, host, source)[0]
 
 
-def fresh(host: Host, cache: Path, out: Path, batch_size: int = 4) -> Runner:
+def fresh(host: Host, cache: Path, out: Path, batch_size: int | Literal["auto"] = 4) -> Runner:
     """A runner as another process would have it: nothing is shared but the folders."""
     loader = Loader(host, WeightStore(host, cache=cache))
     return Runner(loader, RunFolder(out), cache=cache / "trained", batch_size=batch_size, probes=["brightness"])
@@ -74,7 +74,8 @@ def computed(host: Host, cache: Path, out: Path, cell: Cell, order: Sequence[int
     """Compute the batches in this order, each by a runner of its own, and the record by another."""
     for number in order:
         runner = fresh(host, cache, out)
-        runner.compute(runner.ingredients.name(cell), runner.batches(cell)[number])
+        named = runner.ingredients.name(cell)
+        runner.compute(named, runner.batches(named)[number])
     runner = fresh(host, cache, out)
     named = runner.ingredients.name(cell)
     assert runner.missing(named) == []
@@ -119,6 +120,16 @@ def test_batches_of_another_size_are_computed_anew(host: Host, cache: Path, tmp_
     assert other.missing(other.ingredients.name(cell)) == [range(0, 5), range(5, 10)]
     outcome = ran(other, cell)
     assert (outcome.record["status"], outcome.record["batch_size"]) == ("ok", 5)
+
+
+def test_a_machine_that_chooses_goes_on_with_the_batches_that_are_there(
+    host: Host, cache: Path, tmp_path: Path, cell: Cell
+) -> None:
+    runner = fresh(host, cache, tmp_path, batch_size=3)
+    named = runner.ingredients.name(cell)
+    runner.compute(named, range(3))
+    assert fresh(host, cache, tmp_path, "auto").missing(named) == [range(3, 6), range(6, 9), range(9, 10)]
+    assert fresh(host, cache, tmp_path / "elsewhere", "auto").missing(named) == [range(0, 10)]
 
 
 def test_a_missing_part_is_said(host: Host, cache: Path, tmp_path: Path, cell: Cell) -> None:

@@ -167,7 +167,7 @@ def test_a_shard_that_is_none_is_said(text: str) -> None:
 
 
 def test_what_kills_every_worker_is_given_up() -> None:
-    task = Task(0, "cell", range(4, 8), "targets")
+    task = Task(0, "cell", range(4, 8), "targets", 4)
     queue = Queue(iter([task]))
     for _ in range(ATTEMPTS - 1):
         assert queue.take() == task

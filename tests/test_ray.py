@@ -58,13 +58,13 @@ def test_files_come_back_where_no_folder_is_shared(
     config, source = load_config(None, given | {"batch_size": 2})
     factory = worker_factory(app, config, cells(config, app.host, source))
     worker = RayWorker(factory, "cpu", 1, str(shared / "not there"), str(shared))
-    answer = worker.work(Task(0, record["id"], range(4, 6), record["targets"]))
+    answer = worker.work(Task(0, record["id"], range(4, 6), record["targets"], 2))
     assert answer.failure is None
     assert answer.steps == 2 * 150
     folder = f"cells/{record['id']}"
     assert list(answer.files)[-1] == f"{folder}/parts/00004-00006.npz"
     assert answer.files[f"{folder}/00005.png"] == (local / folder / "00005.png").read_bytes()
-    refused = worker.work(Task(0, "another", range(4, 6), record["targets"])).failure
+    refused = worker.work(Task(0, "another", range(4, 6), record["targets"], 2)).failure
     assert refused is not None
     assert "code, weights or data are not the same" in refused.text
 

@@ -59,7 +59,7 @@ def config_options(command: F) -> F:
             click.option("--recognition-limit", type=int, help="Photographs of that data set at most."),
             click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file."),
             click.option("--device", help="cpu, cuda, cuda:1, …"),
-            click.option("--batch-size", type=int, help="Targets at a time."),
+            click.option("--batch-size", metavar="N|auto", help="Targets at a time."),
             click.option(
                 "--checkpoint-activations/--keep-activations",
                 default=None,

@@ -212,6 +212,7 @@ def _write_record(
         "access": host.spec("method", cell.method).access,
         "queries": inversion.queries,
         "image_steps": inversion.image_steps,
+        "batch_size": runner.batch_size(cell),
         "queries_mean": inversion.queries_mean,
         "image_steps_mean": inversion.image_steps_mean,
     }
