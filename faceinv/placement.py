@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import platform
@@ -183,6 +184,12 @@ class Queue:
     tasks: Iterator[Task]
     returned: deque[Task] = field(default_factory=deque)
     lost: dict[Task, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Say whether there is a next task."""
+        if not self.returned:
+            self.returned.extend(itertools.islice(self.tasks, 1))
+        return bool(self.returned)
 
     def take(self) -> Task | None:
         """Return the next task, or ``None`` where there is none."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,11 +16,31 @@ from typing import Any
 
 from faceinv.errors import FaceinvError, UsageError
 from faceinv.parts import CELL, Parts
-from faceinv.placement import Done, Failure, OnSteps, Queue, RunnerFactory, Task, Worker
+from faceinv.placement import ATTEMPTS, Done, Failure, OnSteps, Queue, RunnerFactory, Task, Worker
+from faceinv.progress import Reporter
 from faceinv.records import RunFolder, write_atomically
 
 #: Seconds after which it is said that no actor has started yet.
 _PATIENCE = 30.0
+#: Seconds between two reports of an actor.
+_PACE = 0.5
+
+
+@dataclass
+class News:
+    """What an actor did since it was last asked.
+
+    Args:
+        cell: Place of the cell that it is at.
+        steps: Image-steps done.
+        progress: How far other work is, done and of how many, by what it is.
+        said: Remarks.
+    """
+
+    cell: int = 0
+    steps: int = 0
+    progress: dict[str, tuple[int, int]] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -27,14 +49,12 @@ class Answer:
 
     Args:
         failure: Why the batch could not be computed.
-        steps: Image-steps done.
-        said: Remarks.
+        news: What was not reported yet.
         files: Content by path in the run folder, where the actor does not see that folder itself; the part is last.
     """
 
     failure: Failure | None
-    steps: int
-    said: tuple[str, ...]
+    news: News
     files: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -50,38 +70,57 @@ class RayWorker:
     """
 
     def __init__(self, make: RunnerFactory, device: str, threads: int, mark: str, folder: str) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
         if os.path.isdir(folder):
             os.chdir(folder)
-        self._make, self._device, self._threads = make, device, threads
+        self._make, self._device = make, device
         self._own = "" if os.path.isfile(mark) else tempfile.mkdtemp(prefix="faceinv-")
-        self._said: list[str] = []
         self._worker: Worker | None = None
+        self._news = News()
+        #: Work is done in one thread, and news are asked for in another.
+        self._lock = threading.Lock()
 
     def ready(self) -> int:
         """Return the process, once there is one."""
         return os.getpid()
 
+    def news(self) -> News:
+        """Return what happened since the last call, a little while after this one."""
+        time.sleep(_PACE)
+        return self._taken()
+
+    def _taken(self) -> News:
+        with self._lock:
+            taken, self._news = self._news, News(self._news.cell)
+        return taken
+
     def work(self, task: Task) -> Answer:
         """Compute a batch."""
-        import torch
-
-        torch.set_num_threads(self._threads)
-        steps = 0
+        with self._lock:
+            self._news.cell = task.cell
 
         def on_step(count: int) -> None:
-            nonlocal steps
-            steps += count
+            with self._lock:
+                self._news.steps += count
+
+        def on_progress(what: str, done: int, of: int) -> None:
+            with self._lock:
+                self._news.progress[what] = (done, of)
+
+        def on_remark(text: str) -> None:
+            with self._lock:
+                self._news.said.append(text)
 
         try:
             if self._worker is None:
-                runner = self._make(device=self._device, progress=None, say=self._said.append, out=self._own)
+                runner = self._make(device=self._device, progress=on_progress, say=on_remark, out=self._own)
                 self._worker = Worker(runner, self._make.cells)
             failure = self._worker.work(task, on_step)
         except Exception as error:
             failure = Failure.of(error)
-        said = tuple(self._said)
-        self._said.clear()
-        return Answer(failure, steps, said, self._files(task) if self._own and not failure else {})
+        return Answer(failure, self._taken(), self._files(task) if self._own and not failure else {})
 
     def _files(self, task: Task) -> dict[str, bytes]:
         """Return the batch's files and remove them: they are kept where they were asked for."""
@@ -101,7 +140,9 @@ class _Slot:
 
     actor: Any
     awaited: Any
+    news: Any = None
     task: Task | None = None
+    steps: int = 0
     up: bool = False
 
 
@@ -114,6 +155,7 @@ class RayExecutor:
         address: Of the cluster; empty takes ``RAY_ADDRESS``, and without that one is started here.
         workers: How many actors; by default one for each GPU, or without them one for each node.
         gpus: Whether an actor takes a GPU.
+        progress: Called with (what, done, of).
         say: Called with remarks.
 
     Raises:
@@ -128,6 +170,7 @@ class RayExecutor:
         address: str = "",
         workers: int | None = None,
         gpus: bool = False,
+        progress: Reporter | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         try:
@@ -135,16 +178,20 @@ class RayExecutor:
         except ImportError:
             raise UsageError("--executor ray needs Ray: pip install 'faceinv[ray]'.") from None
         self._ray = ray
+        self._progress = progress
         self._say = say
         self._folder = RunFolder(out)
         self._gpus = gpus
         self._slots: list[_Slot] = []
+        self._lost_early = 0
         self._mark = out / f".{uuid.uuid4().hex}.mark"
         address = address or os.environ.get("RAY_ADDRESS", "")
         here: dict[str, Any] = {} if address else {"include_dashboard": False}
         if not address:
             # Ray lets its workers give way to everything else; on a machine that is in use they would starve.
             os.environ.setdefault("RAY_worker_niceness", "0")
+            # Whoever works on faces wants nothing to be told elsewhere without having been asked.
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **here)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -179,27 +226,28 @@ class RayExecutor:
     def run(self, tasks: Iterator[Task], on_steps: OnSteps) -> Iterator[Done]:
         """Yield each task as its actor answers."""
         queue = Queue(tasks)
-        first = queue.take()
-        if first is None:
+        if not queue:
             return
-        queue.returned.append(first)
         write_atomically(self._mark, b"")
         self._slots = [self._start() for _ in range(self._actors)]
         waited = 0.0
         while True:
             self._assign(queue)
             # Actors that have still to start matter as long as there is something for them to do.
-            awaited = {s.awaited: s for s in self._slots if s.awaited is not None and (s.task or queue.returned)}
-            if not any(slot.task for slot in self._slots) and not awaited:
+            awaited = {s.awaited: s for s in self._slots if s.awaited is not None and (s.task or queue)}
+            if not awaited:
                 return
-            ready, _ = self._ray.wait(list(awaited), num_returns=1, timeout=_PATIENCE)
+            news = {s.news: s for s in self._slots if s.news is not None and s.task}
+            ready, _ = self._ray.wait([*awaited, *news], num_returns=1, timeout=_PATIENCE)
             if not ready:
                 waited += _PATIENCE
                 if not any(slot.up for slot in self._slots):
                     self._say(f"Waiting for the Ray cluster: no worker has started for {waited:.0f} s.")
                 continue
-            slot = awaited[ready[0]]
-            done = self._answered(slot, ready[0], queue, on_steps)
+            if ready[0] in news:
+                self._reported(news[ready[0]], on_steps)
+                continue
+            done = self._answered(awaited[ready[0]], queue, on_steps)
             # First more work, then whatever the caller does with this: actors do not wait for it.
             self._assign(queue)
             if done:
@@ -216,7 +264,7 @@ class RayExecutor:
 
     def _start(self) -> _Slot:
         options = {"max_restarts": 0, "scheduling_strategy": "SPREAD", **self._options}
-        remote: Any = self._ray.remote(RayWorker)
+        remote: Any = self._ray.remote(concurrency_groups={"news": 1})(RayWorker)
         device = "cuda" if self._gpus else "cpu"
         actor = remote.options(**options).remote(self._make, device, self._threads, str(self._mark), os.getcwd())
         return _Slot(actor, actor.ready.remote())
@@ -225,36 +273,66 @@ class RayExecutor:
         """Give every idle actor a task."""
         for slot in self._slots:
             if slot.up and slot.task is None:
-                slot.task = queue.take()
+                slot.task, slot.steps = queue.take(), 0
                 if slot.task is not None:
                     slot.awaited = slot.actor.work.remote(slot.task)
+                    self._ask(slot)
 
-    def _answered(self, slot: _Slot, ready: Any, queue: Queue, on_steps: OnSteps) -> Done | None:
-        task, slot.awaited = slot.task, None
+    def _ask(self, slot: _Slot) -> None:
+        if slot.news is None:
+            slot.news = slot.actor.news.options(concurrency_group="news").remote()
+
+    def _reported(self, slot: _Slot, on_steps: OnSteps) -> None:
+        """Pass on what an actor says while it computes."""
+        reference, slot.news = slot.news, None
+        # An actor that is gone is noticed where its answer is read.
+        with suppress(self._ray.exceptions.RayError):
+            self._tell(slot, self._ray.get(reference), on_steps)
+            self._ask(slot)
+
+    def _tell(self, slot: _Slot, news: News, on_steps: OnSteps) -> None:
+        for text in news.said:
+            self._say(text)
+        for what, (done, of) in news.progress.items():
+            if self._progress:
+                self._progress(what, done, of)
+        slot.steps += news.steps
+        on_steps(news.cell, news.steps)
+
+    def _answered(self, slot: _Slot, queue: Queue, on_steps: OnSteps) -> Done | None:
+        task, reference, slot.awaited = slot.task, slot.awaited, None
         try:
-            answer = self._ray.get(ready)
+            answer = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             if task is None:
                 raise FaceinvError(f"A worker of the Ray cluster cannot start: {error.cause}") from None
             slot.task = None
             return Done(task, Failure.of(error))
         except self._ray.exceptions.RayError as error:
-            return self._replace(slot, queue, type(error).__name__)
-        slot.up, slot.task = True, None
+            return self._replace(slot, queue, error, on_steps)
+        slot.up, slot.task, self._lost_early = True, None, 0
         if task is None:
             return None
-        for text in answer.said:
-            self._say(text)
         for path, content in answer.files.items():
             write_atomically(self._folder.path / path, content)
-        on_steps(task.cell, answer.steps)
+        self._tell(slot, answer.news, on_steps)
         return Done(task, answer.failure)
 
-    def _replace(self, slot: _Slot, queue: Queue, why: str) -> Done | None:
+    def _replace(self, slot: _Slot, queue: Queue, error: Exception, on_steps: OnSteps) -> Done | None:
         """Start another actor in the place of one that is gone; it waits until the cluster has room for it."""
-        done = None
+        done, why = None, type(error).__name__
         if slot.task is not None:
             self._say(f"A worker was lost ({why}) at targets {slot.task.rows.start} to {slot.task.rows.stop - 1}.")
+            on_steps(slot.task.cell, -slot.steps)
             done = queue.give_back(slot.task, why)
+        elif not slot.up:
+            self._say(f"A worker was lost ({why}) before it was up.")
+            self._lost_early += 1
+            if self._lost_early >= ATTEMPTS * len(self._slots):
+                cause = str(error).strip().splitlines()[-1:] or [why]
+                raise FaceinvError(f"No worker of the Ray cluster can start: {cause[0].strip()}")
+        # One that cannot be reached may yet be alive, and hold what the next one needs.
+        with suppress(Exception):
+            self._ray.kill(slot.actor)
         self._slots[self._slots.index(slot)] = self._start()
         return done

@@ -60,7 +60,7 @@ def test_files_come_back_where_no_folder_is_shared(
     worker = RayWorker(factory, "cpu", 1, str(shared / "not there"), str(shared))
     answer = worker.work(Task(0, record["id"], range(4, 6), record["targets"], 2))
     assert answer.failure is None
-    assert answer.steps == 2 * 150
+    assert answer.news.steps == 2 * 150
     folder = f"cells/{record['id']}"
     assert list(answer.files)[-1] == f"{folder}/parts/00004-00006.npz"
     assert answer.files[f"{folder}/00005.png"] == (local / folder / "00005.png").read_bytes()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -120,7 +121,7 @@ def make_executor(
         make = worker_factory(app, config, cells)
         executor = RayExecutor(
             make, out=make.config.out, address=placement.address, workers=placement.workers,
-            gpus=runner.loader.device.type == "cuda", say=app.say,
+            gpus=runner.loader.device.type == "cuda", progress=progress, say=app.say,
         )  # fmt: skip
     else:
         devices = local_devices(config.device, placement.workers)
@@ -128,10 +129,12 @@ def make_executor(
             executor = InProcess(runner, cells)
         else:
             executor = Processes(worker_factory(app, config, cells), devices, progress=progress, say=app.say)
-    try:
-        yield executor
-    finally:
-        executor.close()
+    # Ray tells of lost nodes on standard output, which is for results.
+    with redirect_stdout(sys.stderr):
+        try:
+            yield executor
+        finally:
+            executor.close()
 
 
 def local_devices(device: str, workers: int | None) -> list[str]:

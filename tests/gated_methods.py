@@ -1,0 +1,54 @@
+"""Methods that stop where a test wants to disturb them: one waits for a ticket before a batch, one ends its process."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from faceinv_id2image.methods import LatentAdam
+
+from faceinv import hookimpl
+from faceinv.specs import MethodSpec
+
+#: Where tickets are; workers are told of what begins so. Without it nothing waits.
+TICKETS = "FACEINV_TEST_TICKETS"
+
+
+@hookimpl
+def faceinv_methods() -> list[MethodSpec]:
+    about: dict[str, Any] = {"summary": "For tests", "licence": "MIT"}
+    return [
+        MethodSpec(name="gated", target="gated_methods:Gated", **about),
+        MethodSpec(name="fatal", target="gated_methods:Fatal", **about),
+    ]
+
+
+class Gated(LatentAdam):
+    """Adam, once it has a ticket; whoever waits for one leaves a file with the number of its process."""
+
+    def __call__(self, task: Any) -> Any:
+        if os.environ.get(TICKETS):
+            folder = Path(os.environ[TICKETS])
+            waiting = folder / f"waiting-{os.getpid()}"
+            waiting.touch()
+            while not any(_taken(ticket) for ticket in folder.glob("ticket-*")):
+                time.sleep(0.02)
+            waiting.unlink()
+        return super().__call__(task)
+
+
+class Fatal(LatentAdam):
+    """Ends the process."""
+
+    def __call__(self, task: Any) -> Any:
+        os._exit(7)
+
+
+def _taken(ticket: Path) -> bool:
+    try:
+        ticket.unlink()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,264 @@
+"""A real Ray cluster of two nodes: what it computes is what one process does, and what is lost is computed again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faceinv.testing import toy
+
+pytest.importorskip("ray", reason="takes Ray: pip install 'faceinv[ray]'")
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for workers in /proc")
+
+#: Twelve batches of a cell.
+GRID = [
+    "bench", "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets",
+    "--batch-size", "2", "--pairs", "200", "--losses", "id,brightness", "--limit", "24", "--steps", "6",
+    "--metric", "mse", "--metric", "id_sim_attacked", "--metric", "id_sim_critic", "--method", "gated",
+]  # fmt: skip
+PLUGINS = ["--plugin", toy.__file__, "--plugin", str(Path(__file__).parent / "gated_methods.py")]
+#: A node: one processor, and little memory for objects.
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+#: Ray says nothing to anyone, and its workers are not put behind everything else that the machine does.
+VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
+
+
+Bench = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes on this machine."""
+    from ray.cluster_utils import Cluster
+
+    # Sockets have short names.
+    folder = tempfile.mkdtemp(prefix="r")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in VARIABLES.items():
+            patch.setenv(name, value)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        nodes = Cluster(initialize_head=True, head_node_args={**NODE, "temp_dir": folder})
+        nodes.add_node(**NODE)
+        yield nodes
+        nodes.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Tickets:
+    """Lets batches of a run be computed one by one.
+
+    Args:
+        folder: Where the tickets are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._given = 0
+
+    def give(self, n: int) -> None:
+        """Let ``n`` more batches be computed."""
+        for _ in range(n):
+            self._given += 1
+            (self.folder / f"ticket-{self._given}").touch()
+
+    def waiting(self) -> list[int]:
+        """The processes that wait for one."""
+        return [int(path.name.partition("-")[2]) for path in self.folder.glob("waiting-*")]
+
+
+@pytest.fixture
+def tickets(tmp_path: Path) -> Tickets:
+    folder = tmp_path / "tickets"
+    folder.mkdir()
+    return Tickets(folder)
+
+
+@pytest.fixture
+def bench(cluster: Any, cache: Path, tickets: Tickets) -> Iterator[Bench]:
+    """Start ``bench`` on the cluster, in a process of its own."""
+    processes: list[subprocess.Popen[str]] = []
+    own = VARIABLES | {"FACEINV_CACHE": str(cache), "FACEINV_TEST_TICKETS": str(tickets.folder)}
+
+    def start(*args: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "faceinv", *PLUGINS, *GRID, "--json", "--executor", "ray"]
+        command += ["--ray-address", cluster.address, *map(str, args)]
+        process = subprocess.Popen(
+            command, env=os.environ | own, text=True, start_new_session=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def local(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one process without a cluster leaves behind."""
+    out = tmp_path_factory.mktemp("local")
+    command = [sys.executable, "-m", "faceinv", *PLUGINS, *GRID, "--out", str(out)]
+    subprocess.run(
+        command,
+        env=os.environ | VARIABLES | {"FACEINV_CACHE": str(cache)},
+        check=True,
+        timeout=120,
+        capture_output=True,
+    )
+    return left_behind(out)
+
+
+def left_behind(out: Path) -> dict[str, Any]:
+    """Records without times, rows and pictures of a run."""
+    found: dict[str, Any] = {}
+    for path in sorted((out / "cells").rglob("*.*")):
+        if path.suffix == ".json":
+            found[path.name] = {key: value for key, value in json.loads(path.read_text()).items() if key != "seconds"}
+        elif path.suffix in (".png", ".parquet"):
+            found[str(path.relative_to(out))] = path.read_bytes()
+    return found
+
+
+def finished(process: subprocess.Popen[str], code: int = 0) -> str:
+    """Wait for a run and return what it said; its results alone are on standard output."""
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    if code != 130:
+        assert [row["method"] for row in json.loads(out)] == ["gated"]
+    return err
+
+
+def parts(out: Path) -> list[Path]:
+    return list(out.glob("cells/*/parts/*.npz"))
+
+
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    raise AssertionError("it did not come")
+
+
+def node_of(pid: int, cluster: Any) -> int:
+    """The number of the node whose worker this process is."""
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return [node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes()].index(parent)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def both(tickets: Tickets, process: subprocess.Popen[str]) -> list[int]:
+    """Wait until both workers have a batch before them."""
+    return wait_for(lambda: found if len(found := tickets.waiting()) == 2 else None, process)
+
+
+def test_two_nodes_leave_what_one_process_does_even_if_a_worker_is_killed(
+    cluster: Any, bench: Bench, tickets: Tickets, local: dict[str, Any], tmp_path: Path
+) -> None:
+    process = bench("--out", tmp_path / "run")
+    pids = both(tickets, process)
+    assert sorted(node_of(pid, cluster) for pid in pids) == [0, 1]
+    os.kill(pids[0], signal.SIGKILL)
+    tickets.give(12)
+    err = finished(process)
+    assert "A worker was lost (" in err
+    assert "image-steps: 144/144" in err
+    assert left_behind(tmp_path / "run") == local
+
+
+def test_a_driver_that_was_killed_goes_on_from_what_is_there(
+    bench: Bench, tickets: Tickets, local: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    tickets.give(3)
+    process = bench("--out", out)
+    wait_for(lambda: len(parts(out)) == 3, process)
+    pids = both(tickets, process)
+    process.kill()
+    process.communicate()
+    before = {path: path.stat().st_mtime_ns for path in parts(out)}
+    gone(pids)
+    tickets.give(9)
+    # Nine tickets are enough: what is there is not computed again.
+    err = finished(bench("--out", out))
+    assert len(before) == 3
+    assert "image-steps: 36/144" in err
+    assert left_behind(out) == local
+
+
+def test_ctrl_c_stops_the_workers_and_keeps_what_was_computed(bench: Bench, tickets: Tickets, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    tickets.give(1)
+    process = bench("--out", out)
+    wait_for(lambda: parts(out), process)
+    pids = both(tickets, process)
+    # As a terminal does it: to the whole group.
+    os.killpg(process.pid, signal.SIGINT)
+    assert "the same command goes on from there" in finished(process, 130)
+    gone(pids)
+    assert len(parts(out)) == 1
+    assert not list(out.glob(".*.mark"))
+
+
+def test_a_batch_that_ends_every_worker_is_given_up_and_the_grid_goes_on(
+    bench: Bench, tickets: Tickets, tmp_path: Path
+) -> None:
+    tickets.give(1)
+    err = finished(bench("--out", tmp_path / "run", "--limit", "2", "--method", "fatal", "--method", "gated"), 1)
+    assert "The worker was lost 3 times at targets 0 to 1" in err
+    records = [json.loads(path.read_text()) for path in (tmp_path / "run").glob("cells/*.json")]
+    assert {(record["config"]["method"], record["status"]) for record in records} == {
+        ("fatal", "failed"),
+        ("gated", "ok"),
+    }
+
+
+# The last one: what it takes away is not given back.
+def test_the_batches_of_a_node_that_is_removed_are_computed_elsewhere(
+    cluster: Any, bench: Bench, tickets: Tickets, local: dict[str, Any], tmp_path: Path
+) -> None:
+    process = bench("--out", tmp_path / "run")
+    both(tickets, process)
+    cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
+    # What was at work there may live a little longer than its node, and take some.
+    tickets.give(20)
+    err = finished(process)
+    assert "A worker was lost (" in err
+    assert left_behind(tmp_path / "run") == local
+
+
+def gone(pids: list[int]) -> None:
+    """Wait until these processes have ended."""
+    deadline = time.monotonic() + 60
+    while any(map(alive, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
