@@ -16,7 +16,6 @@ code      meaning
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -89,6 +88,9 @@ def first_five(names: Iterable[object]) -> str:
 
 def suggest(given: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest of ``known``, or nothing."""
+    # Not at the top: what every command imports should not wait for what a mistake needs.
+    import difflib
+
     names = list(known)
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     if not close:

@@ -19,11 +19,6 @@ from faceinv.errors import PluginError, UsageError, suggest
 from faceinv.registry import Registry
 from faceinv.specs import LossSpec, ProbeSpec, Spec, WeightSpec
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 if TYPE_CHECKING:
     import click
 
@@ -218,10 +213,12 @@ class Host:
 
     def _load_entry_points(self) -> None:
         for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
-            dist = point.dist
-            distribution = f"{dist.name} {dist.version}" if dist else "unknown distribution"
-            if point.name in self._blocked or (dist and dist.name in self._blocked):
-                self._unused_blocks -= {point.name, dist.name if dist else ""}
+            # Read once: each look at a distribution's name parses the whole of its metadata.
+            metadata = point.dist.metadata if point.dist else None
+            name = metadata["Name"] if metadata else "unknown distribution"
+            distribution = f"{name} {metadata['Version']}" if metadata else name
+            if {point.name, name} & self._blocked:
+                self._unused_blocks -= {point.name, name}
                 continue
             try:
                 plugin = point.load()
@@ -297,6 +294,11 @@ def _plugins_at(path: Path) -> Iterator[tuple[str, Any]]:
     """Yield (name, loader) of every plugin in a file, a package folder, or a source distribution."""
     project = path / "pyproject.toml"
     if path.is_dir() and project.is_file():
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+
         declared = tomllib.loads(project.read_text()).get("project", {}).get("entry-points", {}).get(GROUP, {})
         if not declared:
             raise UsageError(f'--plugin {path}: its pyproject.toml has no [project.entry-points."{GROUP}"].')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 from functools import cache
@@ -97,6 +96,8 @@ def load_target(spec: Spec) -> Any:
 @cache
 def core_hash() -> str:
     """Return a hash of the core's own modules, without the command line and what only shows results."""
+    import hashlib
+
     root = Path(__file__).parent
     shown = {root / name for name in ("cli", "report", "testing")}
     files = sorted(file for file in root.rglob("*.py") if shown.isdisjoint(file.parents))
@@ -109,6 +110,8 @@ def code_hash(spec: Spec) -> str:
     Raises:
         PluginError: the module is not there.
     """
+    import hashlib
+
     module = spec.target.partition(":")[0]
     try:
         found = importlib.util.find_spec(module)

@@ -109,7 +109,7 @@ def test_a_spec_of_the_wrong_kind_is_reported(bare: Host) -> None:
 
 def test_a_plugin_that_cannot_be_imported_is_named_with_its_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
     class Point(EntryPoint):
-        dist = SimpleNamespace(name="faceinv-broken", version="9.9")
+        dist = SimpleNamespace(metadata={"Name": "faceinv-broken", "Version": "9.9"})
 
     monkeypatch.setattr(
         "importlib.metadata.entry_points", lambda group: [Point("broken", "no_such_module_anywhere", group)]
