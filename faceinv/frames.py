@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,14 +11,15 @@ import torch
 from torch import Tensor
 
 from faceinv.errors import InputError
+from faceinv.processors import processors
 
 #: Batches that exist: one is computed on while the next ones fill.
 _BUFFERS = 3
 
 
 def default_workers() -> int:
-    """Return how many threads load images where nothing else is said: one for each core, at most 8."""
-    return min(8, os.cpu_count() or 1)
+    """Return how many threads load images where nothing else is said: one for each processor, at most 8."""
+    return min(8, processors())
 
 
 @dataclass(frozen=True)

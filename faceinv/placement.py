@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-import os
 import platform
 import signal
 import traceback
@@ -16,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
 from faceinv.errors import FaceinvError, InputError
+from faceinv.processors import set_threads
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -171,6 +171,7 @@ class _Slot:
     process: SpawnProcess
     pipe: Connection
     task: Task | None = None
+    steps: int = 0
 
 
 @dataclass
@@ -243,11 +244,13 @@ class Processes:
                 try:
                     kind, *content = slot.pipe.recv()
                 except (EOFError, OSError):
+                    on_steps(slot.task.cell, -slot.steps)
                     done = self._replace(slot, queue)
                     if done:
                         yield done
                     continue
                 if kind == "steps":
+                    slot.steps += content[0]
                     on_steps(slot.task.cell, *content)
                 elif kind == "progress" and self._progress:
                     self._progress(*content)
@@ -281,7 +284,7 @@ class Processes:
             self._send(self._slots[-1], task)
 
     def _send(self, slot: _Slot, task: Task | None) -> None:
-        slot.task = task
+        slot.task, slot.steps = task, 0
         if task is not None:
             # A worker that died just now is noticed when its answer is read.
             with suppress(OSError):
@@ -290,8 +293,8 @@ class Processes:
     def _start(self, device: str) -> _Slot:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        threads = max(1, processors() // len(self._devices))
-        process = context.Process(target=_serve, args=(theirs, self._make, device, threads), daemon=True)
+        args = (theirs, self._make, device, len(self._devices))
+        process = context.Process(target=_serve, args=args, daemon=True)
         process.start()
         theirs.close()
         return _Slot(device, process, ours)
@@ -310,20 +313,11 @@ class Processes:
         return done
 
 
-def processors() -> int:
-    """Return how many processors this process may use."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, int(limit)) if limit.isdigit() and int(limit) else allowed
-
-
-def _serve(pipe: Connection, make: RunnerFactory, device: str, threads: int) -> None:
-    """Be a worker: compute what comes through the pipe until it is closed."""
+def _serve(pipe: Connection, make: RunnerFactory, device: str, workers: int) -> None:
+    """Be one of this many workers: compute what comes through the pipe until it is closed."""
     # Ctrl-C goes to the whole group of processes; only the first of them says what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import torch
-
-    torch.set_num_threads(threads)
+    set_threads(workers)
 
     def tell(*message: Any) -> None:
         # Whoever started this process may be gone; then there is nobody to tell.

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from faceinv import processors
 from faceinv.errors import UsageError
 from faceinv.placement import ATTEMPTS, Queue, Task
 from faceinv.shard import Shard
@@ -107,18 +108,20 @@ def test_one_failing_cell_does_not_stop_the_workers(
 ) -> None:
     plugin = tmp_path / "failing_method.py"
     plugin.write_text(
-        "from faceinv import hookimpl\nfrom faceinv.specs import MethodSpec\n"
+        "import torch\nfrom faceinv import hookimpl\nfrom faceinv.specs import MethodSpec\n"
         "@hookimpl\ndef faceinv_methods():\n"
         "    return [MethodSpec(name='failing', summary='s', target='failing_method:Failing', licence='MIT')]\n"
         "class Failing:\n"
-        "    def __call__(self, task): raise ArithmeticError('it broke')\n"
+        "    def __call__(self, task): raise ArithmeticError(f'broke on {torch.get_num_threads()} threads')\n"
     )
     choice = ("--method", "failing", "--method", "latent-adam", "--no-ablate", "--json")
-    process = started("--plugin", plugin, *GRID, *choice, "--workers", "2", "--out", tmp_path / "run")
+    process = started(
+        "--plugin", plugin, *GRID, *choice, "--workers", "2", "--out", tmp_path / "run", OMP_NUM_THREADS="3"
+    )
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert [row["method"] for row in json.loads(out)] == ["latent-adam"]
-    assert "ArithmeticError: it broke" in err
+    assert "ArithmeticError: broke on 1 threads" in err
     assert "Traceback" not in err
 
 
@@ -138,6 +141,19 @@ def test_ctrl_c_stops_the_workers_and_keeps_what_was_computed(
     assert "Traceback" not in err
     wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 10)
     assert list(tmp_path.glob("cells/*/parts/*.npz"))
+
+
+@pytest.mark.parametrize(("quota", "found"), [("350000 100000", 3), ("50000 100000", 1), ("max 100000", 8), ("?", 8)])
+def test_a_container_s_quota_limits_the_processors(
+    quota: str, found: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr(processors, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert processors.processors() == found
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert processors.processors() == min(found, 2)
 
 
 def test_shards_that_share_a_folder_make_the_whole(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:

@@ -53,8 +53,12 @@ def checked_device(name: str) -> torch.device:
     import torch
 
     from faceinv.memory import keep_memory
+    from faceinv.processors import processors, set_threads
 
     keep_memory()
+    # A worker has its share already.
+    if torch.get_num_threads() > processors():
+        set_threads()
     try:
         device = torch.device(name)
     except RuntimeError:
