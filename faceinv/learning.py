@@ -51,6 +51,7 @@ def teach(method: Method, spec: MethodSpec, attack: Attack, folder: Path, progre
             generator=attack.generator.network,
             space=attack.space,
             encode=attack.encoder if spec.offline == "white-box" else refusal(spec.name),
+            whiten=attack.whitening,
             seed=0,
             cached=cached,
             progress=progress or _silent,

@@ -150,6 +150,7 @@ class Training:
         space: Latent space.
         encode: The attacked encoder, frozen: images ``(B, 3, H, W)`` to descriptors. It is not counted, and refused
             unless the method declares ``offline="white-box"``.
+        whiten: Brings descriptors ``(B, D)`` along their principal axes, each to unit variance over the pairs.
         seed: Seed of first weights and order.
         cached: ``cached(settings, make)`` returns the tensors that ``make()`` returned the first time for these
             pairs, this code of the method and these ``settings``.
@@ -161,6 +162,7 @@ class Training:
     generator: Generator
     space: str
     encode: Callable[[Tensor], Tensor]
+    whiten: Callable[[Tensor], Tensor]
     seed: int
     cached: Callable[[Mapping[str, Any], Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
     progress: Callable[[str, int, int], None]

@@ -15,6 +15,7 @@ from faceinv.learning import refusal
 from faceinv.specs import MethodSpec
 from faceinv.testing.chain import chain, start
 from faceinv.testing.conformance import CheckFailed
+from faceinv.whitening import Whitening
 
 
 class SpyImage(Tensor):
@@ -175,6 +176,7 @@ def _teach(method: Any, spec: MethodSpec) -> int:
             generator=chain().generator,
             space="z",
             encode=encode if spec.offline == "white-box" else refusal(spec.name),
+            whiten=Whitening.fitted(faces.descriptors, torch.arange(len(faces.descriptors))),
             seed=0,
             cached=cached,
             progress=lambda what, done, of: None,

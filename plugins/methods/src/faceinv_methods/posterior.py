@@ -4,20 +4,22 @@ Three things beyond Adam on the paper's objective, each of which can be switched
 
 * The distance of whitened descriptors joins the objective. Training an encoder makes pose, light and smile faint, and
   the identity loss hardly sees them; whitened, every principal axis counts the same.
-* Several starts are tried: the regressor's latent, and others as far from it as the latents of the attack's own pairs
-  are from what is read of their descriptors. They are samples of what the descriptor leaves open.
+* Several starts are tried: the regressor's latent, and others around it, off by a share of what the latents of the
+  attack's own pairs are off from what is read of their descriptors. They are samples of what the descriptor leaves
+  open, and end in different minima.
 * The start that comes nearest after a trial gets the rest of the budget.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from faceinv.contracts import Candidate, Inversion, InversionTask, Training
 from faceinv.errors import PluginError
-from faceinv.searching import Best, Noise, rows_of
-from faceinv.whitening import Whitening
+from faceinv.searching import Best, Convergence, Noise, keep_rows, rows_of
 
 #: A trial of fewer steps tells nothing: then there is one start.
 _LEAST_TRIAL = 10
@@ -29,79 +31,71 @@ class FaceInv:
     Args:
         learning_rate: Adam's step size.
         whitened: Weight of the whitened distance, which is 1 for faces that have nothing in common.
-        starts: How many starts are tried.
+        starts: How many starts are tried, the regressor's among them.
         trial: Share of the budget that each start gets.
         spread: How far starts are from the regressor's latent, as a share of how far true latents are.
+        patience: Steps without progress after which a target has converged and leaves; 0: never.
+        tolerance: What counts as progress: a fall of the objective by more than this share of its best value.
     """
 
     def __init__(
         self,
         learning_rate: float = 0.05,
         whitened: float = 1.0,
-        starts: int = 3,
+        starts: int = 5,
         trial: float = 0.12,
         spread: float = 0.7,
+        patience: int = 0,
+        tolerance: float = 0.01,
     ) -> None:
         self.learning_rate = learning_rate
         self.whitened = whitened
         self.starts = starts
         self.trial = trial
         self.spread = spread
-        self._whitening: Whitening | None = None
-        self._residuals = torch.zeros(0)
+        self.patience = patience
+        self.tolerance = tolerance
+        self._around: Around | None = None
+        self._whiten: Callable[[Tensor], Tensor] = torch.nn.Identity()
 
     def prepare(self, training: Training) -> None:
-        """Learn which axes are faint, and how far latents are from what a linear map reads of descriptors."""
-
-        def make() -> dict[str, Tensor]:
-            whitening = Whitening.fitted(training.descriptors, torch.arange(len(training.descriptors)))
-            inputs, latents = whitening(training.descriptors), training.latents.flatten(1)
-            mean = latents.mean(0)
-            # Whitened inputs are orthonormal: least squares is a product.
-            slopes = inputs.T @ (latents - mean) / len(inputs)
-            few = slice(0, 2048)
-            return dict(whitening.state_dict()) | {"residuals": latents[few] - mean - inputs[few] @ slopes}
-
-        learnt = training.cached({"version": 2}, make)
-        self._whitening = Whitening(learnt["mean"], learnt["matrix"])
-        self._residuals = learnt["residuals"]
+        """Take over which axes of descriptors are faint, and learn how far off the reading of a latent is."""
+        self._whiten = training.whiten
+        self._around = Around(training)
 
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return the images after ``task.steps`` image-steps, the trials included."""
-        if self._whitening is None:
+        """Return the best images of ``task.steps`` image-steps, the trials included."""
+        if self._around is None:
             raise PluginError("The method 'faceinv' learns from pairs first; call prepare().")
-        self._whitening.to(task.descriptors.device)
         with torch.no_grad():
             first = task.start(task.descriptors)
             start = task.generator(first, task.space)
         best, trial = Best.none(first), int(self.trial * task.steps)
         latents, spent = first, 0
         if self.starts > 1 and trial >= _LEAST_TRIAL and self.starts * trial < task.steps:
-            tried, totals = self._descend(task, self._starts(task, first), trial, best)
+            starts = self._around(first, Noise(task), self.starts, self.spread)
+            tried, totals = self._descend(task, starts, trial, best)
             latents = tried[torch.arange(len(first)), totals.argmin(1)]
             spent = self.starts * trial
-        latents = self._descend(task, latents[:, None], task.steps - spent, best)[0][:, 0]
+        self._descend(task, latents[:, None], task.steps - spent, best, self.patience)
         with torch.no_grad():
-            images = task.generator(latents, task.space)
-        return Inversion(latents, images, start, best.trajectory() if task.steps else {})
+            images = task.generator(best.candidate, task.space)
+        return Inversion(best.candidate, images, start, best.trajectory() if task.steps else {})
 
-    def _starts(self, task: InversionTask, first: Tensor) -> Tensor:
-        """Return the regressor's latent and others around it, ``(B, starts, *latent_shape)``."""
-        shares = Noise(task).uniform(self.starts)
-        which = (shares.cpu() * len(self._residuals)).long().clamp_max(len(self._residuals) - 1)
-        away = self._residuals[which].view(len(first), self.starts, *first.shape[1:]).to(first)
-        away[:, 0] = 0
-        return first[:, None] + self.spread * away
+    def _descend(
+        self, task: InversionTask, starts: Tensor, steps: int, best: Best, patience: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Take ``steps`` of Adam from each start ``(B, n, …)``; without ``patience`` nobody leaves.
 
-    def _descend(self, task: InversionTask, starts: Tensor, steps: int, best: Best) -> tuple[Tensor, Tensor]:
-        """Return latents ``(B, n, …)`` after ``steps`` of Adam from each start, and their last values ``(B, n)``."""
+        Returns:
+            Where the targets that stayed have come to ``(K, n, …)``, and their last values ``(K, n)``.
+        """
         targets, n = starts.shape[:2]
-        of = rows_of(targets, n, starts)
-        descriptors = task.descriptors[of]
-        prepared, whitened = task.objective.prepare(descriptors), self._whiten(descriptors)
+        going = Convergence(targets, patience, self.tolerance, like=starts)
         latents = starts.flatten(0, 1).clone().requires_grad_()
         optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
         total = latents.new_full((len(latents),), torch.inf)
+        of, prepared, whitened = self._prepared(task, going.rows, n)
         for _ in range(steps):
             images = task.generator(latents, task.space)
             candidate = Candidate(latents, images, task.encode(images, of))
@@ -111,11 +105,56 @@ class FaceInv:
                 total = total + self.whitened * distance
                 terms = terms | {"id-whitened": distance.detach()}
             (latents.grad,) = torch.autograd.grad(total.sum(), latents)
-            best.offer(latents.detach().unflatten(0, (targets, n)), total.detach(), terms)
+            total = total.detach()
+            best.offer(latents.detach().unflatten(0, (-1, n)), total, terms, going.rows)
             optimizer.step()
-        return latents.detach().unflatten(0, (targets, n)), total.detach().view(targets, n)
+            stay = going.step(best.total)
+            if stay is not None:
+                places = (stay[:, None] * n + torch.arange(n, device=stay.device)).flatten()
+                latents, total = keep_rows(optimizer, places), total[places]
+                if not len(stay):
+                    break
+                of, prepared, whitened = self._prepared(task, going.rows, n)
+        return latents.detach().unflatten(0, (-1, n)), total.unflatten(0, (-1, n))
 
-    def _whiten(self, descriptors: Tensor) -> Tensor:
-        assert self._whitening is not None
-        whitened: Tensor = self._whitening(descriptors)
-        return whitened
+    def _prepared(self, task: InversionTask, rows: Tensor, n: int) -> tuple[Tensor, object, Tensor]:
+        """Return which target each of ``n`` candidates of ``rows`` is for, and what the losses need of the targets."""
+        of = rows[rows_of(len(rows), n, rows)]
+        descriptors = task.descriptors[of]
+        return of, task.objective.prepare(descriptors), self._whiten(descriptors)
+
+
+class Around:
+    """Latents around those that were read, as far from them as those of the attack's pairs are.
+
+    Args:
+        training: Whose pairs tell how far that is.
+    """
+
+    #: So many differences are drawn from.
+    _KEPT = 2048
+
+    def __init__(self, training: Training) -> None:
+        pairs = len(training.descriptors)
+        inputs = training.whiten(training.descriptors).cpu()
+        latents = training.latents.flatten(1)
+        mean = latents.mean(0)
+        # Whitened inputs are orthonormal: least squares is a product.
+        slopes = inputs.T @ (latents - mean) / pairs
+        few = slice(0, self._KEPT)
+        self._differences = latents[few] - mean - inputs[few] @ slopes
+
+    def __call__(self, first: Tensor, noise: Noise, n: int, spread: float) -> Tensor:
+        """Return ``n`` latents for each of ``first`` ``(B, *shape)``: itself and others, ``(B, n, *shape)``.
+
+        Args:
+            first: What was read.
+            noise: Chooses for each target which differences are taken.
+            n: How many.
+            spread: What the differences are multiplied with.
+        """
+        shares = noise.uniform(n).cpu()
+        which = (shares * len(self._differences)).long().clamp_max(len(self._differences) - 1)
+        away = self._differences[which].view(len(first), n, *first.shape[1:]).to(first)
+        away[:, 0] = 0
+        return first[:, None] + spread * away
