@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from faceinv.grid import TARGETS, BenchConfig, Cell
 from faceinv.naming import code_of, metrics_of, networks_of
 from faceinv.plugins import Host
 from faceinv.records import SCHEMA, RunFolder
-from faceinv.specs import Spec
+from faceinv.specs import MethodSpec, Spec
 from faceinv.weights import WeightStore, file_sha256
 
-#: Seconds of an image-step where nothing was measured: the default chain's on two cores, in a batch of 32.
-GUESS = 0.02
+#: Seconds of a pass where nothing was measured: half of an image-step of the default chain, on two cores.
+GUESS = 0.01
 #: Records at most that times are taken from.
 _RECORDS = 300
 
@@ -79,7 +79,7 @@ def _planned(
     begun = max((item for item in fitting if "done" in item), key=lambda item: item["done"], default=None)
     best = record or begun
     done = record["n"] if record else begun["done"] if begun else 0
-    each, basis = _seconds_each(cell, measured)
+    each, basis = _seconds_each(cell, measured, host)
     # Without a record the number of targets is what was asked for; a data set may have fewer.
     left = 0 if record else max(0, (begun["n"] if begun else cell.limit) - done)
     unknown = [key for key, value in weights.items() if value is None]
@@ -174,19 +174,40 @@ def _measured(out: Path) -> list[Mapping[str, Any]]:
     return [item for item in records if item.get("status") == "ok" and item.get("n") and "seconds" in item]
 
 
-def _seconds_each(cell: Cell, measured: Iterable[Mapping[str, Any]]) -> tuple[float, str]:
-    """Return the seconds of an image-step, and what they rest on: the most similar cells that were timed."""
-    keys = ("encoder", "generator", "method")
-    similar = [item for item in measured if all(item["config"].get(key) == getattr(cell, key) for key in keys)]
+def _seconds_each(cell: Cell, measured: Sequence[Mapping[str, Any]], host: Host) -> tuple[float, str]:
+    """Return the seconds of a step of the budget, and what they rest on: the most similar cells that were timed."""
+    networks = [item for item in measured if _same(item, cell, "encoder", "generator")]
+    similar = [item for item in networks if _same(item, cell, "method")]
     alike = [item for item in similar if item["config"].get("losses") == list(cell.losses)]
     for items, basis in ((alike, "measured in earlier cells"), (similar, "measured with other losses")):
         if items:
-            each = [
-                (item["seconds"]["invert"] + item["seconds"]["score"]) / (item["n"] * max(1, item["config"]["steps"]))
-                for item in items
-            ]
-            return statistics.median(each), basis
-    return GUESS, "a guess: nothing like it was timed here"
+            return statistics.median(_seconds(item) / max(1, item["config"]["steps"]) for item in items), basis
+    passes = _passes(host, cell.method)
+    # What another method did not spend of its budget says nothing of this one.
+    others = [
+        _seconds(item) / max(1, item.get("image_steps") or item["config"]["steps"]) / _passes(host, method)
+        for item in networks
+        if host.knows("method", method := item["config"].get("method", ""))
+    ]
+    if others:
+        return passes * statistics.median(others), "measured with other methods"
+    return passes * GUESS, "a guess: nothing like it was timed here"
+
+
+def _same(item: Mapping[str, Any], cell: Cell, *keys: str) -> bool:
+    return all(item["config"].get(key) == getattr(cell, key) for key in keys)
+
+
+def _seconds(item: Mapping[str, Any]) -> float:
+    """Return what a target of this record took."""
+    seconds: float = (item["seconds"]["invert"] + item["seconds"]["score"]) / item["n"]
+    return seconds
+
+
+def _passes(host: Host, method: str) -> int:
+    """Return how many passes through the networks an image-step is: with a gradient, there and back."""
+    spec: MethodSpec = host.spec("method", method)
+    return 2 if spec.optimises and spec.access == "white-box" else 1
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -32,6 +33,22 @@ def test_what_is_there_is_found_and_the_rest_is_timed(run: Callable[..., Any], c
     shown = run(*GRID, "--seed", "0", "--seed", "1", "--dry-run", *out)
     assert row["id"] in shown.out
     assert "2 cells, 1 of them there" in shown.err
+
+
+def test_a_method_that_was_not_timed_costs_by_its_access(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
+    longer = ["40" if word == "4" else word for word in GRID]
+    dry = (*longer, "--method", "latent-adam,pixel,zeroth", "--dry-run", "--json", "--out", tmp_path)
+    # Gradients go there and back, scores there.
+    adam, pixel, zeroth = run(*dry).json
+    assert adam["seconds"] == pixel["seconds"] == 2 * zeroth["seconds"] > 0
+    assert run(*GRID, "--limit", "2", "--out", tmp_path).code == 0
+    record = next(tmp_path.glob("cells/*.json"))
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"seconds": {"invert": 20, "score": 4}}))
+    adam, pixel, zeroth = run(*dry).json
+    # Two targets took 24 s for four steps each: six targets of forty.
+    assert (adam["seconds"], adam["basis"]) == (720, "measured in earlier cells")
+    assert (pixel["seconds"], pixel["basis"]) == (720, "measured with other methods")
+    assert zeroth["seconds"] == 360
 
 
 def test_a_cell_that_is_under_way_is_seen(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
