@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs" / "tutorial").glob("*.md")),
-    ROOT / "docs" / "how-to" / "cluster.md",
+    ROOT / "docs" / "how-to" / "many-machines.md",
     ROOT / "docs" / "reference" / "python.md",
 ]
 #: Runs that the reader of a page has, by its name: of the page before, or of their own.
