@@ -216,12 +216,6 @@ class Attack:
         contexts = {loss.name: self._context(loss, preset) for loss in losses}
         return build_objective(losses, contexts, weights, preset)
 
-    def prepare(self, probes: list[str]) -> None:
-        """Train the regressor and these probes now, if they are not there yet."""
-        for name in probes:
-            self.reader(name)
-        _ = self.regressor
-
     def _context(self, loss: LossSpec, preset: str) -> LossContext:
         if not loss.probe:
             return LossContext(preset, self.descriptor_variance, whitening=self.whitening)

@@ -185,7 +185,7 @@ def _seconds_each(cell: Cell, measured: Sequence[Mapping[str, Any]], host: Host)
     passes = _passes(host, cell.method)
     # What another method did not spend of its budget says nothing of this one.
     others = [
-        _seconds(item) / max(1, item.get("image_steps") or item["config"]["steps"]) / _passes(host, method)
+        _seconds(item) / max(1, item.get("image_steps_mean") or item["config"]["steps"]) / _passes(host, method)
         for item in networks
         if host.knows("method", method := item["config"].get("method", ""))
     ]

@@ -24,6 +24,7 @@ from faceinv.learning import teach
 from faceinv.loading import Loader
 from faceinv.parts import Part, Parts, put_together
 from faceinv.placement import Failure
+from faceinv.probing import Reader
 from faceinv.progress import Reporter
 from faceinv.records import RunFolder, finite
 from faceinv.registry import load_target
@@ -139,6 +140,18 @@ class Runner:
             self._methods = {key: built}
         return self._methods[key]
 
+    def prepare(self, cell: Cell) -> None:
+        """Train what the cell's method and losses need beforehand, unless that was done before."""
+        for name in self._probes_of(cell):
+            self.attack(cell).reader(name)
+        self._start(cell)
+        self.method(cell)
+
+    def _start(self, cell: Cell) -> Reader | None:
+        """Return the latent regressor; it is not even trained for a method that declares to need nothing beforehand."""
+        spec: MethodSpec = self.loader.host.spec("method", cell.method)
+        return None if spec.offline == "none" else self.attack(cell).regressor
+
     def invert(self, cell: Cell, descriptors: Tensor, names: Sequence[str], label: str = "inverting") -> Inversion:
         """Run the cell's method on descriptors ``(N, D)``.
 
@@ -180,7 +193,7 @@ class Runner:
             generator=attack.generator.network,
             space=cell.space,
             objective=attack.objective(self.ingredients.losses(cell), cell.objective, dict(cell.loss_weights)),
-            start=None if spec.offline == "none" else attack.regressor,
+            start=self._start(cell),
             steps=cell.steps,
             # A result depends on the run's seed and the target's name, not on its place.
             seeds=[seed_of(f"{cell.seed} {name}") for name in names],
@@ -210,9 +223,8 @@ class Runner:
         cell, size = named.cell, batch_size or self.batch_size(named.cell, named.id)
         attack, targets = self.attack(cell), self.ingredients.targets(cell)
         # Trained here so that the time of the inversion is its own.
+        self.prepare(cell)
         probes = self._probes_of(cell)
-        attack.prepare(probes)
-        self.method(cell)
         prepared = time.perf_counter()
         images = targets.images(rows)
         descriptors = self.judge.embed(cell, cell.encoder, images, rows)
@@ -315,10 +327,11 @@ class Runner:
     def _trained(self, cell: Cell) -> str:
         """Return a hash of the regressor and the readers that the cell's reconstructions depend on."""
         attack = self.attack(cell)
-        key = (id(attack), *self._probes_of(cell))
+        key = (id(attack), self._start(cell) is None, *self._probes_of(cell))
         if key not in self._trained_hashes:
             digest = hashlib.sha256()
-            for reader in (attack.regressor, *map(attack.reader, self._probes_of(cell))):
+            start = self._start(cell)
+            for reader in (*([start] if start else []), *map(attack.reader, self._probes_of(cell))):
                 for name, tensor in sorted(reader.state_dict().items()):
                     digest.update(name.encode() + tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
             self._trained_hashes[key] = digest.hexdigest()[:16]

@@ -335,3 +335,12 @@ def test_the_methods_of_one_run_are_ranked_at_equal_budgets(run, cache: Path, tm
     refused = run("compare", out, "--reference", "zerot")
     assert refused.code == 2
     assert "Did you mean 'zeroth'" in refused.err
+
+
+def test_what_no_method_asks_for_is_not_trained(run, cache: Path, tmp_path: Path) -> None:
+    grid = ("--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets")
+    few = ("--limit", "2", "--steps", "2", "--pairs", "200", "--losses", "id", "--metric", "mse", "--out", tmp_path)
+    free = run("bench", *grid, *few, "--method", "pixel")
+    assert free.code == 0, free.err
+    assert "latent regressor" not in free.err
+    assert "latent regressor" in run("train", *grid, *few, "--method", "pixel,latent-adam").err

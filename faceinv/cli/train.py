@@ -43,7 +43,7 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
         done = set()
         for cell in grid:
             attack = runner.attack(cell)
-            attack.prepare([])
+            runner.prepare(cell)
             for name in cell.losses:
                 probe = app.host.spec("loss", name).probe
                 if probe and (id(attack), probe) not in done:
