@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import ImageDraw
 
 from faceinv.images import read_image
 from faceinv.records import RunFolder
@@ -310,10 +311,17 @@ def test_the_table_names_n_intervals_and_where_targets_came_from(run, cache: Pat
     assert "probe: brightness" in result.out
 
 
-def test_the_methods_of_one_run_are_ranked_at_equal_budgets(run, cache: Path, tmp_path: Path) -> None:
+def test_the_methods_of_one_run_are_ranked_at_equal_budgets(
+    run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "run"
+    drawn: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "multiline_text", lambda self, at, text, **_: drawn.append(text))
     args = ("--method", "latent-adam,zeroth,regression", "--steps", "3,9", "--losses", "id", "--out", out)
     assert run(*UNBOUND, *args).code == 0
+    # The contact sheet names what differs, above every column.
+    captions = {tuple(text.splitlines()[1:-1]) for text in drawn if text not in ("target", "start")}
+    assert captions == {("regression",)} | {(m, f"{n} steps") for m in ("latent-adam", "zeroth") for n in (3, 9)}
     rows = run("compare", out, "--json").json
     assert (rows[0]["method"], rows[0]["steps"]) == ("regression", 0)
     assert sorted((row["method"], row["steps"]) for row in rows[1:]) == [

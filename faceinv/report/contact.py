@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 from PIL import Image, ImageDraw, ImageFont
 
 from faceinv.records import RunFolder
+from faceinv.report.tables import heading
 from faceinv.runner import Outcome
 
 #: Rows on the sheet; the folders hold all of them.
 _ROWS = 12
-_TILE, _GAP, _HEADING = 128, 6, 44
+_TILE, _GAP, _LINE = 128, 6, 18
+#: Characters of a caption that are as wide as a tile.
+_WIDTH = 18
 
 
 def contact_sheet(folder: RunFolder, outcomes: Sequence[Outcome]) -> Path | None:
@@ -30,12 +34,13 @@ def contact_sheet(folder: RunFolder, outcomes: Sequence[Outcome]) -> Path | None
         ("target", [first / f"{row:05d}-target.png" for row in range(rows)]),
         ("start", [first / f"{row:05d}-start.png" for row in range(rows)]),
         *(
-            (_caption(outcome), [folder.images_folder(outcome.id) / f"{row:05d}.png" for row in range(rows)])
+            (_caption(outcome, finished), [folder.images_folder(outcome.id) / f"{row:05d}.png" for row in range(rows)])
             for outcome in finished
         ),
     ]
     step = _TILE + _GAP
-    sheet = Image.new("RGB", (len(columns) * step + _GAP, rows * step + _GAP + _HEADING), "white")
+    top = _GAP + _LINE * max(caption.count("\n") + 1 for caption, _ in columns)
+    sheet = Image.new("RGB", (len(columns) * step + _GAP, rows * step + _GAP + top), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(14)
     for column, (caption, files) in enumerate(columns):
@@ -44,14 +49,18 @@ def contact_sheet(folder: RunFolder, outcomes: Sequence[Outcome]) -> Path | None
         for row, file in enumerate(files):
             with Image.open(file) as image:
                 tile = image.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC)
-            sheet.paste(tile, (left, _HEADING + _GAP + row * step))
+            sheet.paste(tile, (left, top + _GAP + row * step))
     path = folder.path / "contact.png"
     sheet.save(path)
     return path
 
 
-def _caption(outcome: Outcome) -> str:
+def _caption(outcome: Outcome, finished: Sequence[Outcome]) -> str:
+    """Return what tells the column from the others, and its score, in lines that are no wider than a tile."""
+    lines = heading(outcome, finished).split("\n")
     similarity = outcome.record["metrics"].get("id_sim_critic")
     critic = "attacked, as critic" if outcome.cell.critic == outcome.cell.encoder else "critic"
-    note = f"\n{critic} {similarity['mean']:.2f}" if similarity else ""
-    return f"{','.join(outcome.cell.losses)}{note}"
+    if similarity:
+        lines.append(f"{critic} {similarity['mean']:.2f}")
+    # Lists of losses are broken after a comma.
+    return "\n".join(part.replace(", ", ",") for line in lines for part in wrap(line.replace(",", ", "), _WIDTH))
