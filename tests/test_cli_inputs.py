@@ -134,6 +134,10 @@ def test_invert_refuses_what_is_no_descriptor(run, cache: Path, tmp_path: Path, 
     one_line(run("invert", path, *CHAIN, "--out", tmp_path / "out"), 3, "bad.npy", word)
 
 
+def test_invert_takes_no_option_that_does_nothing(run, leaked: Path) -> None:
+    one_line(run("invert", leaked, "--recognition", "toy-targets"), 2, "No such option", "--recognition")
+
+
 def test_invert_is_no_grid(run, cache: Path, leaked: Path, tmp_path: Path) -> None:
     one_line(run("invert", leaked, *CHAIN, "--seed", "1", "--seed", "2", "--out", tmp_path), 2, "grid of 2")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ def invert(
       faceinv invert leaked.npy --encoder arcface --losses id,lm,hist --out rebuilt
     """
     from faceinv.cli.running import make_runner
-    from faceinv.grid import cells, load_config
+    from faceinv.grid import TARGETS, cells, load_config
     from faceinv.progress import reporter
 
     config, source = load_config(config_file, {"out": Path("inverted")} | overrides(given))
@@ -54,7 +55,7 @@ def invert(
         raise UsageError(
             f"invert takes one choice of each option; these make a grid of {len(grid)}. Use 'faceinv bench'."
         )
-    cell = grid[0]
+    cell = replace(grid[0], recognition=TARGETS, recognition_limit=0)
     for warning in cell.warnings:
         app.warn(warning)
     with reporter(app.console) as progress:
@@ -68,6 +69,11 @@ def invert(
     else:
         _print_table(app, rows)
     finish(app, make_report(app, (config.out,), loader=runner.loader), open_it)
+
+
+#: Nobody is told apart here: pairs are scored one by one, and no threshold is measured.
+_UNUSED = ("recognition", "recognition_limit")
+invert.params = [option for option in invert.params if option.name not in _UNUSED]
 
 
 def _print_table(app: Application, rows: list[dict[str, Any]]) -> None:
