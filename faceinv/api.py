@@ -11,6 +11,7 @@ from torch import Tensor
 
 from faceinv.errors import UsageError
 from faceinv.grid import cells, defaults, load_config
+from faceinv.ingredients import Ingredients
 from faceinv.loading import Encoder, Loader, check_descriptors
 from faceinv.memory import keep_memory
 from faceinv.plugins import Host
@@ -282,15 +283,14 @@ def _runner(
     cell = cells(config, host, source)[0]
     loader = _loader(host, config.weights, None, device, offline)
     read = [spec.probe for spec in (host.spec("loss", name) for name in cell.losses) if spec.probe]
-    runner = Runner(
+    ingredients = Ingredients(
         loader,
         RunFolder(config.out),
         cache=cache_folder() / "trained",
-        batch_size=config.batch_size,
         progress=progress,
         probes=list(probes) or read,
     )
-    return cell, runner
+    return cell, Runner(ingredients, batch_size=config.batch_size)
 
 
 def _loader(host: Host, checked: Mapping[str, Path], given: Weights | None, device: str, offline: bool) -> Loader:

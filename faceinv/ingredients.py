@@ -77,9 +77,9 @@ class Ingredients:
     ) -> None:
         self.loader = loader
         self.folder = folder
-        self._cache = cache
-        self._progress = progress
-        self._say = say
+        self.cache = cache
+        self.progress = progress
+        self.say = say
         self._probes = tuple(probes)
         self._attacks: dict[tuple[Any, ...], Attack] = {}
         self._metric_files: dict[str, str] = {}
@@ -138,8 +138,8 @@ class Ingredients:
                 cell.space,
                 pairs=cell.pairs,
                 preset=cell.probes,
-                folder=self._cache,
-                progress=self._progress,
+                folder=self.cache,
+                progress=self.progress,
                 probes=self._probes,
             )
         return self._attacks[key]
@@ -165,7 +165,7 @@ class Ingredients:
             dataset, spec = self.dataset(cell, cell.dataset, cell.limit)
 
             def choose(keep: Callable[[Tensor], None]) -> Chosen:
-                progress = self._progress
+                progress = self.progress
                 return choose_targets(
                     dataset,
                     self.loader.generator(cell.generator).framing,
@@ -180,7 +180,7 @@ class Ingredients:
 
             if dataset.skipped:
                 name, reason = dataset.skipped[0]
-                self._say(f"{cell.dataset}: {len(dataset.skipped)} left out; the first, '{name}': {reason}")
+                self.say(f"{cell.dataset}: {len(dataset.skipped)} left out; the first, '{name}': {reason}")
             self._targets[key] = target_files(self.folder.path / "targets" / self._targets_name(cell), choose)
         return self._targets[key]
 

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,12 +20,10 @@ from faceinv.grid import Cell
 from faceinv.ingredients import Ingredients, NamedCell
 from faceinv.judging import Judge
 from faceinv.learning import teach
-from faceinv.loading import Loader
 from faceinv.parts import Part, Parts, put_together
 from faceinv.placement import Failure
 from faceinv.probing import Reader
-from faceinv.progress import Reporter
-from faceinv.records import RunFolder, finite
+from faceinv.records import finite
 from faceinv.registry import load_target
 from faceinv.seeds import seed_of
 from faceinv.specs import MethodSpec
@@ -55,37 +52,20 @@ class Runner:
     """Computes the cells of a grid into a run folder.
 
     Args:
-        loader: Builds networks and plugins.
-        folder: The run folder.
-        cache: Folder of what is trained.
+        ingredients: Builds what cells are made of, and knows the run folder.
         batch_size: Targets at a time; ``"auto"``: as many as cache and memory hold, and as parts that are there have.
-        progress: Called with (what, done, of).
-        say: Called with remarks.
-        probes: Probes that any cell reads.
     """
 
-    def __init__(
-        self,
-        loader: Loader,
-        folder: RunFolder,
-        *,
-        cache: Path,
-        batch_size: int | Literal["auto"] = 32,
-        progress: Reporter | None = None,
-        say: Callable[[str], None] = lambda text: None,
-        probes: Sequence[str] = (),
-    ) -> None:
-        self.loader = loader
-        self.folder = folder
+    def __init__(self, ingredients: Ingredients, *, batch_size: int | Literal["auto"] = 32) -> None:
+        self.ingredients = ingredients
+        self.loader, self.folder = ingredients.loader, ingredients.folder
+        self._progress = ingredients.progress
         self._batch_size = batch_size
         self._batch_sizes: dict[tuple[str, str, str], int] = {}
-        self._progress = progress
-        self._cache = cache
         #: The last one that was built: the cells of a grid take turns in it, their batches do not.
         self._methods: dict[tuple[Any, ...], Method] = {}
         self._trained_hashes: dict[tuple[Any, ...], str] = {}
-        self.ingredients = Ingredients(loader, folder, cache=cache, progress=progress, say=say, probes=probes)
-        self.judge = Judge(loader, self.ingredients.dataset, progress=progress, say=say)
+        self.judge = Judge(self.loader, ingredients.dataset, progress=ingredients.progress, say=ingredients.say)
 
     def attack(self, cell: Cell) -> Attack:
         """Return what is trained for the cell's encoder and generator."""
@@ -136,7 +116,7 @@ class Runner:
         if key not in self._methods:
             spec: MethodSpec = self.loader.host.spec("method", cell.method)
             built: Method = load_target(spec)(**cell.method_options)
-            teach(built, spec, self.attack(cell), self._cache, self._progress)
+            teach(built, spec, self.attack(cell), self.ingredients.cache, self._progress)
             self._methods = {key: built}
         return self._methods[key]
 

@@ -13,6 +13,7 @@ import pytest
 
 from faceinv.errors import InputError
 from faceinv.grid import Cell, cells, load_config
+from faceinv.ingredients import Ingredients
 from faceinv.loading import Loader
 from faceinv.parts import Part, Parts, put_together
 from faceinv.placement import InProcess
@@ -45,7 +46,8 @@ def cell(host: Host) -> Cell:
 def fresh(host: Host, cache: Path, out: Path, batch_size: int | Literal["auto"] = 4) -> Runner:
     """A runner as another process would have it: nothing is shared but the folders."""
     loader = Loader(host, WeightStore(host, cache=cache))
-    return Runner(loader, RunFolder(out), cache=cache / "trained", batch_size=batch_size, probes=["brightness"])
+    ingredients = Ingredients(loader, RunFolder(out), cache=cache / "trained", probes=["brightness"])
+    return Runner(ingredients, batch_size=batch_size)
 
 
 def ran(runner: Runner, cell: Cell, progress: Reporter | None = None) -> Outcome:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def make_runner(app: Application, config: BenchConfig, grid: Sequence[Cell], progress: Reporter | None) -> Runner:
     """Return a runner for the cells of ``config`` that reports to ``progress``."""
+    from faceinv.ingredients import Ingredients
     from faceinv.loading import Loader
     from faceinv.records import RunFolder
     from faceinv.runner import Runner
@@ -33,15 +34,15 @@ def make_runner(app: Application, config: BenchConfig, grid: Sequence[Cell], pro
     if config.checkpoint_activations:
         options = {host.spec("generator", name).name: {"checkpoint_activations": True} for name in config.generator}
     loader = Loader(host, app.store, files=files, device=checked_device(config.device), options=options)
-    return Runner(
+    ingredients = Ingredients(
         loader,
         RunFolder(config.out),
         cache=cache_folder() / "trained",
-        batch_size=config.batch_size,
         progress=progress,
         say=app.say,
         probes=list(dict.fromkeys(probe for name in losses if (probe := host.spec("loss", name).probe))),
     )
+    return Runner(ingredients, batch_size=config.batch_size)
 
 
 def checked_device(name: str) -> torch.device:
