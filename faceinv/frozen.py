@@ -133,7 +133,8 @@ class Filter:
         beyond = [0, 0] if size is None else [wanted - given for wanted, given in zip(size, least, strict=True)]
         if self.groups == 1 and self.weight.shape[1] < _FEW and max(beyond) <= self.padding:
             return self._by_phases(x, bias, [a + b for a, b in zip(least, beyond, strict=True)])
-        return F.conv_transpose2d(x, self.weight, bias, self.stride, self.padding, beyond, self.groups)
+        weight, bias = self.weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
+        return F.conv_transpose2d(x, weight, bias, self.stride, self.padding, beyond, self.groups)
 
     @cached_property
     def adjoint(self) -> Filter:
@@ -187,11 +188,12 @@ class _PReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slopes: Tensor) -> Tensor:
         ctx.save_for_backward(x, slopes)
-        return F.prelu(x, slopes)
+        return F.prelu(x, slopes.to(x.dtype))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         x, slopes = ctx.saved_tensors
+        slopes = slopes.to(gradient.dtype)
         # Two passes over the map: the gradient of a ReLU, moved by the slope towards that of the identity.
         rectified: Tensor = torch.ops.aten.threshold_backward(gradient, x, 0)
         return rectified.lerp_(gradient, slopes.view(-1, *[1] * (x.ndim - 2))), None
@@ -203,6 +205,10 @@ def _correlate(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padd
     On its own PyTorch takes a kernel of many small matrix products for small batches on one thread, with
     half of oneDNN's speed.
     """
+    if torch.is_autocast_enabled(x.device.type):
+        x = x.to(torch.get_autocast_dtype(x.device.type))
+    # A gradient comes in the type of the result, autocast or not.
+    weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
     eager = not torch.compiler.is_compiling() and x.numel() > 0
     on_cpu = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
     if eager and on_cpu and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:

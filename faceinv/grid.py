@@ -85,6 +85,8 @@ class BenchConfig(BaseModel):
     recognition: str
     recognition_limit: int = Field(ge=2)
     weights: dict[str, Path]
+    precision: Literal["fp32", "bf16"]
+    compile: bool
     device: str
     batch_size: BatchSize
     checkpoint_activations: bool
@@ -122,6 +124,8 @@ class Cell:
     metrics: tuple[str, ...]
     recognition: str
     recognition_limit: int
+    precision: str
+    compile: bool
 
     @property
     def critic(self) -> str:
@@ -332,6 +336,8 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
             recognition=recognition,
             # Where it says nothing it must not name the record.
             recognition_limit=0 if recognition == TARGETS else config.recognition_limit,
+            precision=config.precision,
+            compile=config.compile,
         )
 
 

@@ -15,7 +15,18 @@ from faceinv.parts import CELL, Parts
 from faceinv.records import SCHEMA, RunFolder
 
 #: What one command has one value of; everything else may be a grid, or follows from it.
-_ONE_VALUE = ("limit", "per_person", "min_photographs", "detector", "probes", "pairs", "metrics", "recognition")
+_ONE_VALUE = (
+    "precision",
+    "compile",
+    "limit",
+    "per_person",
+    "min_photographs",
+    "detector",
+    "probes",
+    "pairs",
+    "metrics",
+    "recognition",
+)
 #: Hashes that are of one cell's data set, not of a file with a name.
 _OF_A_CELL = ("data set", "labels", "recognition data set")
 #: Facts that parts of one cell share.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from faceinv.attack import Attack
-from faceinv.contracts import Inversion, Method
+from faceinv.contracts import Generator, Inversion, Method
 from faceinv.engine import invert
 from faceinv.errors import StorageError
 from faceinv.grid import Cell
@@ -27,6 +27,7 @@ from faceinv.records import finite
 from faceinv.registry import load_target
 from faceinv.seeds import seed_of
 from faceinv.specs import MethodSpec
+from faceinv.stepping import step_networks
 from faceinv.target_files import TargetFiles, beside, write_png
 from faceinv.targets import rounded
 
@@ -61,6 +62,8 @@ class Runner:
         self.loader, self.folder = ingredients.loader, ingredients.folder
         self._progress = ingredients.progress
         self._batch_size = batch_size
+        self._say = say
+        self._stepping: dict[tuple[Any, ...], tuple[Generator, Callable[[Tensor], Tensor]]] = {}
         self._batch_sizes: dict[tuple[str, str, str], int] = {}
         #: The last one that was built: the cells of a grid take turns in it, their batches do not.
         self._methods: dict[tuple[Any, ...], Method] = {}
@@ -165,12 +168,13 @@ class Runner:
     ) -> Inversion:
         attack = self.attack(cell)
         spec: MethodSpec = self.loader.host.spec("method", cell.method)
+        generator, encode = self._step_networks(cell, min(batch_size, len(descriptors)))
         return invert(
             self.method(cell),
             descriptors.to(self.loader.device, self.loader.dtype),
-            encode=attack.encoder,
+            encode=encode,
             access=spec.access,
-            generator=attack.generator.network,
+            generator=generator,
             space=cell.space,
             objective=attack.objective(self.ingredients.losses(cell), cell.objective, dict(cell.loss_weights)),
             start=self._start(cell),
@@ -181,6 +185,19 @@ class Runner:
             batch_size=batch_size,
             on_images=on_step,
         )
+
+    def _step_networks(self, cell: Cell, batch: int) -> tuple[Generator, Callable[[Tensor], Tensor]]:
+        attack = self.attack(cell)
+        generator = attack.generator.network
+        if (cell.precision, cell.compile) == ("fp32", False):
+            return generator, attack.encoder
+        key = (id(attack), cell.precision, cell.compile)
+        if key not in self._stepping:
+            rng = torch.Generator(self.loader.device).manual_seed(0)
+            example = generator.sample(batch, cell.space, rng).to(self.loader.device, self.loader.dtype)
+            how = {"precision": cell.precision, "compiled": cell.compile, "space": cell.space, "say": self._say}
+            self._stepping[key] = step_networks(generator, attack.encoder, example=example, **how)  # type: ignore[arg-type]
+        return self._stepping[key]
 
     def compute(
         self,

@@ -1,0 +1,96 @@
+"""The two networks of a step as a cell asks for them: in which precision, and compiled or not."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Generator
+
+#: Vector units whose processors multiply in bf16 by converting every number first.
+_WITHOUT_BF16 = ("DEFAULT", "AVX2")
+
+
+class StepGenerator(Generator):
+    """A generator whose images are computed in another precision, or by a compiled function.
+
+    Args:
+        generator: The generator.
+        forward: What computes its images ``(B, 3, H, W)`` from latents and space.
+    """
+
+    def __init__(self, generator: Generator, forward: Callable[[Tensor, str], Tensor]) -> None:
+        super().__init__()
+        self._generator, self._forward = generator, forward
+
+    def latent_shape(self, space: str) -> tuple[int, ...]:
+        """Return the generator's own."""
+        return self._generator.latent_shape(space)
+
+    def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
+        """Draw the generator's own samples."""
+        return self._generator.sample(n, space, rng)
+
+    def forward(self, latents: Tensor, space: str) -> Tensor:
+        """Return images ``(B, 3, H, W)``."""
+        return self._forward(latents, space)
+
+    def log_prior(self, latents: Tensor, space: str) -> Tensor:
+        """Return the generator's own."""
+        return self._generator.log_prior(latents, space)
+
+
+def step_networks(
+    generator: Generator,
+    encode: Callable[[Tensor], Tensor],
+    *,
+    precision: str,
+    compiled: bool,
+    example: Tensor,
+    space: str,
+    say: Callable[[str], None],
+) -> tuple[Generator, Callable[[Tensor], Tensor]]:
+    """Return generator and encoder for the steps of a search; results are ``float32`` either way.
+
+    Args:
+        generator: The face prior.
+        encode: Images in its framing to descriptors.
+        precision: ``"fp32"``, or ``"bf16"``: convolutions and products in it, by autocast.
+        compiled: Whether torch.compile makes them; if it cannot, they stay as they are.
+        example: Latents ``(B, *latent_shape)`` of a whole batch.
+        space: Latent space.
+        say: Called with a line where the choice does not pay here, or cannot be had.
+    """
+    device = example.device.type
+    functions: list[Callable[..., Tensor]] = [generator, encode]
+    if precision == "bf16":
+        if device == "cpu" and torch.backends.cpu.get_cpu_capability() in _WITHOUT_BF16:
+            say("This processor has no bf16 units: --precision bf16 is many times slower than fp32 here.")
+        functions = [_in_bf16(function, device) for function in functions]
+    if compiled:
+        made = [torch.compile(function) for function in functions]
+        try:
+            latents = example.detach().clone().requires_grad_()
+            with warnings.catch_warnings():
+                # What torch says of its own doing while it traces.
+                warnings.simplefilter("ignore")
+                torch.autograd.grad(made[1](made[0](latents, space)).sum(), latents)
+            functions = made
+        except Exception as error:  # whatever the compiler, its tools or the networks raise
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            say(f"torch.compile failed, going on without it: {reason}")
+    if functions == [generator, encode]:
+        return generator, encode
+    return StepGenerator(generator, functions[0]), functions[1]
+
+
+def _in_bf16(function: Callable[..., Tensor], device: str) -> Callable[..., Tensor]:
+    def lowered(*given: Any) -> Tensor:
+        with torch.autocast(device, torch.bfloat16):
+            return function(*given).float()
+
+    return lowered

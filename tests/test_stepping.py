@@ -1,0 +1,96 @@
+"""Steps in another precision, and compiled ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from faceinv.frozen import freeze
+from faceinv.stepping import step_networks
+from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
+
+TOY = [
+    "bench", "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets",
+    "--limit", "24", "--pairs", "200", "--steps", "8", "--losses", "id", "--metric", "mse",
+    "--metric", "id_sim_attacked", "--metric", "id_sim_critic", "--json",
+]  # fmt: skip
+
+
+def test_scores_in_bf16_are_within_the_intervals_of_fp32(run, cache: Path, tmp_path: Path) -> None:
+    out = {name: run(*TOY, "--precision", name, "--out", tmp_path / name) for name in ("fp32", "bf16")}
+    assert [result.code for result in out.values()] == [0, 0], out["bf16"].err
+    (exact,), (lowered,) = out["fp32"].json, out["bf16"].json
+    assert exact["id"] != lowered["id"]
+    for name, score in exact["metrics"].items():
+        assert score["low"] <= lowered["metrics"][name]["mean"] <= score["high"], name
+        assert lowered["metrics"][name]["mean"] != score["mean"], "nothing was computed in bf16"
+    (record,) = (json.loads(path.read_text()) for path in (tmp_path / "bf16" / "cells").glob("*.json"))
+    assert record["config"]["precision"] == "bf16"
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_frozen_layers_take_bf16_as_plain_ones_do(stride: int, transposed: bool) -> None:
+    kind = nn.ConvTranspose2d if transposed else nn.Conv2d
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        plain = nn.Sequential(kind(3, 9, 3, stride, 1), nn.PReLU(9))
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
+
+    def both(network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            result = network(x)
+        (gradient,) = torch.autograd.grad(result.float().square().sum(), x)
+        return result, gradient
+
+    due, due_gradient = both(plain)
+    got, gradient = both(freeze(plain))
+    assert got.dtype == torch.bfloat16
+    assert gradient.dtype == torch.float32
+    torch.testing.assert_close(got.float(), due.float(), atol=0.03, rtol=0.03)
+    torch.testing.assert_close(gradient, due_gradient, atol=0.15, rtol=0.05)
+
+
+def made(said: list[str], precision: str = "fp32", compiled: bool = False) -> tuple[object, object]:
+    generator, encoder = ToyGenerator().requires_grad_(False), ToyEncoder().requires_grad_(False)
+    example = generator.sample(2, "z", torch.Generator().manual_seed(0))
+    found = step_networks(
+        generator, encoder, precision=precision, compiled=compiled, example=example, space="z", say=said.append
+    )
+    torch.testing.assert_close(found[1](found[0](example, "z")), encoder(generator(example, "z")), atol=0.05, rtol=0.05)
+    assert found[0].latent_shape("z") == generator.latent_shape("z")
+    return found
+
+
+def test_a_processor_without_bf16_is_said_to_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    for capability, due in (("AVX2", 1), ("AVX512", 0)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
+        said: list[str] = []
+        made(said, precision="bf16")
+        assert len(said) == due
+
+
+def test_what_cannot_be_compiled_stays_as_it_is_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(function: object) -> object:
+        def call(*given: object) -> object:
+            raise RuntimeError("no C++ compiler was found\nmore of it")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    said: list[str] = []
+    made(said, compiled=True)
+    assert said == ["torch.compile failed, going on without it: no C++ compiler was found"]
+
+
+def test_compiled_steps_are_those_of_torch_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the backend that traces alone: what a compiler makes of it is PyTorch's own business."""
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function: compiled(function, backend="aot_eager"))
+    said: list[str] = []
+    made(said, compiled=True)
+    assert not said
