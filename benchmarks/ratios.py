@@ -151,7 +151,7 @@ def forward(network: Callable[[Tensor], Tensor], x: Tensor) -> Job:
 def in_turns(jobs: dict[str, Job], seconds: float) -> dict[str, float]:
     """Return the least time of each job, run in turns for so many seconds, three times at least."""
     for job in jobs.values():
-        job()
+        job()  # which compiles, where there is something to compile
     best = dict.fromkeys(jobs, float("inf"))
     end, turns = time.perf_counter() + seconds, 0
     while time.perf_counter() < end or turns < 3:
@@ -267,7 +267,23 @@ def start_up(chain: Chain, seconds: float) -> Iterator[Row]:
     yield Row("start-up", "`faceinv --help`", "`import torch`", best["torch"] / best["help"], 0, note)
 
 
-GROUPS = {f.__name__.replace("_", "-"): f for f in (engine, encoders, generators, losses, metrics, start_up)}
+def compiled(chain: Chain, seconds: float) -> Iterator[Row]:
+    network, few = chain.encoder.encoder.network, chain.latents[: BATCH // 2]
+    crops = torch.rand(len(few), 3, 112, 112, generator=torch.Generator().manual_seed(0))
+
+    def step(latents: Tensor) -> Tensor:
+        return chain.encoder(chain.generator.network(latents, "z"))
+
+    for what, make, function, given in (
+        ("MobileFaceNet, embedding", forward, network, crops),
+        ("DCGAN and MobileFaceNet, forward and gradient", gradient, step, few),
+    ):
+        best = in_turns({"eager": make(function, given), "compiled": make(torch.compile(function), given)}, seconds)
+        note = f"{len(few) / best['compiled']:.1f} images/s"
+        yield Row("compiled", f"{what}, `torch.compile`", "eager", best["eager"] / best["compiled"], 0, note)
+
+
+GROUPS = {f.__name__.replace("_", "-"): f for f in (engine, encoders, generators, losses, metrics, compiled, start_up)}
 
 
 def ceilings() -> str:
