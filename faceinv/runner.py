@@ -62,7 +62,6 @@ class Runner:
         self.loader, self.folder = ingredients.loader, ingredients.folder
         self._progress = ingredients.progress
         self._batch_size = batch_size
-        self._say = say
         self._stepping: dict[tuple[Any, ...], tuple[Generator, Callable[[Tensor], Tensor]]] = {}
         self._batch_sizes: dict[tuple[str, str, str], int] = {}
         #: The last one that was built: the cells of a grid take turns in it, their batches do not.
@@ -195,8 +194,15 @@ class Runner:
         if key not in self._stepping:
             rng = torch.Generator(self.loader.device).manual_seed(0)
             example = generator.sample(batch, cell.space, rng).to(self.loader.device, self.loader.dtype)
-            how = {"precision": cell.precision, "compiled": cell.compile, "space": cell.space, "say": self._say}
-            self._stepping[key] = step_networks(generator, attack.encoder, example=example, **how)  # type: ignore[arg-type]
+            self._stepping[key] = step_networks(
+                generator,
+                attack.encoder,
+                precision=cell.precision,
+                compiled=cell.compile,
+                example=example,
+                space=cell.space,
+                say=self.ingredients.say,
+            )
         return self._stepping[key]
 
     def compute(
