@@ -1,7 +1,8 @@
 """What is fast beside its reference: every pair in turns in one process, written into the documentation as ratios.
 
     python benchmarks/ratios.py                  # print
-    python benchmarks/ratios.py --write          # and write docs/explanation/performance.md and a line of history
+    python benchmarks/ratios.py --write          # and write docs/explanation/performance.md and a file of history
+    pytest benchmarks/test_groups.py             # every job on its own, by pytest-benchmark
 
 Times of a pair are the least of many runs in turns, so that both feel the same machine; on one thread unless
 ``--threads`` says otherwise, so that nothing waits for a core which another process holds.
@@ -16,7 +17,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
 BATCH, STEPS = 32, 4
 Job = Callable[[], Any]
+#: A group yields jobs, is sent the time of each, and yields rows made of them.
+Group = Generator["dict[str, Job] | Row", "dict[str, float]", None]
 
 
 @dataclass(frozen=True)
@@ -163,14 +166,14 @@ def in_turns(jobs: dict[str, Job], seconds: float) -> dict[str, float]:
     return best
 
 
-def engine(chain: Chain, seconds: float) -> Iterator[Row]:
+def engine(chain: Chain) -> Group:
     jobs: dict[str, Job] = {
         "bare": chain.bare_loop,
         "id": chain.inversion(["id"]),
         "all": chain.inversion(["id", "landmarks", "histogram"]),
         "one": chain.inversion(["id"], 1),
     }
-    best = in_turns(jobs, 3 * seconds)
+    best = yield jobs
     rate = {name: (1 if name == "one" else BATCH) * STEPS / took for name, took in best.items()}
     note = f"{rate['id']:.1f} image-steps/s at batch {BATCH}"
     yield Row("engine", "`latent-adam`, `id`", "bare loop of the networks", rate["id"] / rate["bare"], 0.97, note)
@@ -180,7 +183,7 @@ def engine(chain: Chain, seconds: float) -> Iterator[Row]:
     yield Row("engine", f"a target in a batch of {BATCH}", "batch of 1", rate["id"] / rate["one"], 3, note)
 
 
-def encoders(chain: Chain, seconds: float) -> Iterator[Row]:
+def encoders(chain: Chain) -> Group:
     network = chain.encoder.encoder.network
     old = plain(network)
     crops = torch.rand(BATCH, 3, 112, 112, generator=torch.Generator().manual_seed(0))
@@ -190,7 +193,7 @@ def encoders(chain: Chain, seconds: float) -> Iterator[Row]:
         "forward, plain": forward(old, crops),
         "both, plain": gradient(old, crops),
     }
-    best = in_turns(jobs, 3 * seconds)
+    best = yield jobs
     back, back_plain = best["both"] - best["forward"], best["both, plain"] - best["forward, plain"]
     note = f"{back / best['forward']:.2f} forward passes; with autograd's own {back_plain / best['forward, plain']:.2f}"
     yield Row(
@@ -215,34 +218,34 @@ def encoders(chain: Chain, seconds: float) -> Iterator[Row]:
             interpreter.set_tensor(given, pair)
             interpreter.invoke()
 
-    best = in_turns({"ours": jobs["forward"], "litert": litert}, 2 * seconds)
+    best = yield {"ours": jobs["forward"], "litert": litert}
     note = f"{BATCH / best['ours']:.0f} images/s"
     yield Row("encoders", "MobileFaceNet, embedding", "LiteRT with XNNPACK", best["litert"] / best["ours"], 1, note)
 
 
-def generators(chain: Chain, seconds: float) -> Iterator[Row]:
+def generators(chain: Chain) -> Group:
     network = chain.generator.network
     old = plain(network).to(memory_format=torch.contiguous_format)
     jobs = {
         "ours": gradient(lambda z: network(z, "z"), chain.latents),
         "plain": gradient(lambda z: old(z, "z"), chain.latents),
     }
-    best = in_turns(jobs, seconds)
+    best = yield jobs
     note = f"{best['ours'] / BATCH * 1e3:.1f} ms an image"
     yield Row("generators", "DCGAN, forward and gradient", "autograd's own", best["plain"] / best["ours"], 0, note)
 
 
-def losses(chain: Chain, seconds: float) -> Iterator[Row]:
+def losses(chain: Chain) -> Group:
     from faceinv_histogram.kornia_measure import histogram
     from faceinv_histogram.soft import soft_counts
 
     images = torch.rand(16, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    best = in_turns({"ours": gradient(soft_counts, images), "kornia": gradient(histogram, images)}, seconds)
+    best = yield {"ours": gradient(soft_counts, images), "kornia": gradient(histogram, images)}
     note = f"{best['ours'] * 1e3:.0f} ms for 16 images of 224x224"
     yield Row("losses", "soft histogram and gradient", "kornia", best["kornia"] / best["ours"], 20, note)
 
 
-def metrics(chain: Chain, seconds: float) -> Iterator[Row]:
+def metrics(chain: Chain) -> Group:
     from faceinv_imagequality.structure import structural_similarity
     from skimage.metrics import structural_similarity as reference
 
@@ -253,21 +256,21 @@ def metrics(chain: Chain, seconds: float) -> Iterator[Row]:
     def skimage() -> list[float]:
         return [reference(x, y, sigma=1.5, **settings) for x, y in pairs]
 
-    best = in_turns({"ours": lambda: structural_similarity(a, b), "skimage": skimage}, seconds)
+    best = yield {"ours": lambda: structural_similarity(a, b), "skimage": skimage}
     note = f"{best['ours'] / BATCH * 1e3:.2f} ms a pair of 64x64"
     yield Row("metrics", "SSIM", "scikit-image", best["skimage"] / best["ours"], 0, note)
 
 
-def start_up(chain: Chain, seconds: float) -> Iterator[Row]:
+def start_up(chain: Chain) -> Group:
     def run(*arguments: str) -> Job:
         return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
 
-    best = in_turns({"help": run("-m", "faceinv", "--help"), "torch": run("-c", "import torch")}, seconds)
+    best = yield {"help": run("-m", "faceinv", "--help"), "torch": run("-c", "import torch")}
     note = f"{best['help']:.2f} s"
     yield Row("start-up", "`faceinv --help`", "`import torch`", best["torch"] / best["help"], 0, note)
 
 
-def compiled(chain: Chain, seconds: float) -> Iterator[Row]:
+def compiled(chain: Chain) -> Group:
     network, few = chain.encoder.encoder.network, chain.latents[: BATCH // 2]
     crops = torch.rand(len(few), 3, 112, 112, generator=torch.Generator().manual_seed(0))
 
@@ -278,12 +281,37 @@ def compiled(chain: Chain, seconds: float) -> Iterator[Row]:
         ("MobileFaceNet, embedding", forward, network, crops),
         ("DCGAN and MobileFaceNet, forward and gradient", gradient, step, few),
     ):
-        best = in_turns({"eager": make(function, given), "compiled": make(torch.compile(function), given)}, seconds)
+        best = yield {"eager": make(function, given), "compiled": make(torch.compile(function), given)}
         note = f"{len(few) / best['compiled']:.1f} images/s"
         yield Row("compiled", f"{what}, `torch.compile`", "eager", best["eager"] / best["compiled"], 0, note)
 
 
 GROUPS = {f.__name__.replace("_", "-"): f for f in (engine, encoders, generators, losses, metrics, compiled, start_up)}
+
+
+def measured(group: Group, seconds: float) -> Iterator[Row]:
+    """Return a group's rows, every job timed for so many seconds beside its reference."""
+    item = next(group, None)
+    while item is not None:
+        if isinstance(item, Row):
+            yield item
+            item = next(group, None)
+        else:
+            item = group.send(in_turns(item, len(item) / 2 * seconds))
+
+
+def jobs_of(group: Group) -> dict[str, Job]:
+    """Return all jobs of a group, and run none."""
+    found: dict[str, Job] = {}
+    item = next(group, None)
+    while item is not None:
+        if isinstance(item, Row):
+            item = next(group, None)
+        else:
+            found |= item
+            # Times that can be subtracted from each other; what comes of them is not looked at.
+            item = group.send({name: 1.0 + place for place, name in enumerate(item)})
+    return found
 
 
 def ceilings() -> str:
@@ -362,7 +390,7 @@ def main() -> None:
     print(f"{limits}\n\n{sizes}\n", flush=True)
     rows = []
     for name in given.groups:
-        for row in GROUPS[name](chain, given.seconds):
+        for row in measured(GROUPS[name](chain), given.seconds):
             rows.append(row)
             print(f"{row.group}: {row.what} {row.ratio:.2f} times as fast as {row.reference} ({row.note})", flush=True)
     if not given.write:

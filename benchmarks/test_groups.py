@@ -1,0 +1,49 @@
+"""What ``ratios.py`` times, job by job with their spread, grouped with their references.
+
+    pytest benchmarks/test_groups.py --benchmark-only
+    pytest benchmarks/test_groups.py --benchmark-autosave   # and --benchmark-compare the next time
+
+Ratios come from ``python benchmarks/ratios.py``, which runs a job and its reference in turns.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from faceinv.memory import keep_memory
+
+sys.path.insert(0, str(Path(__file__).parent))
+from ratios import GROUPS, Chain, jobs_of
+
+#: The jobs of each group, its references among them.
+JOBS = {
+    "engine": ("bare", "id", "all", "one"),
+    "encoders": ("forward", "both", "forward, plain", "both, plain", "ours", "litert"),
+    "generators": ("ours", "plain"),
+    "losses": ("ours", "kornia"),
+    "metrics": ("ours", "skimage"),
+    "start-up": ("help", "torch"),
+}
+
+
+@pytest.fixture(scope="module")
+def chain() -> Chain:
+    keep_memory()
+    torch.set_num_threads(1)
+    return Chain()
+
+
+@pytest.mark.parametrize(
+    ("group", "job"),
+    [pytest.param(g, job, marks=pytest.mark.benchmark(group=g)) for g, jobs in JOBS.items() for job in jobs],
+)
+def test_job(benchmark: object, chain: Chain, group: str, job: str) -> None:
+    jobs = jobs_of(GROUPS[group](chain))
+    if job not in jobs:
+        pytest.skip(f"what '{job}' needs is not installed")
+    assert set(jobs) <= set(JOBS[group])
+    benchmark.pedantic(jobs[job], rounds=5, warmup_rounds=1)  # type: ignore[attr-defined]
