@@ -34,7 +34,7 @@ class LatentAdam:
         tolerance: What counts as progress: a fall of the objective by more than this share of its best value.
     """
 
-    def __init__(self, learning_rate: float = 0.05, patience: int = 30, tolerance: float = 0.02) -> None:
+    def __init__(self, learning_rate: float = 0.05, patience: int = 40, tolerance: float = 0.02) -> None:
         self.learning_rate = learning_rate
         self.patience = patience
         self.tolerance = tolerance
