@@ -11,6 +11,7 @@ from faceinv_methods.mapping import Mapping
 from faceinv_methods.multi_start import MultiStart
 from faceinv_methods.pixel import Pixel
 from faceinv_methods.posterior import FaceInv
+from faceinv_methods.surrogate import Surrogate
 from faceinv_methods.zeroth import directions, estimate
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
@@ -26,7 +27,7 @@ from faceinv.testing.toy import FRAMING
 from faceinv.testing.toy_networks import ToyEncoder
 from faceinv.whitening import Whitening
 
-Learner = TypeVar("Learner", FaceInv, Mapping)
+Learner = TypeVar("Learner", FaceInv, Mapping, Surrogate)
 
 
 def target() -> Tensor:
@@ -150,6 +151,17 @@ def test_faceinvs_starts_are_the_regressors_and_plausible_others() -> None:
     apart = (starts[:, 1:] - first[:, None]).square().sum(2).mean()
     # No further apart than the generator's own samples are from their mean.
     assert 0 < float(apart) < float((pairs.latents - pairs.latents.mean(0)).square().sum(1).mean())
+
+
+def test_a_copy_of_the_encoder_gives_a_nearer_start_at_no_query() -> None:
+    method = taught(Surrogate(epochs=30))
+    copied, plain = run(method, 0), run(Evolution(), 0)
+    assert copied.queries == plain.queries == 0
+    with torch.no_grad():
+        ours, theirs = ((chain().encode(one.images) - target()).square().sum(1) for one in (copied, plain))
+    assert float(ours.mean()) < 0.7 * float(theirs.mean())
+    # And the encoder's own scores do the rest.
+    assert float(run(method, 100).trajectory["total"][-1].mean()) < 0.5 * float(ours.mean())
 
 
 def test_a_mapping_gives_faces_of_the_right_descriptor_in_one_pass() -> None:

@@ -38,7 +38,7 @@ class Evolution:
         """Return the best latent that a generation of any size has found."""
         like, targets = task.descriptors, len(task.descriptors)
         mean, scale = spread(task.generator, task.space, like)
-        first = task.start(like) if self.start == "regressor" else mean.expand(targets, *mean.shape).clone()
+        first = self._begin(task)
         best = Best.none(first)
         size = self.population or 4 + math.floor(3 * math.log(mean.numel()))
         strategy = SepCMA if mean.numel() >= self.diagonal else CMA
@@ -57,6 +57,13 @@ class Evolution:
                 one.tell(list(zip(points, scores.tolist(), strict=True)))
         images = task.generator(best.candidate, task.space)
         return Inversion(best.candidate, images, task.generator(first, task.space), best.trajectory())
+
+    def _begin(self, task: InversionTask) -> Tensor:
+        """Return the latents around which the strategies search, ``(B, *latent_shape)``."""
+        if self.start == "regressor":
+            return task.start(task.descriptors)
+        mean, _ = spread(task.generator, task.space, task.descriptors)
+        return mean.expand(len(task.descriptors), *mean.shape).clone()
 
     def _offer(self, task: InversionTask, best: Best, latents: Tensor) -> Tensor:
         """Score latents ``(B, n, …)``, keep the best, and return the values ``(B, n)``."""

@@ -82,4 +82,14 @@ def faceinv_methods() -> list[MethodSpec]:
             offline="pairs",
             limits="With fewer than 84 image-steps there is one start, and only the objective differs.",
         ),
+        MethodSpec(
+            name="faceinv-scores",
+            summary="CMA-ES on the latent, from where gradients through a copy learnt from pairs lead",
+            target="faceinv_methods.surrogate:Surrogate",
+            licence="MIT",
+            citation="this project; Ros, Hansen: sep-CMA-ES, PPSN 2008",
+            access="scores",
+            offline="pairs",
+            limits="The copy explains two fifths of what a latent does to MobileFaceNet's descriptors.",
+        ),
     ]
