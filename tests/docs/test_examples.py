@@ -35,7 +35,7 @@ PAGES = [
     ROOT / "docs" / "reference" / "python.md",
 ]
 #: Runs that the reader of a page has, by its name: of the page before, or of their own.
-BEFORE = {"README": ("a", "b"), "read-a-report": ("bench",)}
+BEFORE = {"README": ("a", "b", "methods"), "read-a-report": ("bench",)}
 RUNS = ("bench", "invert", "train")
 CHEAP = ["--critic", "toy.critic", "--generator", "toy-faces", "--pairs", "200", "--steps", "2", "--metric", "mse"]
 
