@@ -36,13 +36,15 @@ def test_what_is_there_is_found_and_the_rest_is_timed(run: Callable[..., Any], c
 
 
 def test_a_method_that_was_not_timed_costs_by_its_access(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
+    # In a folder of its own: times are read from the runs beside it too.
+    out = tmp_path / "runs" / "one"
     longer = ["40" if word == "4" else word for word in GRID]
-    dry = (*longer, "--method", "latent-adam,pixel,zeroth", "--dry-run", "--json", "--out", tmp_path)
+    dry = (*longer, "--method", "latent-adam,pixel,zeroth", "--dry-run", "--json", "--out", out)
     # Gradients go there and back, scores there.
     adam, pixel, zeroth = run(*dry).json
     assert adam["seconds"] == pixel["seconds"] == 2 * zeroth["seconds"] > 0
-    assert run(*GRID, "--limit", "2", "--out", tmp_path).code == 0
-    record = next(tmp_path.glob("cells/*.json"))
+    assert run(*GRID, "--limit", "2", "--out", out).code == 0
+    record = next(out.glob("cells/*.json"))
     record.write_text(json.dumps(json.loads(record.read_text()) | {"seconds": {"invert": 20, "score": 4}}))
     adam, pixel, zeroth = run(*dry).json
     # Two targets took 24 s for four steps each: six targets of forty.
