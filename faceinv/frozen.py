@@ -205,7 +205,8 @@ def _correlate(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padd
     On its own PyTorch takes a kernel of many small matrix products for small batches on one thread, with
     half of oneDNN's speed.
     """
-    if torch.is_autocast_enabled(x.device.type):
+    # The meta device has no autocast to ask about.
+    if torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type):
         x = x.to(torch.get_autocast_dtype(x.device.type))
     # A gradient comes in the type of the result, autocast or not.
     weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)

@@ -68,6 +68,7 @@ BUNDLED = {
     "zeroth": "faceinv-methods",
     "multi-start": "faceinv-methods",
     "faceinv": "faceinv-methods",
+    "faceinv-scores": "faceinv-methods",
     "mapping": "faceinv-methods",
     "id_sim_attacked": "faceinv-id2image",
     "id_sim_critic": "faceinv-id2image",
