@@ -15,6 +15,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 exclude_patterns = ["_build", "_ext"]
 source_suffix = {".md": "markdown"}
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["charts.css"]
 html_title = f"faceinv {release}"
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]

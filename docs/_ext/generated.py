@@ -1,4 +1,4 @@
-"""Reference pages that are made from the code: the command line, the config, exit codes, conformance checks."""
+"""Reference pages that are made from the code (command line, config, exit codes, conformance checks) and from results."""
 
 from __future__ import annotations
 
@@ -12,8 +12,20 @@ from sphinx.application import Sphinx
 from faceinv import errors
 from faceinv.cli import COMMANDS, cli
 from faceinv.grid import BenchConfig, defaults
+from faceinv.report import wording
+from faceinv.report.leaderboard import COMPARED, SCORES, Board, named, read_boards
+from faceinv.report.methods_page import chart
+from faceinv.statistics import Estimate
 from faceinv.testing import checks_of
 from faceinv.testing.conformance import CHECK_MODULES
+
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+#: Kept leaderboards, and the commands that made them.
+SUITES = {
+    "methods": "faceinv bench benchmarks/suites/methods.yaml",
+    "methods-lfw": "faceinv bench benchmarks/suites/methods-lfw.yaml --dataset lfw:PATH",
+}
 
 
 def command_line() -> str:
@@ -96,7 +108,50 @@ def conformance() -> str:
     return "\n".join(lines)
 
 
+def leaderboard() -> str:
+    """Return a page with the kept leaderboards of the suites: curves and every number."""
+    lines = [
+        "# Leaderboard",
+        "",
+        "Inversion methods at equal budgets, on the same targets, judged by a critic that none of them saw; how and why",
+        "in [](../../explanation/comparing-methods.md). White-box budgets are image-steps, scores-only budgets are",
+        "queries: two leagues. Mean [95 % interval]; Δ is the paired difference to `latent-adam` at the same budget.",
+        "Made from `benchmarks/results`, which holds what `faceinv compare RUN --json` printed.",
+        "",
+    ]
+    for name, command in SUITES.items():
+        for board in read_boards(RESULTS / f"{name}.json"):
+            lines += [f"## {board.n} {board.kind}", "", f"    {command}", "", *_board(board)]
+    return "\n".join(lines)
+
+
+def _board(board: Board) -> list[str]:
+    places = board.places
+    lines = [f"`{board.encoder}` through `{board.generator}`, critic `{board.critic}`.", ""]
+    for score in COMPARED:
+        lines += ["```{raw} html", f"<p><strong>{SCORES[score][0]}</strong></p>", str(chart(score, places)), "```", ""]
+    if board.ceiling:
+        lines += [f"The image that the descriptor leads one to expect has a PSNR of {_estimate(board.ceiling, 2)} dB.", ""]
+    shown = [name for name in SCORES if any(name in place.scores for place in places)]
+    heads = ["budget", "method", "access", *(SCORES[name][0] for name in shown)]
+    heads += [f"Δ {SCORES[name][0]}" for name in COMPARED] + ["s a target"]
+    lines += [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    for place in places:
+        cells = [f"{place.steps:,}" if place.steps else "none", f"`{named(place, places)}`", place.access]
+        cells += [_estimate(place.scores.get(name), SCORES[name][1]) for name in shown]
+        cells += [_estimate(place.differences.get(name), SCORES[name][1], sign=True) for name in COMPARED]
+        lines.append(f"| {' | '.join(cells)} | {place.seconds:.2f} |")
+    return [*lines, ""]
+
+
+def _estimate(value: Estimate | None, digits: int, sign: bool = False) -> str:
+    if value is None:
+        return ""
+    return f"{wording.number(value.mean, digits, sign=sign)} {wording.interval(vars(value), digits, sign=sign)}"
+
+
 PAGES = {
+    "leaderboard": leaderboard,
     "command-line": command_line,
     "configuration": configuration,
     "exit-codes": exit_codes,

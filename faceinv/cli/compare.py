@@ -16,6 +16,13 @@ from faceinv.errors import UsageError
 @click.option("--losses", default="", metavar="A,B,…", help="Only cells with these losses.")
 @click.option("--reference", default="", metavar="METHOD", help="Of one RUN: the method that others are compared with.")
 @click.option(
+    "--also",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE.json",
+    help="Of one RUN: what --json printed of earlier runs on the same targets; their rows join.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -29,6 +36,7 @@ def compare(
     runs: tuple[Path, ...],
     losses: str,
     reference: str,
+    also: tuple[Path, ...],
     out: Path | None,
     as_json: bool,
     open_it: bool,
@@ -44,26 +52,30 @@ def compare(
     \b
     Examples:
       faceinv compare runs/methods
+      faceinv compare runs/methods --also earlier.json --json > together.json
       faceinv compare runs/50-steps runs/200-steps
       faceinv compare runs/a runs/b --losses id,lm,hist --json
     """
     from faceinv.report.comparison import as_objects
     from faceinv.report.comparison import compare as compare_runs
     from faceinv.report.comparison_page import comparison_table, write_comparison
-    from faceinv.report.leaderboard import as_objects as leaderboard_rows
-    from faceinv.report.leaderboard import leaderboard, leaderboard_table
-    from faceinv.report.methods_page import write_leaderboard
+    from faceinv.report.leaderboard import as_objects as boards_as_objects
+    from faceinv.report.leaderboard import joined, leaderboard_table, leaderboards, read_boards
+    from faceinv.report.methods_page import write_leaderboards
     from faceinv.report.runs import read_runs
 
     if len(runs) < 2:
-        boards = leaderboard(read_runs(runs), losses, reference)
+        boards = leaderboards(read_runs(runs), losses, reference)
+        boards = joined(boards, [board for path in also for board in read_boards(path)])
         if as_json:
-            app.print_json([row for board in boards for row in leaderboard_rows(*board)])
+            app.print_json(boards_as_objects(boards))
         else:
             for board in boards:
-                app.output.print(leaderboard_table(*board))
-        finish(app, write_leaderboard(boards, out or runs[0] / "methods.html"), open_it)
+                app.output.print(leaderboard_table(board))
+        finish(app, write_leaderboards(boards, out or runs[0] / "methods.html"), open_it)
         return
+    if also:
+        raise UsageError("--also adds to the leaderboard of one run; name one.")
     if reference:
         raise UsageError("--reference names a method of one run; of two runs the first is the reference.")
     first, *others = (read_runs([path]) for path in runs)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from faceinv.errors import UsageError, unknown_name
-from faceinv.report import wording
+from faceinv.errors import InputError, UsageError, unknown_name
+from faceinv.report import provenance, wording
 from faceinv.report.runs import Column, Runs, Study
 from faceinv.statistics import Estimate, estimate, paired_difference
 
@@ -31,18 +33,22 @@ class Place:
     """One method at one budget.
 
     Args:
+        id: The cell's name, by which its record can be found and its computation repeated.
         method: Its name.
+        options: What was chosen for it in place of its defaults, such as ``"starts=1"``.
         losses: The losses that steered it.
         steps: The budget of a target; 0 for a method that takes none.
         access: What of the encoder it may ask for.
-        queries: Images that the encoder was shown for a target.
+        queries: Images that the encoder was shown for a target, at most.
         seconds: Of the inversion, a target.
         n: Targets.
         scores: By column of the rows.
         differences: To the reference at the same budget, by column; empty for itself and where there is none.
     """
 
+    id: str
     method: str
+    options: str
     losses: str
     steps: int
     access: str
@@ -53,8 +59,35 @@ class Place:
     differences: dict[str, Estimate]
 
 
-def leaderboard(runs: Runs, losses: str = "", reference: str = "") -> tuple[tuple[Study, tuple[Place, ...]], ...]:
-    """Return the places of each study, best critic first within a budget.
+@dataclass(frozen=True)
+class Board:
+    """The methods that inverted the same targets.
+
+    Args:
+        encoder: The attacked one.
+        generator: The face prior.
+        critic: The encoder that judges identity.
+        kind: What the targets are: ``"photographs"`` or ``"samples of the generator"``.
+        targets: Hash of the targets' names.
+        n: Their number.
+        ceiling: PSNR of the images that the descriptors lead one to expect, which is every method's ceiling.
+        warnings: What has to be said wherever the numbers are shown.
+        places: Smallest budget first, best critic first within a budget.
+    """
+
+    encoder: str
+    generator: str
+    critic: str
+    kind: str
+    targets: str
+    n: int
+    ceiling: Estimate | None
+    warnings: tuple[str, ...]
+    places: tuple[Place, ...]
+
+
+def leaderboards(runs: Runs, losses: str = "", reference: str = "") -> tuple[Board, ...]:
+    """Return a board for each set of targets.
 
     Args:
         runs: What was read.
@@ -71,20 +104,31 @@ def leaderboard(runs: Runs, losses: str = "", reference: str = "") -> tuple[tupl
     if reference and reference not in methods:
         raise unknown_name("method of this run", reference, methods)
     chosen = reference or ("latent-adam" if "latent-adam" in methods else methods[0])
-    found = []
-    for study in runs.studies:
-        own = [column for column in study.columns if column in columns]
-        places = sorted(
-            (_place(column, list(_references(column, own, chosen))) for column in own),
-            key=lambda place: (
-                (place.steps, place.losses, -place.scores["id_sim_critic"].mean)
-                if "id_sim_critic" in place.scores
-                else (place.steps, place.losses, 0.0)
-            ),
-        )
-        if places:
-            found.append((study, tuple(places)))
-    return tuple(found)
+    own = [(study, [column for column in study.columns if column in columns]) for study in runs.studies]
+    return tuple(_board(study, kept, chosen) for study, kept in own if kept)
+
+
+def _board(study: Study, columns: list[Column], reference: str) -> Board:
+    config, record = study.first.config, study.first.record
+    return Board(
+        encoder=str(config["encoder"]),
+        generator=str(config["generator"]),
+        critic=study.first.critic,
+        kind="photographs" if record.get("real") else "samples of the generator",
+        targets=str(record["targets"]),
+        n=int(record["n"]),
+        ceiling=_ceiling(study),
+        warnings=provenance.warnings(study),
+        places=_ordered([_place(column, list(_references(column, columns, reference))) for column in columns]),
+    )
+
+
+def _ordered(places: Sequence[Place]) -> tuple[Place, ...]:
+    def rank(place: Place) -> tuple[int, str, float]:
+        critic = place.scores.get("id_sim_critic")
+        return place.steps, place.losses, -critic.mean if critic else 0.0
+
+    return tuple(sorted(places, key=rank))
 
 
 def _references(column: Column, columns: list[Column], method: str) -> Iterator[Column]:
@@ -105,7 +149,9 @@ def _place(column: Column, references: list[Column]) -> Place:
             if name in column.rows and name in references[0].rows:
                 differences[name] = paired_difference(_floats(column, name), _floats(references[0], name))
     return Place(
+        id=column.id,
         method=str(column.config["method"]),
+        options=",".join(f"{key}={value}" for key, value in column.config["method_options"].items()),
         losses=column.losses,
         steps=int(column.config["steps"]),
         access=str(record.get("access", "")),
@@ -121,20 +167,17 @@ def _floats(column: Column, name: str) -> list[float]:
     return [float("nan") if value is None else float(value) for value in column.rows[name]]
 
 
-def leaderboard_table(study: Study, places: tuple[Place, ...]) -> Table:
+def leaderboard_table(board: Board) -> Table:
     """Return the places for a terminal."""
-    config = study.first.config
-    title = f"{config['encoder']} inverted through {config['generator']}, {places[0].n} targets, "
-    title += f"critic {study.first.critic}"
+    title = f"{board.encoder} inverted through {board.generator}, {board.n} {board.kind}, critic {board.critic}"
     table = Table(title=title, title_justify="left", caption_justify="left")
     table.caption = (
         "mean [95 % interval]; Δ: paired difference to the reference at the same budget, bold: clear of zero"
     )
-    ceiling = ceilings(study)
-    if ceiling:
-        table.caption += f"\nPSNR of the image that the descriptor leads one to expect: {_text(ceiling, 2)}"
-    several = len({place.losses for place in places}) > 1
-    shown = [name for name in SCORES if any(name in place.scores for place in places)]
+    if board.ceiling:
+        table.caption += f"\nPSNR of the image that the descriptor leads one to expect: {_text(board.ceiling, 2)}"
+    several = len({place.losses for place in board.places}) > 1
+    shown = [name for name in SCORES if any(name in place.scores for place in board.places)]
     for heading in ("budget", "method", "access", *(["losses"] if several else [])):
         table.add_column(heading)
     for name in shown:
@@ -143,11 +186,12 @@ def leaderboard_table(study: Study, places: tuple[Place, ...]) -> Table:
         table.add_column(f"Δ {SCORES[name][0]}", justify="right")
     table.add_column("s a target", justify="right")
     before = None
-    for place in places:
+    for place in board.places:
         if before is not None and place.steps != before:
             table.add_section()
         before = place.steps
-        cells = [str(place.queries or "none"), place.method, place.access, *([place.losses] if several else [])]
+        method = " ".join(filter(None, (place.method, place.options)))
+        cells = [str(place.queries or "none"), method, place.access, *([place.losses] if several else [])]
         cells += [_text(place.scores.get(name), SCORES[name][1]) for name in shown]
         cells += [_text(place.differences.get(name), SCORES[name][1], sign=True) for name in COMPARED]
         table.add_row(*cells, f"{place.seconds:.2f}")
@@ -155,12 +199,12 @@ def leaderboard_table(study: Study, places: tuple[Place, ...]) -> Table:
 
 
 def named(place: Place, places: Sequence[Place]) -> str:
-    """Return what a place is called among others: its method, and its losses where there are several."""
-    return f"{place.method} {place.losses}" if len({other.losses for other in places}) > 1 else place.method
+    """Return what a place is called among others: its method and options, and its losses where there are several."""
+    losses = place.losses if len({other.losses for other in places}) > 1 else ""
+    return " ".join(filter(None, (place.method, place.options, losses)))
 
 
-def ceilings(study: Study) -> Estimate | None:
-    """Return the PSNR of the images that the descriptors lead one to expect, which is every method's ceiling."""
+def _ceiling(study: Study) -> Estimate | None:
     for column in study.columns:
         if "psnr_ceiling" in column.rows:
             return estimate(_floats(column, "psnr_ceiling"))
@@ -174,6 +218,66 @@ def _text(value: Estimate | None, digits: int, sign: bool = False) -> str:
     return f"[bold]{text}[/bold]" if sign and (value.low > 0 or value.high < 0) else text
 
 
-def as_objects(study: Study, places: tuple[Place, ...]) -> list[dict[str, Any]]:
-    """Return one object a place, for ``--json``."""
-    return [asdict(place) | {"critic": study.first.critic} for place in places]
+def as_objects(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Return the boards for ``--json``: aggregates alone, nothing of a single target."""
+    return [asdict(board) for board in boards]
+
+
+def read_boards(path: Path) -> tuple[Board, ...]:
+    """Read what ``faceinv compare RUN --json`` printed.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    try:
+        return tuple(_board_of(board) for board in json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"'{path}' holds no leaderboard ({error}). 'faceinv compare RUN --json > FILE' writes one."
+        ) from None
+
+
+def _board_of(content: dict[str, Any]) -> Board:
+    places = [
+        Place(**{**place, **{key: _estimates(place[key]) for key in ("scores", "differences")}})
+        for place in content["places"]
+    ]
+    ceiling = Estimate(**content["ceiling"]) if content["ceiling"] else None
+    return Board(**{**content, "ceiling": ceiling, "warnings": tuple(content["warnings"]), "places": tuple(places)})
+
+
+def _estimates(content: dict[str, Any]) -> dict[str, Estimate]:
+    return {name: Estimate(**value) for name, value in content.items()}
+
+
+def joined(boards: Sequence[Board], kept: Sequence[Board]) -> tuple[Board, ...]:
+    """Return ``boards`` with the places that ``kept`` ones have and they have not.
+
+    A kept place that a board has anew, of the same method, options, losses and budget, is left out.
+
+    Raises:
+        UsageError: a kept board is about other targets, encoders or another generator than any of ``boards``.
+    """
+    of = {_subject(board): board for board in boards}
+    for other in kept:
+        board = of.get(_subject(other))
+        if board is None:
+            ours = "; ".join(" / ".join(map(str, subject)) for subject in of)
+            raise UsageError(
+                f"The kept leaderboard is about {' / '.join(map(str, _subject(other)))} "
+                f"(encoder / generator / critic / targets), and the run about {ours}."
+            )
+        have = {_attempt(place) for place in board.places}
+        new = [place for place in other.places if _attempt(place) not in have]
+        of[_subject(other)] = replace(
+            board, ceiling=board.ceiling or other.ceiling, places=_ordered([*board.places, *new])
+        )
+    return tuple(of.values())
+
+
+def _subject(board: Board) -> tuple[str, ...]:
+    return board.encoder, board.generator, board.critic, board.targets
+
+
+def _attempt(place: Place) -> tuple[str, str, str, int]:
+    return place.method, place.options, place.losses, place.steps

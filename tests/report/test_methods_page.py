@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -42,7 +43,8 @@ def test_one_run_gives_a_page_with_a_curve_for_every_method(run, methods: Path) 
 def test_the_page_can_go_elsewhere_and_json_has_the_same_rows(run, methods: Path, tmp_path: Path) -> None:
     result = run("compare", methods, "--json", "--out", tmp_path / "page.html")
     assert (tmp_path / "page.html").is_file()
-    ours = {(row["method"], row["steps"]): row for row in result.json}
+    (board,) = result.json
+    ours = {(row["method"], row["steps"]): row for row in board["places"]}
     assert set(ours) == {("regression", 0)} | {(m, s) for m in ("latent-adam", "faceinv") for s in (100, 500)}
     difference = ours["faceinv", 500]["differences"]["id_sim_critic"]
     assert difference["mean"] == pytest.approx(0.1, abs=1e-9)
@@ -62,3 +64,40 @@ def test_names_do_not_overlap_and_keep_their_order(heights: list[float]) -> None
     assert all(later - earlier > 13.9 for earlier, later in pairwise(ordered))
     assert ordered[0] > 15
     assert ordered[-1] < 307
+
+
+def test_rows_of_earlier_runs_join_and_new_ones_take_their_place(
+    run, methods: Path, tmp_path: Path, write_run: Write
+) -> None:
+    kept = tmp_path / "kept.json"
+    (board,) = run("compare", methods, "--json").json
+    kept.write_text(json.dumps([board]))
+    later = write_run(tmp_path / "later", ("id",), shift=0.3, method="faceinv", steps=500, pictures=False)
+    (joined,) = run("compare", later, "--also", kept, "--json").json
+    means = {(p["method"], p["steps"]): p["scores"]["id_sim_critic"]["mean"] for p in board["places"]}
+    now = {(p["method"], p["steps"]): p["scores"]["id_sim_critic"]["mean"] for p in joined["places"]}
+    assert set(now) == set(means)
+    assert {key for key in now if now[key] != means[key]} == {("faceinv", 500)}
+    assert [p["steps"] for p in joined["places"]] == sorted(p["steps"] for p in joined["places"])
+    assert (later / "methods.html").read_text().count('<th scope="row">') == 5
+
+
+def test_kept_rows_about_other_targets_are_refused(run, methods: Path, tmp_path: Path, write_run: Write) -> None:
+    kept = tmp_path / "kept.json"
+    (board,) = run("compare", methods, "--json").json
+    kept.write_text(json.dumps([board | {"targets": "others"}]))
+    result = run("compare", methods, "--also", kept)
+    assert result.code == 2
+    assert "others" in result.err
+    kept.write_text('{"not": "a leaderboard"}')
+    result = run("compare", methods, "--also", kept)
+    assert result.code == 3
+    assert "compare RUN --json" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_nothing_of_a_single_target_is_kept(run, methods: Path) -> None:
+    (board,) = run("compare", methods, "--json").json
+    assert board["n"] > 1
+    for place in board["places"]:
+        assert all(set(score) == {"mean", "low", "high", "n"} for score in place["scores"].values())

@@ -1,0 +1,78 @@
+"""The settings of a method, one value after the other, on development targets that no report uses.
+
+    python benchmarks/tuning.py zeroth --steps 200 --try learning_rate=0.05,0.2 --try radius=0.03,0.3
+
+The targets are samples of seed 1. Each value is tried alone, the other settings as they ship, and compared target by
+target with what ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SCORES = ("id_sim_critic", "psnr", "landmark_error")
+
+
+def run(given: argparse.Namespace, options: dict[str, float]) -> Path:
+    """Invert the development targets under ``options``; return the run folder."""
+    name = "-".join([given.method, str(given.steps), *(f"{key}={value}" for key, value in options.items())])
+    out = Path(given.out, name)
+    config: dict[str, Any] = {
+        "encoder": "arcface",
+        "critic": "facenet",
+        "losses": "id",
+        "method": given.method,
+        "method_options": {given.method: options},
+        "dataset": given.dataset,
+        "seed": given.seed,
+        "limit": given.limit,
+        "steps": given.steps,
+        "metrics": list(SCORES),
+        "out": str(out),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "config.yaml"
+    file.write_text(yaml.safe_dump(config))
+    faceinv("bench", str(file))
+    return out
+
+
+def faceinv(*arguments: str) -> str:
+    """Run the command and return what it prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "faceinv", *arguments], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("method")
+    parser.add_argument("--try", dest="tries", action="append", default=[], metavar="OPTION=A,B,…")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--limit", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dataset", default="synthetic")
+    parser.add_argument("--out", default="runs/tuning")
+    given = parser.parse_args()
+    shipped = run(given, {})
+    print(f"{given.method}, {given.steps} a target, {given.limit} targets of seed {given.seed}")
+    print("| setting | " + " | ".join(SCORES) + " |\n| --- |" + " --- |" * len(SCORES))
+    for text in given.tries:
+        option, _, values = text.partition("=")
+        for value in values.split(","):
+            other = run(given, {option: float(value) if "." in value else int(value)})
+            (found,) = json.loads(faceinv("compare", str(shipped), str(other), "--json"))
+            scores = [found["metrics"][name] for name in SCORES]
+            cells = [f"{s['other']:.3f}; {s['difference']:+.3f} [{s['low']:+.3f}, {s['high']:+.3f}]" for s in scores]
+            print(f"| {option} {value} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
