@@ -65,6 +65,8 @@ class FrozenConvolution(nn.Module):
             version = 0 if self.weight.is_inference() else self.weight._version
             if self._filter is None or self._version != version:
                 self._filter, self._version = self._new_filter(), version
+            if not _differentiated(x):
+                return self._filter(x, self.bias, None)
         y: Tensor = _Filtered.apply(x, self._filter, self.bias, None)
         return y
 
@@ -97,6 +99,8 @@ class FrozenPReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x where it is positive, and the channel's slope times x elsewhere."""
+        if not _differentiated(x):
+            return F.prelu(x, self.weight.to(x.dtype))
         y: Tensor = _PReLU.apply(x, self.weight)
         return y
 
@@ -197,6 +201,11 @@ class _PReLU(torch.autograd.Function):
         # Two passes over the map: the gradient of a ReLU, moved by the slope towards that of the identity.
         rectified: Tensor = torch.ops.aten.threshold_backward(gradient, x, 0)
         return rectified.lerp_(gradient, slopes.view(-1, *[1] * (x.ndim - 2))), None
+
+
+def _differentiated(x: Tensor) -> bool:
+    """Whether a gradient may be asked for; a layer's own function costs as much as a small convolution to set up."""
+    return torch.is_grad_enabled() and x.requires_grad
 
 
 def _correlate(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, groups: int) -> Tensor:

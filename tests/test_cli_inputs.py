@@ -134,8 +134,18 @@ def test_invert_refuses_what_is_no_descriptor(run, cache: Path, tmp_path: Path, 
     one_line(run("invert", path, *CHAIN, "--out", tmp_path / "out"), 3, "bad.npy", word)
 
 
-def test_invert_takes_no_option_that_does_nothing(run, leaked: Path) -> None:
-    one_line(run("invert", leaked, "--recognition", "toy-targets"), 2, "No such option", "--recognition")
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--recognition", "toy-targets"),
+        ("--dataset", "toy-targets"),
+        ("--limit", "3"),
+        ("--per-person", "1"),
+        ("--ablate",),
+    ],
+)
+def test_invert_takes_no_option_that_does_nothing(run, leaked: Path, option: tuple[str, ...]) -> None:
+    one_line(run("invert", leaked, *option), 2, "No such option", option[0])
 
 
 def test_invert_is_no_grid(run, cache: Path, leaked: Path, tmp_path: Path) -> None:

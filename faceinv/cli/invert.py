@@ -71,8 +71,8 @@ def invert(
     finish(app, make_report(app, (config.out,), loader=runner.loader), open_it)
 
 
-#: Nobody is told apart here: pairs are scored one by one, and no threshold is measured.
-_UNUSED = ("recognition", "recognition_limit")
+#: The targets are what is given, whole; pairs are scored one by one, and no threshold is measured.
+_UNUSED = ("dataset", "labels", "limit", "per_person", "min_photographs", "ablate", "recognition", "recognition_limit")
 invert.params = [option for option in invert.params if option.name not in _UNUSED]
 
 
