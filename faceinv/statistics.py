@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 _RESAMPLES = 4000
+#: Items drawn at a time: all resamples of many items at once would be gigabytes.
+_DRAWN = 1 << 18
 #: The normal distribution's 97.5 % point.
 _NORMAL_975 = 1.959963984540054
 
@@ -42,7 +44,10 @@ def estimate(values: npt.ArrayLike, seed: int = 0) -> Estimate:
     if n == 1:
         return Estimate(float(array[0]), float("nan"), float("nan"), 1)
     rng = np.random.default_rng(seed)
-    means = array[rng.integers(0, n, size=(_RESAMPLES, n))].mean(1)
+    block = max(1, _DRAWN // n)
+    # Blocks of rows of one stream: the interval does not depend on their size.
+    sizes = [min(block, _RESAMPLES - first) for first in range(0, _RESAMPLES, block)]
+    means = np.concatenate([array[rng.integers(0, n, size=(size, n))].mean(1) for size in sizes])
     low, high = np.percentile(means, [2.5, 97.5])
     return Estimate(float(array.mean()), float(low), float(high), n)
 
