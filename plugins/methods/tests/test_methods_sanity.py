@@ -120,12 +120,22 @@ def taught(method: Learner) -> Learner:
 
 
 def test_faceinv_spends_its_budget_on_trials_and_one_descent() -> None:
-    result = run(taught(FaceInv()), 200, "white-box")
-    assert result.queries == 200
-    assert result.trajectory["total"].shape == (200, 3)
+    result = run(taught(FaceInv()), 400, "white-box")
+    assert result.queries == 400
+    assert result.trajectory["total"].shape == (400, 3)
     assert set(result.trajectory) >= {"total", "id-whitened"}
-    # A tenth of 60 tells nothing about a start: one start, and the whole budget.
-    assert run(taught(FaceInv()), 60, "white-box").trajectory["total"].shape == (60, 3)
+    one = run(taught(FaceInv(starts=1)), 400, "white-box").latents
+    assert result.latents is not None
+    assert one is not None
+    assert not torch.equal(result.latents, one)
+
+
+def test_faceinv_has_one_start_where_a_trial_would_be_too_short_to_tell() -> None:
+    few, one = (run(taught(FaceInv(starts=starts)), 100, "white-box") for starts in (5, 1))
+    assert few.trajectory["total"].shape == (100, 3)
+    assert few.latents is not None
+    assert one.latents is not None
+    assert torch.equal(few.latents, one.latents)
 
 
 def test_faceinv_comes_nearer_on_every_axis_than_without_whitening() -> None:

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from faceinv.contracts import Candidate, Inversion, InversionTask, Training
 from faceinv.errors import PluginError
-from faceinv.searching import Best, Convergence, Noise, keep_rows, rows_of
+from faceinv.searching import Best, Convergence, Noise, keep_rows
 
-#: A trial of fewer steps tells nothing: then there is one start.
-_LEAST_TRIAL = 10
+#: A trial of fewer steps costs more than it tells: then there is one start.
+_LEAST_TRIAL = 40
 
 
 class FaceInv:
@@ -74,31 +74,32 @@ class FaceInv:
         latents, spent = first, 0
         if self.starts > 1 and trial >= _LEAST_TRIAL and self.starts * trial < task.steps:
             starts = self._around(first, Noise(task), self.starts, self.spread)
-            tried, totals = self._descend(task, starts, trial, best)
-            latents = tried[torch.arange(len(first)), totals.argmin(1)]
+            # One after the other: a batch of all of them would be too large for the cache.
+            tried, totals = zip(*(self._descend(task, one, trial, best) for one in starts.unbind(1)), strict=True)
+            nearest = torch.stack(totals, 1).argmin(1)
+            latents = torch.stack(tried, 1)[torch.arange(len(first)), nearest]
             spent = self.starts * trial
-        self._descend(task, latents[:, None], task.steps - spent, best, self.patience)
+        self._descend(task, latents, task.steps - spent, best, self.patience)
         with torch.no_grad():
             images = task.generator(best.candidate, task.space)
         return Inversion(best.candidate, images, start, best.trajectory() if task.steps else {})
 
     def _descend(
-        self, task: InversionTask, starts: Tensor, steps: int, best: Best, patience: int = 0
+        self, task: InversionTask, start: Tensor, steps: int, best: Best, patience: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """Take ``steps`` of Adam from each start ``(B, n, …)``; without ``patience`` nobody leaves.
+        """Take ``steps`` of Adam from ``start`` ``(B, …)``; without ``patience`` nobody leaves.
 
         Returns:
-            Where the targets that stayed have come to ``(K, n, …)``, and their last values ``(K, n)``.
+            Where the targets that stayed have come to ``(K, …)``, and their last values ``(K,)``.
         """
-        targets, n = starts.shape[:2]
-        going = Convergence(targets, patience, self.tolerance, like=starts)
-        latents = starts.flatten(0, 1).clone().requires_grad_()
+        going = Convergence(len(start), patience, self.tolerance, like=start)
+        latents = start.clone().requires_grad_()
         optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
         total = latents.new_full((len(latents),), torch.inf)
-        of, prepared, whitened = self._prepared(task, going.rows, n)
+        prepared, whitened = self._prepared(task, going.rows)
         for _ in range(steps):
             images = task.generator(latents, task.space)
-            candidate = Candidate(latents, images, task.encode(images, of))
+            candidate = Candidate(latents, images, task.encode(images, going.rows))
             total, terms = task.objective(candidate, prepared)
             if self.whitened and "id-whitened" not in terms:
                 distance = (self._whiten(candidate.descriptors) - whitened).square().mean(1) / 2
@@ -106,22 +107,20 @@ class FaceInv:
                 terms = terms | {"id-whitened": distance.detach()}
             (latents.grad,) = torch.autograd.grad(total.sum(), latents)
             total = total.detach()
-            best.offer(latents.detach().unflatten(0, (-1, n)), total, terms, going.rows)
+            best.offer(latents.detach()[:, None], total, terms, going.rows)
             optimizer.step()
             stay = going.step(best.total)
             if stay is not None:
-                places = (stay[:, None] * n + torch.arange(n, device=stay.device)).flatten()
-                latents, total = keep_rows(optimizer, places), total[places]
+                latents, total = keep_rows(optimizer, stay), total[stay]
                 if not len(stay):
                     break
-                of, prepared, whitened = self._prepared(task, going.rows, n)
-        return latents.detach().unflatten(0, (-1, n)), total.unflatten(0, (-1, n))
+                prepared, whitened = self._prepared(task, going.rows)
+        return latents.detach(), total
 
-    def _prepared(self, task: InversionTask, rows: Tensor, n: int) -> tuple[Tensor, object, Tensor]:
-        """Return which target each of ``n`` candidates of ``rows`` is for, and what the losses need of the targets."""
-        of = rows[rows_of(len(rows), n, rows)]
-        descriptors = task.descriptors[of]
-        return of, task.objective.prepare(descriptors), self._whiten(descriptors)
+    def _prepared(self, task: InversionTask, rows: Tensor) -> tuple[object, Tensor]:
+        """Return what the losses need of the targets ``rows``, and their whitened descriptors."""
+        descriptors = task.descriptors[rows]
+        return task.objective.prepare(descriptors), self._whiten(descriptors)
 
 
 class Around:
