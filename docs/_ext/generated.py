@@ -1,4 +1,4 @@
-"""Reference pages that are made from the code (command line, config, exit codes, conformance checks) and from results."""
+"""Reference pages that are made from the code and from kept results: command line, config, checks, leaderboard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from faceinv.report.methods_page import chart
 from faceinv.statistics import Estimate
 from faceinv.testing import checks_of
 from faceinv.testing.conformance import CHECK_MODULES
-
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 #: Kept leaderboards, and the commands that made them.
@@ -113,8 +112,8 @@ def leaderboard() -> str:
     lines = [
         "# Leaderboard",
         "",
-        "Inversion methods at equal budgets, on the same targets, judged by a critic that none of them saw; how and why",
-        "in [](../../explanation/comparing-methods.md). White-box budgets are image-steps, scores-only budgets are",
+        "Inversion methods at equal budgets, on the same targets, judged by a critic that none of them saw; how and",
+        "why in [](../../explanation/comparing-methods.md). White-box budgets are image-steps, scores-only budgets are",
         "queries: two leagues. Mean [95 % interval]; Δ is the paired difference to `latent-adam` at the same budget.",
         "Made from `benchmarks/results`, which holds what `faceinv compare RUN --json` printed.",
         "",
@@ -131,7 +130,10 @@ def _board(board: Board) -> list[str]:
     for score in COMPARED:
         lines += ["```{raw} html", f"<p><strong>{SCORES[score][0]}</strong></p>", str(chart(score, places)), "```", ""]
     if board.ceiling:
-        lines += [f"The image that the descriptor leads one to expect has a PSNR of {_estimate(board.ceiling, 2)} dB.", ""]
+        lines += [
+            f"The image that the descriptor leads one to expect has a PSNR of {_estimate(board.ceiling, 2)} dB.",
+            "",
+        ]
     shown = [name for name in SCORES if any(name in place.scores for place in places)]
     heads = ["budget", "method", "access", *(SCORES[name][0] for name in shown)]
     heads += [f"Δ {SCORES[name][0]}" for name in COMPARED] + ["s a target"]

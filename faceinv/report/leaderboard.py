@@ -179,7 +179,7 @@ def leaderboard_table(board: Board) -> Table:
     several = len({place.losses for place in board.places}) > 1
     shown = [name for name in SCORES if any(name in place.scores for place in board.places)]
     for heading in ("budget", "method", "access", *(["losses"] if several else [])):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading == "method")
     for name in shown:
         table.add_column(SCORES[name][0], justify="right")
     for name in COMPARED:

@@ -19,6 +19,9 @@ from faceinv.report.values import computed
 #: The attacked encoder's own cosine says how well it was fooled, and has its place in the table alone.
 _DRAWN = tuple(name for name in SCORES if name != "id_sim_attacked")
 
+#: Colours in the style sheet: .c0 to .c9.
+_STYLES = 10
+
 
 def write_leaderboards(boards: Sequence[Board], path: Path) -> Path:
     """Write leaderboards as one self-contained HTML page, whole or not at all.
@@ -52,7 +55,7 @@ def _shown(board: Board) -> dict[str, Any]:
         "warnings": board.warnings,
         "charts": [(SCORES[score][0], chart(score, places)) for score in _drawn(places)],
         "columns": [name for name in SCORES if any(name in place.scores for place in places)],
-        "rows": [(named(place, places), f"c{names.index(named(place, places)) % 8}", place) for place in places],
+        "rows": [(named(place, places), f"c{names.index(named(place, places)) % _STYLES}", place) for place in places],
         "ceiling": computed(board.ceiling, 2) if board.ceiling else None,
     }
 
@@ -67,7 +70,7 @@ def chart(score: str, places: Sequence[Place]) -> Markup:
     for index, name in enumerate(dict.fromkeys(named(place, places) for place in places)):
         own = sorted((p for p in places if named(p, places) == name and score in p.scores), key=lambda p: p.steps)
         if own:
-            curves.append(Curve(name, [(place.steps, place.scores[score]) for place in own], f"c{index % 8}"))
+            curves.append(Curve(name, [(place.steps, place.scores[score]) for place in own], f"c{index % _STYLES}"))
     heading, digits = SCORES[score]
     ends = [f"{curve.name} {wording.number(curve.points[-1][1].mean, digits)}" for curve in curves]
     return budget_chart(curves, f"{heading} against budget", f"At the largest budget: {', '.join(ends)}.")
