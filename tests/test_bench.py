@@ -325,7 +325,8 @@ def test_the_methods_of_one_run_are_ranked_at_equal_budgets(
     # The contact sheet names what differs, above every column.
     captions = {tuple(text.splitlines()[1:-1]) for text in drawn if text not in ("target", "start")}
     assert captions == {("regression",)} | {(m, f"{n} steps") for m in ("latent-adam", "zeroth") for n in (3, 9)}
-    rows = run("compare", out, "--json").json
+    (board,) = run("compare", out, "--json").json
+    rows = board["places"]
     assert (rows[0]["method"], rows[0]["steps"]) == ("regression", 0)
     assert sorted((row["method"], row["steps"]) for row in rows[1:]) == [
         (method, steps) for method in ("latent-adam", "zeroth") for steps in (3, 9)

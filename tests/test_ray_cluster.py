@@ -53,6 +53,8 @@ def cluster() -> Iterator[Any]:
 
     # Sockets have short names.
     folder = tempfile.mkdtemp(prefix="r")
+    # Wherever its nodes live, a cluster leaves its address here, and a machine that never ran one lacks the folder.
+    Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray").mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in VARIABLES.items():
             patch.setenv(name, value)

@@ -85,9 +85,11 @@ def execute(command: str, arguments: list[str], before: tuple[str, ...] = ()) ->
         # Every budget that is named is one more to compute.
         place = given.index("--steps")
         given = given[:place] + given[place + 2 :]
-    extra = [*CHEAP, "--limit", "2"]
-    if command != "invert" and not any(argument.startswith("folder:") for argument in given):
-        extra += ["--dataset", "toy-targets"]
+    extra = [*CHEAP]
+    if command != "invert":
+        extra += ["--limit", "2"]
+        if not any(argument.startswith("folder:") for argument in given):
+            extra += ["--dataset", "toy-targets"]
     if "--encoder" not in given:
         extra += ["--encoder", "toy"]
     if "--losses" not in given:
