@@ -12,10 +12,8 @@ from sphinx.application import Sphinx
 from faceinv import errors
 from faceinv.cli import COMMANDS, cli
 from faceinv.grid import BenchConfig, defaults
-from faceinv.report import wording
-from faceinv.report.leaderboard import COMPARED, SCORES, Board, named, read_boards
+from faceinv.report.leaderboard import COMPARED, SCORES, Board, named, read_boards, with_interval
 from faceinv.report.methods_page import chart
-from faceinv.statistics import Estimate
 from faceinv.testing import checks_of
 from faceinv.testing.conformance import CHECK_MODULES
 
@@ -131,25 +129,19 @@ def _board(board: Board) -> list[str]:
         lines += ["```{raw} html", f"<p><strong>{SCORES[score][0]}</strong></p>", str(chart(score, places)), "```", ""]
     if board.ceiling:
         lines += [
-            f"The image that the descriptor leads one to expect has a PSNR of {_estimate(board.ceiling, 2)} dB.",
+            f"The image that the descriptor leads one to expect has a PSNR of {with_interval(board.ceiling, 2)} dB.",
             "",
         ]
-    shown = [name for name in SCORES if any(name in place.scores for place in places)]
+    shown = board.columns
     heads = ["budget", "method", "access", *(SCORES[name][0] for name in shown)]
     heads += [f"Δ {SCORES[name][0]}" for name in COMPARED] + ["s a target"]
     lines += [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     for place in places:
         cells = [f"{place.steps:,}" if place.steps else "none", f"`{named(place, places)}`", place.access]
-        cells += [_estimate(place.scores.get(name), SCORES[name][1]) for name in shown]
-        cells += [_estimate(place.differences.get(name), SCORES[name][1], sign=True) for name in COMPARED]
+        cells += [with_interval(place.scores.get(name), SCORES[name][1]) for name in shown]
+        cells += [with_interval(place.differences.get(name), SCORES[name][1], sign=True) for name in COMPARED]
         lines.append(f"| {' | '.join(cells)} | {place.seconds:.2f} |")
     return [*lines, ""]
-
-
-def _estimate(value: Estimate | None, digits: int, sign: bool = False) -> str:
-    if value is None:
-        return ""
-    return f"{wording.number(value.mean, digits, sign=sign)} {wording.interval(vars(value), digits, sign=sign)}"
 
 
 PAGES = {

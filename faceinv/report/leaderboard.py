@@ -58,6 +58,11 @@ class Place:
     scores: dict[str, Estimate]
     differences: dict[str, Estimate]
 
+    @property
+    def label(self) -> str:
+        """The method and its options."""
+        return " ".join(filter(None, (self.method, self.options)))
+
 
 @dataclass(frozen=True)
 class Board:
@@ -68,7 +73,7 @@ class Board:
         generator: The face prior.
         critic: The encoder that judges identity.
         kind: What the targets are: ``"photographs"`` or ``"samples of the generator"``.
-        targets: Hash of the targets' names.
+        targets: Their digest, as records have it.
         n: Their number.
         ceiling: PSNR of the images that the descriptors lead one to expect, which is every method's ceiling.
         warnings: What has to be said wherever the numbers are shown.
@@ -84,6 +89,11 @@ class Board:
     ceiling: Estimate | None
     warnings: tuple[str, ...]
     places: tuple[Place, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """The scores that any place has."""
+        return [name for name in SCORES if any(name in place.scores for place in self.places)]
 
 
 def leaderboards(runs: Runs, losses: str = "", reference: str = "") -> tuple[Board, ...]:
@@ -175,9 +185,11 @@ def leaderboard_table(board: Board) -> Table:
         "mean [95 % interval]; Δ: paired difference to the reference at the same budget, bold: clear of zero"
     )
     if board.ceiling:
-        table.caption += f"\nPSNR of the image that the descriptor leads one to expect: {_text(board.ceiling, 2)}"
+        table.caption += (
+            f"\nPSNR of the image that the descriptor leads one to expect: {with_interval(board.ceiling, 2)}"
+        )
     several = len({place.losses for place in board.places}) > 1
-    shown = [name for name in SCORES if any(name in place.scores for place in board.places)]
+    shown = board.columns
     for heading in ("budget", "method", "access", *(["losses"] if several else [])):
         table.add_column(heading, no_wrap=heading == "method")
     for name in shown:
@@ -190,10 +202,9 @@ def leaderboard_table(board: Board) -> Table:
         if before is not None and place.steps != before:
             table.add_section()
         before = place.steps
-        method = " ".join(filter(None, (place.method, place.options)))
-        cells = [str(place.queries or "none"), method, place.access, *([place.losses] if several else [])]
-        cells += [_text(place.scores.get(name), SCORES[name][1]) for name in shown]
-        cells += [_text(place.differences.get(name), SCORES[name][1], sign=True) for name in COMPARED]
+        cells = [str(place.queries or "none"), place.label, place.access, *([place.losses] if several else [])]
+        cells += [with_interval(place.scores.get(name), SCORES[name][1]) for name in shown]
+        cells += [_difference(place.differences.get(name), SCORES[name][1]) for name in COMPARED]
         table.add_row(*cells, f"{place.seconds:.2f}")
     return table
 
@@ -201,7 +212,7 @@ def leaderboard_table(board: Board) -> Table:
 def named(place: Place, places: Sequence[Place]) -> str:
     """Return what a place is called among others: its method and options, and its losses where there are several."""
     losses = place.losses if len({other.losses for other in places}) > 1 else ""
-    return " ".join(filter(None, (place.method, place.options, losses)))
+    return " ".join(filter(None, (place.label, losses)))
 
 
 def _ceiling(study: Study) -> Estimate | None:
@@ -211,11 +222,18 @@ def _ceiling(study: Study) -> Estimate | None:
     return None
 
 
-def _text(value: Estimate | None, digits: int, sign: bool = False) -> str:
+def with_interval(value: Estimate | None, digits: int, sign: bool = False) -> str:
+    """Return a mean with its interval, or nothing."""
     if value is None:
         return ""
-    text = f"{wording.number(value.mean, digits, sign=sign)} {wording.interval(vars(value), digits, sign=sign)}"
-    return f"[bold]{text}[/bold]" if sign and (value.low > 0 or value.high < 0) else text
+    return f"{wording.number(value.mean, digits, sign=sign)} {wording.interval(vars(value), digits, sign=sign)}"
+
+
+def _difference(value: Estimate | None, digits: int) -> str:
+    clear = value is not None and (value.low > 0 or value.high < 0)
+    return (
+        f"[bold]{with_interval(value, digits, sign=True)}[/bold]" if clear else with_interval(value, digits, sign=True)
+    )
 
 
 def as_objects(boards: Sequence[Board]) -> list[dict[str, Any]]:
@@ -231,7 +249,7 @@ def read_boards(path: Path) -> tuple[Board, ...]:
     """
     try:
         return tuple(_board_of(board) for board in json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"'{path}' holds no leaderboard ({error}). 'faceinv compare RUN --json > FILE' writes one."
         ) from None

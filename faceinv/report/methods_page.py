@@ -17,7 +17,7 @@ from faceinv.report.page import package_version, render_template
 from faceinv.report.values import computed
 
 #: The attacked encoder's own cosine says how well it was fooled, and has its place in the table alone.
-_DRAWN = tuple(name for name in SCORES if name != "id_sim_attacked")
+_NOT_DRAWN = ("id_sim_attacked",)
 
 #: Colours in the style sheet: .c0 to .c9.
 _STYLES = 10
@@ -53,15 +53,11 @@ def _shown(board: Board) -> dict[str, Any]:
         "kind": board.kind,
         "critic": board.critic,
         "warnings": board.warnings,
-        "charts": [(SCORES[score][0], chart(score, places)) for score in _drawn(places)],
-        "columns": [name for name in SCORES if any(name in place.scores for place in places)],
+        "charts": [(SCORES[score][0], chart(score, places)) for score in board.columns if score not in _NOT_DRAWN],
+        "columns": board.columns,
         "rows": [(named(place, places), f"c{names.index(named(place, places)) % _STYLES}", place) for place in places],
         "ceiling": computed(board.ceiling, 2) if board.ceiling else None,
     }
-
-
-def _drawn(places: Sequence[Place]) -> list[str]:
-    return [score for score in _DRAWN if any(score in place.scores for place in places)]
 
 
 def chart(score: str, places: Sequence[Place]) -> Markup:
