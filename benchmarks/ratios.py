@@ -33,6 +33,7 @@ from faceinv.memory import keep_memory
 from faceinv.objective import build_objective
 from faceinv.plugins import Host
 from faceinv.registry import load_target
+from faceinv.stepping import in_bf16
 from faceinv.weights import WeightStore
 
 ROOT = Path(__file__).parents[1]
@@ -286,7 +287,27 @@ def compiled(chain: Chain) -> Group:
         yield Row("compiled", f"{what}, `torch.compile`", "eager", best["eager"] / best["compiled"], 0, note)
 
 
-GROUPS = {f.__name__.replace("_", "-"): f for f in (engine, encoders, generators, losses, metrics, compiled, start_up)}
+def precision(chain: Chain) -> Group:
+    network, few = chain.encoder.encoder.network, chain.latents[: BATCH // 2]
+    crops = torch.rand(len(few), 3, 112, 112, generator=torch.Generator().manual_seed(0))
+
+    def step(generator: Callable[..., Tensor], encode: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda latents: encode(generator(latents, "z"))
+
+    names = (chain.generator.network, chain.encoder)
+    lowered = step(*map(in_bf16, names))
+    for what, make, exact, low, given in (
+        ("MobileFaceNet, embedding", forward, network, in_bf16(network), crops),
+        ("DCGAN and MobileFaceNet, forward and gradient", gradient, step(*names), lowered, few),
+    ):
+        best = yield {"fp32": make(exact, given), "bf16": make(low, given)}
+        least = 1.3 if make is gradient else 0
+        note = f"{len(few) / best['bf16']:.1f} images/s"
+        yield Row("precision", f"{what}, bf16", "fp32", best["fp32"] / best["bf16"], least, note)
+
+
+MEASURED = (engine, encoders, generators, losses, metrics, precision, compiled, start_up)
+GROUPS = {f.__name__.replace("_", "-"): f for f in MEASURED}
 
 
 def measured(group: Group, seconds: float) -> Iterator[Row]:

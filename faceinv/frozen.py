@@ -137,6 +137,9 @@ class Filter:
         beyond = [0, 0] if size is None else [wanted - given for wanted, given in zip(size, least, strict=True)]
         if self.groups == 1 and self.weight.shape[1] < _FEW and max(beyond) <= self.padding:
             return self._by_phases(x, bias, [a + b for a, b in zip(least, beyond, strict=True)])
+        if self.groups > 1 and x.device.type == "cpu" and x.itemsize < 4:
+            # Libraries have no strided depthwise one for half precision, and loop.
+            return self(x.float(), bias, size).to(x.dtype)
         weight, bias = self.weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
         return F.conv_transpose2d(x, weight, bias, self.stride, self.padding, beyond, self.groups)
 

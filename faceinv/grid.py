@@ -43,6 +43,9 @@ Methods = Annotated[list[str], BeforeValidator(_split), Field(min_length=1)]
 Budgets = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_split), Field(min_length=1)]
 
 
+Precisions = Annotated[list[Literal["fp32", "bf16"]], BeforeValidator(_split), Field(min_length=1)]
+
+
 def _batch_size(value: object) -> object:
     text = str(value)
     if text == "auto":
@@ -85,7 +88,7 @@ class BenchConfig(BaseModel):
     recognition: str
     recognition_limit: int = Field(ge=2)
     weights: dict[str, Path]
-    precision: Literal["fp32", "bf16"]
+    precision: Precisions
     compile: bool
     device: str
     batch_size: BatchSize
@@ -285,8 +288,9 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
         _loss_lists(config),
         config.loss_weights,
         config.steps,
+        config.precision,
     )
-    for encoder_name, generator_name, objective, method_name, dataset_name, seed, losses, weights, steps in grid:
+    for encoder_name, generator_name, objective, method_name, dataset_name, seed, losses, weights, steps, bits in grid:
         if objective not in PRESETS:
             raise _KeyedError("objective", unknown_name("objective preset", objective, PRESETS))
         encoder = spec("encoder", "encoder", encoder_name).name
@@ -336,7 +340,7 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
             recognition=recognition,
             # Where it says nothing it must not name the record.
             recognition_limit=0 if recognition == TARGETS else config.recognition_limit,
-            precision=config.precision,
+            precision=bits,
             compile=config.compile,
         )
 

@@ -16,7 +16,6 @@ from faceinv.records import SCHEMA, RunFolder
 
 #: What one command has one value of; everything else may be a grid, or follows from it.
 _ONE_VALUE = (
-    "precision",
     "compile",
     "limit",
     "per_person",

@@ -70,7 +70,7 @@ def step_networks(
     if precision == "bf16":
         if device == "cpu" and torch.backends.cpu.get_cpu_capability() in _WITHOUT_BF16:
             say("This processor has no bf16 units: --precision bf16 is many times slower than fp32 here.")
-        functions = [_in_bf16(function, device) for function in functions]
+        functions = [in_bf16(function, device) for function in functions]
     if compiled:
         made = [torch.compile(function) for function in functions]
         try:
@@ -88,7 +88,9 @@ def step_networks(
     return StepGenerator(generator, functions[0]), functions[1]
 
 
-def _in_bf16(function: Callable[..., Tensor], device: str) -> Callable[..., Tensor]:
+def in_bf16(function: Callable[..., Tensor], device: str = "cpu") -> Callable[..., Tensor]:
+    """Return ``function`` with its convolutions and products in bf16 by autocast, and a result in ``float32``."""
+
     def lowered(*given: Any) -> Tensor:
         with torch.autocast(device, torch.bfloat16):
             return function(*given).float()

@@ -58,7 +58,9 @@ def config_options(command: F) -> F:
             click.option("--recognition", metavar="NAME[:PATH]", help="Data set that encoders are judged on."),
             click.option("--recognition-limit", type=int, help="Photographs of that data set at most."),
             click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file."),
-            click.option("--precision", metavar="NAME", help="Of the networks in a step: fp32 or bf16."),
+            click.option(
+                "--precision", multiple=True, metavar="A,B", help="Of the networks in a step: fp32, bf16 or both."
+            ),
             click.option("--compile/--eager", default=None, help="Make the networks of a step by torch.compile."),
             click.option("--device", help="cpu, cuda, cuda:1, …"),
             click.option("--batch-size", metavar="N|auto", help="Targets at a time."),

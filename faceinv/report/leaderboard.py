@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from faceinv.errors import InputError, UsageError, unknown_name
 from faceinv.report import provenance, wording
-from faceinv.report.runs import Column, Runs, Study
+from faceinv.report.runs import EXACT, Column, Runs, Study
 from faceinv.statistics import Estimate, estimate, paired_difference
 
 #: Column of the rows → heading, and decimals.
@@ -35,7 +35,8 @@ class Place:
     Args:
         id: The cell's name, by which its record can be found and its computation repeated.
         method: Its name.
-        options: What was chosen for it in place of its defaults, such as ``"starts=1"``.
+        options: What was chosen for it in place of its defaults, such as ``"starts=1"``; the precision of its steps if
+            not fp32.
         losses: The losses that steered it.
         steps: The budget of a target; 0 for a method that takes none.
         access: What of the encoder it may ask for.
@@ -129,7 +130,7 @@ def _board(study: Study, columns: list[Column], reference: str) -> Board:
         n=int(record["n"]),
         ceiling=_ceiling(study),
         warnings=provenance.warnings(study),
-        places=_ordered([_place(column, list(_references(column, columns, reference))) for column in columns]),
+        places=_ordered([_place(column, _references(column, columns, reference)) for column in columns]),
     )
 
 
@@ -141,12 +142,13 @@ def _ordered(places: Sequence[Place]) -> tuple[Place, ...]:
     return tuple(sorted(places, key=rank))
 
 
-def _references(column: Column, columns: list[Column], method: str) -> Iterator[Column]:
-    config = column.config
-    for other in columns:
-        same = all(other.config[key] == config[key] for key in ("losses", "objective", "steps", "seed"))
-        if same and other.config["method"] == method and other.id != column.id:
-            yield other
+def _references(column: Column, columns: list[Column], method: str) -> list[Column]:
+    """Return the cells of ``method`` that ``column`` is measured by, in fp32 if there are such."""
+    keys = ("losses", "objective", "steps", "seed")
+    same = [other for other in columns if all(other.config[key] == column.config[key] for key in keys)]
+    own = [other for other in same if other.config["method"] == method]
+    exact = [other for other in own if other.precision == EXACT] or own
+    return [other for other in exact if other.id != column.id]
 
 
 def _place(column: Column, references: list[Column]) -> Place:
@@ -158,10 +160,11 @@ def _place(column: Column, references: list[Column]) -> Place:
         for name in COMPARED:
             if name in column.rows and name in references[0].rows:
                 differences[name] = paired_difference(_floats(column, name), _floats(references[0], name))
+    lowered = [column.precision] if column.precision != EXACT else []
     return Place(
         id=column.id,
         method=str(column.config["method"]),
-        options=",".join(f"{key}={value}" for key, value in column.config["method_options"].items()),
+        options=",".join([*(f"{key}={value}" for key, value in column.config["method_options"].items()), *lowered]),
         losses=column.losses,
         steps=int(column.config["steps"]),
         access=str(record.get("access", "")),

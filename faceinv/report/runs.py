@@ -14,6 +14,8 @@ from faceinv.records import RunFolder
 
 #: Schemas of records that can be shown; older ones lack what came later, and the page says so.
 READABLE = (1, 2)
+#: The precision of a step that goes without saying.
+EXACT = "fp32"
 
 #: What a column is never named by: the losses have their own place, and these are no choice between columns.
 _NOT_NAMED = ("losses", "metrics", "encoder", "generator", "dataset", "detector", "limit")
@@ -59,6 +61,11 @@ class Column:
         """The encoder that judges identity first."""
         config = self.config
         return str(config["critics"][0] if "critics" in config else config["critic"])
+
+    @property
+    def precision(self) -> str:
+        """That of the networks in a step."""
+        return str(self.config.get("precision", EXACT))
 
     @property
     def self_scored(self) -> bool:
@@ -214,7 +221,7 @@ def _order(column: Column) -> tuple[Any, ...]:
     return (
         config["encoder"], config["generator"], config["dataset"], config["seed"], config["limit"],
         config["objective"], config["method"], config["steps"], len(config["losses"]), column.losses,
-        bool(config.get("loss_weights")), _plain(config.get("loss_weights")), column.id,
+        column.precision != EXACT, bool(config.get("loss_weights")), _plain(config.get("loss_weights")), column.id,
     )  # fmt: skip
 
 

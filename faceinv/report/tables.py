@@ -73,7 +73,8 @@ def difference_table(folder: RunFolder, outcomes: Sequence[Outcome]) -> Table | 
     groups: dict[tuple[Any, ...], list[Outcome]] = {}
     for outcome in finished:
         cell = outcome.cell
-        key = (cell.encoder, cell.generator, cell.method, cell.steps, cell.objective, cell.dataset, cell.seed)
+        choice = (cell.encoder, cell.generator, cell.method, cell.steps, cell.precision)
+        key = (*choice, cell.objective, cell.dataset, cell.seed)
         groups.setdefault(key, []).append(outcome)
     pairs = [(group[0], other) for group in groups.values() for other in group[1:]]
     if not pairs:
@@ -120,7 +121,7 @@ def _title(finished: Sequence[Outcome]) -> str:
 def heading(outcome: Outcome, finished: Sequence[Outcome]) -> str:
     """Name a column by its losses, and by whatever else differs between the columns."""
     parts = [",".join(outcome.cell.losses)]
-    for key in ("encoder", "generator", "method", "objective", "dataset", "seed"):
+    for key in ("encoder", "generator", "method", "objective", "dataset", "seed", "precision"):
         values = {getattr(other.cell, key) for other in finished}
         if len(values) > 1:
             parts.append(str(getattr(outcome.cell, key)))

@@ -50,6 +50,22 @@ def test_the_page_can_go_elsewhere_and_json_has_the_same_rows(run, methods: Path
     assert difference["mean"] == pytest.approx(0.1, abs=1e-9)
 
 
+def test_steps_in_bf16_are_named_and_measured_by_those_in_fp32(run, write_run: Write, tmp_path: Path) -> None:
+    for precision, ahead in (("fp32", 0.0), ("bf16", -0.01)):
+        for method, better in (("latent-adam", 0.0), ("faceinv", 0.1)):
+            path = write_run(
+                tmp_path / "run", ("id",), shift=better + ahead, method=method, precision=precision, pictures=False
+            )
+    result = run("compare", path, "--json")
+    assert result.code == 0, result.err
+    (board,) = result.json
+    due = {("latent-adam", ""): None, ("latent-adam", "bf16"): -0.01, ("faceinv", ""): 0.1, ("faceinv", "bf16"): 0.09}
+    found = {(row["method"], row["options"]): row["differences"].get("id_sim_critic") for row in board["places"]}
+    assert found.keys() == due.keys()
+    for key, difference in found.items():
+        assert (difference and difference["mean"]) == (due[key] and pytest.approx(due[key], abs=1e-9)), key
+
+
 def test_a_single_budget_and_a_single_target_can_be_drawn() -> None:
     alone = Estimate(0.5, float("nan"), float("nan"), 1)
     chart = budget_chart([Curve("one", [(100, alone)], "c0")], "score", "one target")
