@@ -52,6 +52,7 @@ class Meter:
         self._batch_size = batch_size
         self._on_images = on_images
         self._prepared: tuple[list[int], list[object]] | None = None
+        self._asked: tuple[Tensor, int, Tensor] | None = None
         #: Images asked about, by target ``(B,)``, and how many of them with gradients to be had.
         self.queries = torch.zeros(len(descriptors), dtype=torch.long)
         self.image_steps = torch.zeros(len(descriptors), dtype=torch.long)
@@ -104,7 +105,7 @@ class Meter:
         Raises:
             PluginError: that is more than the budget, or ``of`` names no target; nothing has been asked yet.
         """
-        rows = of.detach().to("cpu", torch.long)
+        rows = self._on_cpu(of)
         size = len(self._descriptors)
         if rows.shape != (images,) or (images and not 0 <= int(rows.min()) <= int(rows.max()) < size):
             raise PluginError(
@@ -122,6 +123,14 @@ class Meter:
         if self._on_images:
             self._on_images(images)
         return spent
+
+    def _on_cpu(self, of: Tensor) -> Tensor:
+        """Return ``of`` on the CPU; a method that asks with one tensor at every step waits for its device once."""
+        if of.is_inference():
+            return of.to("cpu", torch.long)
+        if self._asked is None or self._asked[0] is not of or self._asked[1] != of._version:
+            self._asked = of, of._version, of.detach().to("cpu", torch.long)
+        return self._asked[2]
 
     def _parts(self, n: int) -> list[slice]:
         return [slice(first, first + self._batch_size) for first in range(0, n, self._batch_size)]

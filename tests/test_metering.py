@@ -49,6 +49,22 @@ def test_images_are_counted_by_the_target_they_are_for(meter, generator: ToyGene
     assert counted.image_steps.tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("kind", [torch.long, torch.int32])
+def test_a_tensor_of_targets_that_is_filled_anew_counts_anew(meter, generator: ToyGenerator, kind: torch.dtype) -> None:
+    counted, of = meter(), torch.tensor([0, 1], dtype=kind)
+    images = generator(torch.zeros(2, 6), "z")
+    counted.encode(images, of)
+    counted.encode(images, of)
+    of[1] = 2
+    counted.encode(images, of)
+    with torch.inference_mode():
+        asked = torch.tensor([2, 2], dtype=kind)
+        counted.score(asked, latents=torch.zeros(2, 6))
+        asked.fill_(1)
+        counted.score(asked, latents=torch.zeros(2, 6))
+    assert counted.queries.tolist() == [3, 4, 3]
+
+
 def test_who_goes_over_the_budget_is_refused_before_anything_is_asked(generator: ToyGenerator, meter) -> None:
     asked: list[int] = []
     counted = meter(budget=2, on_images=asked.append)
