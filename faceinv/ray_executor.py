@@ -66,17 +66,18 @@ class RayWorker:
         device: Where its networks live.
         threads: How many it computes with.
         mark: A file that whoever sends tasks has left in the run folder.
+        word: What it holds, if this is the same folder.
         folder: Where relative paths begin.
     """
 
-    def __init__(self, make: RunnerFactory, device: str, threads: int, mark: str, folder: str) -> None:
+    def __init__(self, make: RunnerFactory, device: str, threads: int, mark: str, word: bytes, folder: str) -> None:
         import torch
 
         torch.set_num_threads(threads)
         if os.path.isdir(folder):
             os.chdir(folder)
         self._make, self._device = make, device
-        self._own = "" if os.path.isfile(mark) else tempfile.mkdtemp(prefix="faceinv-")
+        self._own = "" if _holds(mark, word) else tempfile.mkdtemp(prefix="faceinv-")
         self._worker: Worker | None = None
         self._news = News()
         #: Work is done in one thread, and news are asked for in another.
@@ -134,6 +135,13 @@ class RayWorker:
         return files
 
 
+def _holds(path: str, content: bytes) -> bool:
+    try:
+        return Path(path).read_bytes() == content
+    except OSError:
+        return False
+
+
 @dataclass
 class _Slot:
     """An actor: what is awaited of it, and its task; an actor without a task is starting or idle."""
@@ -184,7 +192,8 @@ class RayExecutor:
         self._gpus = gpus
         self._slots: list[_Slot] = []
         self._lost_early = 0
-        self._mark = out / f".{uuid.uuid4().hex}.mark"
+        # One name: what a driver that was killed leaves behind is the next one's.
+        self._mark, self._word = out / ".ray", uuid.uuid4().bytes
         address = address or os.environ.get("RAY_ADDRESS", "")
         here: dict[str, Any] = {} if address else {"include_dashboard": False}
         if not address:
@@ -228,7 +237,7 @@ class RayExecutor:
         queue = Queue(tasks)
         if not queue:
             return
-        write_atomically(self._mark, b"")
+        write_atomically(self._mark, self._word)
         self._slots = [self._start() for _ in range(self._actors)]
         waited = 0.0
         while True:
@@ -266,7 +275,8 @@ class RayExecutor:
         options = {"max_restarts": 0, "scheduling_strategy": "SPREAD", **self._options}
         remote: Any = self._ray.remote(concurrency_groups={"news": 1})(RayWorker)
         device = "cuda" if self._gpus else "cpu"
-        actor = remote.options(**options).remote(self._make, device, self._threads, str(self._mark), os.getcwd())
+        mark = str(self._mark), self._word
+        actor = remote.options(**options).remote(self._make, device, self._threads, *mark, os.getcwd())
         return _Slot(actor, actor.ready.remote())
 
     def _assign(self, queue: Queue) -> None:

@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from faceinv.errors import FaceinvError
+from faceinv.placement import Task
+from faceinv.ray_executor import RayExecutor
 from faceinv.testing import toy
 
 pytest.importorskip("ray", reason="takes Ray: pip install 'faceinv[ray]'")
@@ -219,6 +222,7 @@ def test_a_driver_that_was_killed_goes_on_from_what_is_there(
     assert len(before) == 3
     assert "image-steps: 36/144" in err
     assert left_behind(out) == local
+    assert not (out / ".ray").exists()
 
 
 def test_ctrl_c_stops_the_workers_and_keeps_what_was_computed(bench: Bench, tickets: Tickets, tmp_path: Path) -> None:
@@ -232,7 +236,7 @@ def test_ctrl_c_stops_the_workers_and_keeps_what_was_computed(bench: Bench, tick
     assert "the same command goes on from there" in finished(process, 130)
     gone(pids)
     assert len(parts(out)) == 1
-    assert not list(out.glob(".*.mark"))
+    assert not (out / ".ray").exists()
 
 
 def test_a_batch_that_ends_every_worker_is_given_up_and_the_grid_goes_on(
@@ -246,6 +250,25 @@ def test_a_batch_that_ends_every_worker_is_given_up_and_the_grid_goes_on(
         ("fatal", "failed"),
         ("gated", "ok"),
     }
+
+
+class Fatal:
+    """What no process survives the arrival of."""
+
+    def __reduce__(self) -> tuple[Callable[[int], None], tuple[int]]:
+        return os._exit, (1,)
+
+
+def test_workers_that_cannot_start_end_the_run(cluster: Any, tmp_path: Path) -> None:
+    said: list[str] = []
+    executor = RayExecutor(Fatal(), out=tmp_path, address=cluster.address, say=said.append)  # type: ignore[arg-type]
+    try:
+        with pytest.raises(FaceinvError, match="No worker of the Ray cluster can start"):
+            list(executor.run(iter([Task(0, "cell", range(2), "", 2)]), lambda cell, steps: None))
+    finally:
+        executor.close()
+    assert len(said) == 6
+    assert all("before it was up" in text for text in said)
 
 
 # The last one: what it takes away is not given back.
