@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from faceinv.datasets import parse_dataset
 from faceinv.errors import UsageError, suggest, unknown_name
 from faceinv.plugins import Host
+from faceinv.precision import resolved
 from faceinv.records import SCHEMA
 from faceinv.specs import PRESETS, DatasetSpec, GeneratorSpec, LossSpec, MethodSpec, Spec
 
@@ -43,7 +44,7 @@ Methods = Annotated[list[str], BeforeValidator(_split), Field(min_length=1)]
 Budgets = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_split), Field(min_length=1)]
 
 
-Precisions = Annotated[list[Literal["fp32", "bf16"]], BeforeValidator(_split), Field(min_length=1)]
+Precisions = Annotated[list[Literal["auto", "fp32", "bf16"]], BeforeValidator(_split), Field(min_length=1)]
 
 
 def _batch_size(value: object) -> object:
@@ -340,7 +341,8 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
             recognition=recognition,
             # Where it says nothing it must not name the record.
             recognition_limit=0 if recognition == TARGETS else config.recognition_limit,
-            precision=bits,
+            # What takes no step has no precision to be named by, either.
+            precision=resolved(bits, config.device) if method.optimises else "fp32",
             compile=config.compile,
         )
 

@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 from faceinv.contracts import Generator
-
-#: Vector units whose processors multiply in bf16 by converting every number first.
-_WITHOUT_BF16 = ("DEFAULT", "AVX2")
+from faceinv.precision import has_bf16_units
 
 
 class StepGenerator(Generator):
@@ -68,8 +66,8 @@ def step_networks(
     device = example.device.type
     functions: list[Callable[..., Tensor]] = [generator, encode]
     if precision == "bf16":
-        if device == "cpu" and torch.backends.cpu.get_cpu_capability() in _WITHOUT_BF16:
-            say("This processor has no bf16 units: --precision bf16 is many times slower than fp32 here.")
+        if device == "cpu" and not has_bf16_units():
+            say("This processor is not known to have bf16 units: without them, --precision bf16 is slower than fp32.")
         functions = [in_bf16(function, device) for function in functions]
     if compiled:
         made = [torch.compile(function) for function in functions]

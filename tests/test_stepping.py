@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from faceinv.frozen import freeze
+from faceinv.precision import has_bf16_units, resolved
 from faceinv.stepping import step_networks
 from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
 
@@ -69,9 +71,53 @@ def made(said: list[str], precision: str = "fp32", compiled: bool = False) -> tu
     return found
 
 
-def test_a_processor_without_bf16_is_said_to_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    for capability, due in (("AVX2", 1), ("AVX512", 0)):
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
+@pytest.fixture
+def processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Says what this machine's processor can do."""
+
+    def becomes(content: str) -> None:
+        path = tmp_path / "cpuinfo"
+        path.write_text(content)
+        monkeypatch.setattr("faceinv.precision._PROCESSORS", path)
+        has_bf16_units.cache_clear()
+
+    yield becomes
+    has_bf16_units.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("content", "due"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16\n\nprocessor\t: 1\nflags\t\t: fpu\n", True),
+        ("processor\t: 0\nbugs\t\t: amx_bf16\nflags\t\t: fpu avx2 avx512f\n", False),
+        ("processor\t: 0\nFeatures\t: fp asimd bf16\n", True),
+        ("", False),
+    ],
+)
+def test_steps_are_in_bf16_where_the_processor_has_units_for_it(processor, content: str, due: bool) -> None:
+    processor(content)
+    assert has_bf16_units() is due
+    assert resolved("auto", "cpu") == ("bf16" if due else "fp32")
+    assert resolved("auto", "cuda:0") == "fp32"
+    assert resolved("bf16", "cuda:0") == "bf16"
+    assert resolved("fp32", "cpu") == "fp32"
+
+
+@pytest.mark.parametrize(("flags", "due"), [("avx2", "fp32"), ("avx512_bf16", "bf16")])
+def test_a_record_is_named_by_the_precision_that_was_chosen(run, processor, flags: str, due: str) -> None:
+    processor(f"flags: {flags}")
+    options = ("--encoder", "toy", "--generator", "toy-faces", "--dataset", "toy-targets", "--dry-run", "--json")
+    (auto,) = run("bench", *options).json
+    (named,) = run("bench", *options, "--precision", f"auto,{due}").json
+    assert auto["id"] == named["id"]
+    (free,) = run("bench", *options, "--method", "regression").json
+    processor("flags: none")
+    assert free["id"] == run("bench", *options, "--method", "regression").json[0]["id"]
+
+
+def test_a_processor_without_bf16_is_said_to_be_slow(processor) -> None:
+    for flags, due in (("avx2", 1), ("avx512_bf16", 0)):
+        processor(f"flags: {flags}")
         said: list[str] = []
         made(said, precision="bf16")
         assert len(said) == due

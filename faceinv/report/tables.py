@@ -115,7 +115,10 @@ def _title(finished: Sequence[Outcome]) -> str:
         return "No cell was finished"
     first = finished[0]
     kind = "photographs" if first.record["real"] else "samples of the generator"
-    return f"{first.cell.encoder} inverted through {first.cell.generator}, {first.record['n']} targets ({kind})"
+    lowered = ", steps in bf16" if all(outcome.cell.precision == "bf16" for outcome in finished) else ""
+    return (
+        f"{first.cell.encoder} inverted through {first.cell.generator}, {first.record['n']} targets ({kind}){lowered}"
+    )
 
 
 def heading(outcome: Outcome, finished: Sequence[Outcome]) -> str:
