@@ -133,11 +133,16 @@ def _board(board: Board) -> list[str]:
             "",
         ]
     shown = board.columns
-    heads = ["budget", "method", "access", *(SCORES[name][0] for name in shown)]
+    heads = ["budget", "method", "access", "steps in", *(SCORES[name][0] for name in shown)]
     heads += [f"Δ {SCORES[name][0]}" for name in COMPARED] + ["s a target"]
     lines += [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     for place in places:
-        cells = [f"{place.steps:,}" if place.steps else "none", f"`{named(place, places)}`", place.access]
+        cells = [
+            f"{place.steps:,}" if place.steps else "none",
+            f"`{named(place, places)}`",
+            place.access,
+            place.precision,
+        ]
         cells += [with_interval(place.scores.get(name), SCORES[name][1]) for name in shown]
         cells += [with_interval(place.differences.get(name), SCORES[name][1], sign=True) for name in COMPARED]
         lines.append(f"| {' | '.join(cells)} | {place.seconds:.2f} |")

@@ -35,8 +35,7 @@ class Place:
     Args:
         id: The cell's name, by which its record can be found and its computation repeated.
         method: Its name.
-        options: What was chosen for it in place of its defaults, such as ``"starts=1"``; the precision of its steps if
-            not fp32.
+        options: What was chosen for it in place of its defaults, such as ``"starts=1"``.
         losses: The losses that steered it.
         steps: The budget of a target; 0 for a method that takes none.
         access: What of the encoder it may ask for.
@@ -45,6 +44,7 @@ class Place:
         n: Targets.
         scores: By column of the rows.
         differences: To the reference at the same budget, by column; empty for itself and where there is none.
+        precision: Of the networks in its steps.
     """
 
     id: str
@@ -58,6 +58,7 @@ class Place:
     n: int
     scores: dict[str, Estimate]
     differences: dict[str, Estimate]
+    precision: str = EXACT
 
     @property
     def label(self) -> str:
@@ -160,11 +161,10 @@ def _place(column: Column, references: list[Column]) -> Place:
         for name in COMPARED:
             if name in column.rows and name in references[0].rows:
                 differences[name] = paired_difference(_floats(column, name), _floats(references[0], name))
-    lowered = [column.precision] if column.precision != EXACT else []
     return Place(
         id=column.id,
         method=str(column.config["method"]),
-        options=",".join([*(f"{key}={value}" for key, value in column.config["method_options"].items()), *lowered]),
+        options=",".join(f"{key}={value}" for key, value in column.config["method_options"].items()),
         losses=column.losses,
         steps=int(column.config["steps"]),
         access=str(record.get("access", "")),
@@ -173,6 +173,7 @@ def _place(column: Column, references: list[Column]) -> Place:
         n=int(record["n"]),
         scores={name: score for name, score in scores.items() if score.n},
         differences=differences,
+        precision=column.precision,
     )
 
 
@@ -191,9 +192,16 @@ def leaderboard_table(board: Board) -> Table:
         table.caption += (
             f"\nPSNR of the image that the descriptor leads one to expect: {with_interval(board.ceiling, 2)}"
         )
-    several = len({place.losses for place in board.places}) > 1
+    further = {
+        heading: values
+        for heading, values in (
+            ("losses", [place.losses for place in board.places]),
+            ("steps in", [place.precision for place in board.places]),
+        )
+        if len(set(values)) > 1
+    }
     shown = board.columns
-    for heading in ("budget", "method", "access", *(["losses"] if several else [])):
+    for heading in ("budget", "method", "access", *further):
         table.add_column(heading, no_wrap=heading == "method")
     for name in shown:
         table.add_column(SCORES[name][0], justify="right")
@@ -201,11 +209,16 @@ def leaderboard_table(board: Board) -> Table:
         table.add_column(f"Δ {SCORES[name][0]}", justify="right")
     table.add_column("s a target", justify="right")
     before = None
-    for place in board.places:
+    for index, place in enumerate(board.places):
         if before is not None and place.steps != before:
             table.add_section()
         before = place.steps
-        cells = [str(place.queries or "none"), place.label, place.access, *([place.losses] if several else [])]
+        cells = [
+            str(place.queries or "none"),
+            place.label,
+            place.access,
+            *(values[index] for values in further.values()),
+        ]
         cells += [with_interval(place.scores.get(name), SCORES[name][1]) for name in shown]
         cells += [_difference(place.differences.get(name), SCORES[name][1]) for name in COMPARED]
         table.add_row(*cells, f"{place.seconds:.2f}")
@@ -213,9 +226,18 @@ def leaderboard_table(board: Board) -> Table:
 
 
 def named(place: Place, places: Sequence[Place]) -> str:
-    """Return what a place is called among others: its method and options, and its losses where there are several."""
+    """Return what a place is called among others: its method and options, and its losses where there are several.
+
+    Its precision, too, where the same was done in another one as well.
+    """
     losses = place.losses if len({other.losses for other in places}) > 1 else ""
-    return " ".join(filter(None, (place.label, losses)))
+    same = [
+        other
+        for other in places
+        if (other.label, other.losses, other.steps) == (place.label, place.losses, place.steps)
+    ]
+    lowered = place.precision if place.precision != EXACT and len({other.precision for other in same}) > 1 else ""
+    return " ".join(filter(None, (place.label, losses, lowered)))
 
 
 def _ceiling(study: Study) -> Estimate | None:
@@ -274,7 +296,8 @@ def _estimates(content: dict[str, Any]) -> dict[str, Estimate]:
 def joined(boards: Sequence[Board], kept: Sequence[Board]) -> tuple[Board, ...]:
     """Return ``boards`` with the places that ``kept`` ones have and they have not.
 
-    A kept place that a board has anew, of the same method, options, losses and budget, is left out.
+    A kept place that a board has anew, of the same method, options, losses, budget and
+    precision, is left out.
 
     Raises:
         UsageError: a kept board is about other targets, encoders or another generator than any of ``boards``.
@@ -300,5 +323,5 @@ def _subject(board: Board) -> tuple[str, ...]:
     return board.encoder, board.generator, board.critic, board.targets
 
 
-def _attempt(place: Place) -> tuple[str, str, str, int]:
-    return place.method, place.options, place.losses, place.steps
+def _attempt(place: Place) -> tuple[str, str, str, int, str]:
+    return place.method, place.options, place.losses, place.steps, place.precision

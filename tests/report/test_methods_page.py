@@ -59,11 +59,25 @@ def test_steps_in_bf16_are_named_and_measured_by_those_in_fp32(run, write_run: W
     result = run("compare", path, "--json")
     assert result.code == 0, result.err
     (board,) = result.json
-    due = {("latent-adam", ""): None, ("latent-adam", "bf16"): -0.01, ("faceinv", ""): 0.1, ("faceinv", "bf16"): 0.09}
-    found = {(row["method"], row["options"]): row["differences"].get("id_sim_critic") for row in board["places"]}
+    due = {("latent-adam", "fp32"): None, ("latent-adam", "bf16"): -0.01}
+    due |= {("faceinv", "fp32"): 0.1, ("faceinv", "bf16"): 0.09}
+    found = {(row["method"], row["precision"]): row["differences"].get("id_sim_critic") for row in board["places"]}
     assert found.keys() == due.keys()
     for key, difference in found.items():
         assert (difference and difference["mean"]) == (due[key] and pytest.approx(due[key], abs=1e-9)), key
+    assert ">faceinv bf16</text>" in (path / "methods.html").read_text()
+
+
+def test_a_method_that_ran_in_one_precision_at_each_budget_has_one_curve(run, write_run: Write, tmp_path: Path) -> None:
+    for steps, precision in ((100, "fp32"), (500, "bf16")):
+        path = write_run(
+            tmp_path / "run", ("id",), method="latent-adam", steps=steps, precision=precision, pictures=False
+        )
+    result = run("compare", path)
+    assert "steps in" in result.out
+    page = (path / "methods.html").read_text()
+    assert page.count(">latent-adam</text>") == page.count("<svg")
+    assert "latent-adam bf16" not in page
 
 
 def test_a_single_budget_and_a_single_target_can_be_drawn() -> None:
