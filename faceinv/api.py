@@ -278,12 +278,7 @@ def _runner(
 ) -> tuple[Cell, Runner]:
     """Return the only cell of a config, and what computes it; a value that is empty is left to the defaults."""
     overrides = {key: value for key, value in given.items() if value not in ("", None)}
-    overrides |= {
-        "device": device,
-        "seed": seed,
-        "loss_weights": dict(loss_weights or {}),
-        "weights": dict(weights or {}),
-    }
+    overrides |= {"seed": seed, "loss_weights": dict(loss_weights or {}), "weights": dict(weights or {})}
     config, source = load_config(None, overrides)
     cell = cells(config, host, source)[0]
     loader = _loader(host, config.weights, None, device, offline)

@@ -17,7 +17,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from faceinv.datasets import parse_dataset
 from faceinv.errors import UsageError, suggest, unknown_name
 from faceinv.plugins import Host
-from faceinv.precision import resolved
 from faceinv.records import SCHEMA
 from faceinv.specs import PRESETS, DatasetSpec, GeneratorSpec, LossSpec, MethodSpec, Spec
 
@@ -44,7 +43,7 @@ Methods = Annotated[list[str], BeforeValidator(_split), Field(min_length=1)]
 Budgets = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_split), Field(min_length=1)]
 
 
-Precisions = Annotated[list[Literal["auto", "fp32", "bf16"]], BeforeValidator(_split), Field(min_length=1)]
+Precisions = Annotated[list[Literal["fp32", "bf16"]], BeforeValidator(_split), Field(min_length=1)]
 
 
 def _batch_size(value: object) -> object:
@@ -145,12 +144,18 @@ class Cell:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What has to be said wherever the cell's numbers are shown."""
-        if self.encoder not in self.critics:
-            return ()
-        return (
-            f"'{self.encoder}' was attacked and scores its own inversion as a critic: a high cosine there shows "
-            "overfitting, not identity.",
-        )
+        texts = []
+        if self.encoder in self.critics:
+            texts.append(
+                f"'{self.encoder}' was attacked and scores its own inversion as a critic: a high cosine there shows "
+                "overfitting, not identity."
+            )
+        if self.precision == "bf16":
+            texts.append(
+                "Steps in bf16 round the faint axes of descriptors away: losses and methods that whiten descriptors do "
+                "worse than in fp32."
+            )
+        return tuple(texts)
 
     def id(self, weights: Mapping[str, str], code: Mapping[str, str]) -> str:
         """Return the cell's name: a hash of its config, of the ``weights``' SHA-256 and of the ``code``'s, by name."""
@@ -342,7 +347,7 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
             # Where it says nothing it must not name the record.
             recognition_limit=0 if recognition == TARGETS else config.recognition_limit,
             # What takes no step has no precision to be named by, either.
-            precision=resolved(bits, config.device) if method.optimises else "fp32",
+            precision=bits if method.optimises else "fp32",
             compile=config.compile,
         )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from faceinv.contracts import Generator
-from faceinv.precision import has_bf16_units
+from faceinv.processor import has_bf16_units
 
 
 class StepGenerator(Generator):

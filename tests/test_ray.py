@@ -57,7 +57,7 @@ def test_files_come_back_where_no_folder_is_shared(
     given |= {"critic": "toy.critic", "losses": "id,brightness", "metrics": record["config"]["metrics"]}
     config, source = load_config(None, given | {"batch_size": 2})
     factory = worker_factory(app, config, cells(config, app.host, source))
-    worker = RayWorker(factory, "cpu", 1, str(shared / "not there"), str(shared))
+    worker = RayWorker(factory, "cpu", 1, str(shared / "not there"), b"", str(shared))
     answer = worker.work(Task(0, record["id"], range(4, 6), record["targets"], 2))
     assert answer.failure is None
     assert answer.news.steps == 2 * 150

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from faceinv.frozen import freeze
-from faceinv.precision import has_bf16_units, resolved
+from faceinv.processor import has_bf16_units
 from faceinv.stepping import step_networks
 from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
 
@@ -26,6 +26,7 @@ def test_scores_in_bf16_are_within_the_intervals_of_fp32(run, cache: Path, tmp_p
     result = run(*TOY, "--precision", "fp32,bf16", "--out", tmp_path)
     assert result.code == 0, result.err
     exact, lowered = result.json
+    assert [any("bf16" in text for text in row["warnings"]) for row in (exact, lowered)] == [False, True]
     assert exact["id"] != lowered["id"]
     for name, score in exact["metrics"].items():
         assert score["low"] <= lowered["metrics"][name]["mean"] <= score["high"], name
@@ -78,7 +79,7 @@ def processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
     def becomes(content: str) -> None:
         path = tmp_path / "cpuinfo"
         path.write_text(content)
-        monkeypatch.setattr("faceinv.precision._PROCESSORS", path)
+        monkeypatch.setattr("faceinv.processor._PROCESSORS", path)
         has_bf16_units.cache_clear()
 
     yield becomes
@@ -94,25 +95,9 @@ def processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
         ("", False),
     ],
 )
-def test_steps_are_in_bf16_where_the_processor_has_units_for_it(processor, content: str, due: bool) -> None:
+def test_what_the_processor_is_known_to_have(processor, content: str, due: bool) -> None:
     processor(content)
     assert has_bf16_units() is due
-    assert resolved("auto", "cpu") == ("bf16" if due else "fp32")
-    assert resolved("auto", "cuda:0") == "fp32"
-    assert resolved("bf16", "cuda:0") == "bf16"
-    assert resolved("fp32", "cpu") == "fp32"
-
-
-@pytest.mark.parametrize(("flags", "due"), [("avx2", "fp32"), ("avx512_bf16", "bf16")])
-def test_a_record_is_named_by_the_precision_that_was_chosen(run, processor, flags: str, due: str) -> None:
-    processor(f"flags: {flags}")
-    options = ("--encoder", "toy", "--generator", "toy-faces", "--dataset", "toy-targets", "--dry-run", "--json")
-    (auto,) = run("bench", *options).json
-    (named,) = run("bench", *options, "--precision", f"auto,{due}").json
-    assert auto["id"] == named["id"]
-    (free,) = run("bench", *options, "--method", "regression").json
-    processor("flags: none")
-    assert free["id"] == run("bench", *options, "--method", "regression").json[0]["id"]
 
 
 def test_a_processor_without_bf16_is_said_to_be_slow(processor) -> None:

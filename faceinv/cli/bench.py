@@ -59,7 +59,7 @@ def config_options(command: F) -> F:
             click.option("--recognition-limit", type=int, help="Photographs of that data set at most."),
             click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file."),
             click.option(
-                "--precision", multiple=True, metavar="A,B", help="Of the networks in a step: fp32, bf16, or auto."
+                "--precision", multiple=True, metavar="A,B", help="Of the networks in a step: fp32, bf16 or both."
             ),
             click.option("--compile/--eager", default=None, help="Make the networks of a step by torch.compile."),
             click.option("--device", help="cpu, cuda, cuda:1, …"),

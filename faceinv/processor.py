@@ -1,4 +1,4 @@
-"""The precision of a step where nobody names one: bf16 on processors that multiply in it."""
+"""What the processor of this machine can do."""
 
 from __future__ import annotations
 
@@ -8,18 +8,6 @@ from pathlib import Path
 #: What processors call their bf16 units: x86 with AVX-512 or AMX, and Arm.
 _UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
 _PROCESSORS = Path("/proc/cpuinfo")
-
-
-def resolved(precision: str, device: str) -> str:
-    """Return ``"fp32"`` or ``"bf16"`` for ``precision``, which may be ``"auto"``.
-
-    Args:
-        precision: As a config has it.
-        device: Where the networks live; ``"auto"`` is fp32 on anything but a CPU.
-    """
-    if precision != "auto":
-        return precision
-    return "bf16" if device.partition(":")[0] == "cpu" and has_bf16_units() else "fp32"
 
 
 @cache
