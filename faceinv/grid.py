@@ -34,6 +34,7 @@ def _split(value: object) -> object:
 
 
 Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+MethodOptions = Annotated[list[dict[str, dict[str, Any]]], BeforeValidator(_listed), Field(min_length=1)]
 Weightings = Annotated[list[dict[str, float]], BeforeValidator(_listed), Field(min_length=1)]
 #: Where genuine and impostor scores come from unless ``recognition`` names a data set.
 TARGETS = "targets"
@@ -71,7 +72,7 @@ class BenchConfig(BaseModel):
     objective: Names
     loss_weights: Weightings
     method: Methods
-    method_options: dict[str, dict[str, Any]]
+    method_options: MethodOptions
     dataset: Names
     dataset_options: dict[str, dict[str, Any]]
     labels: str
@@ -279,7 +280,7 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
         kinds = [kind for kind in ("encoder", "generator", "metric", "probe") if host.knows(kind, key)]
         if not kinds:
             raise _KeyedError("weights", unknown_name("plugin", key, [item.name for item in host.specs("encoder")]))
-    for key in config.method_options:
+    for key in itertools.chain.from_iterable(config.method_options):
         spec("method_options", "method", key)
     for key in config.dataset_options:
         spec("dataset_options", "dataset", key)
@@ -288,7 +289,7 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
         config.encoder,
         config.generator,
         config.objective,
-        config.method,
+        list(itertools.product(config.method, config.method_options)),
         config.dataset,
         config.seed,
         _loss_lists(config),
@@ -296,7 +297,8 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
         config.steps,
         config.precision,
     )
-    for encoder_name, generator_name, objective, method_name, dataset_name, seed, losses, weights, steps, bits in grid:
+    for encoder_name, generator_name, objective, attempt, dataset_name, seed, losses, weights, steps, bits in grid:
+        method_name, chosen = attempt
         if objective not in PRESETS:
             raise _KeyedError("objective", unknown_name("objective preset", objective, PRESETS))
         encoder = spec("encoder", "encoder", encoder_name).name
@@ -308,7 +310,7 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
         options = {
             **method.options,
             **method.preset_options.get(objective, {}),
-            **_options(config.method_options, method, host),
+            **_options(chosen, method, host),
         }
         dataset, dataset_spec = _dataset("dataset", dataset_name, host)
         names = []

@@ -133,6 +133,15 @@ def test_what_config_prints_is_a_config(run, cache: Path, tmp_path: Path) -> Non
     assert yaml.safe_load(run("config", path).out) == yaml.safe_load(printed.out)
 
 
+def test_options_make_a_grid_and_a_method_that_none_is_for_comes_once(host: Host) -> None:
+    made = grid(host, method=["latent-adam", "regression"], method_options=[{}, {"latent-adam": {"patience": 0}}])
+    assert [(cell.method, dict(cell.method_options)) for cell in made] == [
+        ("latent-adam", {}),
+        ("latent-adam", {"patience": 0}),
+        ("regression", {}),
+    ]
+
+
 def test_weightings_make_a_grid_and_a_loss_that_none_touches_comes_once(host: Host) -> None:
     made = grid(host, losses=["id", "id,brightness"], loss_weights=[{"brightness": 0.1}, {"brightness": 1.0}])
     assert [dict(cell.loss_weights) for cell in made] == [{}, {"brightness": 0.1}, {"brightness": 1.0}]

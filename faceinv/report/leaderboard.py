@@ -144,12 +144,13 @@ def _ordered(places: Sequence[Place]) -> tuple[Place, ...]:
 
 
 def _references(column: Column, columns: list[Column], method: str) -> list[Column]:
-    """Return the cells of ``method`` that ``column`` is measured by, in fp32 if there are such."""
+    """Return the cells of ``method`` that ``column`` is measured by: as declared and in fp32, if there are such."""
     keys = ("losses", "objective", "steps", "seed")
     same = [other for other in columns if all(other.config[key] == column.config[key] for key in keys)]
     own = [other for other in same if other.config["method"] == method]
     exact = [other for other in own if other.precision == EXACT] or own
-    return [other for other in exact if other.id != column.id]
+    declared = [other for other in exact if not other.config["method_options"]] or exact
+    return [other for other in declared if other.id != column.id]
 
 
 def _place(column: Column, references: list[Column]) -> Place:

@@ -73,7 +73,7 @@ def difference_table(folder: RunFolder, outcomes: Sequence[Outcome]) -> Table | 
     groups: dict[tuple[Any, ...], list[Outcome]] = {}
     for outcome in finished:
         cell = outcome.cell
-        choice = (cell.encoder, cell.generator, cell.method, cell.steps, cell.precision)
+        choice = (cell.encoder, cell.generator, cell.method, repr(cell.method_options), cell.steps, cell.precision)
         key = (*choice, cell.objective, cell.dataset, cell.seed)
         groups.setdefault(key, []).append(outcome)
     pairs = [(group[0], other) for group in groups.values() for other in group[1:]]
@@ -131,6 +131,8 @@ def heading(outcome: Outcome, finished: Sequence[Outcome]) -> str:
     # A method that takes no steps has no budget to be told by.
     if outcome.cell.steps and len({other.cell.steps for other in finished if other.cell.steps}) > 1:
         parts.append(f"{outcome.cell.steps} steps")
+    if len({repr(other.cell.method_options) for other in finished}) > 1:
+        parts += [f"{name}={value}" for name, value in outcome.cell.method_options.items()]
     if any(other.cell.loss_weights for other in finished):
         parts += [f"{name}={weight:g}" for name, weight in outcome.cell.loss_weights.items()]
     return "\n".join(parts)

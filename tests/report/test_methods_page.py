@@ -68,6 +68,19 @@ def test_steps_in_bf16_are_named_and_measured_by_those_in_fp32(run, write_run: W
     assert ">faceinv bf16</text>" in (path / "methods.html").read_text()
 
 
+def test_a_method_with_other_options_is_measured_by_itself_as_declared(run, write_run: Write, tmp_path: Path) -> None:
+    for options, ahead in (({}, 0.0), ({"starts": 1}, -0.02), ({"starts": 1, "whitened": 0}, -0.05)):
+        path = write_run(
+            tmp_path / "run", ("id",), shift=ahead, method="faceinv", method_options=options, pictures=False
+        )
+    (board,) = run("compare", path, "--json", "--reference", "faceinv").json
+    found = {row["options"]: row["differences"].get("id_sim_critic") for row in board["places"]}
+    assert found.keys() == {"", "starts=1", "starts=1,whitened=0"}
+    assert found[""] is None
+    assert found["starts=1"]["mean"] == pytest.approx(-0.02, abs=1e-9)
+    assert found["starts=1,whitened=0"]["mean"] == pytest.approx(-0.05, abs=1e-9)
+
+
 def test_a_method_that_ran_in_one_precision_at_each_budget_has_one_curve(run, write_run: Write, tmp_path: Path) -> None:
     for steps, precision in ((100, "fp32"), (500, "bf16")):
         path = write_run(
