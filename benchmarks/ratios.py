@@ -12,21 +12,28 @@ from __future__ import annotations
 
 import argparse
 import copy
+import io
+import itertools
 import json
 import platform
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from made_photographs import IMAGES, SOURCE, Photographs
 from torch import Tensor, nn
 
+from faceinv.bank import open_bank
 from faceinv.contracts import LossContext
 from faceinv.engine import invert
+from faceinv.framing import warp_between
 from faceinv.frozen import FrozenConvolution
 from faceinv.loading import FramedEncoder, Loader
 from faceinv.memory import keep_memory
@@ -66,9 +73,14 @@ class Row:
 
 
 class Chain:
-    """The default chain, with its networks as they ship and with PyTorch's own convolutions."""
+    """The default chain, with its networks as they ship and with PyTorch's own convolutions.
 
-    def __init__(self) -> None:
+    Args:
+        folder: Where files go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.host = Host()
         self.loader = Loader(self.host, WeightStore(self.host))
         self.generator = self.loader.generator("dcgan")
@@ -219,9 +231,53 @@ def encoders(chain: Chain) -> Group:
             interpreter.set_tensor(given, pair)
             interpreter.invoke()
 
-    best = yield {"ours": jobs["forward"], "litert": litert}
+    others = {"LiteRT with XNNPACK": litert} | onnx_runtime(old, crops)
+    best = yield {"ours": jobs["forward"], **others}
     note = f"{BATCH / best['ours']:.0f} images/s"
-    yield Row("encoders", "MobileFaceNet, embedding", "LiteRT with XNNPACK", best["litert"] / best["ours"], 1, note)
+    for name in others:
+        least = 1 if name.startswith("LiteRT") else 0
+        yield Row("encoders", "MobileFaceNet, embedding", name, best[name] / best["ours"], least, note)
+
+
+def onnx_runtime(network: nn.Module, crops: Tensor) -> dict[str, Job]:
+    """Return the same network exported and run by ONNX Runtime, if that is installed (``onnx``, ``onnxruntime``)."""
+    try:
+        import onnx  # noqa: F401  # what PyTorch's exporter needs
+        from onnxruntime import InferenceSession, SessionOptions
+    except ImportError:
+        return {}
+    file, options = io.BytesIO(), SessionOptions()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the exporter says of shapes that it takes as given
+        torch.onnx.export(network, (crops,), file, dynamo=False, input_names=["crops"])
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    given = crops.numpy()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            torch.from_numpy(session.run(None, {"crops": given})[0]), network(crops), atol=1e-3, rtol=1e-3
+        )
+    return {"ONNX Runtime": lambda: session.run(None, {"crops": given})}
+
+
+def embedding_bank(chain: Chain) -> Group:
+    photographs = Photographs(chain.folder)
+    places = (chain.folder / f"bank-{k}" for k in itertools.count())
+    encoder = chain.encoder.encoder
+    warp = warp_between(SOURCE, encoder.spec.framing)
+    crops = torch.cat([warp(photographs.load(k)[None]) for k in range(64)])
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for _ in range(IMAGES // len(crops)):
+                encoder(crops)
+
+    def bank() -> None:
+        open_bank(chain.loader, photographs, "arcface", folder=next(places), batch_size=len(crops))
+
+    best = yield {"bare": bare, "bank": bank}
+    note = f"{IMAGES / best['bank']:.0f} photographs/s, decoded and framed"
+    yield Row("embedding bank", "JPEG files into a bank", "the bare encoder", best["bare"] / best["bank"], 0, note)
 
 
 def generators(chain: Chain) -> Group:
@@ -306,7 +362,7 @@ def precision(chain: Chain) -> Group:
         yield Row("precision", f"{what}, bf16", "fp32", best["fp32"] / best["bf16"], least, note)
 
 
-MEASURED = (engine, encoders, generators, losses, metrics, precision, compiled, start_up)
+MEASURED = (engine, encoders, embedding_bank, generators, losses, metrics, precision, compiled, start_up)
 GROUPS = {f.__name__.replace("_", "-"): f for f in MEASURED}
 
 
@@ -406,14 +462,17 @@ def main() -> None:
         parser.error("--write takes all groups")
     keep_memory()
     torch.set_num_threads(given.threads)
-    chain = Chain()
-    limits, sizes = ceilings(), profile(chain)
-    print(f"{limits}\n\n{sizes}\n", flush=True)
-    rows = []
-    for name in given.groups:
-        for row in measured(GROUPS[name](chain), given.seconds):
-            rows.append(row)
-            print(f"{row.group}: {row.what} {row.ratio:.2f} times as fast as {row.reference} ({row.note})", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        chain = Chain(Path(folder))
+        limits, sizes = ceilings(), profile(chain)
+        print(f"{limits}\n\n{sizes}\n", flush=True)
+        rows = []
+        for name in given.groups:
+            for row in measured(GROUPS[name](chain), given.seconds):
+                rows.append(row)
+                print(
+                    f"{row.group}: {row.what} {row.ratio:.2f} times as fast as {row.reference} ({row.note})", flush=True
+                )
     if not given.write:
         return
     commit = subprocess.run(

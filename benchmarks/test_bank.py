@@ -18,41 +18,19 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch import Tensor
+from made_photographs import IMAGES, SOURCE, Photographs
 
 from faceinv.bank import open_bank
-from faceinv.contracts import Dataset
 from faceinv.framing import warp_between
 from faceinv.images import read_image
 from faceinv.loading import Loader
 from faceinv.memory import keep_memory
 from faceinv.plugins import Host
-from faceinv.specs import Framing
 from faceinv.weights import WeightStore
 
-IMAGES, BATCH, ROUNDS = 256, 64, 2
-SOURCE = Framing("source", (250, 250), ((0.42, 0.45), (0.59, 0.45), (0.5, 0.55), (0.43, 0.63), (0.58, 0.63)))
-
-
-class Photographs(Dataset):
-    """JPEG files of 250x250 pixels with as much detail as photographs have."""
-
-    framing = SOURCE
-
-    def __init__(self, folder: Path) -> None:
-        self.ids = tuple(f"{k}.jpg" for k in range(IMAGES))
-        self._folder = folder
-        rng = np.random.default_rng(0)
-        for name in self.ids:
-            coarse = Image.fromarray(rng.integers(0, 256, (50, 50, 3), np.uint8))
-            coarse.resize((250, 250), Image.Resampling.BICUBIC).save(folder / name, quality=90)
-
-    def load(self, index: int) -> Tensor:
-        return read_image(self._folder / self.ids[index])
+BATCH, ROUNDS = 64, 2
 
 
 @pytest.fixture(scope="module")

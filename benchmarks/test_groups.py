@@ -22,19 +22,21 @@ from ratios import GROUPS, Chain, jobs_of
 #: The jobs of each group, its references among them.
 JOBS = {
     "engine": ("bare", "id", "all", "one"),
-    "encoders": ("forward", "both", "forward, plain", "both, plain", "ours", "litert"),
+    "encoders": ("forward", "both", "forward, plain", "both, plain", "ours", "LiteRT with XNNPACK", "ONNX Runtime"),
+    "embedding-bank": ("bare", "bank"),
     "generators": ("ours", "plain"),
     "losses": ("ours", "kornia"),
     "metrics": ("ours", "skimage"),
+    "precision": ("fp32", "bf16"),
     "start-up": ("help", "torch"),
 }
 
 
 @pytest.fixture(scope="module")
-def chain() -> Chain:
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     keep_memory()
     torch.set_num_threads(1)
-    return Chain()
+    return Chain(tmp_path_factory.mktemp("chain"))
 
 
 @pytest.mark.parametrize(
