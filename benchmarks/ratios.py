@@ -11,157 +11,24 @@ Times of a pair are the least of many runs in turns, so that both feel the same 
 from __future__ import annotations
 
 import argparse
-import copy
-import io
-import itertools
 import json
 import platform
 import subprocess
-import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from made_photographs import IMAGES, SOURCE, Photographs
+from groups import GROUPS, Chain, Group, Job, Row
 from torch import Tensor, nn
 
-from faceinv.bank import open_bank
-from faceinv.contracts import LossContext
-from faceinv.engine import invert
-from faceinv.framing import warp_between
-from faceinv.frozen import FrozenConvolution
-from faceinv.loading import FramedEncoder, Loader
 from faceinv.memory import keep_memory
-from faceinv.objective import build_objective
-from faceinv.plugins import Host
-from faceinv.registry import load_target
-from faceinv.stepping import in_bf16
-from faceinv.weights import WeightStore
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
-BATCH, STEPS = 32, 4
-Job = Callable[[], Any]
-#: A group yields jobs, is sent the time of each, and yields rows made of them.
-Group = Generator["dict[str, Job] | Row", "dict[str, float]", None]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A ratio: how many times as fast as its reference something is.
-
-    Args:
-        group: What it belongs to.
-        what: What was timed.
-        reference: What it was timed beside.
-        ratio: Time of the reference over its own.
-        least: What it shall be at least, 0 where nothing is asked.
-        note: Times.
-    """
-
-    group: str
-    what: str
-    reference: str
-    ratio: float
-    least: float
-    note: str
-
-
-class Chain:
-    """The default chain, with its networks as they ship and with PyTorch's own convolutions.
-
-    Args:
-        folder: Where files go.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.host = Host()
-        self.loader = Loader(self.host, WeightStore(self.host))
-        self.generator = self.loader.generator("dcgan")
-        self.encoder = FramedEncoder(self.loader.encoder("arcface"), self.generator.framing)
-        rng = torch.Generator().manual_seed(0)
-        self.latents = self.generator.network.sample(BATCH, "z", rng)
-        with torch.no_grad():
-            self.images = self.generator.network(self.latents, "z")
-            self.descriptors = self.encoder(self.images).flip(0)
-
-    def inversion(self, losses: list[str], size: int = BATCH) -> Job:
-        """A few steps of ``latent-adam`` through the engine."""
-        specs = [self.host.spec("loss", name) for name in losses]
-        contexts = {}
-        for spec in specs:
-            if not spec.probe:
-                contexts[spec.name] = LossContext("balanced", 1.0)
-                continue
-            probe = self.loader.probe(spec.probe, self.generator.framing)
-            with torch.no_grad():
-                read = probe.measure(self.images).flip(0)
-            contexts[spec.name] = LossContext("balanced", 1.0, probe, lambda given, read=read: read[: len(given)])
-        objective = build_objective(specs, contexts, {}, "balanced")
-        method = self.host.spec("method", "latent-adam")
-        return lambda: invert(
-            load_target(method)(),
-            self.descriptors[:size],
-            encode=self.encoder,
-            access=method.access,
-            generator=self.generator.network,
-            space="z",
-            objective=objective,
-            start=lambda given: self.latents[: len(given)],
-            steps=STEPS,
-            seeds=list(range(size)),
-            batch_size=size,
-        )
-
-    def bare_loop(self) -> None:
-        """The same steps without the engine, and the images before and after them."""
-        with torch.no_grad():
-            self.generator.network(self.latents, "z")
-        latents = self.latents.clone().requires_grad_()
-        optimizer = torch.optim.Adam([latents], lr=0.05)
-        for _ in range(STEPS):
-            loss = (self.encoder(self.generator.network(latents, "z")) - self.descriptors).square().sum()
-            (latents.grad,) = torch.autograd.grad(loss, latents)
-            optimizer.step()
-        with torch.no_grad():
-            self.generator.network(latents, "z")
-
-
-def plain(network: nn.Module) -> nn.Module:
-    """Return a copy with PyTorch's own convolutions in place of frozen ones."""
-    network = copy.deepcopy(network)
-    for name, layer in list(network.named_modules()):
-        if isinstance(layer, FrozenConvolution):
-            kind = nn.ConvTranspose2d if layer.transposed else nn.Conv2d
-            a, b, side = *layer.weight.shape[:2], layer.weight.shape[2]
-            ends = (a, b * layer.groups) if layer.transposed else (b * layer.groups, a)
-            own = kind(*ends, side, layer.stride, layer.padding, groups=layer.groups, bias=layer.bias is not None)
-            own.weight = nn.Parameter(layer.weight.detach(), requires_grad=False)
-            own.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach(), requires_grad=False)
-            network.set_submodule(name, own)
-    return network
-
-
-def gradient(network: Callable[[Tensor], Tensor], x: Tensor) -> Job:
-    """A forward and backward pass down to ``x``."""
-    leaf = x.detach().clone().requires_grad_()
-    result = network(leaf)
-    direction = torch.randn(result.shape, generator=torch.Generator().manual_seed(1))
-    return lambda: torch.autograd.grad(network(leaf), leaf, direction)
-
-
-def forward(network: Callable[[Tensor], Tensor], x: Tensor) -> Job:
-    def run() -> Tensor:
-        with torch.no_grad():
-            return network(x)
-
-    return run
 
 
 def in_turns(jobs: dict[str, Job], seconds: float) -> dict[str, float]:
@@ -179,193 +46,6 @@ def in_turns(jobs: dict[str, Job], seconds: float) -> dict[str, float]:
     return best
 
 
-def engine(chain: Chain) -> Group:
-    jobs: dict[str, Job] = {
-        "bare": chain.bare_loop,
-        "id": chain.inversion(["id"]),
-        "all": chain.inversion(["id", "landmarks", "histogram"]),
-        "one": chain.inversion(["id"], 1),
-    }
-    best = yield jobs
-    rate = {name: (1 if name == "one" else BATCH) * STEPS / took for name, took in best.items()}
-    note = f"{rate['id']:.1f} image-steps/s at batch {BATCH}"
-    yield Row("engine", "`latent-adam`, `id`", "bare loop of the networks", rate["id"] / rate["bare"], 0.97, note)
-    note = f"{rate['all']:.1f} image-steps/s"
-    yield Row("engine", "`id,landmarks,histogram`", "`id` alone", rate["all"] / rate["id"], 0.85, note)
-    note = f"batch 1: {rate['one']:.1f} image-steps/s"
-    yield Row("engine", f"a target in a batch of {BATCH}", "batch of 1", rate["id"] / rate["one"], 3, note)
-
-
-def encoders(chain: Chain) -> Group:
-    network = chain.encoder.encoder.network
-    old = plain(network)
-    crops = torch.rand(BATCH, 3, 112, 112, generator=torch.Generator().manual_seed(0))
-    jobs = {
-        "forward": forward(network, crops),
-        "both": gradient(network, crops),
-        "forward, plain": forward(old, crops),
-        "both, plain": gradient(old, crops),
-    }
-    best = yield jobs
-    back, back_plain = best["both"] - best["forward"], best["both, plain"] - best["forward, plain"]
-    note = f"{back / best['forward']:.2f} forward passes; with autograd's own {back_plain / best['forward, plain']:.2f}"
-    yield Row(
-        "encoders", "MobileFaceNet, gradient to images", "1.3 forward passes", 1.3 * best["forward"] / back, 1, note
-    )
-    note = f"{best['both'] / BATCH * 1e3:.1f} ms an image"
-    yield Row(
-        "encoders", "MobileFaceNet, forward and gradient", "autograd's own", best["both, plain"] / best["both"], 0, note
-    )
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        return
-    path = WeightStore(chain.host).path("arcface.mobilefacenet/tflite")
-    interpreter = Interpreter(str(path), num_threads=torch.get_num_threads())
-    interpreter.allocate_tensors()
-    given = interpreter.get_input_details()[0]["index"]
-    pairs = [p.permute(0, 2, 3, 1).contiguous().numpy() for p in ((crops * 255 - 127.5) / 128).split(2)]
-
-    def litert() -> None:
-        for pair in pairs:  # the file's batch is fixed at 2
-            interpreter.set_tensor(given, pair)
-            interpreter.invoke()
-
-    others = {"LiteRT with XNNPACK": litert} | onnx_runtime(old, crops)
-    best = yield {"ours": jobs["forward"], **others}
-    note = f"{BATCH / best['ours']:.0f} images/s"
-    for name in others:
-        least = 1 if name.startswith("LiteRT") else 0
-        yield Row("encoders", "MobileFaceNet, embedding", name, best[name] / best["ours"], least, note)
-
-
-def onnx_runtime(network: nn.Module, crops: Tensor) -> dict[str, Job]:
-    """Return the same network exported and run by ONNX Runtime, if that is installed (``onnx``, ``onnxruntime``)."""
-    try:
-        import onnx  # noqa: F401  # what PyTorch's exporter needs
-        from onnxruntime import InferenceSession, SessionOptions
-    except ImportError:
-        return {}
-    file, options = io.BytesIO(), SessionOptions()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the exporter says of shapes that it takes as given
-        torch.onnx.export(network, (crops,), file, dynamo=False, input_names=["crops"])
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
-    given = crops.numpy()
-    with torch.no_grad():
-        torch.testing.assert_close(
-            torch.from_numpy(session.run(None, {"crops": given})[0]), network(crops), atol=1e-3, rtol=1e-3
-        )
-    return {"ONNX Runtime": lambda: session.run(None, {"crops": given})}
-
-
-def embedding_bank(chain: Chain) -> Group:
-    photographs = Photographs(chain.folder)
-    places = (chain.folder / f"bank-{k}" for k in itertools.count())
-    encoder = chain.encoder.encoder
-    warp = warp_between(SOURCE, encoder.spec.framing)
-    crops = torch.cat([warp(photographs.load(k)[None]) for k in range(64)])
-
-    def bare() -> None:
-        with torch.inference_mode():
-            for _ in range(IMAGES // len(crops)):
-                encoder(crops)
-
-    def bank() -> None:
-        open_bank(chain.loader, photographs, "arcface", folder=next(places), batch_size=len(crops))
-
-    best = yield {"bare": bare, "bank": bank}
-    note = f"{IMAGES / best['bank']:.0f} photographs/s, decoded and framed"
-    yield Row("embedding bank", "JPEG files into a bank", "the bare encoder", best["bare"] / best["bank"], 0, note)
-
-
-def generators(chain: Chain) -> Group:
-    network = chain.generator.network
-    old = plain(network).to(memory_format=torch.contiguous_format)
-    jobs = {
-        "ours": gradient(lambda z: network(z, "z"), chain.latents),
-        "plain": gradient(lambda z: old(z, "z"), chain.latents),
-    }
-    best = yield jobs
-    note = f"{best['ours'] / BATCH * 1e3:.1f} ms an image"
-    yield Row("generators", "DCGAN, forward and gradient", "autograd's own", best["plain"] / best["ours"], 0, note)
-
-
-def losses(chain: Chain) -> Group:
-    from faceinv_histogram.kornia_measure import histogram
-    from faceinv_histogram.soft import soft_counts
-
-    images = torch.rand(16, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    best = yield {"ours": gradient(soft_counts, images), "kornia": gradient(histogram, images)}
-    note = f"{best['ours'] * 1e3:.0f} ms for 16 images of 224x224"
-    yield Row("losses", "soft histogram and gradient", "kornia", best["kornia"] / best["ours"], 20, note)
-
-
-def metrics(chain: Chain) -> Group:
-    from faceinv_imagequality.structure import structural_similarity
-    from skimage.metrics import structural_similarity as reference
-
-    a, b = chain.images, chain.images.flip(0)
-    settings = {"channel_axis": 0, "data_range": 1.0, "gaussian_weights": True, "use_sample_covariance": False}
-    pairs = [(x.numpy(), y.numpy()) for x, y in zip(a, b, strict=True)]
-
-    def skimage() -> list[float]:
-        return [reference(x, y, sigma=1.5, **settings) for x, y in pairs]
-
-    best = yield {"ours": lambda: structural_similarity(a, b), "skimage": skimage}
-    note = f"{best['ours'] / BATCH * 1e3:.2f} ms a pair of 64x64"
-    yield Row("metrics", "SSIM", "scikit-image", best["skimage"] / best["ours"], 0, note)
-
-
-def start_up(chain: Chain) -> Group:
-    def run(*arguments: str) -> Job:
-        return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-
-    best = yield {"help": run("-m", "faceinv", "--help"), "torch": run("-c", "import torch")}
-    note = f"{best['help']:.2f} s"
-    yield Row("start-up", "`faceinv --help`", "`import torch`", best["torch"] / best["help"], 0, note)
-
-
-def compiled(chain: Chain) -> Group:
-    network, few = chain.encoder.encoder.network, chain.latents[: BATCH // 2]
-    crops = torch.rand(len(few), 3, 112, 112, generator=torch.Generator().manual_seed(0))
-
-    def step(latents: Tensor) -> Tensor:
-        return chain.encoder(chain.generator.network(latents, "z"))
-
-    for what, make, function, given in (
-        ("MobileFaceNet, embedding", forward, network, crops),
-        ("DCGAN and MobileFaceNet, forward and gradient", gradient, step, few),
-    ):
-        best = yield {"eager": make(function, given), "compiled": make(torch.compile(function), given)}
-        note = f"{len(few) / best['compiled']:.1f} images/s"
-        yield Row("compiled", f"{what}, `torch.compile`", "eager", best["eager"] / best["compiled"], 0, note)
-
-
-def precision(chain: Chain) -> Group:
-    network, few = chain.encoder.encoder.network, chain.latents[: BATCH // 2]
-    crops = torch.rand(len(few), 3, 112, 112, generator=torch.Generator().manual_seed(0))
-
-    def step(generator: Callable[..., Tensor], encode: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
-        return lambda latents: encode(generator(latents, "z"))
-
-    names = (chain.generator.network, chain.encoder)
-    lowered = step(*map(in_bf16, names))
-    for what, make, exact, low, given in (
-        ("MobileFaceNet, embedding", forward, network, in_bf16(network), crops),
-        ("DCGAN and MobileFaceNet, forward and gradient", gradient, step(*names), lowered, few),
-    ):
-        best = yield {"fp32": make(exact, given), "bf16": make(low, given)}
-        least = 1.3 if make is gradient else 0
-        note = f"{len(few) / best['bf16']:.1f} images/s"
-        yield Row("precision", f"{what}, bf16", "fp32", best["fp32"] / best["bf16"], least, note)
-
-
-MEASURED = (engine, encoders, embedding_bank, generators, losses, metrics, precision, compiled, start_up)
-GROUPS = {f.__name__.replace("_", "-"): f for f in MEASURED}
-
-
 def measured(group: Group, seconds: float) -> Iterator[Row]:
     """Return a group's rows, every job timed for so many seconds beside its reference."""
     item = next(group, None)
@@ -375,20 +55,6 @@ def measured(group: Group, seconds: float) -> Iterator[Row]:
             item = next(group, None)
         else:
             item = group.send(in_turns(item, len(item) / 2 * seconds))
-
-
-def jobs_of(group: Group) -> dict[str, Job]:
-    """Return all jobs of a group, and run none."""
-    found: dict[str, Job] = {}
-    item = next(group, None)
-    while item is not None:
-        if isinstance(item, Row):
-            item = next(group, None)
-        else:
-            found |= item
-            # Times that can be subtracted from each other; what comes of them is not looked at.
-            item = group.send({name: 1.0 + place for place, name in enumerate(item)})
-    return found
 
 
 def ceilings() -> str:

@@ -17,7 +17,7 @@ import torch
 from faceinv.memory import keep_memory
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ratios import GROUPS, Chain, jobs_of
+from groups import GROUPS, Chain, jobs_of
 
 #: The jobs of each group, its references among them.
 JOBS = {
