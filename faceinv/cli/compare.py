@@ -65,8 +65,8 @@ def compare(
     from faceinv.report.runs import read_runs
 
     if len(runs) < 2:
-        boards = leaderboards(read_runs(runs), losses, reference)
-        boards = joined(boards, [board for path in also for board in read_boards(path)])
+        kept = [board for path in also for board in read_boards(path)]
+        boards = joined(leaderboards(read_runs(runs), losses, reference, kept), kept)
         if as_json:
             app.print_json(boards_as_objects(boards))
         else:

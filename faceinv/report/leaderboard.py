@@ -98,13 +98,14 @@ class Board:
         return [name for name in SCORES if any(name in place.scores for place in self.places)]
 
 
-def leaderboards(runs: Runs, losses: str = "", reference: str = "") -> tuple[Board, ...]:
+def leaderboards(runs: Runs, losses: str = "", reference: str = "", kept: Sequence[Board] = ()) -> tuple[Board, ...]:
     """Return a board for each set of targets.
 
     Args:
         runs: What was read.
         losses: Only cells with these losses, if given.
-        reference: The method that differences are to; ``latent-adam`` if the run has it, or its first.
+        reference: The method that differences are to; ``latent-adam`` if there is one, or the run's first.
+        kept: Boards that will be joined: their differences are to the same method, which the run may lack.
 
     Raises:
         UsageError: the run has no cell with these losses, or no such method.
@@ -112,9 +113,9 @@ def leaderboards(runs: Runs, losses: str = "", reference: str = "") -> tuple[Boa
     columns = [column for column in runs.columns if not losses or column.losses == losses.replace(" ", "")]
     if not columns:
         raise UsageError(f"No finished cell{f' has the losses {losses!r}' if losses else ''}.")
-    methods = list(dict.fromkeys(column.config["method"] for column in columns))
+    methods = [column.config["method"] for column in columns] + [p.method for board in kept for p in board.places]
     if reference and reference not in methods:
-        raise unknown_name("method of this run", reference, methods)
+        raise unknown_name("method of this run", reference, list(dict.fromkeys(methods)))
     chosen = reference or ("latent-adam" if "latent-adam" in methods else methods[0])
     own = [(study, [column for column in study.columns if column in columns]) for study in runs.studies]
     return tuple(_board(study, kept, chosen) for study, kept in own if kept)

@@ -125,6 +125,21 @@ def test_rows_of_earlier_runs_join_and_new_ones_take_their_place(
     assert (later / "methods.html").read_text().count('<th scope="row">') == 5
 
 
+def test_new_rows_without_the_reference_of_the_kept_ones_have_no_differences(
+    run, methods: Path, tmp_path: Path, write_run: Write
+) -> None:
+    kept = tmp_path / "kept.json"
+    kept.write_text(json.dumps(run("compare", methods, "--json").json))
+    for method, ahead in (("blobs", 0.0), ("pixel", 0.1)):
+        later = write_run(tmp_path / "later", ("id",), shift=ahead, method=method, steps=500, pictures=False)
+    (alone,) = run("compare", later, "--json").json
+    assert any(place["differences"] for place in alone["places"])
+    (joined,) = run("compare", later, "--also", kept, "--json").json
+    found = {place["method"]: place["differences"] for place in joined["places"] if place["steps"] == 500}
+    assert found["blobs"] == found["pixel"] == {}
+    assert found["faceinv"]
+
+
 def test_kept_rows_about_other_targets_are_refused(run, methods: Path, tmp_path: Path, write_run: Write) -> None:
     kept = tmp_path / "kept.json"
     (board,) = run("compare", methods, "--json").json
