@@ -220,6 +220,8 @@ def onnx_runtime(network: nn.Module, crops: Tensor) -> dict[str, Job]:
         warnings.simplefilter("ignore")  # what the exporter says of shapes that it takes as given
         torch.onnx.export(network, (crops,), file, dynamo=False, input_names=["crops"])
     options.intra_op_num_threads = torch.get_num_threads()
+    # Its threads would spin on after a run, on the cores that the next job is timed on.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
     given = crops.numpy()
     with torch.no_grad():
