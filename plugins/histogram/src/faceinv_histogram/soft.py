@@ -146,8 +146,12 @@ class _CountsAbove(torch.autograd.Function):
 
 
 def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Cut ``(rows, columns)`` into blocks of about ``_BLOCK`` values: whole rows where one is short."""
-    step = max(1, _BLOCK // max(1, columns))
+    """Cut ``(rows, columns)`` into blocks of about ``_BLOCK`` values: whole rows where one is short.
+
+    As many for each thread, which adds up rows of its own.
+    """
+    threads = torch.get_num_threads()
+    step = -(-_BLOCK // (max(1, columns) * threads)) * threads
     for row in range(0, rows, step):
         for column in range(0, columns, _BLOCK):
             yield slice(row, row + step), slice(column, column + _BLOCK)
