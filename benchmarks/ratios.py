@@ -110,6 +110,26 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def history_table(folder: Path) -> str:
+    """Return the ratios of every kept run, a column each, the oldest first."""
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    dated = sorted((git("show", "-s", "--format=%cI", run["commit"]), run) for run in runs)
+    names = dict.fromkeys((row["what"], row["reference"]) for _, run in reversed(dated) for row in run["rows"])
+    heads = [f"`{run['commit']}`, {date[:10]}" for date, run in dated]
+    lines = ["| times as fast | beside | " + " | ".join(heads) + " |", "| --- | --- |" + " --- |" * len(heads)]
+    limits = [f"{run['ceilings'].split(' ')[0]} GFLOP/s, {run['environment']['threads']}" for _, run in dated]
+    lines.append("| *a large matrix product, threads* | | " + " | ".join(limits) + " |")
+    for what, reference in names:
+        found = [{(row["what"], row["reference"]): row["ratio"] for row in run["rows"]} for _, run in dated]
+        cells = [f"{ratios[what, reference]:.2f}" if (what, reference) in ratios else "–" for ratios in found]
+        lines.append(f"| {what} | {reference} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+
+
 def put(text: str, name: str, content: str) -> str:
     """Put ``content`` between the markers ``name`` of a page."""
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -141,17 +161,16 @@ def main() -> None:
                 )
     if not given.write:
         return
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True, cwd=ROOT
-    )
+    commit = git("rev-parse", "--short", "HEAD")
     threads = "one thread" if given.threads == 1 else f"{given.threads} threads"
     text = put(PAGE.read_text(encoding="utf-8"), "profile", f"On {threads}: {limits}.\n\n{sizes}")
-    PAGE.write_text(put(text, "ratios", table(rows)), encoding="utf-8")
-    history = ROOT / "benchmarks" / "history" / f"{commit.stdout.strip()}.json"
+    text = put(text, "ratios", table(rows))
+    history = ROOT / "benchmarks" / "history" / f"{commit}.json"
     history.parent.mkdir(exist_ok=True)
     environment = {"torch": torch.__version__, "python": platform.python_version(), "threads": given.threads}
-    content = {"commit": commit.stdout.strip(), "environment": environment, "ceilings": limits}
+    content = {"commit": commit, "environment": environment, "ceilings": limits}
     history.write_text(json.dumps(content | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    PAGE.write_text(put(text, "history", history_table(history.parent)), encoding="utf-8")
 
 
 if __name__ == "__main__":
