@@ -298,39 +298,44 @@ def start_up(chain: Chain) -> Group:
     yield Row("start-up", "`faceinv --help`", "`import torch`", best["torch"] / best["help"], 0, note)
 
 
+def step_of(generator: Callable[..., Tensor], encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return latents to descriptors."""
+    return lambda latents: encode(generator(latents, "z"))
+
+
 def compiled(chain: Chain) -> Group:
-    network, few = chain.encoder.encoder.network, chain.latents[: BATCH // 2]
-    crops = torch.rand(len(few), 3, 112, 112, generator=torch.Generator().manual_seed(0))
-
-    def step(latents: Tensor) -> Tensor:
-        return chain.encoder(chain.generator.network(latents, "z"))
-
-    for what, make, function, given in (
-        ("MobileFaceNet, embedding", forward, network, crops),
-        ("DCGAN and MobileFaceNet, forward and gradient", gradient, step, few),
-    ):
-        best = yield {"eager": make(function, given), "compiled": make(torch.compile(function), given)}
-        note = f"{len(few) / best['compiled']:.1f} images/s"
-        yield Row("compiled", f"{what}, `torch.compile`", "eager", best["eager"] / best["compiled"], 0, note)
+    network, step = chain.encoder.encoder.network, step_of(chain.generator.network, chain.encoder)
+    yield from beside(
+        chain, "compiled", "`torch.compile`", "eager", (network, step), tuple(map(torch.compile, (network, step)))
+    )
 
 
 def precision(chain: Chain) -> Group:
-    network, few = chain.encoder.encoder.network, chain.latents[: BATCH // 2]
+    network, parts = chain.encoder.encoder.network, (chain.generator.network, chain.encoder)
+    lowered = in_bf16(network), step_of(*map(in_bf16, parts))
+    yield from beside(chain, "precision", "bf16", "fp32", (network, step_of(*parts)), lowered, 1.3)
+
+
+def beside(
+    chain: Chain,
+    group: str,
+    name: str,
+    reference: str,
+    plainly: tuple[Callable[[Tensor], Tensor], ...],
+    changed: tuple[Callable[[Tensor], Tensor], ...],
+    least: float = 0,
+) -> Group:
+    """Time the encoder alone, and a step, as they are and changed; of the step ``least`` is asked."""
+    few = chain.latents[: BATCH // 2]
     crops = torch.rand(len(few), 3, 112, 112, generator=torch.Generator().manual_seed(0))
-
-    def step(generator: Callable[..., Tensor], encode: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
-        return lambda latents: encode(generator(latents, "z"))
-
-    names = (chain.generator.network, chain.encoder)
-    lowered = step(*map(in_bf16, names))
-    for what, make, exact, low, given in (
-        ("MobileFaceNet, embedding", forward, network, in_bf16(network), crops),
-        ("DCGAN and MobileFaceNet, forward and gradient", gradient, step(*names), lowered, few),
-    ):
-        best = yield {"fp32": make(exact, given), "bf16": make(low, given)}
-        least = 1.3 if make is gradient else 0
-        note = f"{len(few) / best['bf16']:.1f} images/s"
-        yield Row("precision", f"{what}, bf16", "fp32", best["fp32"] / best["bf16"], least, note)
+    kinds = (
+        ("MobileFaceNet, embedding", forward, crops, 0.0),
+        ("DCGAN and MobileFaceNet, forward and gradient", gradient, few, least),
+    )
+    for (what, make, given, asked), function, other in zip(kinds, plainly, changed, strict=True):
+        best = yield {reference: make(function, given), name: make(other, given)}
+        note = f"{len(few) / best[name]:.1f} images/s"
+        yield Row(group, f"{what}, {name}", reference, best[reference] / best[name], asked, note)
 
 
 MEASURED = (engine, encoders, embedding_bank, generators, losses, metrics, precision, compiled, start_up)

@@ -1,7 +1,7 @@
 """Where a command's time goes: what every part of the program took, with all that it called.
 
     python benchmarks/stages.py bench --encoder arcface --losses id,lm,hist --limit 32 --out /tmp/run
-    python benchmarks/stages.py probe --encoder arcface
+    python benchmarks/stages.py probe --encoder arcface --dataset lfw:PATH
 
 Prints the functions of faceinv and of its plugins that took more than a share of the whole (``--least``, in per
 cent, before the command), the longest first, and below them PyTorch's own operations likewise. Times are of the
@@ -21,13 +21,12 @@ from faceinv.cli import main as command
 
 
 def name_of(file: str, line: int, function: str) -> str:
-    """Return what a function is called in the table: its module in faceinv or a plugin, or PyTorch's name for it."""
+    """Return a function's name from its package on, or nothing if it is neither faceinv's nor a plugin's."""
     parts = Path(file).with_suffix("").parts
-    start = next((place for place, part in enumerate(parts) if part.startswith("faceinv")), None)
-    if start is None or file == __file__ or not line:
+    package = max((place for place, part in enumerate(parts) if part.startswith("faceinv")), default=None)
+    if package is None or not line:
         return ""
-    package = next(place for place in range(len(parts) - 1, -1, -1) if parts[place].startswith("faceinv"))
-    return f"{'.'.join(parts[min(package, len(parts) - 1) :])}.{function}"
+    return f"{'.'.join(parts[package:])}.{function}"
 
 
 def main() -> None:
