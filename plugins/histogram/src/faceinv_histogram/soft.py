@@ -25,8 +25,15 @@ from faceinv.errors import UsageError
 _TRUNCATION = 1e-9
 
 #: Pixels that are worked on at a time: few enough for a processor's cache, and no fewer, since all threads
-#: meet after each of the twenty operations on a block.
+#: meet after each of the dozen operations on a block.
 _BLOCK = 1 << 18
+
+#: Pixels of one channel in a block at most. Sums of so many have all digits that are promised.
+_COLUMNS = 1 << 16
+
+#: A pixel counts as so much, more than all sigmoids of a channel's block amount to: one sum then has both, how
+#: many pixels there are, and their sigmoids. In float64 its last digit is worth 2e-6, and it is off by half of it.
+_PIXEL = 2.0 * _COLUMNS
 
 
 def soft_histogram(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tensor:
@@ -96,26 +103,29 @@ class _CountsAbove(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, bins: int, steepness: float) -> Tensor:
         width = reach(steepness, bins)
-        # With one edge for each pixel its slope is at hand here, and becomes the gradient later on.
-        slopes = torch.empty_like(values) if ctx.needs_input_grad[0] and width == 0 else None
-        ctx.save_for_backward(values)
-        ctx.bins, ctx.steepness, ctx.slopes = bins, steepness, slopes
-        # Blocks are summed in float64: a float32 sum over a whole large image would lose its last digits.
-        above = values.new_zeros(len(values), bins + 1, dtype=torch.float64)
         dtype = torch.promote_types(values.dtype, torch.float32)
-        for rows, columns in _blocks(*values.shape):
-            units, nearest = _nearest_edge(values[rows, columns].to(dtype), bins)
-            index, distance = _as_index(nearest), units.sub_(nearest)
+        # With one edge for each pixel, the gradient is made of its sigmoid and its place, which are at hand here.
+        is_kept = ctx.needs_input_grad[0] and width == 0 and bins < 256
+        kept = (torch.empty_like(values, dtype=dtype), torch.empty_like(values, dtype=torch.uint8)) if is_kept else None
+        ctx.save_for_backward(values)
+        ctx.bins, ctx.steepness, ctx.kept = bins, steepness, kept
+        above = values.new_zeros(len(values), bins + 1, dtype=torch.float64)
+        for block in _blocks(*values.shape):
+            units, nearest = _nearest_edge(values[block].to(dtype), bins)
+            # By way of 32 bits: most processors convert several floats at once to those, and to 64 bits only one.
+            short = nearest.int()
+            index, distance = short.long(), units.sub_(nearest)
+            share = _shares(distance, 0, steepness)
+            if kept is not None:
+                kept[0][block], kept[1][block] = share, short
+            packed = above.new_zeros(len(units), bins + 1).scatter_add_(1, index, share.double().add_(_PIXEL))
+            pixels = packed.div(_PIXEL).floor_()
             # Edges beyond both ends are counted as well, and dropped: no pixel needs a case of its own.
-            soft = units.new_zeros(len(units), bins + 1 + 2 * width)
-            for offset in range(-width, width + 1):
-                share = _shares(distance, offset, steepness)
-                soft.scatter_add_(1, _moved(index, offset + width), share)
-                if slopes is not None:
-                    torch.addcmul(share, share, share, value=-1, out=slopes[rows, columns])
-            pixels = units.new_zeros(len(units), bins + 1).scatter_add_(1, index, nearest.fill_(1))
-            above[rows] += soft[:, width : width + bins + 1]
-            above[rows] += _counted_whole(pixels, width)
+            soft = F.pad(packed.sub_(pixels, alpha=_PIXEL), (width, width))
+            for offset in _others(width):
+                soft.scatter_add_(1, index + (width + offset), _shares(distance, offset, steepness).double())
+            above[block[0]] += soft[:, width : width + bins + 1]
+            above[block[0]] += _counted_whole(pixels, width)
         return above.to(dtype)
 
     @staticmethod
@@ -123,38 +133,50 @@ class _CountsAbove(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (values,) = ctx.saved_tensors
         bins, steepness = ctx.bins, ctx.steepness
-        width = reach(steepness, bins)
         # dSigmoid(a (N v - k))/dv = a N (s - s^2)
-        scaled = F.pad(gradient * (steepness * bins), (width, width))
-        # The slopes are there for one backward pass; another over the same graph computes them anew.
-        result, ctx.slopes = ctx.slopes, None
-        is_filled = result is not None
-        if result is None:
-            result = torch.zeros_like(values)
-        for rows, columns in _blocks(*values.shape):
-            units, nearest = _nearest_edge(values[rows, columns].to(gradient.dtype), bins)
-            index = _as_index(nearest)
-            if is_filled:
-                result[rows, columns].mul_(scaled[rows].gather(1, index))
-                continue
-            distance = units.sub_(nearest)
+        scaled = gradient * (steepness * bins)
+        # What was kept is there for one backward pass; another over the same graph computes it anew.
+        kept, ctx.kept = ctx.kept, None
+        if kept is not None:
+            shares, places = kept
+            return _gradient_of_kept(shares, places, scaled).to(values.dtype), None, None
+        width = reach(steepness, bins)
+        scaled = F.pad(scaled, (width, width))
+        result = torch.zeros_like(values)
+        for block in _blocks(*values.shape):
+            units, nearest = _nearest_edge(values[block].to(gradient.dtype), bins)
+            index, distance = nearest.long(), units.sub_(nearest)
             for offset in range(-width, width + 1):
                 share = _shares(distance, offset, steepness)
-                slope = share.addcmul_(share, share, value=-1)
-                result[rows, columns] += slope.mul_(scaled[rows].gather(1, _moved(index, offset + width)))
+                own = scaled[block[0]].gather(1, index + (width + offset))
+                result[block] += torch.ops.aten.sigmoid_backward(own, share)
         return result, None, None
 
 
-def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Cut ``(rows, columns)`` into blocks of about ``_BLOCK`` values: whole rows where one is short.
+def _gradient_of_kept(shares: Tensor, places: Tensor, scaled: Tensor) -> Tensor:
+    """Return the gradient to each pixel ``(R, P)``, in the memory of ``shares``.
 
-    As many for each thread, which adds up rows of its own.
+    Args:
+        shares: ``(R, P)`` each pixel's sigmoid at the edge nearest to it.
+        places: ``(R, P)`` which edge that is.
+        scaled: ``(R, N + 1)`` the gradient to the edges' counts, times the sigmoids' steepness.
+    """
+    for block in _blocks(*shares.shape):
+        own, share = scaled[block[0]].gather(1, places[block].long()), shares[block]
+        torch.ops.aten.sigmoid_backward(own, share, grad_input=share)
+    return shares
+
+
+def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Cut ``(rows, columns)`` into blocks of about ``_BLOCK`` values, and of whole rows where those are short.
+
+    As many rows for each thread, which adds up rows of its own.
     """
     threads = torch.get_num_threads()
-    step = -(-_BLOCK // (max(1, columns) * threads)) * threads
+    step = -(-_BLOCK // (min(max(1, columns), _COLUMNS) * threads)) * threads
     for row in range(0, rows, step):
-        for column in range(0, columns, _BLOCK):
-            yield slice(row, row + step), slice(column, column + _BLOCK)
+        for column in range(0, columns, _COLUMNS):
+            yield slice(row, row + step), slice(column, column + _COLUMNS)
 
 
 def _nearest_edge(block: Tensor, bins: int) -> tuple[Tensor, Tensor]:
@@ -166,19 +188,15 @@ def _nearest_edge(block: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     return units, units.round().clamp_(0, bins).nan_to_num_(nan=0.0)
 
 
-def _as_index(nearest: Tensor) -> Tensor:
-    # By way of 32 bits: most processors convert several floats at once to those, and to 64 bits only one.
-    return nearest.int().long()
+def _others(width: int) -> Iterator[int]:
+    """Return the edges besides the nearest one that a pixel's window has, by their distance from it."""
+    return (offset for offset in range(-width, width + 1) if offset)
 
 
 def _shares(distance: Tensor, offset: int, steepness: float) -> Tensor:
     """Return the sigmoids at the edge ``offset`` places above the nearest one."""
     shifted = distance - offset if offset else distance
     return torch.mul(shifted, steepness).sigmoid_()
-
-
-def _moved(index: Tensor, places: int) -> Tensor:
-    return index + places if places else index
 
 
 def _counted_whole(nearest: Tensor, width: int) -> Tensor:
