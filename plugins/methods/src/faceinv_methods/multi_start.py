@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from faceinv.contracts import Candidate, Inversion, InversionTask
 from faceinv.searching import Best, Noise, rows_of
+from faceinv_methods.views import view
 
 
 class MultiStart:
@@ -80,7 +80,7 @@ class MultiStart:
         latents = chosen.clone().requires_grad_()
         optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
         for _ in range(steps):
-            images = self.view(task.generator(latents, task.space), noise.uniform(kept, 3, low=-1).flatten(0, 1))
+            images = self._view(task.generator(latents, task.space), noise, kept)
             total, terms = task.objective(Candidate(latents, images, task.encode(images, of)), prepared)
             (latents.grad,) = torch.autograd.grad(total.sum(), latents)
             best.offer(latents.detach().unflatten(0, (targets, kept)), total.detach(), terms)
@@ -92,23 +92,9 @@ class MultiStart:
         targets = len(latents)
         of = rows_of(targets, kept, latents)
         images = task.generator(latents.flatten(0, 1), task.space)
-        totals = [
-            task.score(of, images=self.view(images, noise.uniform(kept, 3, low=-1).flatten(0, 1)))[0]
-            for _ in range(views)
-        ]
+        totals = [task.score(of, images=self._view(images, noise, kept))[0] for _ in range(views)]
         return torch.stack(totals).mean(0).view(targets, kept).argmin(1)
 
-    def view(self, images: Tensor, how: Tensor) -> Tensor:
-        """Return images ``(B, 3, H, W)`` shifted and zoomed, differentiable.
-
-        Args:
-            images: The images.
-            how: ``(B, 3)`` in [−1, 1]: shift to the right and down, and zoom, as shares of the most.
-        """
-        scale = 1 + self.zoom * how[:, 2]
-        none = torch.zeros_like(scale)
-        # Frame coordinates go from −1 to 1: a share of the frame is twice that.
-        right, down = 2 * self.shift * how[:, 0], 2 * self.shift * how[:, 1]
-        theta = torch.stack([scale, none, right, none, scale, down], 1).view(-1, 2, 3)
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    def _view(self, images: Tensor, noise: Noise, kept: int) -> Tensor:
+        """Return a view of each of the images ``(B * kept, 3, H, W)``."""
+        return view(images, noise.uniform(kept, 3, low=-1).flatten(0, 1), self.shift, self.zoom)

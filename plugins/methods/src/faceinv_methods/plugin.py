@@ -74,13 +74,13 @@ def faceinv_methods() -> list[MethodSpec]:
         ),
         MethodSpec(
             name="faceinv",
-            summary="Adam with every axis of the descriptor counting, from the best of a few plausible starts",
+            summary="Adam through changing views, with every axis of the descriptor counting",
             target="faceinv_methods.posterior:FaceInv",
             licence="MIT",
             citation="this project",
             access="white-box",
             offline="pairs",
-            limits="With fewer than 84 image-steps there is one start, and only the objective differs.",
+            limits="Lives on faint axes of the descriptor, which few bits, or steps in bf16, round away.",
         ),
         MethodSpec(
             name="faceinv-scores",

@@ -1,13 +1,13 @@
-"""This project's method: every axis of the descriptor counts, and the search begins where a latent may plausibly be.
+"""This project's method: every axis of the descriptor counts, and only what survives a change of view.
 
 Three things beyond Adam on the paper's objective, each of which can be switched off:
 
 * The distance of whitened descriptors joins the objective. Training an encoder makes pose, light and smile faint, and
-  the identity loss hardly sees them; whitened, every principal axis counts the same.
-* Several starts are tried: the regressor's latent, and others around it, off by a share of what the latents of the
-  attack's own pairs are off from what is read of their descriptors. They are samples of what the descriptor leaves
-  open, and end in different minima.
-* The start that comes nearest after a trial gets the rest of the budget.
+  the identity loss hardly sees them; whitened, every principal axis counts the same. It is a cosine distance: whitened,
+  a photograph's descriptor is far longer than any of the generator's images, which no image can make good.
+* At each step the encoder sees another view of the image, shifted and zoomed a little, and mirrored or not. What brings
+  a single view nearer fools this encoder, and no other. Whether views are the same face to it is asked first.
+* The result is a running mean of the latents, and not the one that the encoder liked best.
 """
 
 from __future__ import annotations
@@ -16,144 +16,97 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from faceinv.contracts import Candidate, Inversion, InversionTask, Training
 from faceinv.errors import PluginError
-from faceinv.searching import Best, Convergence, Noise, keep_rows
+from faceinv.searching import Best, Noise
+from faceinv_methods.views import view
 
-#: A trial of fewer steps costs more than it tells: then there is one start.
-_LEAST_TRIAL = 40
+#: Views that tell whether the encoder takes them for the same face, and the least budget that is worth them.
+_TRIED, _LEAST = 4, 50
+
+#: How far off the start its views may be, as a share of how far the target is.
+_NEAR = 0.25
 
 
 class FaceInv:
-    """Adam on the objective and the whitened distance, from the best of a few plausible starts.
+    """Adam on the objective and the whitened distance, through views, from the regressor's latent.
 
     Args:
         learning_rate: Adam's step size.
         whitened: Weight of the whitened distance, which is 1 for faces that have nothing in common.
-        starts: How many starts are tried, the regressor's among them.
-        trial: Share of the budget that each start gets.
-        spread: How far starts are from the regressor's latent, as a share of how far true latents are.
-        patience: Steps without progress after which a target has converged and leaves; 0: never.
-        tolerance: What counts as progress: a fall of the objective by more than this share of its best value.
+        shift: How far a view is shifted at most, as a share of the frame.
+        zoom: How much a view is zoomed in or out at most.
+        mirror: Whether half the views are mirrored.
+        mean: Over which share of the steps the mean is taken that is the result; 0: the last latent alone.
     """
 
     def __init__(
         self,
         learning_rate: float = 0.05,
         whitened: float = 1.0,
-        starts: int = 5,
-        trial: float = 0.12,
-        spread: float = 0.7,
-        patience: int = 0,
-        tolerance: float = 0.01,
+        shift: float = 0.03,
+        zoom: float = 0.05,
+        mirror: bool = True,
+        mean: float = 0.08,
     ) -> None:
         self.learning_rate = learning_rate
         self.whitened = whitened
-        self.starts = starts
-        self.trial = trial
-        self.spread = spread
-        self.patience = patience
-        self.tolerance = tolerance
-        self._around: Around | None = None
-        self._whiten: Callable[[Tensor], Tensor] = torch.nn.Identity()
+        self.shift = shift
+        self.zoom = zoom
+        self.mirror = mirror
+        self.mean = mean
+        self._whiten: Callable[[Tensor], Tensor] | None = None
 
     def prepare(self, training: Training) -> None:
-        """Take over which axes of descriptors are faint, and learn how far off the reading of a latent is."""
+        """Take over which axes of descriptors are faint."""
         self._whiten = training.whiten
-        self._around = Around(training)
 
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return the best images of ``task.steps`` image-steps, the trials included."""
-        if self._around is None:
-            raise PluginError("The method 'faceinv' learns from pairs first; call prepare().")
+        """Return the images that ``task.steps`` image-steps lead to."""
+        if self._whiten is None:
+            raise PluginError("The method 'faceinv' is told by the pairs which axes are faint; call prepare() first.")
         with torch.no_grad():
-            first = task.start(task.descriptors)
-            start = task.generator(first, task.space)
-        best, trial = Best.none(first), int(self.trial * task.steps)
-        latents, spent = first, 0
-        if self.starts > 1 and trial >= _LEAST_TRIAL and self.starts * trial < task.steps:
-            starts = self._around(first, Noise(task), self.starts, self.spread)
-            # One after the other: a batch of all of them would be too large for the cache.
-            tried, totals = zip(*(self._descend(task, one, trial, best) for one in starts.unbind(1)), strict=True)
-            nearest = torch.stack(totals, 1).argmin(1)
-            latents = torch.stack(tried, 1)[torch.arange(len(first)), nearest]
-            spent = self.starts * trial
-        self._descend(task, latents, task.steps - spent, best, self.patience)
-        with torch.no_grad():
-            images = task.generator(best.candidate, task.space)
-        return Inversion(best.candidate, images, start, best.trajectory() if task.steps else {})
-
-    def _descend(
-        self, task: InversionTask, start: Tensor, steps: int, best: Best, patience: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        """Take ``steps`` of Adam from ``start`` ``(B, …)``; without ``patience`` nobody leaves.
-
-        Returns:
-            Where the targets that stayed have come to ``(K, …)``, and their last values ``(K,)``.
-        """
-        going = Convergence(len(start), patience, self.tolerance, like=start)
-        latents = start.clone().requires_grad_()
+            mean = task.start(task.descriptors)
+            start = task.generator(mean, task.space)
+        latents = mean.clone().requires_grad_()
         optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
-        total = latents.new_full((len(latents),), torch.inf)
-        prepared, whitened = self._prepared(task, going.rows)
+        prepared, whitened = task.objective.prepare(task.descriptors), self._whiten(task.descriptors)
+        noise, best, steps = Noise(task), Best.none(mean), task.steps
+        through_views = torch.zeros(len(start), dtype=torch.bool, device=start.device)
+        if (self.shift or self.zoom or self.mirror) and steps >= _LEAST:
+            through_views, steps = self._same_face(task, start, noise), steps - 1 - _TRIED
+        share = 1 / max(1.0, self.mean * steps)
         for _ in range(steps):
             images = task.generator(latents, task.space)
-            candidate = Candidate(latents, images, task.encode(images, going.rows))
+            seen = torch.where(through_views[:, None, None, None], self._view(images, noise), images)
+            # Landmarks and colours are those of the image itself; the encoder alone sees a view.
+            candidate = Candidate(latents, images, task.encode(seen))
             total, terms = task.objective(candidate, prepared)
             if self.whitened and "id-whitened" not in terms:
-                distance = (self._whiten(candidate.descriptors) - whitened).square().mean(1) / 2
+                distance = 1 - cosine_similarity(self._whiten(candidate.descriptors), whitened)
                 total = total + self.whitened * distance
                 terms = terms | {"id-whitened": distance.detach()}
             (latents.grad,) = torch.autograd.grad(total.sum(), latents)
-            total = total.detach()
-            best.offer(latents.detach()[:, None], total, terms, going.rows)
+            best.offer(latents.detach()[:, None], total.detach(), terms)
             optimizer.step()
-            stay = going.step(best.total)
-            if stay is not None:
-                latents, total = keep_rows(optimizer, stay), total[stay]
-                if not len(stay):
-                    break
-                prepared, whitened = self._prepared(task, going.rows)
-        return latents.detach(), total
+            mean = torch.lerp(mean, latents.detach(), share)
+        with torch.no_grad():
+            images = task.generator(mean, task.space)
+        return Inversion(mean, images, start, best.trajectory() if task.steps else {})
 
-    def _prepared(self, task: InversionTask, rows: Tensor) -> tuple[object, Tensor]:
-        """Return what the losses need of the targets ``rows``, and their whitened descriptors."""
-        descriptors = task.descriptors[rows]
-        return task.objective.prepare(descriptors), self._whiten(descriptors)
+    def _same_face(self, task: InversionTask, images: Tensor, noise: Noise) -> Tensor:
+        """Return for which targets the views of the start are the same face to the encoder, ``(B,)``.
 
-
-class Around:
-    """Latents around those that were read, as far from them as those of the attack's pairs are.
-
-    Args:
-        training: Whose pairs tell how far that is.
-    """
-
-    #: So many differences are drawn from.
-    _KEPT = 2048
-
-    def __init__(self, training: Training) -> None:
-        pairs = len(training.descriptors)
-        inputs = training.whiten(training.descriptors).cpu()
-        latents = training.latents.flatten(1)
-        mean = latents.mean(0)
-        # Whitened inputs are orthonormal: least squares is a product.
-        slopes = inputs.T @ (latents - mean) / pairs
-        few = slice(0, self._KEPT)
-        self._differences = latents[few] - mean - inputs[few] @ slopes
-
-    def __call__(self, first: Tensor, noise: Noise, n: int, spread: float) -> Tensor:
-        """Return ``n`` latents for each of ``first`` ``(B, *shape)``: itself and others, ``(B, n, *shape)``.
-
-        Args:
-            first: What was read.
-            noise: Chooses for each target which differences are taken.
-            n: How many.
-            spread: What the differences are multiplied with.
+        They are if they are much nearer to it than the target is: then there is more to be gained than they hide.
         """
-        shares = noise.uniform(n).cpu()
-        which = (shares * len(self._differences)).long().clamp_max(len(self._differences) - 1)
-        away = self._differences[which].view(len(first), n, *first.shape[1:]).to(first)
-        away[:, 0] = 0
-        return first[:, None] + spread * away
+        with torch.no_grad():
+            own = task.encode(images)
+            views = [task.encode(self._view(images, noise)) for _ in range(_TRIED)]
+        apart = torch.stack([1 - cosine_similarity(seen, own) for seen in views]).mean(0)
+        return apart < _NEAR * (1 - cosine_similarity(task.descriptors, own))
+
+    def _view(self, images: Tensor, noise: Noise) -> Tensor:
+        """Return a view of each image ``(B, 3, H, W)``."""
+        return view(images, noise.uniform(4 if self.mirror else 3, low=-1), self.shift, self.zoom)
