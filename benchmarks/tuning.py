@@ -20,7 +20,7 @@ import yaml
 SCORES = ("id_sim_critic", "psnr", "landmark_error")
 
 
-def run(given: argparse.Namespace, options: dict[str, float]) -> Path:
+def run(given: argparse.Namespace, options: dict[str, Any]) -> Path:
     """Invert the development targets under ``options``; return the run folder."""
     name = "-".join([given.method, str(given.steps), *(f"{key}={value}" for key, value in options.items())])
     out = Path(given.out, name)
@@ -54,7 +54,9 @@ def faceinv(*arguments: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method")
-    parser.add_argument("--try", dest="tries", action="append", default=[], metavar="OPTION=A,B,…")
+    parser.add_argument(
+        "--try", dest="tries", action="append", default=[], metavar="OPTION=A,B,…", help="as JSON: 0.1, 1e-3, true"
+    )
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--limit", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
@@ -67,7 +69,7 @@ def main() -> None:
     for text in given.tries:
         option, _, values = text.partition("=")
         for value in values.split(","):
-            other = run(given, {option: float(value) if "." in value else int(value)})
+            other = run(given, {option: json.loads(value)})
             (found,) = json.loads(faceinv("compare", str(shipped), str(other), "--json"))
             scores = [found["metrics"][name] for name in SCORES]
             cells = [f"{s['other']:.3f}; {s['difference']:+.3f} [{s['low']:+.3f}, {s['high']:+.3f}]" for s in scores]
