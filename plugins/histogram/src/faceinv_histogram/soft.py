@@ -115,15 +115,16 @@ class _CountsAbove(torch.autograd.Function):
             # By way of 32 bits: most processors convert several floats at once to those, and to 64 bits only one.
             short = nearest.int()
             index, distance = short.long(), units.sub_(nearest)
-            share = _shares(distance, 0, steepness)
+            # Edges beyond both ends are counted as well, and dropped: no pixel needs a case of its own.
+            soft = above.new_zeros(len(units), bins + 1 + 2 * width)
+            for offset in _others(width):
+                soft.scatter_add_(1, index + (width + offset), _shares(distance, offset, steepness).double())
+            share = distance.mul_(steepness).sigmoid_()
             if kept is not None:
                 kept[0][block], kept[1][block] = share, short
             packed = above.new_zeros(len(units), bins + 1).scatter_add_(1, index, share.double().add_(_PIXEL))
             pixels = packed.div(_PIXEL).floor_()
-            # Edges beyond both ends are counted as well, and dropped: no pixel needs a case of its own.
-            soft = F.pad(packed.sub_(pixels, alpha=_PIXEL), (width, width))
-            for offset in _others(width):
-                soft.scatter_add_(1, index + (width + offset), _shares(distance, offset, steepness).double())
+            soft[:, width : width + bins + 1] += packed.sub_(pixels, alpha=_PIXEL)
             above[block[0]] += soft[:, width : width + bins + 1]
             above[block[0]] += _counted_whole(pixels, width)
         return above.to(dtype)
