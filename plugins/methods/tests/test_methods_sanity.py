@@ -10,8 +10,8 @@ from faceinv_methods.evolution import Evolution
 from faceinv_methods.mapping import Mapping
 from faceinv_methods.multi_start import MultiStart
 from faceinv_methods.pixel import Pixel
-from faceinv_methods.posterior import FaceInv
 from faceinv_methods.surrogate import Surrogate
+from faceinv_methods.whitened_views import FaceInv
 from faceinv_methods.zeroth import directions, estimate
 from torch import Tensor
 from torch.nn.functional import cosine_similarity

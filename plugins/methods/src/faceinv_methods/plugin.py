@@ -75,7 +75,7 @@ def faceinv_methods() -> list[MethodSpec]:
         MethodSpec(
             name="faceinv",
             summary="Adam through changing views, with every axis of the descriptor counting",
-            target="faceinv_methods.posterior:FaceInv",
+            target="faceinv_methods.whitened_views:FaceInv",
             licence="MIT",
             citation="this project",
             access="white-box",

@@ -74,13 +74,15 @@ class FaceInv:
         optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
         prepared, whitened = task.objective.prepare(task.descriptors), self._whiten(task.descriptors)
         noise, best, steps = Noise(task), Best.none(mean), task.steps
-        through_views = torch.zeros(len(start), dtype=torch.bool, device=start.device)
+        through_views: Tensor | None = None
         if (self.shift or self.zoom or self.mirror) and steps >= _LEAST:
             through_views, steps = self._same_face(task, start, noise), steps - 1 - _TRIED
         share = 1 / max(1.0, self.mean * steps)
         for _ in range(steps):
             images = task.generator(latents, task.space)
-            seen = torch.where(through_views[:, None, None, None], self._view(images, noise), images)
+            seen = images
+            if through_views is not None:
+                seen = torch.where(through_views[:, None, None, None], self._view(images, noise), images)
             # Landmarks and colours are those of the image itself; the encoder alone sees a view.
             candidate = Candidate(latents, images, task.encode(seen))
             total, terms = task.objective(candidate, prepared)
