@@ -110,19 +110,21 @@ class _CountsAbove(torch.autograd.Function):
         ctx.save_for_backward(values)
         ctx.bins, ctx.steepness, ctx.kept = bins, steepness, kept
         above = values.new_zeros(len(values), bins + 1, dtype=torch.float64)
+        scratch = _Scratch(values, dtype)
         for block in _blocks(*values.shape):
-            units, nearest = _nearest_edge(values[block].to(dtype), bins)
-            # By way of 32 bits: most processors convert several floats at once to those, and to 64 bits only one.
-            short = nearest.int()
-            index, distance = short.long(), units.sub_(nearest)
+            part = values[block].to(dtype)
+            distance = scratch("distance", part) if kept is None else kept[0][block]
+            index = scratch("index", part)
+            short = _to_nearest_edge(part, bins, distance, index, scratch)
+            if kept is not None:
+                kept[1][block] = short
             # Edges beyond both ends are counted as well, and dropped: no pixel needs a case of its own.
-            soft = above.new_zeros(len(units), bins + 1 + 2 * width)
+            soft = above.new_zeros(len(part), bins + 1 + 2 * width)
             for offset in _others(width):
                 soft.scatter_add_(1, index + (width + offset), _shares(distance, offset, steepness).double())
             share = distance.mul_(steepness).sigmoid_()
-            if kept is not None:
-                kept[0][block], kept[1][block] = share, short
-            packed = above.new_zeros(len(units), bins + 1).scatter_add_(1, index, share.double().add_(_PIXEL))
+            packed = scratch("packed", part).copy_(share).add_(_PIXEL)
+            packed = above.new_zeros(len(part), bins + 1).scatter_add_(1, index, packed)
             pixels = packed.div(_PIXEL).floor_()
             soft[:, width : width + bins + 1] += packed.sub_(pixels, alpha=_PIXEL)
             above[block[0]] += soft[:, width : width + bins + 1]
@@ -138,15 +140,17 @@ class _CountsAbove(torch.autograd.Function):
         scaled = gradient * (steepness * bins)
         # What was kept is there for one backward pass; another over the same graph computes it anew.
         kept, ctx.kept = ctx.kept, None
+        scratch = _Scratch(values, gradient.dtype)
         if kept is not None:
             shares, places = kept
-            return _gradient_of_kept(shares, places, scaled).to(values.dtype), None, None
+            return _gradient_of_kept(shares, places, scaled, scratch).to(values.dtype), None, None
         width = reach(steepness, bins)
         scaled = F.pad(scaled, (width, width))
         result = torch.zeros_like(values)
         for block in _blocks(*values.shape):
-            units, nearest = _nearest_edge(values[block].to(gradient.dtype), bins)
-            index, distance = nearest.long(), units.sub_(nearest)
+            part = values[block].to(gradient.dtype)
+            distance, index = scratch("distance", part), scratch("index", part)
+            _to_nearest_edge(part, bins, distance, index, scratch)
             for offset in range(-width, width + 1):
                 share = _shares(distance, offset, steepness)
                 own = scaled[block[0]].gather(1, index + (width + offset))
@@ -154,16 +158,49 @@ class _CountsAbove(torch.autograd.Function):
         return result, None, None
 
 
-def _gradient_of_kept(shares: Tensor, places: Tensor, scaled: Tensor) -> Tensor:
+class _Scratch:
+    """Memory for the intermediates of a block, used again by the next.
+
+    Fresh memory for each of them took twice as long as all arithmetic, wherever the allocator did not happen to hand
+    out what was still in a processor's cache.
+
+    Args:
+        values: ``(R, P)`` what is cut into blocks.
+        dtype: What is computed in.
+    """
+
+    def __init__(self, values: Tensor, dtype: torch.dtype) -> None:
+        self._size = max((values[block].numel() for block in _blocks(*values.shape)), default=0)
+        self._device = values.device
+        self._dtypes = {
+            "nearest": dtype,
+            "distance": dtype,
+            "short": torch.int32,
+            "index": torch.int64,
+            "packed": torch.float64,
+        }
+        self._flat: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, part: Tensor) -> Tensor:
+        """Return the memory of this name in the shape of ``part``; what is in it is undefined."""
+        if name not in self._flat:
+            self._flat[name] = torch.empty(self._size, dtype=self._dtypes[name], device=self._device)
+        return self._flat[name][: part.numel()].view(part.shape)
+
+
+def _gradient_of_kept(shares: Tensor, places: Tensor, scaled: Tensor, scratch: _Scratch) -> Tensor:
     """Return the gradient to each pixel ``(R, P)``, in the memory of ``shares``.
 
     Args:
         shares: ``(R, P)`` each pixel's sigmoid at the edge nearest to it.
         places: ``(R, P)`` which edge that is.
         scaled: ``(R, N + 1)`` the gradient to the edges' counts, times the sigmoids' steepness.
+        scratch: Memory for a block.
     """
     for block in _blocks(*shares.shape):
-        own, share = scaled[block[0]].gather(1, places[block].long()), shares[block]
+        share = shares[block]
+        index = scratch("index", share).copy_(places[block])
+        own = torch.gather(scaled[block[0]], 1, index, out=scratch("nearest", share))
         torch.ops.aten.sigmoid_backward(own, share, grad_input=share)
     return shares
 
@@ -180,13 +217,18 @@ def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
             yield slice(row, row + step), slice(column, column + _COLUMNS)
 
 
-def _nearest_edge(block: Tensor, bins: int) -> tuple[Tensor, Tensor]:
-    """Return values in units of a bin, and the edge nearest to each.
+def _to_nearest_edge(part: Tensor, bins: int, distance: Tensor, index: Tensor, scratch: _Scratch) -> Tensor:
+    """Write how far each value is from the edge nearest to it, in bins, and which that is; return that in 32 bits.
 
     NaN goes to the first edge, so that its sigmoid, NaN again, ends up in the histogram.
     """
-    units = block * bins
-    return units, units.round().clamp_(0, bins).nan_to_num_(nan=0.0)
+    torch.mul(part, bins, out=distance)
+    nearest = torch.round(distance, out=scratch("nearest", part)).clamp_(0, bins).nan_to_num_(nan=0.0)
+    distance.sub_(nearest)
+    # By way of 32 bits: most processors convert several floats at once to those, and to 64 bits only one.
+    short = scratch("short", part).copy_(nearest)
+    index.copy_(short)
+    return short
 
 
 def _others(width: int) -> Iterator[int]:
