@@ -25,8 +25,8 @@ from faceinv.frozen import FrozenConvolution
 from faceinv.loading import FramedEncoder, Loader
 from faceinv.objective import build_objective
 from faceinv.plugins import Host
+from faceinv.precision import in_bf16
 from faceinv.registry import load_target
-from faceinv.stepping import in_bf16
 from faceinv.weights import WeightStore
 
 BATCH, STEPS = 32, 4

@@ -205,16 +205,15 @@ class Audit:
 
     def _bank(self, encoder: str) -> Bank:
         """Return descriptors, measured attributes and crops, made in one pass over the images."""
+        measured = sorted({name for item in self._chosen for name in item.measured})
         return open_bank(
-            self.loader,
-            self.dataset,
-            encoder,
-            sorted({name for item in self._chosen for name in item.measured}),
+            self.loader, self.dataset, encoder, measured,
             folder=self._cache / "banks",
             crop=CROP if self._looks else None,
             detector=self.settings.detector,
-            progress=self._progress,
-        )
+            precision=self.settings.precision, compiled=self.settings.compile,
+            progress=self._progress, say=self._say,
+        )  # fmt: skip
 
     @property
     def _looks(self) -> bool:

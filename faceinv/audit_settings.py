@@ -27,6 +27,8 @@ class AuditSettings:
         limit: How many images to use at most, evenly from the whole data set.
         seed: Seed of first weights, order, dropout and bootstrap.
         image: How the network that reads the photographs is trained; ``None`` leaves it out.
+        precision: Of the encoder's convolutions and products, ``"fp32"`` or ``"bf16"``.
+        compile: Whether torch.compile makes the encoder.
     """
 
     dataset: str
@@ -37,6 +39,8 @@ class AuditSettings:
     limit: int | None = None
     seed: int = 0
     image: ImageRecipe | None = field(default_factory=ImageRecipe)
+    precision: str = "fp32"
+    compile: bool = False
 
 
 class Subset(Dataset):

@@ -24,6 +24,7 @@ from faceinv.frames import Frames, default_workers
 from faceinv.framing import apply_similarity, framing_similarity, pixel_points, view_between
 from faceinv.loading import Loader
 from faceinv.pairs import fingerprint
+from faceinv.precision import bulk_encoder
 from faceinv.progress import Reporter
 from faceinv.specs import EncoderSpec, Framing, ProbeSpec
 from faceinv.targets import way_into
@@ -74,7 +75,10 @@ def open_bank(
     detector: str = "",
     workers: int | None = None,
     batch_size: int = 64,
+    precision: str = "fp32",
+    compiled: bool = False,
     progress: Reporter | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Bank:
     """Return the bank of a data set; what is missing of it is computed in one pass over the images.
 
@@ -93,7 +97,10 @@ def open_bank(
         detector: Name of the detector; needed, and used, only where the data set declares no framing.
         workers: Threads that load images; by default one for each core, at most 8.
         batch_size: Images embedded at a time.
+        precision: Of the encoder's convolutions and products, ``"fp32"`` or ``"bf16"``; descriptors are float32.
+        compiled: Whether torch.compile makes the encoder, where it can; what is kept does not tell.
         progress: Called with (what, done, of).
+        say: Called with remarks.
 
     Raises:
         UsageError: faces have to be found and there is no detector.
@@ -104,7 +111,13 @@ def open_bank(
     images = _images_key(loader, dataset, frame, detector)
     tasks: dict[str, _Task] = {}
     if encoder:
-        tasks["descriptors"] = _embedding(loader, encoder, frame, images)
+
+        def build() -> Callable[[Tensor], Tensor]:
+            encode = loader.encoder(encoder)
+            example = torch.zeros(batch_size, 3, *encode.spec.framing.size, device=loader.device, dtype=loader.dtype)
+            return bulk_encoder(encode, precision=precision, compiled=compiled, example=example, say=say)
+
+        tasks["descriptors"] = _embedding(loader, encoder, images, precision, build)
     for name in dict.fromkeys(probes):
         tasks[f"probe {name}"] = _measuring(loader, name, frame, clean_part(dataset, frame), images)
     if crop is not None:
@@ -201,17 +214,20 @@ class _Task:
         return Column(folder, self.kind, self.parts, rows, self.shape, self.dtype)
 
 
-def _embedding(loader: Loader, encoder: str, frame: Framing, images: str) -> _Task:
+def _embedding(
+    loader: Loader, encoder: str, images: str, precision: str, build: Callable[[], Callable[[Tensor], Tensor]]
+) -> _Task:
     spec: EncoderSpec = loader.host.spec("encoder", encoder)
-    parts = {
+    parts: dict[str, object] = {
         "images": images,
         "encoder": spec.name,
         "weights": loader.hashes(spec),
         "crop": asdict(spec.framing),
         "dtype": str(loader.dtype),
     }
-
-    return _Task("descriptors", parts, (spec.dim,), spec.framing, lambda: loader.encoder(encoder), finite=True)
+    if precision != "fp32":
+        parts["precision"] = precision
+    return _Task("descriptors", parts, (spec.dim,), spec.framing, build, finite=True)
 
 
 def _measuring(loader: Loader, name: str, frame: Framing, clean: Part, images: str) -> _Task:

@@ -22,12 +22,12 @@ from faceinv.judging import Judge
 from faceinv.learning import teach
 from faceinv.parts import Part, Parts, put_together
 from faceinv.placement import Failure
+from faceinv.precision import step_networks
 from faceinv.probing import Reader
 from faceinv.records import finite
 from faceinv.registry import load_target
 from faceinv.seeds import seed_of
 from faceinv.specs import MethodSpec
-from faceinv.stepping import step_networks
 from faceinv.target_files import TargetFiles, beside, write_png
 from faceinv.targets import rounded
 

@@ -110,6 +110,40 @@ def test_what_is_there_is_never_computed_again(loader: Loader, tmp_path: Path, m
     assert not torch.allclose(bank.descriptors, first.descriptors)
 
 
+def test_a_bank_in_bf16_is_another_one(loader: Loader, tmp_path: Path) -> None:
+    exact, lowered = opened(loader, Images(), tmp_path), opened(loader, Images(), tmp_path, precision="bf16")
+    assert exact.key != lowered.key
+    assert lowered.descriptors.dtype == torch.float32
+    torch.testing.assert_close(lowered.descriptors, exact.descriptors, atol=0.02, rtol=0.02)
+    assert not torch.equal(lowered.descriptors, exact.descriptors), "nothing was computed in bf16"
+
+
+def test_a_compiled_encoder_takes_whole_batches_alone(
+    loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the backend that traces alone: what a compiler makes of it is PyTorch's own business."""
+    compiled, shapes = torch.compile, []
+
+    def watched(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        made = compiled(function, backend="aot_eager")
+
+        def call(crops: Tensor) -> Tensor:
+            shapes.append(tuple(crops.shape))
+            return made(crops)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", watched)
+    said: list[str] = []
+    bank = opened(loader, Images(), tmp_path / "compiled", compiled=True, say=said.append)
+    assert not said
+    # Chunks of 8, 8 and 5 images in batches of 3: two whole ones, two, and one, after the one that it was tried on.
+    assert shapes == [(3, 3, 16, 16)] * 6
+    due = opened(loader, Images(), tmp_path / "eager")
+    assert bank.key == due.key
+    torch.testing.assert_close(bank.descriptors, due.descriptors)
+
+
 def test_what_is_computed_depends_on_all_that_it_is_made_of(loader: Loader, tmp_path: Path) -> None:
     key = opened(loader, Images(), tmp_path).key
     shifted = Framing("shifted", (16, 16), tuple((x + 0.1, y) for x, y in toy.FRAMING.points))  # type: ignore[arg-type]

@@ -43,6 +43,10 @@ def _listed(values: tuple[str, ...]) -> list[str]:
 @click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, …")
 @click.option(
+    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Of the encoder."
+)
+@click.option("--compile/--eager", default=False, help="Make the encoder by torch.compile.")
+@click.option(
     "--out", type=click.Path(path_type=Path), default=Path("runs/probe"), show_default=True, help="Run folder."
 )
 @click.option("--json", "form", flag_value="json", help="Print the rows as JSON.")
@@ -103,6 +107,8 @@ def probe(app: Application, /, form: str | None, figures: bool, out: Path, **giv
         limit=given["limit"],
         seed=given["seed"],
         image=image,
+        precision=given["precision"],
+        compile=given["compile"],
     )
     folder = ProbeFolder(out)
     with reporter(app.console) as progress:
@@ -115,7 +121,8 @@ def probe(app: Application, /, form: str | None, figures: bool, out: Path, **giv
         records = [audit.run(spec.name) for spec in specs]
     rows = tables.unique_rows([row for record in records for row in record["rows"]])
     table, detail = tables.table_1_cells(rows), tables.detail_cells(rows)
-    title = f"Read from descriptors of {given['dataset']}, {_who(records[0])}"
+    lowered = "" if given["precision"] == "fp32" else f", embedded in {given['precision']}"
+    title = f"Read from descriptors of {given['dataset']}, {_who(records[0])}{lowered}"
     if form == "json":
         app.print_json(rows)
     elif form == "csv":

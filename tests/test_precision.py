@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from faceinv.frozen import freeze
+from faceinv.precision import step_networks
 from faceinv.processor import has_bf16_units
-from faceinv.stepping import step_networks
 from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
 
 TOY = [
