@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from faceinv.batching import batch_size_for
 from faceinv.columns import Column, filling
 from faceinv.contracts import Dataset
 from faceinv.errors import InputError
@@ -36,6 +37,9 @@ PORTRAIT = Framing(
     size=(224, 224),
     points=((0.370, 0.420), (0.630, 0.420), (0.500, 0.543), (0.385, 0.653), (0.615, 0.653)),
 )
+
+#: Images at a time where none is embedded.
+_USUAL_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def open_bank(
     crop: Framing | None = None,
     detector: str = "",
     workers: int | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     precision: str = "fp32",
     compiled: bool = False,
     progress: Reporter | None = None,
@@ -96,7 +100,7 @@ def open_bank(
         crop: Keep the images in this framing too, as 8-bit pixels, for networks that are trained on them.
         detector: Name of the detector; needed, and used, only where the data set declares no framing.
         workers: Threads that load images; by default one for each core, at most 8.
-        batch_size: Images embedded at a time.
+        batch_size: Images at a time; by default as many as the processor's cache holds of the encoder's largest layer.
         precision: Of the encoder's convolutions and products, ``"fp32"`` or ``"bf16"``; descriptors are float32.
         compiled: Whether torch.compile makes the encoder, where it can; what is kept does not tell.
         progress: Called with (what, done, of).
@@ -112,10 +116,14 @@ def open_bank(
     tasks: dict[str, _Task] = {}
     if encoder:
 
-        def build() -> Callable[[Tensor], Tensor]:
-            encode = loader.encoder(encoder)
-            example = torch.zeros(batch_size, 3, *encode.spec.framing.size, device=loader.device, dtype=loader.dtype)
-            return bulk_encoder(encode, precision=precision, compiled=compiled, example=example, say=say)
+        def build(size: int) -> Callable[[Tensor], Tensor]:
+            return bulk_encoder(
+                loader.encoder(encoder),
+                precision=precision,
+                compiled=compiled,
+                example=_crops(loader, encoder, size),
+                say=say,
+            )
 
         tasks["descriptors"] = _embedding(loader, encoder, images, precision, build)
     for name in dict.fromkeys(probes):
@@ -139,8 +147,9 @@ def open_bank(
                 image = bring(dataset.load(row))
                 return (view(image) for view in seen.values())
 
-            frames = Frames(load, [framing.size for framing in seen], workers or default_workers(), batch_size)
-            _fill(todo, list(seen), frames, loader, progress)
+            size = batch_size or (_batch_size(loader, encoder) if "descriptors" in missing else _USUAL_BATCH)
+            frames = Frames(load, [framing.size for framing in seen], workers or default_workers(), size)
+            _fill(todo, list(seen), frames, size, loader, progress)
     return _bank(dataset, frame, columns)
 
 
@@ -197,7 +206,7 @@ class _Task:
         parts: What the values depend on.
         shape: Of one value.
         view: The framing of the images that it takes; they are brought to it as they are loaded.
-        build: Makes the function, when a value is missing.
+        build: Makes the function, when a value is missing, for batches of so many.
         dtype: Of the values.
         finite: Whether a value that is not finite is none.
     """
@@ -206,7 +215,7 @@ class _Task:
     parts: Mapping[str, object]
     shape: tuple[int, ...]
     view: Framing
-    build: Callable[[], Callable[[Tensor], Tensor]]
+    build: Callable[[int], Callable[[Tensor], Tensor]]
     dtype: torch.dtype = torch.float32
     finite: bool = False
 
@@ -215,7 +224,7 @@ class _Task:
 
 
 def _embedding(
-    loader: Loader, encoder: str, images: str, precision: str, build: Callable[[], Callable[[Tensor], Tensor]]
+    loader: Loader, encoder: str, images: str, precision: str, build: Callable[[int], Callable[[Tensor], Tensor]]
 ) -> _Task:
     spec: EncoderSpec = loader.host.spec("encoder", encoder)
     parts: dict[str, object] = {
@@ -228,6 +237,17 @@ def _embedding(
     if precision != "fp32":
         parts["precision"] = precision
     return _Task("descriptors", parts, (spec.dim,), spec.framing, build, finite=True)
+
+
+def _crops(loader: Loader, encoder: str, n: int) -> Tensor:
+    """Return so many empty crops of an encoder."""
+    spec: EncoderSpec = loader.host.spec("encoder", encoder)
+    return torch.zeros(n, 3, *spec.framing.size, device=loader.device, dtype=loader.dtype)
+
+
+def _batch_size(loader: Loader, encoder: str) -> int:
+    network, crop = loader.encoder(encoder), _crops(loader, encoder, 1)
+    return batch_size_for(lambda: network(crop), network, loader.device)
 
 
 def _measuring(loader: Loader, name: str, frame: Framing, clean: Part, images: str) -> _Task:
@@ -244,7 +264,7 @@ def _measuring(loader: Loader, name: str, frame: Framing, clean: Part, images: s
         "dtype": str(loader.dtype),
     }
 
-    def build() -> Callable[[Tensor], Tensor]:
+    def build(size: int) -> Callable[[Tensor], Tensor]:
         return (lambda batch: probe.label(clean.cut(batch))) if spec.whole_frame else probe.label
 
     return _Task(spec.name, parts, tuple(probe.shape), frame, build)
@@ -252,7 +272,7 @@ def _measuring(loader: Loader, name: str, frame: Framing, clean: Part, images: s
 
 def _cropping(crop: Framing, images: str) -> _Task:
     parts = {"images": images, "crop": asdict(crop)}
-    return _Task("crops", parts, (3, *crop.size), crop, lambda: _to_8_bits, torch.uint8)
+    return _Task("crops", parts, (3, *crop.size), crop, lambda size: _to_8_bits, torch.uint8)
 
 
 def _to_8_bits(images: Tensor) -> Tensor:
@@ -279,12 +299,13 @@ def _fill(
     missing: Sequence[tuple[Column, _Task]],
     views: Sequence[Framing],
     frames: Frames,
+    size: int,
     loader: Loader,
     progress: Reporter | None,
 ) -> None:
     """Compute what is missing of the columns, a chunk at a time."""
     chunks = sorted({chunk for column, _ in missing for chunk in column.missing()})
-    makers = [task.build() for _, task in missing]
+    makers = [task.build(size) for _, task in missing]
     what = "embedding images" if any(task.finite for _, task in missing) else "measuring images"
     rows = missing[0][0].rows
     done = rows - sum(len(missing[0][0].span(chunk)) for chunk in chunks)
