@@ -6,15 +6,17 @@ import inspect
 
 import pytest
 import torch
-from faceinv_id2image.losses import IdLoss
+from faceinv_id2image.losses import IdLoss, WhitenedIdLoss
 from faceinv_id2image.methods import LatentAdam, Regression
 from torch import Tensor
 
 from faceinv.contracts import Candidate, Inversion, InversionTask, LossContext
 from faceinv.engine import invert
+from faceinv.errors import PluginError
 from faceinv.objective import Term, WeightedSum
 from faceinv.plugins import Host
 from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
+from faceinv.whitening import Whitening
 
 
 def run(
@@ -52,6 +54,27 @@ def test_the_identity_loss_is_equation_1() -> None:
     for preset, scale in (("paper", 1.0), ("balanced", 4.0)):
         loss = IdLoss(LossContext(preset, descriptor_variance=4.0))
         torch.testing.assert_close(loss(candidate, loss.prepare(d)), squared / scale)
+
+
+def test_the_whitened_loss_is_an_angle_that_sees_faint_axes() -> None:
+    rng = torch.Generator().manual_seed(0)
+    scales = torch.tensor([1.0, 1.0, 1.0, 1e-3, 1e-3])
+    samples = 3 + scales * torch.randn(4000, 5, generator=rng)
+    whitening = Whitening.fitted(samples, torch.arange(4000))
+    loss = WhitenedIdLoss(LossContext("balanced", 1.0, whitening=whitening))
+
+    def of(candidate: list[float], target: list[float]) -> float:
+        a, d = (3 + scales * torch.tensor([values]) for values in (candidate, target))
+        return float(loss(Candidate(torch.zeros(1, 1), torch.zeros(1, 3, 2, 2), a), loss.prepare(d)))
+
+    assert of([0, 0, 0, 1, 0], [0, 0, 0, 1, 0]) == pytest.approx(0, abs=1e-3)
+    # Half of what tells the two apart is on an axis of a thousandth: as much as if it were on a loud one.
+    assert of([1, 0, 0, 0, 0], [1, 0, 0, 1, 0]) == pytest.approx(of([1, 0, 0, 0, 0], [1, 1, 0, 0, 0]), abs=0.05)
+    assert of([1, 0, 0, 0, 0], [0, 0, 0, 0, 1]) == pytest.approx(1, abs=0.1)
+    # How long the target's descriptor is makes no difference.
+    assert of([1, 0, 0, 1, 0], [2, 2, 0, 0, 0]) == pytest.approx(of([1, 0, 0, 1, 0], [1, 1, 0, 0, 0]), abs=0.05)
+    with pytest.raises(PluginError, match="whitening"):
+        WhitenedIdLoss(LossContext("balanced", 1.0))
 
 
 def test_adam_gets_closer_than_its_start_and_reports_the_way(descriptors: Tensor) -> None:

@@ -1,8 +1,9 @@
-"""The identity loss, equation (1), and the same distance after whitening."""
+"""The identity loss, equation (1), and the angle between descriptors after whitening."""
 
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from faceinv.contracts import Candidate, Loss, LossContext
 from faceinv.errors import PluginError
@@ -28,11 +29,12 @@ class IdLoss(Loss):
 
 
 class WhitenedIdLoss(Loss):
-    """``‖W E(g(z)) − W d‖² / 2D``, W whitening the descriptors of samples: Mahalanobis's distance.
+    """``1 − cos(W E(g(z)), W d)``, W whitening the descriptors of samples.
 
     Not the paper's. Training an encoder makes faint what does not tell people apart, such as pose and light, and
-    equation (1) hardly sees it: here every principal axis of the descriptors counts the same. It is 1 for a
-    candidate that has nothing to do with the target, whatever the encoder.
+    equation (1) hardly sees it: here every principal axis of the descriptors counts the same. It is an angle
+    because, whitened, a photograph's descriptor is longer than those of samples, which no image can make good. It is
+    1 for a candidate that has nothing to do with the target, whatever the encoder.
     """
 
     def __init__(self, context: LossContext) -> None:
@@ -46,4 +48,4 @@ class WhitenedIdLoss(Loss):
 
     def __call__(self, candidate: Candidate, prepared: Tensor) -> Tensor:
         """Return the loss of each candidate, ``(B,)``."""
-        return (self._whiten(candidate.descriptors) - prepared).square().mean(1) / 2
+        return 1 - cosine_similarity(self._whiten(candidate.descriptors), prepared)

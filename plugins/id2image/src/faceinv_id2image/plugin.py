@@ -21,7 +21,7 @@ def faceinv_losses() -> list[LossSpec]:
         ),
         LossSpec(
             name="id-whitened",
-            summary="Distance to the target descriptor, every principal axis counting the same (not the paper's)",
+            summary="Cosine distance to the target descriptor, every principal axis counting the same",
             target="faceinv_id2image.losses:WhitenedIdLoss",
             licence="MIT",
             citation="this project",
