@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import torch
 
-from faceinv.annotations import AnnotationProbe
-from faceinv.audit import tuned_head
+from faceinv.audit.annotations import AnnotationProbe
+from faceinv.audit.audit import tuned_head
 from faceinv.heads import Parts, Task, train_heads
 from faceinv.probing import TUNED
 

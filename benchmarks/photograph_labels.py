@@ -12,7 +12,7 @@ from collections import defaultdict
 
 import torch
 
-from faceinv.audit_settings import Subset
+from faceinv.audit.settings import Subset
 from faceinv.bank import open_bank
 from faceinv.datasets import open_dataset
 from faceinv.loading import Loader

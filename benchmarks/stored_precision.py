@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from faceinv.audit import tuned_task
-from faceinv.audit_attributes import choose_attributes
-from faceinv.audit_scoring import Reading, score_attribute
+from faceinv.audit.attributes import choose_attributes
+from faceinv.audit.audit import tuned_task
+from faceinv.audit.scoring import Reading, score_attribute
 from faceinv.bank import clean_part, open_bank
 from faceinv.datasets import open_dataset
 from faceinv.heads import Parts, train_heads

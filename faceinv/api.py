@@ -318,12 +318,12 @@ def _audit(
     progress: Reporter | None,
 ) -> list[dict[str, Any]]:
     """Return the rows that ``faceinv probe`` prints as JSON for one encoder."""
-    from faceinv.audit import Audit
-    from faceinv.audit_records import ProbeFolder
-    from faceinv.audit_settings import AuditSettings
+    from faceinv.audit.audit import Audit
+    from faceinv.audit.image_reader import ImageRecipe
+    from faceinv.audit.records import ProbeFolder
+    from faceinv.audit.settings import AuditSettings
     from faceinv.contracts import DatasetContext
     from faceinv.datasets import open_dataset
-    from faceinv.image_reader import ImageRecipe
 
     file = Path(labels) if labels else None
     opened, spec = open_dataset(loader.host, dataset, DatasetContext(None, None, "", seed, limit, file))

@@ -18,10 +18,10 @@ from faceinv.engine import invert
 from faceinv.errors import StorageError
 from faceinv.grid import Cell
 from faceinv.ingredients import Ingredients, NamedCell
-from faceinv.judging import Judge
+from faceinv.judging.judge import Judge
 from faceinv.learning import teach
-from faceinv.parts import Part, Parts, put_together
-from faceinv.placement import Failure
+from faceinv.placing.executors import Failure
+from faceinv.placing.parts import Part, Parts, put_together
 from faceinv.precision import step_networks
 from faceinv.probing import Reader
 from faceinv.records import finite

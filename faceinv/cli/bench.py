@@ -14,7 +14,7 @@ from faceinv.cli.report import OPEN, finish, make_report
 from faceinv.errors import UsageError
 
 if TYPE_CHECKING:
-    from faceinv.scheduling import GridRun
+    from faceinv.placing.scheduling import GridRun
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -126,7 +126,7 @@ def bench(
       faceinv bench bench.yaml --shard 3/8
     """
     from faceinv.grid import cells, load_config
-    from faceinv.shard import Shard
+    from faceinv.placing.shards import Shard
 
     placement = taken(given)
     config, source = load_config(config_file, overrides(given))
@@ -139,11 +139,11 @@ def bench(
         return
 
     from faceinv.cli.running import make_runner
+    from faceinv.placing.scheduling import GridRun
     from faceinv.progress import reporter
     from faceinv.report.contact import contact_sheet
     from faceinv.report.identity import identity_tables
     from faceinv.report.tables import as_rows, difference_table, score_table
-    from faceinv.scheduling import GridRun
 
     for warning in dict.fromkeys(warning for cell in grid for warning in cell.warnings):
         app.warn(warning)

@@ -93,8 +93,8 @@ def _read(inputs: tuple[Path, ...], runner: Runner, cell: Cell) -> tuple[list[st
 
     from faceinv.cli.files import read_array
     from faceinv.images import read_image
+    from faceinv.judging.scoring import embed_all
     from faceinv.loading import check_descriptors
-    from faceinv.scoring import embed_all
     from faceinv.targets import align_photograph
 
     attack: Attack = runner.attack(cell)
@@ -144,7 +144,7 @@ def _write_and_score(
     import torch
 
     from faceinv.images import write_image
-    from faceinv.scoring import embed_all
+    from faceinv.judging.scoring import embed_all
     from faceinv.targets import Targets
 
     out.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from faceinv.errors import UsageError
 
 if TYPE_CHECKING:
     from faceinv.grid import BenchConfig, Cell
-    from faceinv.placement import Executor
+    from faceinv.placing.executors import Executor
     from faceinv.progress import Reporter
     from faceinv.runner import Runner
 
@@ -110,13 +110,13 @@ def make_executor(
     progress: Reporter | None,
 ) -> Iterator[Executor]:
     """Yield the executor that the options mean, and stop its workers at the end, however it comes."""
-    from faceinv.placement import InProcess, Processes
+    from faceinv.placing.executors import InProcess, Processes
 
     if placement.address and placement.executor != "ray":
         raise UsageError("--ray-address is for --executor ray.")
     executor: Executor
     if placement.executor == "ray":
-        from faceinv.ray_executor import RayExecutor
+        from faceinv.placing.ray_cluster import RayExecutor
 
         make = worker_factory(app, config, cells)
         executor = RayExecutor(

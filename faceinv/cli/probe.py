@@ -71,13 +71,13 @@ def probe(app: Application, /, form: str | None, figures: bool, out: Path, **giv
       faceinv probe --dataset folder:photos --labels labels.csv --attributes beard,landmarks --json
       faceinv probe --encoder arcface --dataset synthetic
     """
-    from faceinv.audit import Audit
-    from faceinv.audit_records import ProbeFolder
-    from faceinv.audit_settings import AuditSettings
+    from faceinv.audit.audit import Audit
+    from faceinv.audit.image_reader import ImageRecipe
+    from faceinv.audit.records import ProbeFolder
+    from faceinv.audit.settings import AuditSettings
     from faceinv.cli.running import checked_device
     from faceinv.contracts import DatasetContext
     from faceinv.datasets import open_dataset, parse_dataset
-    from faceinv.image_reader import ImageRecipe
     from faceinv.loading import Loader
     from faceinv.progress import reporter
     from faceinv.report import audit_tables as tables

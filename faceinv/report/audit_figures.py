@@ -12,9 +12,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from faceinv.audit import Audit
-from faceinv.audit_attributes import Attribute
-from faceinv.audit_records import ProbeFolder
+from faceinv.audit.attributes import Attribute
+from faceinv.audit.audit import Audit
+from faceinv.audit.records import ProbeFolder
 from faceinv.images import to_bytes
 
 _TILE, _GAP, _MARGIN = 128, 6, 150

@@ -12,9 +12,9 @@ from skimage.metrics import structural_similarity as skimage_ssim
 from torch import Tensor
 
 from faceinv.errors import ShapeError
+from faceinv.judging.scoring import EncodedComparison
 from faceinv.plugins import Host
 from faceinv.registry import load_target
-from faceinv.scoring import EncodedComparison
 
 
 def pair(a: Tensor, b: Tensor) -> EncodedComparison:

@@ -46,8 +46,8 @@ def test_files_come_back_where_no_folder_is_shared(
     from faceinv.cli.application import Application
     from faceinv.cli.placing import worker_factory
     from faceinv.grid import cells, load_config
-    from faceinv.placement import Task
-    from faceinv.ray_executor import RayWorker
+    from faceinv.placing.executors import Task
+    from faceinv.placing.ray_cluster import RayWorker
 
     monkeypatch.setenv("FACEINV_CACHE", str(shared / "cache"))
     app = Application(lambda text: None)

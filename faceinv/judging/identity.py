@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from faceinv.gallery import Gallery
+from faceinv.judging.gallery import Gallery
 from faceinv.protocols import IdentityScores
 from faceinv.verification import (
     FALSE_MATCH_RATES,

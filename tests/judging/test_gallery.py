@@ -10,7 +10,7 @@ from torch import Tensor
 
 from faceinv.contracts import Dataset
 from faceinv.errors import InputError
-from faceinv.gallery import PER_PERSON, Gallery, gallery_of_dataset, gallery_of_people
+from faceinv.judging.gallery import PER_PERSON, Gallery, gallery_of_dataset, gallery_of_people
 from faceinv.specs import Framing
 from faceinv.targets import load_targets
 

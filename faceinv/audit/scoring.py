@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from faceinv.audit_attributes import Attribute
-from faceinv.audit_scores import Array, People, accuracy, auc, balanced_accuracy, interval, leakage, mean_error, r2
+from faceinv.audit.attributes import Attribute
+from faceinv.audit.scores import Array, People, accuracy, auc, balanced_accuracy, interval, leakage, mean_error, r2
 
 
 @dataclass(frozen=True)

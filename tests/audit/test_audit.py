@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faceinv.audit_records import ProbeFolder
-from faceinv.audit_scores import Interval
+from faceinv.audit.records import ProbeFolder
+from faceinv.audit.scores import Interval
 
 NAMES = tuple(
     """

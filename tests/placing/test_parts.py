@@ -15,13 +15,13 @@ from faceinv.errors import InputError
 from faceinv.grid import Cell, cells, load_config
 from faceinv.ingredients import Ingredients
 from faceinv.loading import Loader
-from faceinv.parts import Part, Parts, put_together
-from faceinv.placement import InProcess
+from faceinv.placing.executors import InProcess
+from faceinv.placing.parts import Part, Parts, put_together
+from faceinv.placing.scheduling import GridRun
 from faceinv.plugins import Host
 from faceinv.progress import Reporter
 from faceinv.records import RunFolder
 from faceinv.runner import Outcome, Runner
-from faceinv.scheduling import GridRun
 from faceinv.weights import WeightStore
 
 CONFIG = {

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from faceinv.audit.image_reader import ImageRecipe
 from faceinv.contracts import Dataset
-from faceinv.image_reader import ImageRecipe
 from faceinv.pairs import fingerprint
 
 #: How heads are trained: one recipe for all attributes, or the paper's (sections 3.1 to 3.3).

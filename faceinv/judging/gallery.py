@@ -11,7 +11,7 @@ from torch import Tensor
 
 from faceinv.contracts import Dataset, Detector
 from faceinv.errors import InputError
-from faceinv.scoring import BATCH, embed_all
+from faceinv.judging.scoring import BATCH, embed_all
 from faceinv.specs import Framing
 from faceinv.targets import Chosen, needs_detector, rounded, way_into
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from faceinv.contracts import Dataset, Metric
 from faceinv.errors import WeightsError
-from faceinv.gallery import JUDGED, Gallery, gallery_of_dataset, gallery_of_people, gallery_of_targets
 from faceinv.grid import TARGETS, Cell, targets_key
-from faceinv.identity import Recognition, compare, cosines_of_pairs, judge
+from faceinv.judging.gallery import JUDGED, Gallery, gallery_of_dataset, gallery_of_people, gallery_of_targets
+from faceinv.judging.identity import Recognition, compare, cosines_of_pairs, judge
+from faceinv.judging.scoring import embed_all, score_pairs, with_floors
 from faceinv.loading import FramedEncoder, Loader
 from faceinv.progress import Reporter
 from faceinv.protocols import IdentityProtocol, IdentityScores
-from faceinv.scoring import embed_all, score_pairs, with_floors
 from faceinv.specs import DatasetSpec, Framing, MetricSpec
 from faceinv.statistics import estimate
 from faceinv.targets import Chosen, Targets, needs_detector, rounded

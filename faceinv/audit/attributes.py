@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from faceinv.annotations import AnnotationProbe, annotation_probe, find_annotation
+from faceinv.audit.annotations import AnnotationProbe, annotation_probe, find_annotation
 from faceinv.contracts import Dataset, DerivedProbe, Probe
 from faceinv.errors import FaceinvError, PluginError, WeightsError, unknown_name
 from faceinv.loading import Loader

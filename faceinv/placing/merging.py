@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from faceinv.errors import InputError, StorageError
-from faceinv.parts import CELL, Parts
+from faceinv.placing.parts import CELL, Parts
 from faceinv.records import SCHEMA, RunFolder
 
 #: What one command has one value of; everything else may be a grid, or follows from it.

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from faceinv.errors import StorageError
 from faceinv.grid import Cell
 from faceinv.ingredients import NamedCell
-from faceinv.placement import Executor, Failure, Task
+from faceinv.placing.executors import Executor, Failure, Task
+from faceinv.placing.shards import Shard
 from faceinv.progress import Reporter
 from faceinv.runner import Outcome, Runner
-from faceinv.shard import Shard
 
 
 @dataclass(frozen=True)

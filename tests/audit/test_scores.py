@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
-from faceinv.audit_scores import People, accuracy, auc, balanced_accuracy, interval, leakage, mean_error, r2
+from faceinv.audit.scores import People, accuracy, auc, balanced_accuracy, interval, leakage, mean_error, r2
 
 
 @settings(max_examples=60, deadline=None)

@@ -13,16 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from faceinv.audit_attributes import Attribute, choose_attributes
-from faceinv.audit_records import ProbeFolder
-from faceinv.audit_scoring import Reading, score_attribute
-from faceinv.audit_settings import RECIPES, AuditSettings, Subset
+from faceinv.audit.attributes import Attribute, choose_attributes
+from faceinv.audit.image_reader import CROP, ImageRecipe, ImageTask, read_images
+from faceinv.audit.records import ProbeFolder
+from faceinv.audit.scoring import Reading, score_attribute
+from faceinv.audit.settings import RECIPES, AuditSettings, Subset
 from faceinv.bank import PORTRAIT, Bank, clean_part, open_bank
 from faceinv.cache import load_or_make
 from faceinv.contracts import Dataset, DerivedProbe, Recipe
 from faceinv.errors import InputError, UsageError
 from faceinv.heads import Parts, Task, train_heads
-from faceinv.image_reader import CROP, ImageRecipe, ImageTask, read_images
 from faceinv.loading import Loader
 from faceinv.pairs import fingerprint
 from faceinv.probing import TUNED, Reader, TunedHead

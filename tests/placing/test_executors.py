@@ -16,8 +16,8 @@ import pytest
 
 from faceinv import processors
 from faceinv.errors import UsageError
-from faceinv.placement import ATTEMPTS, Queue, Task
-from faceinv.shard import Shard
+from faceinv.placing.executors import ATTEMPTS, Queue, Task
+from faceinv.placing.shards import Shard
 from faceinv.testing import toy
 
 GRID = [

@@ -1,0 +1,1 @@
+"""From reconstructions to scores: encoders that judge, photographs of the same people, metrics and protocols."""
