@@ -16,7 +16,9 @@ code      meaning
 
 from __future__ import annotations
 
+import traceback as tracebacks
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 class FaceinvError(Exception):
@@ -106,3 +108,25 @@ def unknown_name(kind: str, given: str, known: Iterable[str], hint: str = "") ->
     allowed = ", ".join(names) if names else "none"
     tail = f" {hint}" if hint else ""
     return UnknownNameError(f"Unknown {kind} '{given}'.{suggest(given, names)} Available: {allowed}.{tail}")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something was not computed, in a form that crosses processes.
+
+    Args:
+        text: One line.
+        exit_code: What the command line would end with.
+        traceback: Where it came from, if nobody expected it.
+    """
+
+    text: str
+    exit_code: int = 1
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """Return the failure that ``error`` stands for."""
+        if isinstance(error, FaceinvError):
+            return cls(str(error), error.exit_code)
+        return cls(f"{type(error).__name__}: {error}", 1, "".join(tracebacks.format_exception(error)))

@@ -15,12 +15,11 @@ from torch import Tensor
 from faceinv.attack import Attack
 from faceinv.contracts import Generator, Inversion, Method
 from faceinv.engine import invert
-from faceinv.errors import StorageError
+from faceinv.errors import Failure, StorageError
 from faceinv.grid import Cell
 from faceinv.ingredients import Ingredients, NamedCell
 from faceinv.judging.judge import Judge
 from faceinv.learning import teach
-from faceinv.placing.executors import Failure
 from faceinv.placing.parts import Part, Parts, put_together
 from faceinv.precision import step_networks
 from faceinv.probing import Reader

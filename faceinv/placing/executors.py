@@ -6,7 +6,6 @@ import itertools
 import multiprocessing
 import platform
 import signal
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
-from faceinv.errors import FaceinvError, InputError
+from faceinv.errors import Failure, InputError
 from faceinv.processors import set_threads
 
 if TYPE_CHECKING:
@@ -46,28 +45,6 @@ class Task:
     rows: range
     targets: str
     batch_size: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why something was not computed, in a form that crosses processes.
-
-    Args:
-        text: One line.
-        exit_code: What the command line would end with.
-        traceback: Where it came from, if nobody expected it.
-    """
-
-    text: str
-    exit_code: int = 1
-    traceback: str = ""
-
-    @classmethod
-    def of(cls, error: BaseException) -> Failure:
-        """Return the failure that ``error`` stands for."""
-        if isinstance(error, FaceinvError):
-            return cls(str(error), error.exit_code)
-        return cls(f"{type(error).__name__}: {error}", 1, "".join(traceback.format_exception(error)))
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from faceinv.errors import StorageError
+from faceinv.errors import Failure, StorageError
 from faceinv.grid import Cell
 from faceinv.ingredients import NamedCell
-from faceinv.placing.executors import Executor, Failure, Task
+from faceinv.placing.executors import Executor, Task
 from faceinv.placing.shards import Shard
 from faceinv.progress import Reporter
 from faceinv.runner import Outcome, Runner
