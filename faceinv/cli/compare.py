@@ -65,7 +65,7 @@ def compare(
     from faceinv.report.runs import read_runs
 
     if len(runs) < 2:
-        kept = [board for path in also for board in read_boards(path)]
+        kept = [board for path in also for board in read_boards(path, losses)]
         boards = joined(leaderboards(read_runs(runs), losses, reference, kept), kept)
         if as_json:
             app.print_json(boards_as_objects(boards))

@@ -110,7 +110,7 @@ def leaderboards(runs: Runs, losses: str = "", reference: str = "", kept: Sequen
     Raises:
         UsageError: the run has no cell with these losses, or no such method.
     """
-    columns = [column for column in runs.columns if not losses or column.losses == losses.replace(" ", "")]
+    columns = [column for column in runs.columns if steered_by(losses, column)]
     if not columns:
         raise UsageError(f"No finished cell{f' has the losses {losses!r}' if losses else ''}.")
     methods = [column.config["method"] for column in columns] + [p.method for board in kept for p in board.places]
@@ -268,18 +268,30 @@ def as_objects(boards: Sequence[Board]) -> list[dict[str, Any]]:
     return [asdict(board) for board in boards]
 
 
-def read_boards(path: Path) -> tuple[Board, ...]:
+def read_boards(path: Path, losses: str = "") -> tuple[Board, ...]:
     """Read what ``faceinv compare RUN --json`` printed.
+
+    Args:
+        path: The file.
+        losses: Only places with these losses, if given.
 
     Raises:
         InputError: the file cannot be read, or holds something else.
     """
     try:
-        return tuple(_board_of(board) for board in json.loads(path.read_text(encoding="utf-8")))
+        boards = [_board_of(board) for board in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"'{path}' holds no leaderboard ({error}). 'faceinv compare RUN --json > FILE' writes one."
         ) from None
+    return tuple(
+        replace(board, places=tuple(place for place in board.places if steered_by(losses, place))) for board in boards
+    )
+
+
+def steered_by(losses: str, one: Place | Column) -> bool:
+    """Return whether these losses, as the command line writes them, are its; those of all are none."""
+    return not losses or one.losses == losses.replace(" ", "")
 
 
 def _board_of(content: dict[str, Any]) -> Board:

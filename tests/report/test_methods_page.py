@@ -140,6 +140,17 @@ def test_new_rows_without_the_reference_of_the_kept_ones_have_no_differences(
     assert found["faceinv"]
 
 
+def test_rows_with_other_losses_do_not_join_where_losses_are_named(
+    run, methods: Path, tmp_path: Path, write_run: Write
+) -> None:
+    more = write_run(tmp_path / "more", ("landmarks",), method="faceinv", steps=500, pictures=False)
+    kept = tmp_path / "kept.json"
+    kept.write_text(json.dumps(run("compare", more, "--json").json))
+    for losses, due in ((), {"id", "landmarks"}), (("--losses", "id"), {"id"}):
+        (board,) = run("compare", methods, "--also", kept, "--json", *losses).json
+        assert {place["losses"] for place in board["places"]} == due
+
+
 def test_kept_rows_about_other_targets_are_refused(run, methods: Path, tmp_path: Path, write_run: Write) -> None:
     kept = tmp_path / "kept.json"
     (board,) = run("compare", methods, "--json").json
