@@ -137,7 +137,7 @@ class Meter:
 
     def _preparations(self, of: Tensor) -> list[object]:
         """Return what the objective needs for each part of ``of``, kept for the next candidates of the same targets."""
-        rows = of.tolist()
+        rows = self._on_cpu(of).tolist()
         if self._prepared is None or self._prepared[0] != rows:
             targets = self._descriptors[of.to(self._descriptors.device)]
             self._prepared = rows, [self._objective.prepare(targets[part]) for part in self._parts(len(rows))]

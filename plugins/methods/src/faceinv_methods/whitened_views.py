@@ -73,16 +73,19 @@ class FaceInv:
         latents = mean.clone().requires_grad_()
         optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
         prepared, whitened = task.objective.prepare(task.descriptors), self._whiten(task.descriptors)
-        noise, best, steps = Noise(task), Best.none(mean), task.steps
+        best, steps = Best.none(mean), task.steps
         through_views: Tensor | None = None
         if (self.shift or self.zoom or self.mirror) and steps >= _LEAST:
-            through_views, steps = self._same_face(task, start, noise), steps - 1 - _TRIED
+            steps -= 1 + _TRIED
+            # All at once: a device that is told of them step by step waits each time.
+            views = Noise(task).uniform(_TRIED + steps, 4 if self.mirror else 3, low=-1)
+            through_views, views = self._same_face(task, start, views[:, :_TRIED]), views[:, _TRIED:]
         share = 1 / max(1.0, self.mean * steps)
-        for _ in range(steps):
+        for step in range(steps):
             images = task.generator(latents, task.space)
             seen = images
             if through_views is not None:
-                seen = torch.where(through_views[:, None, None, None], self._view(images, noise), images)
+                seen = torch.where(through_views[:, None, None, None], self._view(images, views[:, step]), images)
             # Landmarks and colours are those of the image itself; the encoder alone sees a view.
             candidate = Candidate(latents, images, task.encode(seen))
             total, terms = task.objective(candidate, prepared)
@@ -98,17 +101,17 @@ class FaceInv:
             images = task.generator(mean, task.space)
         return Inversion(mean, images, start, best.trajectory() if task.steps else {})
 
-    def _same_face(self, task: InversionTask, images: Tensor, noise: Noise) -> Tensor:
-        """Return for which targets the views of the start are the same face to the encoder, ``(B,)``.
+    def _same_face(self, task: InversionTask, images: Tensor, views: Tensor) -> Tensor:
+        """Return for which targets the ``views`` ``(B, n, 3 or 4)`` of the start are the same face to the encoder.
 
         They are if they are much nearer to it than the target is: then there is more to be gained than they hide.
         """
         with torch.no_grad():
             own = task.encode(images)
-            views = [task.encode(self._view(images, noise)) for _ in range(_TRIED)]
-        apart = torch.stack([1 - cosine_similarity(seen, own) for seen in views]).mean(0)
+            seen = [task.encode(self._view(images, how)) for how in views.unbind(1)]
+        apart = torch.stack([1 - cosine_similarity(descriptors, own) for descriptors in seen]).mean(0)
         return apart < _NEAR * (1 - cosine_similarity(task.descriptors, own))
 
-    def _view(self, images: Tensor, noise: Noise) -> Tensor:
-        """Return a view of each image ``(B, 3, H, W)``."""
-        return view(images, noise.uniform(4 if self.mirror else 3, low=-1), self.shift, self.zoom)
+    def _view(self, images: Tensor, how: Tensor) -> Tensor:
+        """Return a view of each image ``(B, 3, H, W)``, as ``how`` ``(B, 3 or 4)`` says."""
+        return view(images, how, self.shift, self.zoom)
