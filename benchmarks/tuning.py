@@ -1,9 +1,10 @@
 """The settings of a method, one value after the other, on development targets that no report uses.
 
     python benchmarks/tuning.py zeroth --steps 200 --try learning_rate=0.05,0.2 --try radius=0.03,0.3
+    python benchmarks/tuning.py faceinv --try mirror=false --dataset lfw:PATH --skip 64 --limit 32
 
-The targets are samples of seed 1. Each value is tried alone, the other settings as they ship, and compared target by
-target with what ships.
+The targets are samples of seed 1, or photographs of people after the first 64, who are the report's. Each value is
+tried alone, the other settings as they ship, and compared target by target with what ships.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ def run(given: argparse.Namespace, options: dict[str, Any]) -> Path:
         "dataset": given.dataset,
         "seed": given.seed,
         "limit": given.limit,
+        "skip": given.skip,
         "steps": given.steps,
         "metrics": list(SCORES),
         "out": str(out),
     }
     out.mkdir(parents=True, exist_ok=True)
+    if given.dataset.partition(":")[0] in ("lfw", "folder"):
+        config |= {"per_person": 1, "min_photographs": 2}
     file = out / "config.yaml"
     file.write_text(yaml.safe_dump(config))
     faceinv("bench", str(file))
@@ -61,6 +65,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dataset", default="synthetic")
+    parser.add_argument("--skip", type=int, default=0, help="targets to pass over first")
     parser.add_argument("--out", default="runs/tuning")
     given = parser.parse_args()
     shipped = run(given, {})

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 from torch import Tensor
 
+from faceinv.config import defaults, load_config
 from faceinv.errors import UsageError
-from faceinv.grid import cells, defaults, load_config
+from faceinv.grid import cells
 from faceinv.ingredients import Ingredients
 from faceinv.loading import Encoder, Loader, check_descriptors
 from faceinv.memory import keep_memory

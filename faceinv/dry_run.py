@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from faceinv.config import TARGETS, BenchConfig
 from faceinv.errors import UsageError
-from faceinv.grid import TARGETS, BenchConfig, Cell
+from faceinv.grid import Cell
 from faceinv.naming import code_of, metrics_of, networks_of
 from faceinv.plugins import Host
 from faceinv.records import SCHEMA, RunFolder

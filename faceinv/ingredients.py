@@ -12,10 +12,11 @@ from typing import Any
 from torch import Tensor
 
 from faceinv.attack import Attack
+from faceinv.config import TARGETS
 from faceinv.contracts import Dataset, DatasetContext
 from faceinv.datasets import open_dataset
 from faceinv.errors import WeightsError
-from faceinv.grid import TARGETS, Cell, targets_key
+from faceinv.grid import Cell, targets_key
 from faceinv.loading import Loader
 from faceinv.naming import code_of, losses_of, networks_of
 from faceinv.progress import Reporter
@@ -100,7 +101,7 @@ class Ingredients:
             # A metric may be left out for want of its weights: once they are here, the cell is another.
             for file in self.loader.host.spec("metric", name).weights:
                 hashes[file] = self._metric_file(file)
-        dataset, _ = self.dataset(cell, cell.dataset, cell.limit)
+        dataset, _ = self.dataset(cell, cell.dataset, cell.counted)
         used = [dataset]
         hashes["data set"] = dataset.fingerprint()
         if cell.labels:
@@ -162,7 +163,7 @@ class Ingredients:
         """Return the cell's targets in the generator's framing, as files of the run; they are chosen at need."""
         key = targets_key(cell)
         if key not in self._targets:
-            dataset, spec = self.dataset(cell, cell.dataset, cell.limit)
+            dataset, spec = self.dataset(cell, cell.dataset, cell.counted)
 
             def choose(keep: Callable[[Tensor], None]) -> Chosen:
                 progress = self.progress
@@ -175,6 +176,7 @@ class Ingredients:
                     real=spec.real,
                     per_person=cell.per_person,
                     min_photographs=cell.min_photographs,
+                    skip=cell.skip,
                     progress=(lambda done, of: progress("loading targets", done, of)) if progress else None,
                 )
 
@@ -188,7 +190,7 @@ class Ingredients:
         """Return a hash of all that decides which images the targets are."""
         host = self.loader.host
         specs: list[Spec] = [host.spec("generator", cell.generator), host.spec("detector", cell.detector)]
-        dataset, spec = self.dataset(cell, cell.dataset, cell.limit)
+        dataset, spec = self.dataset(cell, cell.dataset, cell.counted)
         specs = [*(specs if needs_detector(dataset) else specs[:1]), spec]
         hashes = {name: value for item in specs for name, value in self.loader.hashes(item).items()}
         code = {f"{item.kind} {item.name}": code_hash(item) for item in specs}

@@ -55,6 +55,7 @@ def load_targets(
     real: bool,
     per_person: int = 0,
     min_photographs: int = 1,
+    skip: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Targets:
     """Load the first usable images of ``dataset`` in ``framing``; arguments and errors as of :func:`choose_targets`."""
@@ -68,6 +69,7 @@ def load_targets(
         real=real,
         per_person=per_person,
         min_photographs=min_photographs,
+        skip=skip,
         progress=progress,
     )
     return Targets(**vars(chosen), images=torch.stack(images))
@@ -83,6 +85,7 @@ def choose_targets(
     real: bool,
     per_person: int = 0,
     min_photographs: int = 1,
+    skip: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Chosen:
     """Hand the first usable images of ``dataset`` to ``keep``, one by one in ``framing``, and say which they are.
@@ -99,6 +102,7 @@ def choose_targets(
         real: Whether the images are photographs.
         per_person: How many usable images of one person to stop at; 0 takes all.
         min_photographs: How many images a person must have in the data set to be taken at all.
+        skip: How many usable images to pass over first, as if they had been taken.
         progress: Told how many images have been looked at, and how many there are at most.
 
     Raises:
@@ -114,6 +118,7 @@ def choose_targets(
     bring = way_into(framing, source, detector)
     taken: Counter[str] = Counter()
     used: list[int] = []
+    passed = 0
     skipped: list[tuple[str, str]] = []
     for index in candidates:
         name = dataset.ids[index]
@@ -124,15 +129,19 @@ def choose_targets(
         except InputError as error:
             skipped.append((name, str(error)))
         else:
-            keep(image)
-            used.append(index)
             taken.update([who[index]] if who is not None else [])
+            if passed < skip:
+                passed += 1
+            else:
+                keep(image)
+                used.append(index)
         if progress is not None:
-            progress(len(used) + len(skipped), _expected(len(candidates), limit, len(skipped)))
+            looked = passed + len(used) + len(skipped)
+            progress(looked, _expected(len(candidates), limit, skip + len(skipped)))
         if len(used) == limit:
             break
     if not used:
-        raise InputError(_none_usable(skipped))
+        raise InputError(_none_usable(skipped, passed))
     if dataset.whole and len(used) < len(dataset.ids):
         first = f"; the first that cannot be used, '{skipped[0][0]}': {skipped[0][1]}" if skipped else ""
         raise InputError(
@@ -221,11 +230,13 @@ def rounded(image: Tensor) -> Tensor:
     return image.detach().cpu().float().clamp(0, 1).mul(255).round().div(255)
 
 
-def _expected(total: int, limit: int | None, skipped: int) -> int:
-    return total if limit is None else min(total, limit + skipped)
+def _expected(total: int, limit: int | None, more: int) -> int:
+    return total if limit is None else min(total, limit + more)
 
 
-def _none_usable(skipped: list[tuple[str, str]]) -> str:
+def _none_usable(skipped: list[tuple[str, str]], passed: int) -> str:
+    if passed:
+        return f"The data set has {passed} images that can be used, and all of them are passed over (--skip)."
     if not skipped:
         return "The data set has no images."
     name, reason = skipped[0]

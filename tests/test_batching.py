@@ -8,8 +8,8 @@ from torch import nn
 
 from faceinv import batching
 from faceinv.batching import batch_size_for
+from faceinv.config import load_config
 from faceinv.errors import UsageError
-from faceinv.grid import load_config
 
 #: 64 KB of maps an image: the largest layer's result is 16 KB.
 NETWORK = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1), nn.Tanh())

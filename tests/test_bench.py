@@ -349,6 +349,18 @@ def test_the_methods_of_one_run_are_ranked_at_equal_budgets(
     assert "Did you mean 'zeroth'" in refused.err
 
 
+def test_targets_passed_over_leave_the_next_as_they_are(run, cache: Path, tmp_path: Path) -> None:
+    whole, rest = tmp_path / "whole", tmp_path / "rest"
+    for out, more in ((whole, ()), (rest, ("--limit", "3", "--skip", "2"))):
+        result = run(*TOY, *more, "--losses", "id", "--out", out)
+        assert result.code == 0, result.err
+    (all_five,), (last,) = (
+        [pq.read_table(path).to_pydict() for path in (out / "cells").glob("*.parquet")] for out in (whole, rest)
+    )
+    assert last["target"] == all_five["target"][2:]
+    assert last["mse"] == pytest.approx(all_five["mse"][2:], rel=1e-4)
+
+
 def test_what_no_method_asks_for_is_not_trained(run, cache: Path, tmp_path: Path) -> None:
     grid = ("--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets")
     few = ("--limit", "2", "--steps", "2", "--pairs", "200", "--losses", "id", "--metric", "mse", "--out", tmp_path)

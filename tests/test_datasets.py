@@ -8,10 +8,11 @@ import pytest
 import torch
 import yaml
 
+from faceinv.config import load_config
 from faceinv.contracts import Dataset, DatasetContext
 from faceinv.datasets import open_dataset
 from faceinv.errors import UsageError
-from faceinv.grid import cells, load_config
+from faceinv.grid import cells
 from faceinv.images import write_image
 from faceinv.plugins import Host
 from faceinv.specs import Framing

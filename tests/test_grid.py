@@ -9,8 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faceinv.config import load_config
 from faceinv.errors import UsageError
-from faceinv.grid import cells, load_config
+from faceinv.grid import cells
 from faceinv.plugins import Host
 
 TOY = {

@@ -168,6 +168,18 @@ def test_targets_are_chosen_by_person() -> None:
     assert two.ids == tuple(f"image {k}" for k in (1, 2, 3, 4, 5, 6))
 
 
+def test_targets_after_others_are_of_other_people() -> None:
+    images = [InputError("no good"), *(photograph(k, LARGE.size) for k in range(1, 8))]
+    dataset = Listed(images, LARGE, identities=list("aaabbccd"))
+    whole = {"limit": 9, "detector": None, "real": True, "per_person": 1, "min_photographs": 2}
+    rest = load_targets(dataset, FRAMING, skip=1, **whole)  # type: ignore[arg-type]
+    # The first usable one is passed over with its person.
+    assert rest.ids == ("image 3", "image 5")
+    torch.testing.assert_close(rest.images, load_targets(dataset, FRAMING, **whole).images[1:])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="3 images that can be used, and all of them are passed over"):
+        load_targets(dataset, FRAMING, skip=3, **whole)  # type: ignore[arg-type]
+
+
 def test_a_choice_by_person_needs_people() -> None:
     nobody = Listed([photograph(0, LARGE.size)], LARGE)
     with pytest.raises(UsageError, match="does not know who is who"):

@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 
 from faceinv import errors
 from faceinv.cli import COMMANDS, cli
-from faceinv.grid import BenchConfig, defaults
+from faceinv.config import BenchConfig, defaults
 from faceinv.report.leaderboard import COMPARED, SCORES, Board, named, read_boards, with_interval
 from faceinv.report.methods_page import chart
 from faceinv.testing import checks_of

@@ -44,6 +44,7 @@ def config_options(command: F) -> F:
             click.option("--limit", type=int, help="Number of targets."),
             click.option("--per-person", type=int, help="Targets of one person at most; 0 takes all."),
             click.option("--min-photographs", type=int, help="Take people with so many photographs only."),
+            click.option("--skip", type=int, help="Pass over so many targets first."),
             click.option(
                 "--steps",
                 multiple=True,
@@ -81,7 +82,7 @@ def overrides(given: dict[str, Any]) -> dict[str, Any]:
     values = {key: value for key, value in given.items() if value is not None and value != ()}
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
     if "weights" in values:
-        from faceinv.grid import defaults
+        from faceinv.config import defaults
 
         encoder = (values.get("encoder") or defaults()["encoder"])[0]
         pairs = [entry.rpartition("=") for entry in values["weights"]]
@@ -125,7 +126,8 @@ def bench(
       faceinv bench bench.yaml --workers 4
       faceinv bench bench.yaml --shard 3/8
     """
-    from faceinv.grid import cells, load_config
+    from faceinv.config import load_config
+    from faceinv.grid import cells
     from faceinv.placing.shards import Shard
 
     placement = taken(given)

@@ -8,8 +8,8 @@ import click
 
 from faceinv.cli.application import Application
 from faceinv.cli.running import checked_device
+from faceinv.config import defaults
 from faceinv.errors import InputError
-from faceinv.grid import defaults
 
 _BATCH = 32
 

@@ -46,7 +46,8 @@ def invert(
       faceinv invert leaked.npy --encoder arcface --losses id,lm,hist --out rebuilt
     """
     from faceinv.cli.running import make_runner
-    from faceinv.grid import TARGETS, cells, load_config
+    from faceinv.config import TARGETS, load_config
+    from faceinv.grid import cells
     from faceinv.progress import reporter
 
     config, source = load_config(config_file, {"out": Path("inverted")} | overrides(given))
@@ -72,7 +73,17 @@ def invert(
 
 
 #: The targets are what is given, whole; pairs are scored one by one, and no threshold is measured.
-_UNUSED = ("dataset", "labels", "limit", "per_person", "min_photographs", "ablate", "recognition", "recognition_limit")
+_UNUSED = (
+    "dataset",
+    "labels",
+    "limit",
+    "per_person",
+    "min_photographs",
+    "skip",
+    "ablate",
+    "recognition",
+    "recognition_limit",
+)
 invert.params = [option for option in invert.params if option.name not in _UNUSED]
 
 

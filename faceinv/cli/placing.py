@@ -17,7 +17,8 @@ from faceinv.cli.application import Application
 from faceinv.errors import UsageError
 
 if TYPE_CHECKING:
-    from faceinv.grid import BenchConfig, Cell
+    from faceinv.config import BenchConfig
+    from faceinv.grid import Cell
     from faceinv.placing.executors import Executor
     from faceinv.progress import Reporter
     from faceinv.runner import Runner

@@ -9,7 +9,8 @@ from faceinv.cli.application import Application
 from faceinv.dry_run import Planned, plan
 
 if TYPE_CHECKING:
-    from faceinv.grid import BenchConfig, Cell
+    from faceinv.config import BenchConfig
+    from faceinv.grid import Cell
 
 
 def show_plan(app: Application, config: BenchConfig, grid: Sequence[Cell], as_json: bool) -> None:

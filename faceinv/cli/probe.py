@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from faceinv.cli.application import Application
+from faceinv.config import defaults
 from faceinv.errors import UsageError
-from faceinv.grid import defaults
 
 #: Samples of the generator where --limit does not say.
 _SAMPLES = 5000

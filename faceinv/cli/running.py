@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import torch
 
     from faceinv.cli.application import Application
-    from faceinv.grid import BenchConfig, Cell
+    from faceinv.config import BenchConfig
+    from faceinv.grid import Cell
     from faceinv.progress import Reporter
     from faceinv.runner import Runner
 

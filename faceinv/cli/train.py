@@ -32,7 +32,8 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
     from rich.table import Table
 
     from faceinv.cli.running import make_runner
-    from faceinv.grid import cells, load_config
+    from faceinv.config import load_config
+    from faceinv.grid import cells
     from faceinv.progress import reporter
 
     config, source = load_config(config_file, overrides(given))

@@ -10,9 +10,10 @@ from typing import Any, cast
 
 from torch import Tensor
 
+from faceinv.config import TARGETS
 from faceinv.contracts import Dataset, Metric
 from faceinv.errors import WeightsError
-from faceinv.grid import TARGETS, Cell, targets_key
+from faceinv.grid import Cell, targets_key
 from faceinv.judging.gallery import JUDGED, Gallery, gallery_of_dataset, gallery_of_people, gallery_of_targets
 from faceinv.judging.identity import Recognition, compare, cosines_of_pairs, judge
 from faceinv.judging.scoring import embed_all, score_pairs, with_floors
@@ -201,7 +202,7 @@ class Judge:
 
     def _gallery(self, cell: Cell, targets: Chosen, descriptors: Mapping[str, Tensor]) -> Gallery:
         """Return the targets and further photographs of their people."""
-        dataset, _ = self._open(cell, cell.dataset, cell.limit)
+        dataset, _ = self._open(cell, cell.dataset, cell.counted)
         detector = self._loader.detector(cell.detector) if needs_detector(dataset) else None
         told = self._told("embedding photographs of the targets' people")
 

@@ -20,6 +20,7 @@ _ONE_VALUE = (
     "limit",
     "per_person",
     "min_photographs",
+    "skip",
     "detector",
     "probes",
     "pairs",

@@ -19,7 +19,7 @@ from faceinv.report.sections import verdict
 from faceinv.statistics import Estimate, estimate, paired_difference
 
 #: Keys of a config in which paired cells may differ without being different attacks on the targets.
-_NO_CHOICE = ("limit", "metrics", "recognition", "per_person", "min_photographs")
+_NO_CHOICE = ("limit", "metrics", "recognition", "per_person", "min_photographs", "skip")
 #: Keys that decide what the targets are.
 _TARGETS = ("dataset", "seed", "generator", "space", "detector")
 _SUCCESS = re.compile(r"success_type(?P<type>[12])@(?P<fmr>[^:]+):(?P<role>.+)")

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from faceinv.config import load_config
 from faceinv.errors import InputError
-from faceinv.grid import Cell, cells, load_config
+from faceinv.grid import Cell, cells
 from faceinv.ingredients import Ingredients
 from faceinv.loading import Loader
 from faceinv.placing.executors import InProcess

@@ -45,7 +45,8 @@ def test_files_come_back_where_no_folder_is_shared(
 ) -> None:
     from faceinv.cli.application import Application
     from faceinv.cli.placing import worker_factory
-    from faceinv.grid import cells, load_config
+    from faceinv.config import load_config
+    from faceinv.grid import cells
     from faceinv.placing.executors import Task
     from faceinv.placing.ray_cluster import RayWorker
 
