@@ -44,7 +44,7 @@ class Axis:
         return round(self.start + share * (self.end - self.start), 1)
 
     def ticks(self, about: int = 5) -> list[float]:
-        """Return round values within the range."""
+        """Return round values within the range, as near to ``about`` as their roundness allows."""
         if self.logarithmic:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             if last - first >= 1:
@@ -55,7 +55,7 @@ class Axis:
             return [self.low]
         raw = span / about
         magnitude = 10 ** math.floor(math.log10(raw))
-        step = next(magnitude * factor for factor in (1, 2, 5, 10) if magnitude * factor >= raw * 0.999)
+        step = min((magnitude * factor for factor in (1, 2, 5, 10)), key=lambda step: abs(math.log(step / raw)))
         first_tick = math.ceil(self.low / step - 1e-9)
         return [round(k * step, 10) for k in range(first_tick, math.floor(self.high / step + 1e-9) + 1)]
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faceinv.report.budget_chart import Curve, _spread, budget_chart
+from faceinv.report.charts import Axis
 from faceinv.statistics import Estimate
 
 Write = Callable[..., Path]
@@ -107,6 +108,15 @@ def test_names_do_not_overlap_and_keep_their_order(heights: list[float]) -> None
     assert all(later - earlier > 13.9 for earlier, later in pairwise(ordered))
     assert ordered[0] > 15
     assert ordered[-1] < 307
+
+
+@given(st.floats(-100, 100), st.floats(0.01, 100), st.integers(3, 6))
+def test_an_axis_has_about_as_many_round_values_as_are_asked_for(low: float, span: float, about: int) -> None:
+    ticks = Axis(low, low + span, 0, 1).ticks(about)
+    assert about / 2 - 1 <= len(ticks) <= 2 * about + 1
+    assert all(low - 1e-6 <= tick <= low + span + 1e-6 for tick in ticks)
+    steps = {round(after - before, 6) for before, after in pairwise(ticks)}
+    assert len(steps) <= 1
 
 
 def test_rows_of_earlier_runs_join_and_new_ones_take_their_place(
