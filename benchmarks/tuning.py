@@ -1,7 +1,7 @@
 """The settings of a method, one value after the other, on development targets that no report uses.
 
     python benchmarks/tuning.py zeroth --steps 200 --try learning_rate=0.05,0.2 --try radius=0.03,0.3
-    python benchmarks/tuning.py faceinv --try mirror=false --dataset lfw:PATH --skip 64 --limit 32
+    python benchmarks/tuning.py faceinv --try mirror=false --dataset lfw:PATH --limit 32
 
 The targets are samples of seed 1, or photographs of people after the first 64, who are the report's. Each value is
 tried alone, the other settings as they ship, and compared target by target with what ships.
@@ -23,8 +23,9 @@ SCORES = ("id_sim_critic", "psnr", "landmark_error")
 
 def run(given: argparse.Namespace, options: dict[str, Any]) -> Path:
     """Invert the development targets under ``options``; return the run folder."""
-    name = "-".join([given.method, str(given.steps), *(f"{key}={value}" for key, value in options.items())])
-    out = Path(given.out, name)
+    targets = f"{given.dataset.partition(':')[0]}-{given.seed}-{given.skip}-{given.limit}"
+    chosen = "-".join([given.method, str(given.steps), *(f"{key}={value}" for key, value in options.items())])
+    out = Path(given.out, targets, chosen)
     config: dict[str, Any] = {
         "encoder": "arcface",
         "critic": "facenet",
@@ -40,7 +41,7 @@ def run(given: argparse.Namespace, options: dict[str, Any]) -> Path:
         "out": str(out),
     }
     out.mkdir(parents=True, exist_ok=True)
-    if given.dataset.partition(":")[0] in ("lfw", "folder"):
+    if given.dataset != "synthetic":
         config |= {"per_person": 1, "min_photographs": 2}
     file = out / "config.yaml"
     file.write_text(yaml.safe_dump(config))
@@ -65,9 +66,11 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dataset", default="synthetic")
-    parser.add_argument("--skip", type=int, default=0, help="targets to pass over first")
+    parser.add_argument("--skip", type=int, help="targets to pass over first; of photographs by default 64")
     parser.add_argument("--out", default="runs/tuning")
     given = parser.parse_args()
+    if given.skip is None:
+        given.skip = 0 if given.dataset == "synthetic" else 64
     shipped = run(given, {})
     print(f"{given.method}, {given.steps} a target, {given.limit} targets of seed {given.seed}")
     print("| setting | " + " | ".join(SCORES) + " |\n| --- |" + " --- |" * len(SCORES))

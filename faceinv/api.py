@@ -175,6 +175,7 @@ def probe(
     labels: str | Path | None = None,
     limit: int | None = None,
     image: bool = False,
+    precision: str = "fp32",
     seed: int = 0,
     out: str | Path = "runs/probe",
     recipe: str = "",
@@ -199,6 +200,7 @@ def probe(
     labels: str | Path | None = None,
     limit: int | None = None,
     image: bool = False,
+    precision: str = "fp32",
     seed: int = 0,
     out: str | Path = "runs/probe",
     weights: Weights | None = None,
@@ -223,6 +225,7 @@ def probe(
         labels: CSV file of annotations, for a ``dataset`` that takes one.
         limit: How many photographs of the ``dataset`` to use at most.
         image: Whether a network reads the photographs too, for comparison; that takes long.
+        precision: Of the encoder on a ``dataset``, ``"fp32"`` or ``"bf16"``.
         seed: Seed of trainings and intervals on a ``dataset``.
         out: Run folder for a ``dataset``'s records.
         generator: Name of the generator.
@@ -259,7 +262,9 @@ def probe(
     host = host or Host(paths=plugins)
     if dataset:
         loader = _loader(host, {}, weights, device, offline)
-        return _audit(loader, attributes, dataset, encoder, labels, recipe, limit, image, seed, Path(out), progress)
+        return _audit(
+            loader, attributes, dataset, encoder, labels, recipe, limit, image, precision, seed, Path(out), progress
+        )
     wanted = [host.spec("probe", name).name for name in attributes]
     cell, runner = _runner(given, None, weights, 0, device, host, offline, progress, wanted)
     attack = runner.attack(cell)
@@ -314,6 +319,7 @@ def _audit(
     recipe: str,
     limit: int | None,
     image: bool,
+    precision: str,
     seed: int,
     out: Path,
     progress: Reporter | None,
@@ -337,6 +343,7 @@ def _audit(
         limit=limit,
         seed=seed,
         image=ImageRecipe() if image else None,
+        precision=precision,
     )
     audit = Audit(loader, opened, spec, settings, folder=ProbeFolder(out), cache=cache_folder(), progress=progress)
     rows: list[dict[str, Any]] = audit.run(encoder or defaults()["encoder"][0])["rows"]

@@ -100,7 +100,8 @@ def open_bank(
         crop: Keep the images in this framing too, as 8-bit pixels, for networks that are trained on them.
         detector: Name of the detector; needed, and used, only where the data set declares no framing.
         workers: Threads that load images; by default one for each core, at most 8.
-        batch_size: Images at a time; by default as many as the processor's cache holds of the encoder's largest layer.
+        batch_size: Images at a time; by default as many as the cache holds of the encoder's largest layer, and 64
+            where nothing is embedded.
         precision: Of the encoder's convolutions and products, ``"fp32"`` or ``"bf16"``; descriptors are float32.
         compiled: Whether torch.compile makes the encoder, where it can; what is kept does not tell.
         progress: Called with (what, done, of).
@@ -120,7 +121,8 @@ def open_bank(
             return bulk_encoder(
                 loader.encoder(encoder),
                 precision=precision,
-                compiled=compiled,
+                # Compiling takes longer than a few images do.
+                compiled=compiled and len(dataset.ids) >= size,
                 example=_crops(loader, encoder, size),
                 say=say,
             )

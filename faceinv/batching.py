@@ -22,7 +22,7 @@ def batch_size_for(step: Callable[[], Tensor], networks: nn.Module, device: torc
     for the gradient takes a quarter of the memory at most, so that workers have room beside each other.
 
     Args:
-        step: Computes a result, with a graph, from one candidate.
+        step: Computes a result from one candidate; with a graph, where a gradient will be wanted.
         networks: All networks that take part.
         device: Where they are.
     """

@@ -13,6 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from faceinv.errors import UsageError, suggest
 
+#: Where genuine and impostor scores come from unless ``recognition`` names a data set.
+TARGETS = "targets"
+
 
 def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
@@ -20,23 +23,20 @@ def _listed(value: object) -> object:
 
 def _split(value: object) -> object:
     """Return a list, its texts split at commas: ``a,b`` on the command line is two choices."""
-    listed = value if isinstance(value, list) else [value]
     return [
-        part for item in listed for part in ([x.strip() for x in item.split(",")] if isinstance(item, str) else [item])
+        part
+        for item in (value if isinstance(value, list) else [value])
+        for part in ([x.strip() for x in item.split(",")] if isinstance(item, str) else [item])
     ]
 
 
 Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 MethodOptions = Annotated[list[dict[str, dict[str, Any]]], BeforeValidator(_listed), Field(min_length=1)]
 Weightings = Annotated[list[dict[str, float]], BeforeValidator(_listed), Field(min_length=1)]
-#: Where genuine and impostor scores come from unless ``recognition`` names a data set.
-TARGETS = "targets"
 Seeds = Annotated[list[int], BeforeValidator(_listed), Field(min_length=1)]
 #: Several in one text, such as ``a,b``, are as good as a list.
 Methods = Annotated[list[str], BeforeValidator(_split), Field(min_length=1)]
 Budgets = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_split), Field(min_length=1)]
-
-
 Precisions = Annotated[list[Literal["fp32", "bf16"]], BeforeValidator(_split), Field(min_length=1)]
 
 

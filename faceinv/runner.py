@@ -20,7 +20,7 @@ from faceinv.grid import Cell
 from faceinv.ingredients import Ingredients, NamedCell
 from faceinv.judging.judge import Judge
 from faceinv.learning import teach
-from faceinv.placing.parts import Part, Parts, put_together
+from faceinv.parts import Part, Parts, put_together
 from faceinv.precision import step_networks
 from faceinv.probing import Reader
 from faceinv.records import finite

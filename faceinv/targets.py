@@ -106,12 +106,17 @@ def choose_targets(
         progress: Told how many images have been looked at, and how many there are at most.
 
     Raises:
-        UsageError: ``limit`` is less than 1, faces have to be found and there is no detector, or targets are
-            to be chosen by person and the data set does not know who is who.
+        UsageError: ``limit`` is less than 1 or ``skip`` than 0, a part of a data set is asked for that is taken
+            whole, faces have to be found and there is no detector, or targets are to be chosen by person and the
+            data set does not know who is who.
         InputError: no image can be used.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"The limit of targets is {limit}; it must be at least 1.")
+    if skip < 0:
+        raise UsageError(f"{skip} targets cannot be passed over; it must be 0 or more.")
+    if skip and dataset.whole:
+        raise UsageError("This data set's name stands for all of its images: --skip would leave some out.")
     source = None if needs_detector(dataset) else dataset.framing
     who = dataset.identities
     candidates = _candidates(who, len(dataset.ids), per_person, min_photographs)
@@ -230,8 +235,8 @@ def rounded(image: Tensor) -> Tensor:
     return image.detach().cpu().float().clamp(0, 1).mul(255).round().div(255)
 
 
-def _expected(total: int, limit: int | None, more: int) -> int:
-    return total if limit is None else min(total, limit + more)
+def _expected(total: int, limit: int | None, not_taken: int) -> int:
+    return total if limit is None else min(total, limit + not_taken)
 
 
 def _none_usable(skipped: list[tuple[str, str]], passed: int) -> str:

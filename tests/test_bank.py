@@ -17,7 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from faceinv import columns
 from faceinv.bank import PORTRAIT, Bank, clean_part, open_bank
@@ -142,6 +142,28 @@ def test_a_compiled_encoder_takes_whole_batches_alone(
     due = opened(loader, Images(), tmp_path / "eager")
     assert bank.key == due.key
     torch.testing.assert_close(bank.descriptors, due.descriptors)
+
+
+def test_as_many_images_at_a_time_as_the_cache_holds(
+    loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[nn.Module] = []
+
+    def two(step: Callable[[], Tensor], networks: nn.Module, device: torch.device) -> int:
+        assert step().shape == (1, loader.encoder("toy").spec.dim)
+        asked.append(networks)
+        return 2
+
+    monkeypatch.setattr("faceinv.bank.batch_size_for", two)
+    encoder = loader.encoder("toy")
+    shapes: list[int] = []
+    handle = encoder.register_forward_pre_hook(lambda module, given: shapes.append(len(given[0])))
+    bank = open_bank(loader, Images(), "toy", folder=tmp_path)
+    handle.remove()
+    assert asked == [encoder]
+    # After the one that was looked at: chunks of 8, 8 and 5.
+    assert shapes == [1, *[2] * 8, 2, 2, 1]
+    torch.testing.assert_close(bank.descriptors, opened(loader, Images(), tmp_path / "other").descriptors)
 
 
 def test_what_is_computed_depends_on_all_that_it_is_made_of(loader: Loader, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Steps in another precision, and compiled ones."""
+"""Steps in another precision, and compiled ones; that of many images without a gradient is in test_bank."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from faceinv.frozen import freeze
-from faceinv.precision import step_networks
+from faceinv.precision import bulk_encoder, step_networks
 from faceinv.processor import has_bf16_units
 from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
 
@@ -119,6 +119,15 @@ def test_what_cannot_be_compiled_stays_as_it_is_and_that_is_said(monkeypatch: py
     said: list[str] = []
     made(said, compiled=True)
     assert said == ["torch.compile failed, going on without it: no C++ compiler was found"]
+
+
+def test_an_encoder_that_cannot_be_compiled_embeds_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function: lambda *given: 1 / 0)
+    said: list[str] = []
+    encoder, crops = ToyEncoder().requires_grad_(False), torch.rand(2, 3, 16, 16)
+    embed = bulk_encoder(encoder, precision="fp32", compiled=True, example=crops, say=said.append)
+    assert said == ["torch.compile failed, going on without it: division by zero"]
+    assert torch.equal(embed(crops), encoder(crops))
 
 
 def test_compiled_steps_are_those_of_torch_compile(monkeypatch: pytest.MonkeyPatch) -> None:

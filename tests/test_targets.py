@@ -168,7 +168,7 @@ def test_targets_are_chosen_by_person() -> None:
     assert two.ids == tuple(f"image {k}" for k in (1, 2, 3, 4, 5, 6))
 
 
-def test_targets_after_others_are_of_other_people() -> None:
+def test_targets_after_others_are_of_other_people_where_each_has_one() -> None:
     images = [InputError("no good"), *(photograph(k, LARGE.size) for k in range(1, 8))]
     dataset = Listed(images, LARGE, identities=list("aaabbccd"))
     whole = {"limit": 9, "detector": None, "real": True, "per_person": 1, "min_photographs": 2}
@@ -178,6 +178,16 @@ def test_targets_after_others_are_of_other_people() -> None:
     torch.testing.assert_close(rest.images, load_targets(dataset, FRAMING, **whole).images[1:])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="3 images that can be used, and all of them are passed over"):
         load_targets(dataset, FRAMING, skip=3, **whole)  # type: ignore[arg-type]
+
+
+def test_a_whole_data_set_cannot_be_skipped_into() -> None:
+    dataset = Listed([photograph(k, LARGE.size) for k in range(3)], LARGE)
+    with pytest.raises(UsageError, match="must be 0 or more"):
+        load_targets(dataset, FRAMING, limit=None, detector=None, real=True, skip=-1)
+    dataset.whole = True
+    with pytest.raises(UsageError, match="stands for all of its images: --skip"):
+        load_targets(dataset, FRAMING, limit=3, detector=None, real=True, skip=1)
+    assert dataset.loaded == []
 
 
 def test_a_choice_by_person_needs_people() -> None:

@@ -17,7 +17,7 @@ from faceinv.audit.attributes import Attribute, choose_attributes
 from faceinv.audit.image_reader import CROP, ImageRecipe, ImageTask, read_images
 from faceinv.audit.records import ProbeFolder
 from faceinv.audit.scoring import Reading, score_attribute
-from faceinv.audit.settings import RECIPES, AuditSettings, Subset
+from faceinv.audit.settings import RECIPES, AuditSettings, Subset, deciding
 from faceinv.bank import PORTRAIT, Bank, clean_part, open_bank
 from faceinv.cache import load_or_make
 from faceinv.contracts import Dataset, DerivedProbe, Recipe
@@ -88,7 +88,7 @@ class Audit:
         spec: EncoderSpec = self.loader.host.spec("encoder", encoder)
         weights = self._hashes(spec)
         config = asdict(self.settings) | {"encoder": spec.name, "attributes": [item.name for item in self._chosen]}
-        record_id = fingerprint({"version": _VERSION, "config": config, "weights": weights})
+        record_id = fingerprint({"version": _VERSION, "config": deciding(config), "weights": weights})
         known = self.folder.finished(record_id)
         if known:
             return known
@@ -108,7 +108,8 @@ class Audit:
             readings = [*read[attribute.name], *image[attribute.name], self._baseline(attribute, parts)]
             rows += score_attribute(
                 attribute, self._labels[attribute.name], parts["test"], people, readings,
-                encoder=spec.name, dataset=self.settings.dataset, seed=self.settings.seed,
+                encoder=spec.name, precision=self.settings.precision,
+                dataset=self.settings.dataset, seed=self.settings.seed,
                 ids=self.dataset.ids, columns=columns,
             )  # fmt: skip
         self.folder.write_rows(record_id, columns)

@@ -36,6 +36,7 @@ def score_attribute(
     readings: Sequence[Reading],
     *,
     encoder: str,
+    precision: str,
     dataset: str,
     seed: int,
     ids: Sequence[str],
@@ -50,6 +51,7 @@ def score_attribute(
         people: Who is in each image of the data set.
         readings: One of them the baseline's, and one the image's where there is one.
         encoder: Reported with what was read from descriptors.
+        precision: Likewise, of the encoder.
         dataset: Reported with every row.
         seed: Seed of the bootstrap.
         ids: The images' names.
@@ -73,6 +75,7 @@ def score_attribute(
         table.append(
             {
                 "encoder": of,
+                "precision": precision if of else None,
                 "attribute": attribute.name,
                 "source": reading.source,
                 "recipe": reading.recipe,

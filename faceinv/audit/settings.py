@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -41,6 +43,11 @@ class AuditSettings:
     image: ImageRecipe | None = field(default_factory=ImageRecipe)
     precision: str = "fp32"
     compile: bool = False
+
+
+def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of an audit's config its numbers depend on: no compiler, and a precision that is not the usual."""
+    return {key: value for key, value in config.items() if key != "compile" and (key, value) != ("precision", "fp32")}
 
 
 class Subset(Dataset):

@@ -44,7 +44,7 @@ def config_options(command: F) -> F:
             click.option("--limit", type=int, help="Number of targets."),
             click.option("--per-person", type=int, help="Targets of one person at most; 0 takes all."),
             click.option("--min-photographs", type=int, help="Take people with so many photographs only."),
-            click.option("--skip", type=int, help="Pass over so many targets first."),
+            click.option("--skip", type=int, help="Pass over so many targets first; with --per-person 1, people."),
             click.option(
                 "--steps",
                 multiple=True,

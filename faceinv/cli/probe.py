@@ -121,8 +121,7 @@ def probe(app: Application, /, form: str | None, figures: bool, out: Path, **giv
         records = [audit.run(spec.name) for spec in specs]
     rows = tables.unique_rows([row for record in records for row in record["rows"]])
     table, detail = tables.table_1_cells(rows), tables.detail_cells(rows)
-    lowered = "" if given["precision"] == "fp32" else f", embedded in {given['precision']}"
-    title = f"Read from descriptors of {given['dataset']}, {_who(records[0])}{lowered}"
+    title = f"Read from descriptors of {given['dataset']}, {_who(records[0])}"
     if form == "json":
         app.print_json(rows)
     elif form == "csv":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from faceinv.errors import InputError, StorageError
-from faceinv.placing.parts import CELL, Parts
+from faceinv.parts import CELL, Parts
 from faceinv.records import SCHEMA, RunFolder
 
 #: What one command has one value of; everything else may be a grid, or follows from it.
@@ -127,7 +127,8 @@ def _check(first: _Found, item: _Found) -> None:
                     "compute both with the same."
                 )
     for key in _ONE_VALUE:
-        ours, theirs = first.facts["config"][key], item.facts["config"][key]
+        # A key that older records lack is as they all had it.
+        ours, theirs = first.facts["config"].get(key), item.facts["config"].get(key)
         if ours != theirs:
             raise InputError(f"{where}: config '{key}' is {ours!r} in the one and {theirs!r} in the other.")
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from faceinv.errors import FaceinvError, Failure, UsageError
+from faceinv.parts import CELL, Parts
 from faceinv.placing.executors import ATTEMPTS, Done, OnSteps, Queue, RunnerFactory, Task, Worker
-from faceinv.placing.parts import CELL, Parts
 from faceinv.progress import Reporter
 from faceinv.records import RunFolder, write_atomically
 

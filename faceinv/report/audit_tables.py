@@ -21,6 +21,7 @@ _SHOWN = {
     "r2": ("{:.2f}", "R²"),
 }
 _FURTHER = {"balanced_accuracy": "{:.1%}", "auc": "{:.3f}", "r2": "{:.2f}", "leakage": "{:.2f}"}
+_OF_A_ROW = ("encoder", "precision", "attribute", "source", "recipe", "dataset")
 _SOURCES = ("descriptor", "image", "baseline")
 
 NOTE = (
@@ -35,7 +36,7 @@ def unique_rows(rows: Sequence[Row]) -> list[Row]:
     """Return the rows without those of image and baseline that every encoder's record repeats."""
     seen: dict[tuple[Any, ...], Row] = {}
     for row in rows:
-        seen.setdefault(tuple(row[key] for key in ("encoder", "attribute", "source", "recipe", "dataset")), row)
+        seen.setdefault(tuple(row.get(key) for key in _OF_A_ROW), row)
     return sorted(seen.values(), key=lambda row: _SOURCES.index(row["source"]))
 
 
@@ -119,14 +120,14 @@ def as_latex(cells: tuple[list[str], list[list[str]]], caption: str) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Return a line for each row and score: encoder, attribute, source, recipe, dataset, n, metric, mean, low, high."""
+    """Return a line for each row and score: what the row is of, n, metric, mean, low, high."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    keys = ("encoder", "attribute", "source", "recipe", "dataset", "n")
+    keys = (*_OF_A_ROW, "n")
     writer.writerow([*keys, "metric", "mean", "low", "high"])
     for row in rows:
         for name, value in row["metrics"].items():
-            writer.writerow([*(row[key] for key in keys), name, value["mean"], value["low"], value["high"]])
+            writer.writerow([*(row.get(key) for key in keys), name, value["mean"], value["low"], value["high"]])
     return buffer.getvalue()
 
 
@@ -137,7 +138,8 @@ def _lines(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
 
 def _line(row: Row) -> tuple[str, str, str]:
     if row["source"] == "descriptor":
-        return row["source"], str(row["encoder"]), str(row["recipe"])
+        lowered = "" if row.get("precision", "fp32") == "fp32" else f" in {row['precision']}"
+        return row["source"], f"{row['encoder']}{lowered}", str(row["recipe"])
     return row["source"], "", ""
 
 

@@ -44,7 +44,7 @@ class Axis:
         return round(self.start + share * (self.end - self.start), 1)
 
     def ticks(self, about: int = 5) -> list[float]:
-        """Return round values within the range, as near to ``about`` as their roundness allows."""
+        """Return round values within the range, about as many as ``about``; of a logarithmic one powers of ten."""
         if self.logarithmic:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             if last - first >= 1:

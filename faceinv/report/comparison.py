@@ -21,7 +21,7 @@ from faceinv.statistics import Estimate, estimate, paired_difference
 #: Keys of a config in which paired cells may differ without being different attacks on the targets.
 _NO_CHOICE = ("limit", "metrics", "recognition", "per_person", "min_photographs", "skip")
 #: Keys that decide what the targets are.
-_TARGETS = ("dataset", "seed", "generator", "space", "detector")
+_TARGETS = ("dataset", "seed", "generator", "space", "detector", "skip", "limit", "per_person", "min_photographs")
 _SUCCESS = re.compile(r"success_type(?P<type>[12])@(?P<fmr>[^:]+):(?P<role>.+)")
 
 
@@ -249,7 +249,10 @@ def _refusal(a: Column, b: Column) -> str:
 
 def _target_differences(a: Column, b: Column) -> str:
     found = [
-        f"{key} {a.config.get(key)} ≠ {b.config.get(key)}" for key in _TARGETS if a.config.get(key) != b.config.get(key)
+        f"{key} {a.config.get(key)} ≠ {b.config.get(key)}"
+        for key in _TARGETS
+        # An older record that lacks a key has what says nothing: none, or 0.
+        if (a.config.get(key) or 0) != (b.config.get(key) or 0)
     ]
     return ", ".join(found) or "the files of the data set have changed between the runs"
 

@@ -290,7 +290,7 @@ def read_boards(path: Path, losses: str = "") -> tuple[Board, ...]:
 
 
 def steered_by(losses: str, one: Place | Column) -> bool:
-    """Return whether these losses, as the command line writes them, are its; those of all are none."""
+    """Return whether its losses are these, as the command line writes them; none given: any are."""
     return not losses or one.losses == losses.replace(" ", "")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from faceinv.audit.records import ProbeFolder
@@ -114,6 +115,27 @@ def test_a_planted_attribute_is_found_and_a_random_one_is_not(
     assert value(guess, "accuracy").mean == pytest.approx(np.mean([not celeba.smiling[k] for k in test]))
 
 
+def test_an_audit_in_bf16_is_another_and_says_so_and_a_compiled_one_is_the_same(
+    run: Callable[..., Any], cache: Path, flat: Fixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    command = (
+        "probe", "--encoder", "toy.attacked", "--dataset", f"celeba:{flat.root}", "--attributes", "smiling,brightness",
+        "--no-image", "--out", out,
+    )  # fmt: skip
+    exact = run(*command, "--json").json
+    monkeypatch.setattr(torch, "compile", lambda function: pytest.fail("what is there was computed again"))
+    assert run(*command, "--compile", "--json").json == exact
+    assert len(list((out / "probes").glob("*.json"))) == 1
+    lowered = run(*command, "--precision", "bf16", "--json").json
+    assert {row["precision"] for row in lowered} == {"bf16", None}
+    assert (
+        row_of(lowered, "brightness", "descriptor")["metrics"] != row_of(exact, "brightness", "descriptor")["metrics"]
+    )
+    assert "toy.attacked in bf16" in run(*command, "--precision", "bf16", "--markdown").out
+    assert len(list((out / "probes").glob("*.json"))) == 2
+
+
 def test_rows_are_as_promised_and_kept(run: Callable[..., Any], cache: Path, flat: Fixture, tmp_path: Path) -> None:
     command = (
         "probe", "--encoder", "toy.attacked", "--encoder", "toy.critic", "--dataset", f"celeba:{flat.root}",
@@ -123,7 +145,11 @@ def test_rows_are_as_promised_and_kept(run: Callable[..., Any], cache: Path, fla
     result = run(*command, "--json")
     assert result.code == 0, result.err
     rows = result.json
-    assert all(set(row) == {"encoder", "attribute", "source", "recipe", "dataset", "n", "metrics"} for row in rows)
+    keys = {"encoder", "precision", "attribute", "source", "recipe", "dataset", "n", "metrics"}
+    assert all(set(row) == keys for row in rows)
+    assert {(row["source"], row["precision"]) for row in rows} == {
+        ("descriptor", "fp32"), ("image", None), ("baseline", None)
+    }  # fmt: skip
     names = {"accuracy", "balanced_accuracy", "auc", "landmark_error", "histogram_emd", "r2", "leakage"}
     assert all(set(row["metrics"]) <= names for row in rows)
     assert all(set(score) == {"mean", "low", "high"} for row in rows for score in row["metrics"].values())

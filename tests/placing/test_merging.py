@@ -71,6 +71,19 @@ def test_what_does_not_match_is_refused(run: Run, cache: Path, tmp_path: Path) -
     assert not out.exists()
 
 
+def test_records_of_before_a_key_was_there_can_be_merged(run: Run, cache: Path, tmp_path: Path) -> None:
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for seed, path in enumerate(runs):
+        assert run(*GRID, "--seed", seed, "--out", path).code == 0
+        (file,) = (path / "cells").glob("*.json")
+        record = json.loads(file.read_text())
+        del record["config"]["skip"]
+        file.write_text(json.dumps(record))
+    merged = run("merge", *runs, "--out", tmp_path / "out")
+    assert merged.code == 0, merged.err
+    assert len(list((tmp_path / "out" / "cells").glob("*.json"))) == 2
+
+
 @pytest.mark.parametrize("twice", [True, False])
 def test_a_cell_that_is_there_twice_is_there_once(run: Run, cache: Path, tmp_path: Path, twice: bool) -> None:
     a, b = tmp_path / "a", tmp_path / "b"

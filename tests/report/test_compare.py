@@ -82,13 +82,14 @@ def test_only_common_targets_count(run, write_run: Write, tmp_path: Path) -> Non
 
 def test_other_targets_are_refused_and_named(run, write_run: Write, tmp_path: Path) -> None:
     a = write_run(tmp_path / "a", ("id",))
-    b = write_run(tmp_path / "b", ("id",), targets=["x", "y"], dataset="folder:others", seed=3)
+    b = write_run(tmp_path / "b", ("id",), targets=["x", "y"], dataset="folder:others", seed=3, skip=6)
     for path in (b / "cells").glob("*.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"targets": "0" * 16}))
     result = run("compare", a, b)
     assert result.code == 3
     assert len(result.err.strip().splitlines()) == 1
     assert "dataset folder:people ≠ folder:others" in result.err
+    assert "skip 0 ≠ 6" in result.err
     assert "seed 0 ≠ 3" in result.err
 
 

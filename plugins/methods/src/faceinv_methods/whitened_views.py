@@ -4,7 +4,7 @@ Three things beyond Adam on the paper's objective, each of which can be switched
 
 * The distance of whitened descriptors joins the objective. Training an encoder makes pose, light and smile faint, and
   the identity loss hardly sees them; whitened, every principal axis counts the same. It is a cosine distance: whitened,
-  a photograph's descriptor is far longer than any of the generator's images, which no image can make good.
+  a photograph's descriptor is half as long again as any sample's, which no image can make good.
 * At each step the encoder sees another view of the image, shifted and zoomed a little, and mirrored or not. What brings
   a single view nearer fools this encoder, and no other. Whether views are the same face to it is asked first.
 * The result is a running mean of the latents, and not the one that the encoder liked best.

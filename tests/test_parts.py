@@ -16,8 +16,8 @@ from faceinv.errors import InputError
 from faceinv.grid import Cell, cells
 from faceinv.ingredients import Ingredients
 from faceinv.loading import Loader
+from faceinv.parts import Part, Parts, put_together
 from faceinv.placing.executors import InProcess
-from faceinv.placing.parts import Part, Parts, put_together
 from faceinv.placing.scheduling import GridRun
 from faceinv.plugins import Host
 from faceinv.progress import Reporter
