@@ -14,7 +14,7 @@ import numpy as np
 
 from faceinv.errors import InputError, UsageError
 from faceinv.report import provenance, wording
-from faceinv.report.runs import Column, Runs, Study
+from faceinv.report.runs import Column, Runs, Study, steered_by
 from faceinv.report.sections import verdict
 from faceinv.statistics import Estimate, estimate, paired_difference
 
@@ -154,7 +154,7 @@ def _finished(runs: Runs, losses: str) -> list[Column]:
         raise InputError(f"The run '{_name(runs)}' has no finished cell.")
     if losses:
         have = sorted({column.losses for column in columns})
-        columns = [column for column in columns if column.losses == losses.replace(" ", "")]
+        columns = [column for column in columns if steered_by(losses, column.losses)]
         if not columns:
             raise UsageError(
                 f"The run '{_name(runs)}' has no cell with the losses '{losses}'. It has: {'; '.join(have)}."

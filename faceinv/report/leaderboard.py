@@ -12,7 +12,7 @@ from rich.table import Table
 
 from faceinv.errors import InputError, UsageError, unknown_name
 from faceinv.report import provenance, wording
-from faceinv.report.runs import EXACT, Column, Runs, Study
+from faceinv.report.runs import EXACT, Column, Runs, Study, steered_by
 from faceinv.statistics import Estimate, estimate, paired_difference
 
 #: Column of the rows → heading, and decimals.
@@ -110,7 +110,7 @@ def leaderboards(runs: Runs, losses: str = "", reference: str = "", kept: Sequen
     Raises:
         UsageError: the run has no cell with these losses, or no such method.
     """
-    columns = [column for column in runs.columns if steered_by(losses, column)]
+    columns = [column for column in runs.columns if steered_by(losses, column.losses)]
     if not columns:
         raise UsageError(f"No finished cell{f' has the losses {losses!r}' if losses else ''}.")
     methods = [column.config["method"] for column in columns] + [p.method for board in kept for p in board.places]
@@ -285,13 +285,9 @@ def read_boards(path: Path, losses: str = "") -> tuple[Board, ...]:
             f"'{path}' holds no leaderboard ({error}). 'faceinv compare RUN --json > FILE' writes one."
         ) from None
     return tuple(
-        replace(board, places=tuple(place for place in board.places if steered_by(losses, place))) for board in boards
+        replace(board, places=tuple(place for place in board.places if steered_by(losses, place.losses)))
+        for board in boards
     )
-
-
-def steered_by(losses: str, one: Place | Column) -> bool:
-    """Return whether its losses are these, as the command line writes them; none given: any are."""
-    return not losses or one.losses == losses.replace(" ", "")
 
 
 def _board_of(content: dict[str, Any]) -> Board:

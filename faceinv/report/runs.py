@@ -242,3 +242,8 @@ def _short(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "+".join(map(str, value))
     return str(value)
+
+
+def steered_by(losses: str, own: str) -> bool:
+    """Return whether ``own`` losses are these, both as the command line writes them; none given: any are."""
+    return not losses or own == losses.replace(" ", "")
