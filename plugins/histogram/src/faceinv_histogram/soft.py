@@ -109,26 +109,28 @@ class _CountsAbove(torch.autograd.Function):
         kept = (torch.empty_like(values, dtype=dtype), torch.empty_like(values, dtype=torch.uint8)) if is_kept else None
         ctx.save_for_backward(values)
         ctx.bins, ctx.steepness, ctx.kept = bins, steepness, kept
-        above = values.new_zeros(len(values), bins + 1, dtype=torch.float64)
+        # Edges beyond both ends are counted as well, and dropped: no pixel needs a case of its own.
+        soft = values.new_zeros(len(values), bins + 1 + 2 * width, dtype=torch.float64)
+        parts = -(-values.shape[1] // _COLUMNS)
+        packed = values.new_zeros(len(values), parts, bins + 1, dtype=torch.float64)
         scratch = _Scratch(values, dtype)
-        for block in _blocks(*values.shape):
-            part = values[block].to(dtype)
-            distance = scratch("distance", part) if kept is None else kept[0][block]
+        for rows, columns in _blocks(*values.shape):
+            part = values[rows, columns].to(dtype)
+            distance = scratch("distance", part) if kept is None else kept[0][rows, columns]
             index = scratch("index", part)
             short = _to_nearest_edge(part, bins, distance, index, scratch)
             if kept is not None:
-                kept[1][block] = short
-            # Edges beyond both ends are counted as well, and dropped: no pixel needs a case of its own.
-            soft = above.new_zeros(len(part), bins + 1 + 2 * width)
+                kept[1][rows, columns] = short
             for offset in _others(width):
-                soft.scatter_add_(1, index + (width + offset), _shares(distance, offset, steepness).double())
+                shares = _shares(distance, offset, steepness)
+                soft[rows].scatter_add_(1, index + (width + offset), shares.double())
             share = distance.mul_(steepness).sigmoid_()
-            packed = scratch("packed", part).copy_(share).add_(_PIXEL)
-            packed = above.new_zeros(len(part), bins + 1).scatter_add_(1, index, packed)
-            pixels = packed.div(_PIXEL).floor_()
-            soft[:, width : width + bins + 1] += packed.sub_(pixels, alpha=_PIXEL)
-            above[block[0]] += soft[:, width : width + bins + 1]
-            above[block[0]] += _counted_whole(pixels, width)
+            packed[rows, columns.start // _COLUMNS].scatter_add_(
+                1, index, scratch("packed", part).copy_(share).add_(_PIXEL)
+            )
+        pixels = packed.div(_PIXEL).floor_()
+        soft[:, width : width + bins + 1] += packed.sub_(pixels, alpha=_PIXEL).sum(1)
+        above = soft[:, width : width + bins + 1] + _counted_whole(pixels.sum(1), width)
         return above.to(dtype)
 
     @staticmethod
