@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from torch import Tensor
 
@@ -44,30 +44,58 @@ def teach(method: Method, spec: MethodSpec, attack: Attack, folder: Path, progre
         parts = {"pairs": pairs.key, "method": spec.name, "code": code_hash(spec), "settings": dict(settings)}
         return load_or_make(folder / f"method {spec.name}-{fingerprint(parts)}.safetensors", make)
 
+    lesson = Lesson(spec, attack.encoder)
     method.prepare(
         Training(
             latents=pairs.latents,
             descriptors=pairs.descriptors,
             generator=attack.generator.network,
             space=attack.space,
-            encode=attack.encoder if spec.offline == "white-box" else refusal(spec.name),
+            encode=lesson,
             whiten=attack.whitening,
             seed=0,
             cached=cached,
             progress=progress or _silent,
         )
     )
+    lesson.end()
 
 
-def refusal(name: str) -> Callable[[Tensor], Tensor]:
-    """Return the encoder as a method without white-box access to it meets it while it learns."""
+class Lesson:
+    """The encoder as a method meets it while it learns, and no longer: what it asks of a target's is counted.
 
-    def refuse(images: Tensor) -> NoReturn:
-        raise PluginError(
-            f"The method '{name}' trains through the encoder and declares offline='pairs'; declare offline='white-box'."
-        )
+    Args:
+        spec: What the method declares: without white-box access while it learns, it is refused.
+        encode: Images in the generator's framing to descriptors.
+    """
 
-    return refuse
+    def __init__(self, spec: MethodSpec, encode: Callable[[Tensor], Tensor]) -> None:
+        self._spec = spec
+        self._encode = encode
+        self._over = False
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return descriptors ``(N, D)`` of images, with gradients.
+
+        Raises:
+            PluginError: the method declared that it needs none, or has learnt already.
+        """
+        name = self._spec.name
+        if self._spec.offline != "white-box":
+            raise PluginError(
+                f"The method '{name}' trains through the encoder and declares offline='{self._spec.offline}'; declare "
+                "offline='white-box'."
+            )
+        if self._over:
+            raise PluginError(
+                f"The method '{name}' asks through training.encode when it has learnt already; what it asks about a "
+                "target goes through task.encode or task.score, which count."
+            )
+        return self._encode(images)
+
+    def end(self) -> None:
+        """Refuse from now on."""
+        self._over = True
 
 
 def _silent(what: str, done: int, of: int) -> None:

@@ -69,8 +69,29 @@ class Meter:
                 f"The method '{self._method}' asks about {len(images)} images for {len(self._descriptors)} targets; "
                 "say with 'of' which target each one is a candidate for."
             )
-        self.image_steps += self._spend(torch.arange(len(images)) if of is None else of, len(images))
-        return self._encode(images)
+        spent = self._spend(torch.arange(len(images)) if of is None else of, len(images))
+        self.image_steps += spent
+        descriptors = self._encode(images)
+        if descriptors.requires_grad:
+            descriptors.register_hook(self._on_gradient(spent))
+        return descriptors
+
+    def _on_gradient(self, spent: Tensor) -> Callable[[Tensor], None]:
+        """Return what counts passes back through descriptors: the first belongs to the image-step, each further is one.
+
+        Args:
+            spent: Images of each target that the descriptors are of, ``(B,)``.
+        """
+        passes = 0
+
+        def count(gradient: Tensor) -> None:
+            nonlocal passes
+            passes += 1
+            if passes > 1:
+                self._charge(spent)
+                self.image_steps += spent
+
+        return count
 
     @torch.no_grad()
     def score(
@@ -87,13 +108,16 @@ class Meter:
         totals: list[Tensor] = []
         terms: dict[str, list[Tensor]] = {}
         for part, prepared in zip(self._parts(len(of)), self._preparations(of), strict=True):
-            codes = None if latents is None else latents[part]
+            codes = None if latents is None else latents[part].detach()
             if images is not None:
                 shown = images[part]
             else:
                 assert codes is not None
                 shown = self._generator(codes, self._space)
-            total, values = self._objective(Candidate(codes, shown, self._encode(shown)), prepared)
+            # What a method did to the generator must not make gradients flow here, backward or forward.
+            shown = shown.detach()
+            with torch.no_grad():
+                total, values = self._objective(Candidate(codes, shown, self._encode(shown)), prepared)
             totals.append(total)
             for name, value in values.items():
                 terms.setdefault(name, []).append(value)
@@ -113,6 +137,15 @@ class Meter:
                 f"{size} targets for each of {images} images."
             )
         spent = torch.bincount(rows, minlength=size)
+        self._charge(spent)
+        return spent
+
+    def _charge(self, spent: Tensor) -> None:
+        """Add to the count of each target ``(B,)``.
+
+        Raises:
+            PluginError: that is more than the budget.
+        """
         wanted = int((self.queries + spent).max())
         if wanted > self._budget:
             raise PluginError(
@@ -121,8 +154,7 @@ class Meter:
             )
         self.queries += spent
         if self._on_images:
-            self._on_images(images)
-        return spent
+            self._on_images(int(spent.sum()))
 
     def _on_cpu(self, of: Tensor) -> Tensor:
         """Return ``of`` on the CPU; a method that asks with one tensor at every step waits for its device once."""

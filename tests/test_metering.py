@@ -95,6 +95,37 @@ def test_access_to_scores_gives_no_descriptors(meter, generator: ToyGenerator) -
         meter(access="scores").encode(generator(torch.zeros(3, 6), "z"))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # PyTorch's forward mode, of itself
+def test_scores_carry_no_gradient_whatever_the_method_did_to_the_generator(
+    encoder: ToyEncoder, descriptors: Tensor
+) -> None:
+    generator = ToyGenerator().requires_grad_(False)
+    generator.register_forward_hook(lambda *_: torch.set_grad_enabled(True) and None)
+    counted = Meter(encoder, generator, "z", DescriptorDistance(), descriptors, method="m", access="scores", budget=4)
+    latents, of = torch.zeros(3, 6, requires_grad=True), torch.arange(3)
+    images = torch.full((3, 3, 16, 16), 0.5, requires_grad=True)
+    for given in ({"latents": latents}, {"images": images}):
+        total, terms = counted.score(of, **given)
+        assert not total.requires_grad
+        assert not terms["id"].requires_grad
+    with torch.autograd.forward_ad.dual_level():
+        along = torch.autograd.forward_ad.make_dual(images.detach(), torch.ones_like(images))
+        total, _ = counted.score(of, images=along)
+        assert torch.autograd.forward_ad.unpack_dual(total).tangent is None
+
+
+def test_a_further_gradient_of_the_same_images_is_a_further_image_step(meter, generator: ToyGenerator) -> None:
+    counted = meter(budget=2)
+    latents = torch.zeros(3, 6, requires_grad=True)
+    descriptors = counted.encode(generator(latents, "z"))
+    torch.autograd.grad(descriptors[:, 0].sum(), latents, retain_graph=True)
+    assert counted.image_steps.tolist() == [1, 1, 1]
+    torch.autograd.grad(descriptors[:, 1].sum(), latents, retain_graph=True)
+    assert (counted.image_steps.tolist(), counted.queries.tolist()) == ([2, 2, 2], [2, 2, 2])
+    with pytest.raises(PluginError, match="about 3 images for a target; its budget is 2"):
+        torch.autograd.grad(descriptors[:, 2].sum(), latents)
+
+
 def test_a_question_that_names_no_target_is_one_line(meter, generator: ToyGenerator) -> None:
     latents = torch.zeros(4, 6)
     for ask, text in (

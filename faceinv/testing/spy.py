@@ -11,7 +11,7 @@ from torch import Tensor
 
 from faceinv.contracts import Candidate, Inversion, LearningMethod, Objective, Training
 from faceinv.engine import invert
-from faceinv.learning import refusal
+from faceinv.learning import Lesson
 from faceinv.specs import MethodSpec
 from faceinv.testing.chain import chain, start
 from faceinv.testing.conformance import CheckFailed
@@ -169,17 +169,19 @@ def _teach(method: Any, spec: MethodSpec) -> int:
     with torch.no_grad():
         faces = chain().sample(240, 11)
     assert faces.latents is not None
+    lesson = Lesson(spec, encode)
     method.prepare(
         Training(
             latents=faces.latents,
             descriptors=faces.descriptors,
             generator=chain().generator,
             space="z",
-            encode=encode if spec.offline == "white-box" else refusal(spec.name),
+            encode=lesson,
             whiten=Whitening.fitted(faces.descriptors, torch.arange(len(faces.descriptors))),
             seed=0,
             cached=cached,
             progress=lambda what, done, of: None,
         )
     )
+    lesson.end()
     return asked

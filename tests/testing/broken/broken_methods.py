@@ -92,6 +92,18 @@ class LearnsThroughTheEncoder(Descent):
         training.encode(training.generator(training.latents[:2], training.space))
 
 
+@breaks("method", "access_as_declared", access="scores", offline="white-box")
+class KeepsItsTeacher(Descent):
+    """Trains through the encoder, as it may, and asks it for gradients when it meets a target."""
+
+    def prepare(self, training):
+        self._encode = training.encode
+        self._encode(training.generator(training.latents[:2], training.space))
+
+    def encode(self, task, images):
+        return self._encode(images)
+
+
 @breaks("method", "respects_its_query_budget")
 class IgnoresSteps(Descent):
     steps_of = staticmethod(lambda task: 25)
