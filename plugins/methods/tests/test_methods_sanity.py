@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import pytest
 import torch
 from faceinv_methods.blobs import Blobs
 from faceinv_methods.evolution import Evolution
@@ -11,12 +12,13 @@ from faceinv_methods.mapping import Mapping
 from faceinv_methods.multi_start import MultiStart
 from faceinv_methods.pixel import Pixel
 from faceinv_methods.surrogate import Surrogate
+from faceinv_methods.views import view
 from faceinv_methods.whitened_views import FaceInv
 from faceinv_methods.zeroth import directions, estimate
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from faceinv.contracts import Inversion, InversionTask, Training
+from faceinv.contracts import Candidate, Inversion, InversionTask, Training
 from faceinv.engine import invert
 from faceinv.framing import warp_between
 from faceinv.searching import Noise
@@ -97,6 +99,62 @@ def test_multi_start_improves_on_its_best_sample() -> None:
         )
     assert float(after.mean()) < 0.5 * float(before.mean())
     assert 190 <= result.queries <= 200
+
+
+def test_multi_start_keeps_the_candidate_that_survives_views_and_not_the_best_scored_one() -> None:
+    """At a rate of 0 the candidates are the best scored samples themselves, the first of them the very best."""
+    shift, zoom = 0.15, 0.15
+    chosen, first = (
+        run(MultiStart(kept=4.0, selection=share, learning_rate=0.0, shift=shift, zoom=zoom), 300, "white-box", "none")
+        for share in (0.4, 0.0)
+    )
+    torch.testing.assert_close(first.images, first.start)
+    assert not torch.equal(chosen.images, first.images)
+    how = torch.rand(3, 60, 3, generator=torch.Generator().manual_seed(7)) * 2 - 1
+    with torch.no_grad():
+        near, far = (
+            sum(
+                (chain().encode(view(made.images, one, shift, zoom)) - target()).square().sum() for one in how.unbind(1)
+            )
+            for made in (chosen, first)
+        )
+    assert float(near) < float(far)
+
+
+class SeesImages(DescriptorDistance):
+    """Notes the images and latents of every candidate."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Tensor | None, Tensor]] = []
+
+    def __call__(self, candidate: Candidate, prepared: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        latents = None if candidate.latents is None else candidate.latents.detach().clone()
+        self.seen.append((latents, candidate.images.detach().clone()))
+        return super().__call__(candidate, prepared)
+
+
+@pytest.mark.parametrize("make", [Pixel, MultiStart, FaceInv])
+def test_losses_of_attributes_see_the_image_and_no_view_of_it(make: type[Pixel | MultiStart | FaceInv]) -> None:
+    method = make()
+    objective, shown = SeesImages(), list[Tensor]()
+
+    def encode(images: Tensor) -> Tensor:
+        shown.append(images.detach().clone())
+        return chain().encode(images)
+
+    result = invert(
+        taught(method) if isinstance(method, FaceInv) else method, -target(), encode=encode, access="white-box",
+        generator=chain().generator, space="z", objective=objective, start=start(), steps=60, seeds=[5, 6, 7],
+    )  # fmt: skip
+    with torch.no_grad():
+        for latents, images in objective.seen:
+            if latents is not None:
+                torch.testing.assert_close(images, chain().generator(latents, "z"))
+    if isinstance(method, Pixel):
+        torch.testing.assert_close(objective.seen[0][1], result.start)
+    assert any(
+        not torch.equal(images, view) for (_, images), view in zip(objective.seen[::-1], shown[::-1], strict=False)
+    )
 
 
 def taught(method: Learner) -> Learner:

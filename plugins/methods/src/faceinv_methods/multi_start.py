@@ -80,8 +80,10 @@ class MultiStart:
         latents = chosen.clone().requires_grad_()
         optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
         for _ in range(steps):
-            images = self._view(task.generator(latents, task.space), noise, kept)
-            total, terms = task.objective(Candidate(latents, images, task.encode(images, of)), prepared)
+            images = task.generator(latents, task.space)
+            # The encoder alone sees a view: landmarks and colours are those of the image.
+            candidate = Candidate(latents, images, task.encode(self._view(images, noise, kept), of))
+            total, terms = task.objective(candidate, prepared)
             (latents.grad,) = torch.autograd.grad(total.sum(), latents)
             best.offer(latents.detach().unflatten(0, (targets, kept)), total.detach(), terms)
             optimizer.step()
@@ -89,10 +91,14 @@ class MultiStart:
 
     def _selected(self, task: InversionTask, noise: Noise, latents: Tensor, kept: int, views: int) -> Tensor:
         """Return which candidate of each target scores best on average over its views, ``(B,)``."""
-        targets = len(latents)
+        targets, codes = len(latents), latents.flatten(0, 1)
         of = rows_of(targets, kept, latents)
-        images = task.generator(latents.flatten(0, 1), task.space)
-        totals = [task.score(of, images=self._view(images, noise, kept))[0] for _ in range(views)]
+        prepared = task.objective.prepare(task.descriptors[of])
+        images = task.generator(codes, task.space)
+        totals = [
+            task.objective(Candidate(codes, images, task.encode(self._view(images, noise, kept), of)), prepared)[0]
+            for _ in range(views)
+        ]
         return torch.stack(totals).mean(0).view(targets, kept).argmin(1)
 
     def _view(self, images: Tensor, noise: Noise, kept: int) -> Tensor:

@@ -55,7 +55,8 @@ class Pixel:
         series: dict[str, list[Tensor]] = {}
         for _ in range(task.steps):
             shown = shifted(image, noise.uniform(2), reach)
-            total, terms = task.objective(Candidate(None, shown, task.encode(shown)), prepared)
+            # The encoder alone sees it shifted: landmarks and colours are those of the image.
+            total, terms = task.objective(Candidate(None, image, task.encode(shown)), prepared)
             value = total + self.norm_weight * self._norm(image) + self.variation_weight * self._variation(image)
             (image.grad,) = torch.autograd.grad(value.sum(), image)
             optimizer.step()

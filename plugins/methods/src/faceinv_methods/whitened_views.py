@@ -20,7 +20,7 @@ from torch.nn.functional import cosine_similarity
 
 from faceinv.contracts import Candidate, Inversion, InversionTask, Training
 from faceinv.errors import PluginError
-from faceinv.searching import Best, Noise
+from faceinv.searching import Noise
 from faceinv_methods.views import view
 
 #: Views that tell whether the encoder takes them for the same face, and the least budget that is worth them.
@@ -73,7 +73,8 @@ class FaceInv:
         latents = mean.clone().requires_grad_()
         optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
         prepared, whitened = task.objective.prepare(task.descriptors), self._whiten(task.descriptors)
-        best, steps = Best.none(mean), task.steps
+        series: dict[str, list[Tensor]] = {}
+        steps = task.steps
         through_views: Tensor | None = None
         if (self.shift or self.zoom or self.mirror) and steps >= _LEAST:
             steps -= 1 + _TRIED
@@ -94,12 +95,13 @@ class FaceInv:
                 total = total + self.whitened * distance
                 terms = terms | {"id-whitened": distance.detach()}
             (latents.grad,) = torch.autograd.grad(total.sum(), latents)
-            best.offer(latents.detach()[:, None], total.detach(), terms)
+            for name, now in ({"total": total.detach()} | terms).items():
+                series.setdefault(name, []).append(now)
             optimizer.step()
             mean = torch.lerp(mean, latents.detach(), share)
         with torch.no_grad():
             images = task.generator(mean, task.space)
-        return Inversion(mean, images, start, best.trajectory() if task.steps else {})
+        return Inversion(mean, images, start, {name: torch.stack(values) for name, values in series.items()})
 
     def _same_face(self, task: InversionTask, images: Tensor, views: Tensor) -> Tensor:
         """Return for which targets the ``views`` ``(B, n, 3 or 4)`` of the start are the same face to the encoder.
