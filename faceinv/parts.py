@@ -184,6 +184,7 @@ def put_together(parts: Sequence[Part], where: str) -> Part:
         facts={
             **first.facts,
             "seconds": seconds,
+            "seconds_a_target": [round(part.facts["seconds"]["invert"] / part.facts["n"], 4) for part in parts],
             **{key: max(part.facts[key] for part in parts) for key in ("queries", "image_steps")},
             **{key: sum(part.facts[key] for part in parts) for key in ("queries_sum", "image_steps_sum")},
         },

@@ -237,6 +237,7 @@ class Runner:
         pairs = self.judge.pairs(cell, images, results, rows, lambda: attack.conditional_mean(descriptors))
         self._write_images(named.id, targets, rows, inversion.start, results)
         facts = {
+            "n": len(rows),
             "targets": targets.digest,
             "batch_size": size,
             "trained": self._trained(cell),
@@ -296,6 +297,7 @@ class Runner:
         self.folder.write_rows(named.id, {"target": list(targets.ids), **who, **finite(dict(scores.columns))})
         probes = {name: asdict(attack.probe_score(name)) for name in self._probes_of(cell)}
         seconds = whole.facts["seconds"]
+        method: MethodSpec = self.loader.host.spec("method", cell.method)
         record = named.facts() | {
             "status": "ok",
             "n": n,
@@ -311,7 +313,8 @@ class Runner:
             "left_out": scores.left_out,
             "probes": probes,
             "trajectory": {name: (series / n).tolist() for name, series in whole.trajectory.items()},
-            "access": self.loader.host.spec("method", cell.method).access,
+            "access": method.access,
+            "offline": method.offline,
             "queries": whole.facts["queries"],
             "image_steps": whole.facts["image_steps"],
             "queries_mean": whole.facts["queries_sum"] / n,
@@ -320,6 +323,7 @@ class Runner:
                 "prepare": round(seconds["prepare"], 3),
                 "invert": round(seconds["invert"], 3),
                 "score": round(seconds["score"] + time.perf_counter() - began, 3),
+                "a_target": whole.facts["seconds_a_target"],
             },
         }
         self.folder.write(named.id, record)

@@ -152,6 +152,7 @@ def part(values: Sequence[float], trajectory: Sequence[float] = (), **facts: Any
         "image_steps": 2,
         "queries_sum": 5,
         "image_steps_sum": 4,
+        "n": 2,
         "seconds": {"invert": 1.0},
     } | facts
     return Part({}, {}, {"mse": np.array(values)}, {}, {"id": np.array(trajectory)}, known)
@@ -162,6 +163,7 @@ def test_parts_are_joined_in_order() -> None:
     assert whole.columns["mse"].tolist() == [1, 2, 3]
     assert whole.trajectory["id"].tolist() == [5, 3]
     assert [whole.facts[key] for key in ("queries", "image_steps", "seconds")] == [4, 2, {"invert": 2.0}]
+    assert whole.facts["seconds_a_target"] == [0.5, 0.5]
     assert [whole.facts[key] for key in ("queries_sum", "image_steps_sum")] == [10, 8]
 
 

@@ -12,12 +12,16 @@ from sphinx.application import Sphinx
 from faceinv import errors
 from faceinv.cli import COMMANDS, cli
 from faceinv.config import BenchConfig, defaults
-from faceinv.report.leaderboard import COMPARED, SCORES, Board, named, read_boards, with_interval
+from faceinv.report.kept_boards import read_boards
+from faceinv.report.leaderboard import COMPARED, SCORES, Board, named
+from faceinv.report.leaderboard_table import with_interval
 from faceinv.report.methods_page import chart
 from faceinv.testing import checks_of
 from faceinv.testing.conformance import CHECK_MODULES
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+#: Scores with curves on the page; the others are in its table.
+_DRAWN = ("id_sim_critic", "success_type2@0.001:critic", "psnr")
 #: Kept leaderboards, and the commands that made them.
 SUITES = {
     "methods": "faceinv bench benchmarks/suites/methods.yaml",
@@ -125,27 +129,37 @@ def leaderboard() -> str:
 def _board(board: Board) -> list[str]:
     places = board.places
     lines = [f"`{board.encoder}` through `{board.generator}`, critic `{board.critic}`.", ""]
-    for score in COMPARED:
-        lines += ["```{raw} html", f"<p><strong>{SCORES[score][0]}</strong></p>", str(chart(score, places)), "```", ""]
+    lines += [f"Mind: {text}\n" for text in board.warnings]
+    for score in board.columns:
+        if score in _DRAWN:
+            heading = f"<p><strong>{SCORES[score][0]}</strong></p>"
+            lines += ["```{raw} html", heading, str(chart(score, board)), "```", ""]
     if board.ceiling:
         lines += [
-            f"The image that the descriptor leads one to expect has a PSNR of {with_interval(board.ceiling, 2)} dB.",
+            f"The image that the descriptor leads one to expect has a PSNR of {with_interval(board.ceiling, 2)} dB; "
+            "*over* is a method's PSNR above it, paired.",
             "",
         ]
-    shown = board.columns
-    heads = ["budget", "method", "access", "steps in", *(SCORES[name][0] for name in shown)]
+    heads = ["budget", "spent", "method", "access", "offline", "steps in"]
+    for name in board.columns:
+        heads += [SCORES[name][0], "over"] if name == "psnr" and board.ceiling else [SCORES[name][0]]
     heads += [f"Δ {SCORES[name][0]}" for name in COMPARED] + ["s a target"]
     lines += [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     for place in places:
         cells = [
             f"{place.steps:,}" if place.steps else "none",
+            f"{place.spent:,.0f}",
             f"`{named(place, places)}`",
             place.access,
+            place.offline,
             place.precision,
         ]
-        cells += [with_interval(place.scores.get(name), SCORES[name][1]) for name in shown]
+        for name in board.columns:
+            cells.append(with_interval(place.scores.get(name), SCORES[name][1]))
+            if name == "psnr" and board.ceiling:
+                cells.append(with_interval(place.above_ceiling, 2, sign=True))
         cells += [with_interval(place.differences.get(name), SCORES[name][1], sign=True) for name in COMPARED]
-        lines.append(f"| {' | '.join(cells)} | {place.seconds:.2f} |")
+        lines.append(f"| {' | '.join(cells)} | {with_interval(place.seconds, 2)} |")
     return [*lines, ""]
 
 

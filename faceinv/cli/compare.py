@@ -59,8 +59,10 @@ def compare(
     from faceinv.report.comparison import as_objects
     from faceinv.report.comparison import compare as compare_runs
     from faceinv.report.comparison_page import comparison_table, write_comparison
-    from faceinv.report.leaderboard import as_objects as boards_as_objects
-    from faceinv.report.leaderboard import joined, leaderboard_table, leaderboards, read_boards
+    from faceinv.report.kept_boards import as_objects as boards_as_objects
+    from faceinv.report.kept_boards import joined, read_boards
+    from faceinv.report.leaderboard import leaderboards
+    from faceinv.report.leaderboard_table import leaderboard_table
     from faceinv.report.methods_page import write_leaderboards
     from faceinv.report.runs import read_runs
 

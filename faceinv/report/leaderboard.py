@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.table import Table
-
-from faceinv.errors import InputError, UsageError, unknown_name
-from faceinv.report import provenance, wording
+from faceinv.errors import UsageError, unknown_name
+from faceinv.report import provenance
 from faceinv.report.runs import EXACT, Column, Runs, Study, steered_by
-from faceinv.statistics import Estimate, estimate, paired_difference
+from faceinv.statistics import Estimate, estimate, paired_difference, wilson
 
 #: Column of the rows → heading, and decimals.
 SCORES = {
     "id_sim_critic": ("critic cosine ↑", 3),
+    "success_type1@0.001:critic": ("type I, FMR 1e-3 ↑", 3),
     "success_type2@0.001:critic": ("type II, FMR 1e-3 ↑", 3),
     "psnr": ("PSNR, dB ↑", 2),
     "ssim": ("SSIM ↑", 3),
@@ -26,6 +23,8 @@ SCORES = {
 }
 #: Scores whose difference to the reference is shown.
 COMPARED = ("id_sim_critic", "psnr")
+#: The false match rate of the thresholds behind the scores of success.
+_FMR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,16 @@ class Place:
         options: What was chosen for it in place of its defaults, such as ``"starts=1"``.
         losses: The losses that steered it.
         steps: The budget of a target; 0 for a method that takes none.
-        access: What of the encoder it may ask for.
+        access: What of the encoder it may ask for when it meets a target.
+        offline: What it had of the encoder beforehand.
         queries: Images that the encoder was shown for a target, at most.
-        seconds: Of the inversion, a target.
+        spent: The same on average: less than the budget where targets converged or queries come in whole generations.
+        seconds: Of the inversion, a target; the interval is over its batches.
         n: Targets.
-        scores: By column of the rows.
+        scores: By column of the rows; shares with Wilson's interval, means with a bootstrap's.
+        above_ceiling: PSNR minus that of the image which the descriptor leads one to expect, paired.
         differences: To the reference at the same budget, by column; empty for itself and where there is none.
+        reference: The cell that they are to.
         precision: Of the networks in its steps.
     """
 
@@ -53,11 +56,15 @@ class Place:
     losses: str
     steps: int
     access: str
+    offline: str
     queries: int
-    seconds: float
+    spent: float
+    seconds: Estimate
     n: int
     scores: dict[str, Estimate]
+    above_ceiling: Estimate | None
     differences: dict[str, Estimate]
+    reference: str = ""
     precision: str = EXACT
 
     @property
@@ -77,7 +84,7 @@ class Board:
         kind: What the targets are: ``"photographs"`` or ``"samples of the generator"``.
         targets: Their digest, as records have it.
         n: Their number.
-        ceiling: PSNR of the images that the descriptors lead one to expect, which is every method's ceiling.
+        ceiling: PSNR of the images that the descriptors lead one to expect, by a linear map of descriptors to pixels.
         warnings: What has to be said wherever the numbers are shown.
         places: Smallest budget first, best critic first within a budget.
     """
@@ -131,12 +138,27 @@ def _board(study: Study, columns: list[Column], reference: str) -> Board:
         targets=str(record["targets"]),
         n=int(record["n"]),
         ceiling=_ceiling(study),
-        warnings=provenance.warnings(study),
-        places=_ordered([_place(column, _references(column, columns, reference)) for column in columns]),
+        warnings=(*provenance.warnings(study), *_few_false_matches(columns)),
+        places=ordered([_place(column, _references(column, columns, reference)) for column in columns]),
     )
 
 
-def _ordered(places: Sequence[Place]) -> tuple[Place, ...]:
+def _few_false_matches(columns: Sequence[Column]) -> Iterator[str]:
+    """Yield what has to be known about the critic's threshold, once."""
+    thresholds = (
+        threshold
+        for column in columns
+        for threshold in column.record.get("recognition", {}).get("critic", {}).get("thresholds", ())
+    )
+    for threshold in thresholds:
+        if math.isclose(threshold["fmr"], _FMR) and threshold["note"]:
+            yield f"The critic's threshold at FMR 1e-3 {threshold['note']}."
+            return
+
+
+def ordered(places: Sequence[Place]) -> tuple[Place, ...]:
+    """Return places, smallest budget first, best critic first within a budget."""
+
     def rank(place: Place) -> tuple[int, str, float]:
         critic = place.scores.get("id_sim_critic")
         return place.steps, place.losses, -critic.mean if critic else 0.0
@@ -156,13 +178,15 @@ def _references(column: Column, columns: list[Column], method: str) -> list[Colu
 
 def _place(column: Column, references: list[Column]) -> Place:
     record = column.record
-    scores = {name: estimate(_floats(column, name)) for name in SCORES if name in column.rows}
-    differences = {}
+    scores = {name: _score(name, _floats(column, name)) for name in SCORES if name in column.rows}
+    differences, reference = {}, ""
     # With several weightings or options of the reference it is not clear which one is meant.
     if len(references) == 1 and references[0].targets == column.targets:
+        reference = references[0].id
         for name in COMPARED:
             if name in column.rows and name in references[0].rows:
                 differences[name] = paired_difference(_floats(column, name), _floats(references[0], name))
+    bounded = "psnr" in column.rows and "psnr_ceiling" in column.rows
     return Place(
         id=column.id,
         method=str(column.config["method"]),
@@ -170,61 +194,34 @@ def _place(column: Column, references: list[Column]) -> Place:
         losses=column.losses,
         steps=int(column.config["steps"]),
         access=str(record.get("access", "")),
+        offline=str(record.get("offline", "")),
         queries=int(record.get("queries", 0)),
-        seconds=float(record["seconds"]["invert"]) / max(1, int(record["n"])),
+        spent=float(record.get("queries_mean", record.get("queries", 0))),
+        seconds=_seconds(column),
         n=int(record["n"]),
         scores={name: score for name, score in scores.items() if score.n},
+        above_ceiling=paired_difference(_floats(column, "psnr"), _floats(column, "psnr_ceiling")) if bounded else None,
         differences=differences,
+        reference=reference,
         precision=column.precision,
     )
 
 
+def _score(name: str, values: Sequence[float]) -> Estimate:
+    if not name.startswith("success"):
+        return estimate(values)
+    known = [value for value in values if not math.isnan(value)]
+    return wilson(round(sum(known)), len(known))
+
+
+def _seconds(column: Column) -> Estimate:
+    """Return the seconds of a target: of each batch where the record has them, else of all."""
+    seconds = column.record["seconds"]
+    return estimate(seconds.get("a_target") or [seconds["invert"] / max(1, int(column.record["n"]))])
+
+
 def _floats(column: Column, name: str) -> list[float]:
     return [float("nan") if value is None else float(value) for value in column.rows[name]]
-
-
-def leaderboard_table(board: Board) -> Table:
-    """Return the places for a terminal."""
-    title = f"{board.encoder} inverted through {board.generator}, {board.n} {board.kind}, critic {board.critic}"
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    table.caption = (
-        "mean [95 % interval]; Δ: paired difference to the reference at the same budget, bold: clear of zero"
-    )
-    if board.ceiling:
-        table.caption += (
-            f"\nPSNR of the image that the descriptor leads one to expect: {with_interval(board.ceiling, 2)}"
-        )
-    further = {
-        heading: values
-        for heading, values in (
-            ("losses", [place.losses for place in board.places]),
-            ("steps in", [place.precision for place in board.places]),
-        )
-        if len(set(values)) > 1
-    }
-    shown = board.columns
-    for heading in ("budget", "method", "access", *further):
-        table.add_column(heading, no_wrap=heading == "method")
-    for name in shown:
-        table.add_column(SCORES[name][0], justify="right")
-    for name in COMPARED:
-        table.add_column(f"Δ {SCORES[name][0]}", justify="right")
-    table.add_column("s a target", justify="right")
-    before = None
-    for index, place in enumerate(board.places):
-        if before is not None and place.steps != before:
-            table.add_section()
-        before = place.steps
-        cells = [
-            str(place.queries or "none"),
-            place.label,
-            place.access,
-            *(values[index] for values in further.values()),
-        ]
-        cells += [with_interval(place.scores.get(name), SCORES[name][1]) for name in shown]
-        cells += [_difference(place.differences.get(name), SCORES[name][1]) for name in COMPARED]
-        table.add_row(*cells, f"{place.seconds:.2f}")
-    return table
 
 
 def named(place: Place, places: Sequence[Place]) -> str:
@@ -247,91 +244,3 @@ def _ceiling(study: Study) -> Estimate | None:
         if "psnr_ceiling" in column.rows:
             return estimate(_floats(column, "psnr_ceiling"))
     return None
-
-
-def with_interval(value: Estimate | None, digits: int, sign: bool = False) -> str:
-    """Return a mean with its interval, or nothing."""
-    if value is None:
-        return ""
-    return f"{wording.number(value.mean, digits, sign=sign)} {wording.interval(vars(value), digits, sign=sign)}"
-
-
-def _difference(value: Estimate | None, digits: int) -> str:
-    clear = value is not None and (value.low > 0 or value.high < 0)
-    return (
-        f"[bold]{with_interval(value, digits, sign=True)}[/bold]" if clear else with_interval(value, digits, sign=True)
-    )
-
-
-def as_objects(boards: Sequence[Board]) -> list[dict[str, Any]]:
-    """Return the boards for ``--json``: aggregates alone, nothing of a single target."""
-    return [asdict(board) for board in boards]
-
-
-def read_boards(path: Path, losses: str = "") -> tuple[Board, ...]:
-    """Read what ``faceinv compare RUN --json`` printed.
-
-    Args:
-        path: The file.
-        losses: Only places with these losses, if given.
-
-    Raises:
-        InputError: the file cannot be read, or holds something else.
-    """
-    try:
-        boards = [_board_of(board) for board in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"'{path}' holds no leaderboard ({error}). 'faceinv compare RUN --json > FILE' writes one."
-        ) from None
-    return tuple(
-        replace(board, places=tuple(place for place in board.places if steered_by(losses, place.losses)))
-        for board in boards
-    )
-
-
-def _board_of(content: dict[str, Any]) -> Board:
-    places = [
-        Place(**{**place, **{key: _estimates(place[key]) for key in ("scores", "differences")}})
-        for place in content["places"]
-    ]
-    ceiling = Estimate(**content["ceiling"]) if content["ceiling"] else None
-    return Board(**{**content, "ceiling": ceiling, "warnings": tuple(content["warnings"]), "places": tuple(places)})
-
-
-def _estimates(content: dict[str, Any]) -> dict[str, Estimate]:
-    return {name: Estimate(**value) for name, value in content.items()}
-
-
-def joined(boards: Sequence[Board], kept: Sequence[Board]) -> tuple[Board, ...]:
-    """Return ``boards`` with the places that ``kept`` ones have and they have not.
-
-    A kept place that a board has anew, of the same method, options, losses, budget and
-    precision, is left out.
-
-    Raises:
-        UsageError: a kept board is about other targets, encoders or another generator than any of ``boards``.
-    """
-    of = {_subject(board): board for board in boards}
-    for other in kept:
-        board = of.get(_subject(other))
-        if board is None:
-            ours = "; ".join(" / ".join(map(str, subject)) for subject in of)
-            raise UsageError(
-                f"The kept leaderboard is about {' / '.join(map(str, _subject(other)))} "
-                f"(encoder / generator / critic / targets), and the run about {ours}."
-            )
-        have = {_attempt(place) for place in board.places}
-        new = [place for place in other.places if _attempt(place) not in have]
-        of[_subject(other)] = replace(
-            board, ceiling=board.ceiling or other.ceiling, places=_ordered([*board.places, *new])
-        )
-    return tuple(of.values())
-
-
-def _subject(board: Board) -> tuple[str, ...]:
-    return board.encoder, board.generator, board.critic, board.targets
-
-
-def _attempt(place: Place) -> tuple[str, str, str, int, str]:
-    return place.method, place.options, place.losses, place.steps, place.precision

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from faceinv.records import write_atomically
 from faceinv.report import wording
 from faceinv.report.budget_chart import Curve, budget_chart
-from faceinv.report.leaderboard import COMPARED, SCORES, Board, Place, named
+from faceinv.report.leaderboard import COMPARED, SCORES, Board, named
 from faceinv.report.page import package_version, render_template
 from faceinv.report.values import computed
 
@@ -53,20 +53,24 @@ def _shown(board: Board) -> dict[str, Any]:
         "kind": board.kind,
         "critic": board.critic,
         "warnings": board.warnings,
-        "charts": [(SCORES[score][0], chart(score, places)) for score in board.columns if score not in _NOT_DRAWN],
+        "charts": [(SCORES[score][0], chart(score, board)) for score in board.columns if score not in _NOT_DRAWN],
         "columns": board.columns,
         "rows": [(named(place, places), f"c{names.index(named(place, places)) % _STYLES}", place) for place in places],
         "ceiling": computed(board.ceiling, 2) if board.ceiling else None,
     }
 
 
-def chart(score: str, places: Sequence[Place]) -> Markup:
-    """Return the curves of ``score`` against budget, a line a method, as inline SVG."""
-    curves = []
+def chart(score: str, board: Board) -> Markup:
+    """Return the curves of ``score`` against budget, a line a method, as inline SVG; PSNR with its ceiling."""
+    curves, places = [], board.places
     for index, name in enumerate(dict.fromkeys(named(place, places) for place in places)):
         own = sorted((p for p in places if named(p, places) == name and score in p.scores), key=lambda p: p.steps)
         if own:
             curves.append(Curve(name, [(place.steps, place.scores[score]) for place in own], f"c{index % _STYLES}"))
+    if score == "psnr" and board.ceiling:
+        curves.append(Curve("expected image", [(0, board.ceiling)], "ceiling"))
     heading, digits = SCORES[score]
     ends = [f"{curve.name} {wording.number(curve.points[-1][1].mean, digits)}" for curve in curves]
-    return budget_chart(curves, f"{heading} against budget", f"At the largest budget: {', '.join(ends)}.")
+    return budget_chart(
+        curves, f"{heading} against budget", f"At the largest budget of each that was computed: {', '.join(ends)}."
+    )

@@ -96,7 +96,11 @@ def times(study: Study) -> tuple[Times, ...]:
         Times(
             label,
             column.id,
-            tuple((part, of_record(column.record, 1, "seconds", part)) for part in column.record.get("seconds", {})),
+            tuple(
+                (part, of_record(column.record, 1, "seconds", part))
+                for part, took in column.record.get("seconds", {}).items()
+                if not isinstance(took, list)
+            ),
             of_record(column.record, 0, "queries"),
         )
         for label, column in zip(study.labels, study.columns, strict=True)

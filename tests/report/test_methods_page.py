@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faceinv.records import RunFolder
 from faceinv.report.budget_chart import Curve, _spread, budget_chart
 from faceinv.report.charts import Axis
 from faceinv.statistics import Estimate
@@ -150,6 +151,79 @@ def test_new_rows_without_the_reference_of_the_kept_ones_have_no_differences(
     assert found["faceinv"]
 
 
+def test_a_difference_to_a_reference_that_was_replaced_is_gone(
+    run, methods: Path, tmp_path: Path, write_run: Write
+) -> None:
+    kept = tmp_path / "kept.json"
+    kept.write_text(json.dumps(run("compare", methods, "--json").json))
+    later = write_run(tmp_path / "later", ("id",), shift=0.2, method="latent-adam", steps=500, pictures=False)
+    (joined,) = run("compare", later, "--also", kept, "--json").json
+    found = {(place["method"], place["steps"]): place for place in joined["places"]}
+    assert found["faceinv", 500]["differences"] == {}
+    assert found["faceinv", 500]["reference"] == ""
+    assert found["faceinv", 100]["differences"]
+    assert found["faceinv", 100]["reference"] == found["latent-adam", 100]["id"]
+
+
+def edited(path: Path, rows: dict[str, list[float]], record: dict[str, object]) -> None:
+    """Put columns and record keys into the only cell of a run."""
+    folder = RunFolder(path)
+    (file,) = (path / "cells").glob("*.json")
+    folder.write_rows(file.stem, folder.rows(file.stem) | rows)
+    file.write_text(json.dumps(json.loads(file.read_text()) | record))
+
+
+def test_a_row_says_what_was_spent_what_was_had_before_and_how_long_batches_took(
+    run, write_run: Write, tmp_path: Path
+) -> None:
+    path = write_run(tmp_path / "run", ("id",), method="mapping", steps=500, pictures=False)
+    edited(
+        path,
+        {},
+        {"offline": "white-box", "queries_mean": 312.5, "seconds": {"invert": 12, "a_target": [1.0, 2.0, 3.0]}},
+    )
+    (board,) = run("compare", path, "--json").json
+    (place,) = board["places"]
+    assert (place["offline"], place["spent"], place["steps"]) == ("white-box", 312.5, 500)
+    assert place["seconds"]["mean"] == pytest.approx(2)
+    assert place["seconds"]["low"] < 2 < place["seconds"]["high"]
+    page = (path / "methods.html").read_text()
+    assert '<td class="word">white-box</td>' in page
+    assert '<td class="figure">312</td>' in page
+
+
+def test_psnr_is_shown_beside_its_ceiling_target_by_target(run, write_run: Write, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", ("id",), method="faceinv", steps=500, pictures=False)
+    psnr = RunFolder(path).rows(next((path / "cells").glob("*.json")).stem)["psnr"]
+    edited(path, {"psnr_ceiling": [value - 0.5 for value in psnr]}, {})
+    (board,) = run("compare", path, "--json").json
+    over = board["places"][0]["above_ceiling"]
+    assert (over["mean"], over["low"], over["high"]) == pytest.approx((0.5, 0.5, 0.5))
+    (chart,) = re.findall(r'<svg[^>]*aria-label="PSNR[^>]*>.*?</svg>', (path / "methods.html").read_text(), re.DOTALL)
+    assert 'class="line across ceiling"' in chart
+    assert ">expected image</text>" in chart
+
+
+def test_an_attack_that_nobody_accepted_has_an_interval_all_the_same(run, write_run: Write, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", ("id",), method="blobs", steps=500, pictures=False)
+    edited(path, {"success_type2@0.001:critic": [0.0] * 6}, {})
+    (board,) = run("compare", path, "--json").json
+    share = board["places"][0]["scores"]["success_type2@0.001:critic"]
+    assert (share["mean"], share["low"]) == (0, 0)
+    # Wilson's upper end for none of six.
+    assert share["high"] == pytest.approx(0.3903, abs=1e-3)
+
+
+def test_a_threshold_that_rests_on_few_false_matches_is_said(run, write_run: Write, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", ("id",), method="blobs", steps=500, pictures=False)
+    note = "rests on 18 false matches: below 30 the rate is not known within 30 %"
+    edited(path, {}, {"recognition": {"critic": {"thresholds": [{"fmr": 1e-3, "note": note}]}}})
+    (board,) = run("compare", path, "--json").json
+    assert board["warnings"][-1] == f"The critic's threshold at FMR 1e-3 {note}."
+    assert "rests on 18 false matches" in (path / "methods.html").read_text()
+    assert "rests on 18 false matches" in " ".join(run("compare", path).out.split())
+
+
 def test_rows_with_other_losses_do_not_join_where_losses_are_named(
     run, methods: Path, tmp_path: Path, write_run: Write
 ) -> None:
@@ -179,4 +253,5 @@ def test_nothing_of_a_single_target_is_kept(run, methods: Path) -> None:
     (board,) = run("compare", methods, "--json").json
     assert board["n"] > 1
     for place in board["places"]:
+        assert set(place["seconds"]) == {"mean", "low", "high", "n"}
         assert all(set(score) == {"mean", "low", "high", "n"} for score in place["scores"].values())

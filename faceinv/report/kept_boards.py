@@ -1,0 +1,110 @@
+"""Leaderboards as JSON files: aggregates of earlier runs, which join those of a new one on the same targets."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from faceinv.errors import InputError, UsageError
+from faceinv.report.leaderboard import Board, Place, ordered
+from faceinv.report.runs import steered_by
+from faceinv.statistics import Estimate
+
+
+def as_objects(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Return the boards for ``--json``: aggregates alone, nothing of a single target."""
+    return [asdict(board) for board in boards]
+
+
+def read_boards(path: Path, losses: str = "") -> tuple[Board, ...]:
+    """Read what ``faceinv compare RUN --json`` printed.
+
+    Args:
+        path: The file.
+        losses: Only places with these losses, if given.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    try:
+        boards = [_board_of(board) for board in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"'{path}' holds no leaderboard ({error}). 'faceinv compare RUN --json > FILE' writes one."
+        ) from None
+    return tuple(
+        replace(board, places=tuple(place for place in board.places if steered_by(losses, place.losses)))
+        for board in boards
+    )
+
+
+def _board_of(content: dict[str, Any]) -> Board:
+    places = [
+        Place(
+            **{
+                **place,
+                **{key: _estimates(place[key]) for key in ("scores", "differences")},
+                **{key: place[key] and _estimate(place[key]) for key in ("seconds", "above_ceiling")},
+            }
+        )
+        for place in content["places"]
+    ]
+    ceiling = _estimate(content["ceiling"]) if content["ceiling"] else None
+    return Board(**{**content, "ceiling": ceiling, "warnings": tuple(content["warnings"]), "places": tuple(places)})
+
+
+def _estimates(content: dict[str, Any]) -> dict[str, Estimate]:
+    return {name: _estimate(value) for name, value in content.items()}
+
+
+def _estimate(content: dict[str, Any]) -> Estimate:
+    """Return an estimate; JSON has null for an interval that there is not."""
+    ends = {name: math.nan if content[name] is None else float(content[name]) for name in ("mean", "low", "high")}
+    return Estimate(**ends, n=int(content["n"]))
+
+
+def joined(boards: Sequence[Board], kept: Sequence[Board]) -> tuple[Board, ...]:
+    """Return ``boards`` with the places that ``kept`` ones have and they have not.
+
+    A kept place that a board has anew, of the same method, options, losses, budget and
+    precision, is left out, and so are differences to one that was left out: they would be to something else than
+    what is shown.
+
+    Raises:
+        UsageError: a kept board is about other targets, encoders or another generator than any of ``boards``.
+    """
+    of = {_subject(board): board for board in boards}
+    for other in kept:
+        board = of.get(_subject(other))
+        if board is None:
+            ours = "; ".join(" / ".join(map(str, subject)) for subject in of)
+            raise UsageError(
+                f"The kept leaderboard is about {' / '.join(map(str, _subject(other)))} "
+                f"(encoder / generator / critic / targets), and the run about {ours}."
+            )
+        have = {_attempt(place) for place in board.places}
+        new = [place for place in other.places if _attempt(place) not in have]
+        places = [*board.places, *new]
+        there = {place.id for place in places if place.id}
+        places = [
+            place if place.reference in there else replace(place, differences={}, reference="") for place in places
+        ]
+        of[_subject(other)] = replace(
+            board,
+            ceiling=board.ceiling or other.ceiling,
+            warnings=tuple(dict.fromkeys((*board.warnings, *other.warnings))),
+            places=ordered(places),
+        )
+    return tuple(of.values())
+
+
+def _subject(board: Board) -> tuple[str, ...]:
+    return board.encoder, board.generator, board.critic, board.targets
+
+
+def _attempt(place: Place) -> tuple[str, str, str, int, str]:
+    return place.method, place.options, place.losses, place.steps, place.precision
