@@ -86,6 +86,27 @@ def test_adam_gets_closer_than_its_start_and_reports_the_way(descriptors: Tensor
     assert result.queries == 60
 
 
+class Layered(ToyGenerator):
+    """The toy faces with a latent of their own for the pose and for the rest, as w+ has one for each layer."""
+
+    def forward(self, latents: Tensor, space: str) -> Tensor:
+        """Return the faces of latents ``(B, 2, 6)``."""
+        return super().forward(torch.cat([latents[:, 0, :3], latents[:, 1, 3:]], 1), "z")
+
+
+def test_in_w_plus_each_layers_latent_goes_its_own_way(descriptors: Tensor) -> None:
+    result = invert(
+        LatentAdam(), descriptors, encode=ToyEncoder().requires_grad_(False), access="white-box",
+        generator=Layered().requires_grad_(False), space="w+",
+        objective=WeightedSum([Term("id", IdLoss(LossContext("balanced", 1.0)), 1.0)]),
+        start=lambda d: (d[:, :6] * 0.1)[:, None].expand(-1, 2, -1), steps=40, seeds=list(range(8)), batch_size=8,
+    )  # fmt: skip
+    assert result.latents is not None
+    assert result.latents.shape == (8, 2, 6)
+    assert not torch.allclose(result.latents[:, 0], result.latents[:, 1])
+    assert bool((result.trajectory["total"][-1] < result.trajectory["total"][0]).all())
+
+
 def test_a_target_does_not_feel_its_batch_mates(descriptors: Tensor) -> None:
     together = run(LatentAdam(), descriptors, steps=20)
     alone = run(LatentAdam(), descriptors, steps=20, batch_size=1)

@@ -48,7 +48,7 @@ def faceinv_methods() -> list[MethodSpec]:
             summary="From the regressor's latent, Adam on the objective",
             target="faceinv_id2image.methods:LatentAdam",
             licence="MIT",
-            citation=f"{_PAPER}, sections 4.1 and 4.2",
+            citation=f"{_PAPER}, sections 4.1 and 4.2; in w+: Abdal, Qin, Wonka: Image2StyleGAN, ICCV 2019",
             access="white-box",
             offline="pairs",
             limits="One start, one path: it ends in what fools the attacked encoder as readily as in the person.",
