@@ -26,7 +26,7 @@ _TRUNCATION = 1e-9
 
 #: Pixels that are worked on at a time: few enough for a processor's cache, and no fewer, since all threads
 #: meet after each of the dozen operations on a block.
-_BLOCK = 1 << 18
+_BLOCK = 3 << 17
 
 #: Pixels of one channel in a block at most. Sums of so many have all digits that are promised.
 _COLUMNS = 1 << 16
