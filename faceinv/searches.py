@@ -73,6 +73,8 @@ class Encode(Protocol):
     def __call__(self, images: Tensor, of: Tensor | None = None) -> Tensor:
         """Return descriptors ``(N, D)``, through which gradients flow.
 
+        One pass back through them is part of the image-step; each further one counts as an image-step again.
+
         Args:
             images: ``(N, 3, H, W)`` in the generator's framing.
             of: ``(N,)``: the row of the target that each image is a candidate for; without it they are one for
@@ -149,7 +151,7 @@ class Training:
         generator: The face prior, frozen; gradients flow through it.
         space: Latent space.
         encode: The attacked encoder, frozen: images ``(B, 3, H, W)`` to descriptors. It is not counted, and refused
-            unless the method declares ``offline="white-box"``.
+            unless the method declares ``offline="white-box"``, and to everyone once ``prepare`` has returned.
         whiten: Brings descriptors ``(B, D)`` along their principal axes, each to unit variance over the pairs.
         seed: Seed of first weights and order.
         cached: ``cached(settings, make)`` returns the tensors that ``make()`` returned the first time for these

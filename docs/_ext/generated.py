@@ -22,10 +22,25 @@ from faceinv.testing.conformance import CHECK_MODULES
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 #: Scores with curves on the page; the others are in its table.
 _DRAWN = ("id_sim_critic", "success_type2@0.001:critic", "psnr")
-#: Kept leaderboards, and the commands that made them.
+_LFW = "--dataset lfw:PATH --per-person 1 --min-photographs 2"
+#: Kept leaderboards: what is compared, the method that differences are to, and the command.
 SUITES = {
-    "methods": "faceinv bench benchmarks/suites/methods.yaml",
-    "methods-lfw": "faceinv bench benchmarks/suites/methods-lfw.yaml --dataset lfw:PATH",
+    "methods": ("All methods", "latent-adam", "faceinv bench benchmarks/suites/methods.yaml"),
+    "methods-lfw": (
+        "All methods",
+        "latent-adam",
+        "faceinv bench benchmarks/suites/methods-lfw.yaml --dataset lfw:PATH",
+    ),
+    "ablation": (
+        "What each ingredient of `faceinv` brings",
+        "faceinv",
+        "faceinv bench benchmarks/suites/ablation.yaml --limit 24",
+    ),
+    "ablation-lfw": (
+        "What each ingredient of `faceinv` brings",
+        "faceinv",
+        f"faceinv bench benchmarks/suites/ablation.yaml --limit 24 {_LFW}",
+    ),
 }
 
 
@@ -116,13 +131,19 @@ def leaderboard() -> str:
         "",
         "Inversion methods at equal budgets, on the same targets, judged by a critic that none of them saw; how and",
         "why in [](../../explanation/comparing-methods.md). White-box budgets are image-steps, scores-only budgets are",
-        "queries: two leagues. Mean [95 % interval]; Δ is the paired difference to `latent-adam` at the same budget.",
+        "queries: two leagues. Mean [95 % interval]; Δ is a paired difference at the same budget, to the method named.",
         "Made from `benchmarks/results`, which holds what `faceinv compare RUN --json` printed.",
         "",
     ]
-    for name, command in SUITES.items():
+    for name, (title, reference, command) in SUITES.items():
         for board in read_boards(RESULTS / f"{name}.json"):
-            lines += [f"## {board.n} {board.kind}", "", f"    {command}", "", *_board(board)]
+            lines += [
+                f"## {title}: {board.n} {board.kind}",
+                "",
+                f"    {command}",
+                f"    faceinv compare RUN --reference {reference}",
+            ]
+            lines += ["", *_board(board)]
     return "\n".join(lines)
 
 
@@ -131,7 +152,8 @@ def _board(board: Board) -> list[str]:
     lines = [f"`{board.encoder}` through `{board.generator}`, critic `{board.critic}`.", ""]
     lines += [f"Mind: {text}\n" for text in board.warnings]
     for score in board.columns:
-        if score in _DRAWN:
+        # One budget makes no curve.
+        if score in _DRAWN and len({place.steps for place in places if place.steps}) > 1:
             heading = f"<p><strong>{SCORES[score][0]}</strong></p>"
             lines += ["```{raw} html", heading, str(chart(score, board)), "```", ""]
     if board.ceiling:
