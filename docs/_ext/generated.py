@@ -162,7 +162,8 @@ def _board(board: Board) -> list[str]:
             "*over* is a method's PSNR above it, paired.",
             "",
         ]
-    heads = ["budget", "spent", "method", "access", "offline", "steps in"]
+    several = len({place.precision for place in places}) > 1
+    heads = ["budget", "spent", "method", "access", "offline", *(["steps in"] if several else [])]
     for name in board.columns:
         heads += [SCORES[name][0], "over"] if name == "psnr" and board.ceiling else [SCORES[name][0]]
     heads += [f"Δ {SCORES[name][0]}" for name in COMPARED] + ["s a target"]
@@ -174,7 +175,7 @@ def _board(board: Board) -> list[str]:
             f"`{named(place, places)}`",
             place.access,
             place.offline,
-            place.precision,
+            *([place.precision] if several else []),
         ]
         for name in board.columns:
             cells.append(with_interval(place.scores.get(name), SCORES[name][1]))

@@ -55,6 +55,7 @@ def _shown(board: Board) -> dict[str, Any]:
         "warnings": board.warnings,
         "charts": [(SCORES[score][0], chart(score, board)) for score in board.columns if score not in _NOT_DRAWN],
         "columns": board.columns,
+        "precisions": len({place.precision for place in places}),
         "rows": [(named(place, places), f"c{names.index(named(place, places)) % _STYLES}", place) for place in places],
         "ceiling": computed(board.ceiling, 2) if board.ceiling else None,
     }
