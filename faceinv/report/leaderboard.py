@@ -151,7 +151,7 @@ def _few_false_matches(columns: Sequence[Column]) -> Iterator[str]:
         for threshold in column.record.get("recognition", {}).get("critic", {}).get("thresholds", ())
     )
     for threshold in thresholds:
-        if math.isclose(threshold["fmr"], _FMR) and threshold["note"]:
+        if math.isclose(threshold["fmr"], _FMR) and threshold.get("note"):
             yield f"The critic's threshold at FMR 1e-3 {threshold['note']}."
             return
 
