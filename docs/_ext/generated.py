@@ -31,6 +31,17 @@ SUITES = {
         "latent-adam",
         "faceinv bench benchmarks/suites/methods-lfw.yaml --dataset lfw:PATH",
     ),
+    "losses": (
+        "With landmarks and colours read from the descriptor",
+        "latent-adam",
+        "faceinv bench benchmarks/suites/methods.yaml --method latent-adam,faceinv --steps 500 --losses id,lm,hist",
+    ),
+    "losses-lfw": (
+        "With landmarks and colours read from the descriptor",
+        "latent-adam",
+        "faceinv bench benchmarks/suites/methods-lfw.yaml --dataset lfw:PATH --method latent-adam,faceinv --steps 500 "
+        "--losses id,lm,hist",
+    ),
     "ablation": (
         "What each ingredient of `faceinv` brings",
         "faceinv",
