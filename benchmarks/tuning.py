@@ -2,6 +2,7 @@
 
     python benchmarks/tuning.py zeroth --steps 200 --try learning_rate=0.05,0.2 --try radius=0.03,0.3
     python benchmarks/tuning.py faceinv --try mirror=false --dataset lfw:PATH --limit 32
+    python benchmarks/tuning.py faceinv --try '{"shift": 0, "zoom": 0}'        # several at once
 
 The targets are samples of seed 1, or photographs of people after the first 64, who are the report's. Each value is
 tried alone, the other settings as they ship, and compared target by target with what ships.
@@ -49,6 +50,14 @@ def run(given: argparse.Namespace, options: dict[str, Any]) -> Path:
     return out
 
 
+def settings(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return what one ``--try`` names: each value of an option by itself, or several options at once."""
+    if text.startswith("{"):
+        return [(text, json.loads(text))]
+    option, _, values = text.partition("=")
+    return [(f"{option} {value}", {option: json.loads(value)}) for value in values.split(",")]
+
+
 def faceinv(*arguments: str) -> str:
     """Run the command and return what it prints."""
     return subprocess.run(
@@ -60,7 +69,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method")
     parser.add_argument(
-        "--try", dest="tries", action="append", default=[], metavar="OPTION=A,B,…", help="as JSON: 0.1, 1e-3, true"
+        "--try",
+        dest="tries",
+        action="append",
+        default=[],
+        metavar="OPTION=A,B,…",
+        help="values as JSON: 0.1, 1e-3, true; or several options at once as a JSON object",
     )
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--limit", type=int, default=16)
@@ -75,13 +89,12 @@ def main() -> None:
     print(f"{given.method}, {given.steps} a target, {given.limit} targets of seed {given.seed}")
     print("| setting | " + " | ".join(SCORES) + " |\n| --- |" + " --- |" * len(SCORES))
     for text in given.tries:
-        option, _, values = text.partition("=")
-        for value in values.split(","):
-            other = run(given, {option: json.loads(value)})
+        for name, options in settings(text):
+            other = run(given, options)
             (found,) = json.loads(faceinv("compare", str(shipped), str(other), "--json"))
             scores = [found["metrics"][name] for name in SCORES]
             cells = [f"{s['other']:.3f}; {s['difference']:+.3f} [{s['low']:+.3f}, {s['high']:+.3f}]" for s in scores]
-            print(f"| {option} {value} | " + " | ".join(cells) + " |", flush=True)
+            print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

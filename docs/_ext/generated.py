@@ -34,13 +34,14 @@ SUITES = {
     "losses": (
         "With landmarks and colours read from the descriptor",
         "latent-adam",
-        "faceinv bench benchmarks/suites/methods.yaml --method latent-adam,faceinv --steps 500 --losses id,lm,hist",
+        "faceinv bench benchmarks/suites/methods.yaml --method latent-adam,faceinv --steps 500 --losses id,lm,hist "
+        "--out runs/all",
     ),
     "losses-lfw": (
         "With landmarks and colours read from the descriptor",
         "latent-adam",
         "faceinv bench benchmarks/suites/methods-lfw.yaml --dataset lfw:PATH --method latent-adam,faceinv --steps 500 "
-        "--losses id,lm,hist",
+        "--losses id,lm,hist --out runs/all-lfw",
     ),
     "ablation": (
         "What each ingredient of `faceinv` brings",
@@ -50,7 +51,7 @@ SUITES = {
     "ablation-lfw": (
         "What each ingredient of `faceinv` brings",
         "faceinv",
-        f"faceinv bench benchmarks/suites/ablation.yaml --limit 24 {_LFW}",
+        f"faceinv bench benchmarks/suites/ablation.yaml --limit 24 {_LFW} --out runs/ablation-lfw",
     ),
 }
 
