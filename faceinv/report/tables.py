@@ -8,11 +8,9 @@ from typing import Any
 from rich.table import Table
 
 from faceinv.records import RunFolder
+from faceinv.report import wording
 from faceinv.runner import Outcome
 from faceinv.statistics import Estimate, paired_difference
-
-#: Decimals shown, by metric; three elsewhere. Records keep all digits.
-_DECIMALS = {"mse": 4, "psnr": 2, "landmark_error": 2, "histogram_emd": 2}
 
 
 def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -158,12 +156,12 @@ def _label(name: str, finished: Sequence[Outcome]) -> str:
 def _mean(name: str, summary: dict[str, Any] | None) -> str:
     if summary is None or summary["mean"] is None:
         return "–"
-    digits = _DECIMALS.get(name, 3)
+    digits = wording.digits(name)
     if summary["low"] is None:
         return f"{summary['mean']:.{digits}f}"
     return f"{summary['mean']:.{digits}f} [{summary['low']:.{digits}f}, {summary['high']:.{digits}f}]"
 
 
 def _signed(name: str, value: Estimate) -> str:
-    digits = _DECIMALS.get(name, 3)
+    digits = wording.digits(name)
     return f"{value.mean:+.{digits}f} [{value.low:+.{digits}f}, {value.high:+.{digits}f}]"

@@ -80,7 +80,7 @@ def arrow(summary: Mapping[str, Any]) -> str:
 
 def digits(metric: str) -> int:
     """Return the decimals that a metric is shown with."""
-    return _DECIMALS.get(metric, 3)
+    return _DECIMALS.get(base_name(metric), 3)
 
 
 def number(value: float | None, decimals: int, sign: bool = False) -> str:

@@ -17,8 +17,8 @@ def faceinv_methods() -> list[MethodSpec]:
             citation="Mahendran, Vedaldi: Understanding deep image representations by inverting them, CVPR 2015",
             access="white-box",
             offline="none",
-            limits="What it makes is accepted by the attacked encoder at once, by others in part and after thousands of steps, "
-            "and looks like no face.",
+            limits="What it makes is accepted by the attacked encoder at once, by others in part and after thousands "
+            "of steps, and looks like no face.",
         ),
         MethodSpec(
             name="blobs",
