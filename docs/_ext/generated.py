@@ -13,7 +13,7 @@ from faceinv import errors
 from faceinv.cli import COMMANDS, cli
 from faceinv.config import BenchConfig, defaults
 from faceinv.report.kept_boards import read_boards
-from faceinv.report.leaderboard import COMPARED, SCORES, Board, named
+from faceinv.report.leaderboard import SCORES, Board, named
 from faceinv.report.leaderboard_table import with_interval
 from faceinv.report.methods_page import chart
 from faceinv.testing import checks_of
@@ -176,9 +176,7 @@ def _board(board: Board) -> list[str]:
         ]
     several = len({place.precision for place in places}) > 1
     heads = ["budget", "spent", "method", "access", "offline", *(["steps in"] if several else [])]
-    for name in board.columns:
-        heads += [SCORES[name][0], "over"] if name == "psnr" and board.ceiling else [SCORES[name][0]]
-    heads += [f"Δ {SCORES[name][0]}" for name in COMPARED] + ["s a target"]
+    heads += [*(figure.heading for figure in board.figures), "s a target"]
     lines += [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     for place in places:
         cells = [
@@ -189,11 +187,7 @@ def _board(board: Board) -> list[str]:
             place.offline,
             *([place.precision] if several else []),
         ]
-        for name in board.columns:
-            cells.append(with_interval(place.scores.get(name), SCORES[name][1]))
-            if name == "psnr" and board.ceiling:
-                cells.append(with_interval(place.above_ceiling, 2, sign=True))
-        cells += [with_interval(place.differences.get(name), SCORES[name][1], sign=True) for name in COMPARED]
+        cells += [with_interval(figure.of(place), figure.digits, figure.signed) for figure in board.figures]
         lines.append(f"| {' | '.join(cells)} | {with_interval(place.seconds, 2)} |")
     return [*lines, ""]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from faceinv.errors import UsageError, unknown_name
 from faceinv.report import provenance
@@ -74,6 +75,23 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A column of numbers in a leaderboard's table, wherever it is shown.
+
+    Args:
+        heading: What stands above it.
+        digits: Decimals.
+        of: A place's number, if it has one.
+        signed: Whether it is a difference.
+    """
+
+    heading: str
+    digits: int
+    of: Callable[[Place], Estimate | None]
+    signed: bool = False
+
+
+@dataclass(frozen=True)
 class Board:
     """The methods that inverted the same targets.
 
@@ -103,6 +121,27 @@ class Board:
     def columns(self) -> list[str]:
         """The scores that any place has."""
         return [name for name in SCORES if any(name in place.scores for place in self.places)]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """The scores, PSNR over its ceiling beside PSNR, and the differences to the reference."""
+        found = []
+        for name in self.columns:
+            found.append(Figure(*SCORES[name], partial(_scored, name)))
+            if name == "psnr" and self.ceiling:
+                found.append(Figure("over", SCORES[name][1], lambda place: place.above_ceiling, signed=True))
+        for name in COMPARED:
+            heading, digits = SCORES[name]
+            found.append(Figure(f"Δ {heading}", digits, partial(_ahead, name), signed=True))
+        return found
+
+
+def _scored(name: str, place: Place) -> Estimate | None:
+    return place.scores.get(name)
+
+
+def _ahead(name: str, place: Place) -> Estimate | None:
+    return place.differences.get(name)
 
 
 def leaderboards(runs: Runs, losses: str = "", reference: str = "", kept: Sequence[Board] = ()) -> tuple[Board, ...]:

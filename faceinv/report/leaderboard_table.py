@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from faceinv.report import wording
-from faceinv.report.leaderboard import COMPARED, SCORES, Board
+from faceinv.report.leaderboard import Board
 from faceinv.statistics import Estimate
 
 
@@ -30,16 +30,11 @@ def leaderboard_table(board: Board) -> Table:
         )
         if len(set(values)) > 1
     }
-    shown = board.columns
     # Two to a column: intervals take a second line anyway.
     for heading in ("budget\nspent", "method", "access\noffline", *further):
         table.add_column(heading, no_wrap=heading in ("method", "access\noffline"))
-    for name in shown:
-        table.add_column(SCORES[name][0], justify="right")
-        if name == "psnr" and board.ceiling:
-            table.add_column("over", justify="right")
-    for name in COMPARED:
-        table.add_column(f"Δ {SCORES[name][0]}", justify="right")
+    for figure in board.figures:
+        table.add_column(figure.heading, justify="right")
     table.add_column("s a target", justify="right")
     before = None
     for index, place in enumerate(board.places):
@@ -52,11 +47,10 @@ def leaderboard_table(board: Board) -> Table:
             f"{place.access}\n{place.offline}",
             *(values[index] for values in further.values()),
         ]
-        for name in shown:
-            cells.append(with_interval(place.scores.get(name), SCORES[name][1]))
-            if name == "psnr" and board.ceiling:
-                cells.append(_difference(place.above_ceiling, SCORES[name][1]))
-        cells += [_difference(place.differences.get(name), SCORES[name][1]) for name in COMPARED]
+        cells += [
+            (_difference if figure.signed else with_interval)(figure.of(place), figure.digits)
+            for figure in board.figures
+        ]
         table.add_row(*cells, with_interval(place.seconds, 2))
     return table
 

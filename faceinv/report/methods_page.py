@@ -12,7 +12,7 @@ from markupsafe import Markup
 from faceinv.records import write_atomically
 from faceinv.report import wording
 from faceinv.report.budget_chart import Curve, budget_chart
-from faceinv.report.leaderboard import COMPARED, SCORES, Board, named
+from faceinv.report.leaderboard import SCORES, Board, named
 from faceinv.report.page import package_version, render_template
 from faceinv.report.values import computed
 
@@ -36,8 +36,6 @@ def write_leaderboards(boards: Sequence[Board], path: Path) -> Path:
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         version=package_version(),
         boards=[_shown(board) for board in boards],
-        scores=SCORES,
-        compared=COMPARED,
         computed=computed,
     )
     write_atomically(path, page.encode())
@@ -54,7 +52,7 @@ def _shown(board: Board) -> dict[str, Any]:
         "critic": board.critic,
         "warnings": board.warnings,
         "charts": [(SCORES[score][0], chart(score, board)) for score in board.columns if score not in _NOT_DRAWN],
-        "columns": board.columns,
+        "figures": board.figures,
         "precisions": len({place.precision for place in places}),
         "rows": [(named(place, places), f"c{names.index(named(place, places)) % _STYLES}", place) for place in places],
         "ceiling": computed(board.ceiling, 2) if board.ceiling else None,

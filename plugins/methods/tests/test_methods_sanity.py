@@ -153,7 +153,7 @@ def test_losses_of_attributes_see_the_image_and_no_view_of_it(make: type[Pixel |
     if isinstance(method, Pixel):
         torch.testing.assert_close(objective.seen[0][1], result.start)
     assert any(
-        not torch.equal(images, view) for (_, images), view in zip(objective.seen[::-1], shown[::-1], strict=False)
+        not torch.equal(images, seen) for (_, images), seen in zip(objective.seen[::-1], shown[::-1], strict=False)
     )
 
 
