@@ -1,4 +1,4 @@
-# Everything a newcomer needs, in one virtual environment. POSIX shell and Python >= 3.10.
+# Everything a newcomer needs, in one virtual environment. POSIX shell and Python >= 3.11.
 PYTHON ?= python3
 BIN := .venv/bin
 # A process a core with one thread each: small networks gain nothing from more, and threads of two processes collide.

@@ -23,10 +23,10 @@ from pathlib import Path
 
 def measure(given: argparse.Namespace) -> dict[str, float]:
     """Open the bank in this process."""
-    from faceinv.bank import open_bank
-    from faceinv.datasets import open_dataset
-    from faceinv.loading import Loader
-    from faceinv.memory import keep_memory
+    from faceinv.audit.bank import open_bank
+    from faceinv.data import open_dataset
+    from faceinv.hardware import keep_memory
+    from faceinv.models import Loader
     from faceinv.plugins import Host
     from faceinv.testing import toy
     from faceinv.weights import WeightStore
@@ -68,7 +68,7 @@ def generate(folder: Path, n: int) -> None:
     """Make ``n`` small images: a hundred that differ, each under many names."""
     import torch
 
-    from faceinv.images import write_image
+    from faceinv.data import write_image
 
     rng = torch.Generator().manual_seed(0)
     names = [folder / f"{k // 1000:03d}" / f"{k:06d}.png" for k in range(n)]

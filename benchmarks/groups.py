@@ -17,16 +17,15 @@ import torch
 from made_photographs import IMAGES, SOURCE, Photographs
 from torch import Tensor, nn
 
-from faceinv.bank import open_bank
+from faceinv.attack import build_objective, invert
+from faceinv.audit.bank import open_bank
 from faceinv.contracts import LossContext
-from faceinv.engine import invert
 from faceinv.framing import warp_between
-from faceinv.frozen import FrozenConvolution
-from faceinv.loading import FramedEncoder, Loader
-from faceinv.objective import build_objective
+from faceinv.models import FramedEncoder, Loader
+from faceinv.models.frozen import FrozenConvolution
+from faceinv.models.precision import in_bf16
 from faceinv.plugins import Host
-from faceinv.precision import in_bf16
-from faceinv.registry import load_target
+from faceinv.plugins.registry import load_target
 from faceinv.weights import WeightStore
 
 BATCH, STEPS = 32, 4

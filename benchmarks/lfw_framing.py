@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from faceinv.data import read_image
 from faceinv.framing import similarity
-from faceinv.images import read_image
-from faceinv.loading import Loader
+from faceinv.models import Loader
 from faceinv.plugins import Host
 from faceinv.weights import WeightStore
 

@@ -8,9 +8,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from faceinv.contracts import Dataset
-from faceinv.images import read_image
-from faceinv.specs import Framing
+from faceinv.contracts import Dataset, Framing
+from faceinv.data import read_image
 
 IMAGES = 256
 SOURCE = Framing("source", (250, 250), ((0.42, 0.45), (0.59, 0.45), (0.5, 0.55), (0.43, 0.63), (0.58, 0.63)))

@@ -13,8 +13,8 @@ import torch
 
 from faceinv.audit.annotations import AnnotationProbe
 from faceinv.audit.audit import tuned_head
-from faceinv.heads import Parts, Task, train_heads
-from faceinv.probing import TUNED
+from faceinv.probes.reader import TUNED
+from faceinv.probes.training import Parts, Task, train_heads
 
 
 def main() -> None:

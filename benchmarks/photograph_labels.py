@@ -12,12 +12,13 @@ from collections import defaultdict
 
 import torch
 
+from faceinv.audit.bank import open_bank
 from faceinv.audit.settings import Subset
-from faceinv.bank import open_bank
-from faceinv.datasets import open_dataset
-from faceinv.loading import Loader
+from faceinv.data import open_dataset
+from faceinv.models import Loader
 from faceinv.plugins import Host
-from faceinv.weights import WeightStore, cache_folder
+from faceinv.storage import cache_folder
+from faceinv.weights import WeightStore
 
 
 def main() -> None:

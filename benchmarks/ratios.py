@@ -25,7 +25,7 @@ import torch
 from groups import GROUPS, Chain, Group, Job, Row
 from torch import Tensor, nn
 
-from faceinv.memory import keep_memory
+from faceinv.hardware import keep_memory
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "performance.md"

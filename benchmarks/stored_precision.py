@@ -16,13 +16,14 @@ from torch import Tensor
 
 from faceinv.audit.attributes import choose_attributes
 from faceinv.audit.audit import tuned_task
-from faceinv.audit.scoring import Reading, score_attribute
-from faceinv.bank import clean_part, open_bank
-from faceinv.datasets import open_dataset
-from faceinv.heads import Parts, train_heads
-from faceinv.loading import Loader
+from faceinv.audit.bank import clean_part, open_bank
+from faceinv.audit.rows import Reading, score_attribute
+from faceinv.data import open_dataset
+from faceinv.models import Loader
 from faceinv.plugins import Host
-from faceinv.weights import WeightStore, cache_folder
+from faceinv.probes.training import Parts, train_heads
+from faceinv.storage import cache_folder
+from faceinv.weights import WeightStore
 
 
 def eight_bits(descriptors: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ import torch
 from faceinv_stylegan2.generator import StyleGAN2, build
 from torch import Tensor, nn
 
-from faceinv.memory import keep_memory
+from faceinv.hardware import keep_memory
 
 #: How many images are compared.
 IMAGES = 3

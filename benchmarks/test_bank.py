@@ -22,11 +22,11 @@ import pytest
 import torch
 from made_photographs import IMAGES, SOURCE, Photographs
 
-from faceinv.bank import open_bank
+from faceinv.audit.bank import open_bank
+from faceinv.data import read_image
 from faceinv.framing import warp_between
-from faceinv.images import read_image
-from faceinv.loading import Loader
-from faceinv.memory import keep_memory
+from faceinv.hardware import keep_memory
+from faceinv.models import Loader
 from faceinv.plugins import Host
 from faceinv.weights import WeightStore
 

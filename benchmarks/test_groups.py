@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from faceinv.memory import keep_memory
+from faceinv.hardware import keep_memory
 
 sys.path.insert(0, str(Path(__file__).parent))
 from groups import GROUPS, Chain, jobs_of

@@ -20,15 +20,15 @@ import torch
 from faceinv_lfw.dataset import DEEP_FUNNELED
 from torch import Tensor
 
-from faceinv.contracts import Detector
+from faceinv.contracts import Detector, Framing
+from faceinv.data import read_image
+from faceinv.data.targets import align_photograph
 from faceinv.errors import InputError
 from faceinv.framing import view_between
-from faceinv.images import read_image
-from faceinv.loading import Encoder, FramedEncoder, Loader
+from faceinv.models import FramedEncoder, Loader
+from faceinv.models.loader import Encoder
 from faceinv.plugins import Host
-from faceinv.specs import Framing
-from faceinv.targets import align_photograph
-from faceinv.verification import best_threshold
+from faceinv.scoring.verification import best_threshold
 from faceinv.weights import WeightStore
 
 #: Images embedded at a time.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from faceinv.hookspecs import hookimpl
+from faceinv.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from faceinv.api import invert, load_encoder, probe

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 from torch import Tensor
 
-from faceinv.config import defaults, load_config
+from faceinv.bench.config import defaults, load_config
+from faceinv.bench.grid import cells
+from faceinv.bench.resources import Ingredients
+from faceinv.bench.runner import Runner
 from faceinv.errors import UsageError
-from faceinv.grid import cells
-from faceinv.ingredients import Ingredients
-from faceinv.loading import Encoder, Loader, check_descriptors
-from faceinv.memory import keep_memory
-from faceinv.plugins import Host
-from faceinv.records import RunFolder
-from faceinv.runner import Runner
-from faceinv.weights import WeightStore, cache_folder, file_sha256
+from faceinv.hardware import keep_memory
+from faceinv.models.loader import Encoder, Loader, check_descriptors
+from faceinv.plugins.host import Host
+from faceinv.storage.cache import cache_folder
+from faceinv.storage.hashing import file_sha256
+from faceinv.storage.run_folder import RunFolder
+from faceinv.weights.store import WeightStore
 
 if TYPE_CHECKING:
-    from faceinv.attack import ProbeScore
-    from faceinv.contracts import Inversion
-    from faceinv.grid import Cell
-    from faceinv.progress import Reporter
+    from faceinv.attack.preparation import ProbeScore
+    from faceinv.bench.grid import Cell
+    from faceinv.contracts.methods import Inversion
+    from faceinv.contracts.progress import Reporter
 
 Weights = Mapping[str, str | Path]
 
@@ -327,10 +329,10 @@ def _audit(
     """Return the rows that ``faceinv probe`` prints as JSON for one encoder."""
     from faceinv.audit.audit import Audit
     from faceinv.audit.image_reader import ImageRecipe
-    from faceinv.audit.records import ProbeFolder
     from faceinv.audit.settings import AuditSettings
-    from faceinv.contracts import DatasetContext
-    from faceinv.datasets import open_dataset
+    from faceinv.contracts.data import DatasetContext
+    from faceinv.data.opening import open_dataset
+    from faceinv.storage.probe_folder import ProbeFolder
 
     file = Path(labels) if labels else None
     opened, spec = open_dataset(loader.host, dataset, DatasetContext(None, None, "", seed, limit, file))

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from faceinv.contracts import check_images
-from faceinv.specs import Framing
+from faceinv.contracts.networks import check_images
+from faceinv.contracts.specs import Framing
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import faceinv
+from faceinv.contracts import Framing
+from faceinv.data import read_image, write_image
 from faceinv.errors import ShapeError, UnknownNameError, UsageError
-from faceinv.images import read_image, write_image
-from faceinv.specs import Framing
 from faceinv.testing import draw_faces, toy
 from faceinv.testing.faces import FRAME
 

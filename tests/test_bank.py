@@ -15,18 +15,16 @@ from pathlib import Path
 import filelock
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from torch import Tensor, nn
 
-from faceinv import columns
-from faceinv.bank import PORTRAIT, Bank, clean_part, open_bank
-from faceinv.contracts import Dataset
+from faceinv.audit import columns
+from faceinv.audit.bank import PORTRAIT, Bank, clean_part, open_bank
+from faceinv.contracts import Dataset, Framing
+from faceinv.data.prefetch import Frames
 from faceinv.errors import InputError, StorageError, UsageError
-from faceinv.frames import Frames
-from faceinv.loading import FramedEncoder, Loader
+from faceinv.models import FramedEncoder, Loader
 from faceinv.plugins import Host
-from faceinv.specs import Framing
 from faceinv.testing import toy
 from faceinv.weights import WeightStore
 
@@ -154,7 +152,7 @@ def test_as_many_images_at_a_time_as_the_cache_holds(
         asked.append(networks)
         return 2
 
-    monkeypatch.setattr("faceinv.bank.batch_size_for", two)
+    monkeypatch.setattr("faceinv.audit.bank.batch_size_for", two)
     encoder = loader.encoder("toy")
     shapes: list[int] = []
     handle = encoder.register_forward_pre_hook(lambda module, given: shapes.append(len(given[0])))
@@ -411,7 +409,7 @@ def test_faces_are_found_where_no_framing_is_declared(tmp_path: Path, monkeypatc
     plugin = tmp_path / "middle_detector.py"
     plugin.write_text(
         "import torch\nfrom faceinv import hookimpl\nfrom faceinv.contracts import Faces\n"
-        "from faceinv.specs import DetectorSpec\n"
+        "from faceinv.contracts.specs import DetectorSpec\n"
         "@hookimpl\ndef faceinv_detectors():\n"
         "    return [DetectorSpec(name='middle', summary='s', target='middle_detector:build', licence='MIT')]\n"
         "def build():\n"

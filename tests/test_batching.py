@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from faceinv import batching
-from faceinv.batching import batch_size_for
-from faceinv.config import load_config
+from faceinv.bench.config import load_config
 from faceinv.errors import UsageError
+from faceinv.models import batching
+from faceinv.models.batching import batch_size_for
 
 #: 64 KB of maps an image: the largest layer's result is 16 KB.
 NETWORK = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1), nn.Tanh())

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import ImageDraw
 
-from faceinv.images import read_image
-from faceinv.records import RunFolder
+from faceinv.data import read_image
+from faceinv.storage.run_folder import RunFolder
 from faceinv.testing import toy
 
 UNBOUND = [
@@ -159,7 +159,7 @@ def test_a_killed_run_goes_on_where_it_was(cache: Path, tmp_path: Path) -> None:
 def test_a_failed_cell_is_a_record_and_the_grid_goes_on(run, cache: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "failing_method.py"
     plugin.write_text(
-        "from faceinv import hookimpl\nfrom faceinv.specs import MethodSpec\n"
+        "from faceinv import hookimpl\nfrom faceinv.contracts.specs import MethodSpec\n"
         "@hookimpl\ndef faceinv_methods():\n"
         "    return [MethodSpec(name='failing', summary='s', target='failing_method:Failing', licence='MIT')]\n"
         "class Failing:\n"
@@ -179,7 +179,7 @@ def test_a_failed_cell_is_a_record_and_the_grid_goes_on(run, cache: Path, tmp_pa
 def test_a_change_of_code_makes_new_cells(run, cache: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "my_method.py"
     source = (
-        "from faceinv import hookimpl\nfrom faceinv.specs import MethodSpec\n"
+        "from faceinv import hookimpl\nfrom faceinv.contracts.specs import MethodSpec\n"
         "from faceinv_id2image.methods import Regression\n"
         "@hookimpl\ndef faceinv_methods():\n"
         "    return [MethodSpec(name='mine', summary='s', target='my_method:Regression', licence='MIT',"
@@ -200,7 +200,7 @@ def test_a_metrics_weights_are_fetched_before_the_cell_is_named(run, cache: Path
     sha256 = hashlib.sha256(b"weights").hexdigest()
     plugin = tmp_path / "weighty_metric.py"
     plugin.write_text(
-        "from faceinv import hookimpl\nfrom faceinv.specs import MetricSpec, WeightSpec\n"
+        "from faceinv import hookimpl\nfrom faceinv.contracts.specs import MetricSpec, WeightSpec\n"
         "def build(path, *, framing):\n    return lambda comparison: comparison.target.mean((1, 2, 3))\n"
         "@hookimpl\ndef faceinv_metrics():\n"
         "    return [MetricSpec(name='weighty', summary='s', target='weighty_metric:build', licence='MIT',"
@@ -220,7 +220,7 @@ def test_a_metrics_weights_are_fetched_before_the_cell_is_named(run, cache: Path
 def test_scores_only_access_is_enforced(run, cache: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "greedy_method.py"
     plugin.write_text(
-        "import torch\nfrom faceinv import hookimpl\nfrom faceinv.specs import MethodSpec\n"
+        "import torch\nfrom faceinv import hookimpl\nfrom faceinv.contracts.specs import MethodSpec\n"
         "from faceinv_id2image.methods import LatentAdam\n"
         "@hookimpl\ndef faceinv_methods():\n"
         "    return [MethodSpec(name='greedy', summary='s', target='greedy_method:LatentAdam',"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from faceinv.images import read_image, write_image
+from faceinv.data import read_image, write_image
 from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
 
 CHAIN = [

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from faceinv.conditional_mean import ConditionalMean, coefficients, reduced
+from faceinv.attack.ceiling import ConditionalMean, coefficients, reduced
 from faceinv.contracts import Generator
-from faceinv.whitening import Whitening
+from faceinv.probes import Whitening
 
 
 class Linear(Generator):

@@ -8,15 +8,13 @@ import pytest
 import torch
 import yaml
 
-from faceinv.config import load_config
-from faceinv.contracts import Dataset, DatasetContext
-from faceinv.datasets import open_dataset
+from faceinv.bench.config import load_config
+from faceinv.bench.grid import cells
+from faceinv.contracts import Dataset, DatasetContext, Framing
+from faceinv.data import open_dataset, write_image
+from faceinv.data.targets import load_targets, needs_detector
 from faceinv.errors import UsageError
-from faceinv.grid import cells
-from faceinv.images import write_image
 from faceinv.plugins import Host
-from faceinv.specs import Framing
-from faceinv.targets import load_targets, needs_detector
 from faceinv.testing import toy
 
 

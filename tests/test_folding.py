@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from faceinv.folding import affine_of, fold_norm, fold_norm_before
+from faceinv.models import affine_of, fold_norm, fold_norm_before
 
 
 def norm(kind: type, channels: int, *, affine: bool = True) -> nn.Module:

@@ -7,21 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from skimage.transform import SimilarityTransform, estimate_transform, warp
 
+from faceinv.contracts import Framing
 from faceinv.errors import ShapeError
-from faceinv.framing import (
-    Warp,
-    align,
-    apply_similarity,
-    framing_similarity,
-    pixel_points,
-    similarity,
-    warp_between,
-)
-from faceinv.specs import Framing
+from faceinv.framing import Warp, align, apply_similarity, framing_similarity, pixel_points, similarity, warp_between
 
 FACE = ((0.35, 0.4), (0.65, 0.4), (0.5, 0.6), (0.38, 0.78), (0.62, 0.78))
 SMALL = Framing("small", (32, 32), FACE)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from faceinv.frozen import FrozenConvolution, FrozenPReLU, freeze
+from faceinv.models import freeze
+from faceinv.models.frozen import FrozenConvolution, FrozenPReLU
 
 CONVOLUTIONS = {
     "3x3": lambda: nn.Conv2d(4, 6, 3, 1, 1),

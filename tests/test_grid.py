@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from faceinv.config import load_config
+from faceinv.bench.config import load_config
+from faceinv.bench.grid import cells
 from faceinv.errors import UsageError
-from faceinv.grid import cells
 from faceinv.plugins import Host
 
 TOY = {

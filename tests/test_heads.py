@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import Recipe
-from faceinv.heads import Parts, Task, train_heads
-from faceinv.probing import TUNED, TunedHead
-from faceinv.seeds import seed_of
-from faceinv.whitening import Whitening
+from faceinv.probes import Whitening
+from faceinv.probes.reader import TUNED, TunedHead
+from faceinv.probes.training import Parts, Task, train_heads
+from faceinv.storage import seed_of
 
 N, DIM = 900, 12
 QUICK = replace(TUNED, epochs=12, batch_size=64, learning_rate=4e-3, patience=4)

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
+from faceinv.data import read_image, to_bytes, write_image
 from faceinv.errors import InputError
-from faceinv.images import read_image, to_bytes, write_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
 ORIENTATION = 0x0112

@@ -9,12 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
+from faceinv.data import check_disjoint, has_images, hashed_splits, match_images, read_labels
 from faceinv.errors import InputError
-from faceinv.labels import has_images, match_images, read_labels
-from faceinv.splits import check_disjoint, hashed_splits
 
 
 def table(path: Path, text: str) -> Path:

@@ -12,12 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Faces
+from faceinv.contracts import Faces, Framing
+from faceinv.data import write_image
 from faceinv.framing import pixel_points
-from faceinv.images import write_image
-from faceinv.loading import Loader
+from faceinv.models import Loader
 from faceinv.plugins import Host
-from faceinv.specs import Framing
 from faceinv.weights import WeightStore
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from faceinv.attack import invert
+from faceinv.attack.meter import Meter
 from faceinv.contracts import Candidate, Inversion, InversionTask
-from faceinv.engine import invert
 from faceinv.errors import PluginError
-from faceinv.metering import Meter
 from faceinv.testing.spy import DescriptorDistance
 from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
 

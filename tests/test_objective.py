@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Candidate, LossContext
+from faceinv.attack import build_objective
+from faceinv.attack.objective import AttributeLoss, Term, WeightedSum, whitening
+from faceinv.contracts import PRESETS, Candidate, Framing, LossContext
 from faceinv.errors import PluginError, UnknownNameError
-from faceinv.objective import AttributeLoss, Term, WeightedSum, build_objective, whitening
 from faceinv.plugins import Host
-from faceinv.specs import PRESETS, Framing
 from faceinv.testing.toy_networks import BrightnessProbe
 
 FRAMING = Framing("f", (8, 8), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)))

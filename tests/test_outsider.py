@@ -107,8 +107,8 @@ def test_the_checkout_is_not_there(machine: Machine) -> None:
 def test_wheels_have_what_they_need(machine: Machine) -> None:
     (core,) = (machine.home / "wheels").glob("faceinv-*.whl")
     names = zipfile.ZipFile(core).namelist()
-    assert {"faceinv/py.typed", "faceinv/defaults.yaml", "faceinv/templates/README.md"} <= set(names)
-    assert {f"faceinv/templates/licences/{name}" for name in ("MIT", "Apache-2.0")} <= set(names)
+    assert {"faceinv/py.typed", "faceinv/bench/defaults.yaml", "faceinv/cli/templates/README.md"} <= set(names)
+    assert {f"faceinv/cli/templates/licences/{name}" for name in ("MIT", "Apache-2.0")} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "plugins/", "docs/"))]
 
 

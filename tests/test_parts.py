@@ -11,18 +11,18 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from faceinv.config import load_config
+from faceinv.bench.config import load_config
+from faceinv.bench.grid import Cell, cells
+from faceinv.bench.resources import Ingredients
+from faceinv.bench.runner import Outcome, Runner
+from faceinv.contracts import Reporter
 from faceinv.errors import InputError
-from faceinv.grid import Cell, cells
-from faceinv.ingredients import Ingredients
-from faceinv.loading import Loader
-from faceinv.parts import Part, Parts, put_together
-from faceinv.placing.executors import InProcess
-from faceinv.placing.scheduling import GridRun
+from faceinv.execution.local import InProcess
+from faceinv.execution.scheduler import GridRun
+from faceinv.models import Loader
 from faceinv.plugins import Host
-from faceinv.progress import Reporter
-from faceinv.records import RunFolder
-from faceinv.runner import Outcome, Runner
+from faceinv.storage.parts import Part, Parts, put_together
+from faceinv.storage.run_folder import RunFolder
 from faceinv.weights import WeightStore
 
 CONFIG = {
@@ -178,7 +178,7 @@ def test_what_was_made_of_something_else_is_refused(fact: str, reason: str) -> N
 def test_no_more_images_are_held_than_a_batch(
     host: Host, cache: Path, tmp_path: Path, cell: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from faceinv.target_files import TargetFiles
+    from faceinv.data.target_files import TargetFiles
 
     sizes: list[int] = []
     images: Callable[[TargetFiles, range], Any] = TargetFiles.images

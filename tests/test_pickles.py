@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from faceinv.errors import WeightsError
-from faceinv.pickles import Budget, Stateful, encode_latin1, ignore, interpret
+from faceinv.weights import Budget, ignore, interpret
+from faceinv.weights.formats.pickle import Stateful, encode_latin1
 
 BUILDERS = {
     "collections.OrderedDict": lambda *pairs: dict(*pairs),

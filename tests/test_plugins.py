@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from faceinv import hookimpl, hookspecs
+from faceinv import hookimpl
+from faceinv.contracts import EncoderSpec, Framing, ProbeSpec
 from faceinv.errors import PluginError, UnknownNameError, UsageError
-from faceinv.plugins import HOOK_KINDS, Host
-from faceinv.registry import load_target
-from faceinv.specs import EncoderSpec, Framing, ProbeSpec
+from faceinv.plugins import Host, hookspecs
+from faceinv.plugins.host import HOOK_KINDS
+from faceinv.plugins.registry import load_target
 
 FRAMING = Framing("f", (8, 8), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)))
 
@@ -129,7 +130,7 @@ def test_no_plugins_leaves_out_by_name_and_by_distribution() -> None:
 @pytest.mark.parametrize("layout", ["file", "package", "project"])
 def test_a_plugin_from_a_path(tmp_path: Path, layout: str) -> None:
     source = (
-        "from faceinv import hookimpl\nfrom faceinv.specs import *\n"
+        "from faceinv import hookimpl\nfrom faceinv.contracts.specs import *\n"
         "@hookimpl\ndef faceinv_probes():\n"
         f"    return [ProbeSpec(name='mine', summary='s', target='my_{layout}:thing', licence='MIT')]\n"
         "thing = 41\n"

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from faceinv.frozen import freeze
-from faceinv.precision import bulk_encoder, step_networks
-from faceinv.processor import has_bf16_units
+from faceinv.hardware import has_bf16_units
+from faceinv.models import freeze
+from faceinv.models.precision import bulk_encoder, step_networks
 from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
 
 TOY = [
@@ -79,7 +79,7 @@ def processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
     def becomes(content: str) -> None:
         path = tmp_path / "cpuinfo"
         path.write_text(content)
-        monkeypatch.setattr("faceinv.processor._PROCESSORS", path)
+        monkeypatch.setattr("faceinv.hardware._PROCESSORS", path)
         has_bf16_units.cache_clear()
 
     yield becomes

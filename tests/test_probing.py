@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import Recipe
-from faceinv.probing import TUNED, Split, TunedHead, latent_head, trained_reader
+from faceinv.probes.reader import TUNED, Split, TunedHead, latent_head, trained_reader
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from faceinv import hookimpl
+from faceinv.contracts import EncoderSpec, Framing, WeightSpec
 from faceinv.errors import WeightsError
-from faceinv.loading import Loader
+from faceinv.models import Loader
 from faceinv.plugins import Host
-from faceinv.recognition import recognise
-from faceinv.specs import EncoderSpec, Framing, WeightSpec
-from faceinv.tensors import load_strictly, read_tensors
-from faceinv.weights import WeightStore, file_sha256
+from faceinv.storage import file_sha256
+from faceinv.weights import WeightStore, load_strictly, read_tensors
+from faceinv.weights.identify import recognise
 
 
 def file(name: str, fingerprint: dict[str, tuple[int, ...]] | None = None, sha256: str = "") -> WeightSpec:
@@ -80,7 +80,7 @@ def build_of_another_format(path: Path, **options: Any) -> nn.Module:
 def test_the_loader_says_whose_file_it_is(
     tmp_path: Path, by_hash: bool, factory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("faceinv.loading.load_target", lambda spec: build if spec.name == "wide" else factory)
+    monkeypatch.setattr("faceinv.models.loader.load_target", lambda spec: build if spec.name == "wide" else factory)
     for name, width in (("narrow", 3), ("wide", 5)):
         torch.save({"1.weight": torch.ones(width, 12), "1.bias": torch.ones(width)}, tmp_path / name)
     pins = {name: file_sha256(tmp_path / name) for name in ("narrow", "wide")}

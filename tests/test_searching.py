@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from faceinv.searching import Best, Convergence, keep_rows
+from faceinv.attack import Best, Convergence, keep_rows
 
 
 def test_who_stops_improving_leaves_by_its_own_values_alone() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from faceinv import statistics
-from faceinv.statistics import estimate, paired_difference
+from faceinv.scoring import estimate, statistics
+from faceinv.scoring.statistics import paired_difference
 
 
 def test_the_interval_is_scipys_percentile_bootstrap() -> None:

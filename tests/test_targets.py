@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Dataset, Faces
+from faceinv.contracts import Dataset, Faces, Framing
+from faceinv.data.targets import align_photograph, load_targets
 from faceinv.errors import InputError, UsageError
 from faceinv.framing import align, pixel_points, warp_between
-from faceinv.specs import Framing
-from faceinv.targets import align_photograph, load_targets
 
 POINTS = ((0.35, 0.4), (0.65, 0.4), (0.5, 0.6), (0.38, 0.78), (0.62, 0.78))
 FRAMING = Framing("generator", (24, 24), POINTS)

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from faceinv.errors import WeightsError
-from faceinv.tensors import TensorsError, load_strictly, read_tensors
+from faceinv.weights import TensorsError, load_strictly, read_tensors
 
 
 def numbers(*shape: int) -> Tensor:

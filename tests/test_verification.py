@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.interpolate import interp1d
 from scipy.optimize import brentq
@@ -13,8 +12,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 from sklearn.metrics.pairwise import cosine_similarity
 
-from faceinv.statistics import wilson
-from faceinv.verification import (
+from faceinv.scoring import wilson
+from faceinv.scoring.verification import (
     all_pairs,
     best_threshold,
     cross_validated_accuracy,
@@ -39,7 +38,7 @@ def test_all_pairs_are_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, columns = np.triu_indices(36, k=1)
     same = np.array([people[a] == people[b] for a, b in zip(rows, columns, strict=True)])
     for block in (1024, 7):
-        monkeypatch.setattr("faceinv.verification._BLOCK", block)
+        monkeypatch.setattr("faceinv.scoring.verification._BLOCK", block)
         genuine, impostor = all_pairs(photographs, people)
         assert (len(genuine), len(impostor)) == (36, 630 - 36)
         np.testing.assert_allclose(np.sort(genuine), np.sort(expected[rows, columns][same]), atol=1e-6)

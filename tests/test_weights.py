@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from faceinv.contracts import WeightSourceSpec, WeightSpec
 from faceinv.errors import HashMismatchError, StorageError, UnknownNameError, UsageError, WeightsError
-from faceinv.hookspecs import hookimpl
 from faceinv.plugins import Host
-from faceinv.specs import WeightSourceSpec, WeightSpec
-from faceinv.weights import Progress, WeightStore, cache_folder, file_sha256, human_size
+from faceinv.plugins.hookspecs import hookimpl
+from faceinv.storage import cache_folder, file_sha256
+from faceinv.weights import WeightStore
+from faceinv.weights.sources.base import Progress
+from faceinv.weights.store import human_size
 
 CONTENT = b"the right weights"
 RIGHT = hashlib.sha256(CONTENT).hexdigest()
@@ -108,7 +111,7 @@ def test_licence_is_said_before_the_download(tmp_path: Path) -> None:
 def test_verified_file_is_not_hashed_at_each_use(tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = store(tmp_path, declared(origin)).path("net/w")
     hashed: list[object] = []
-    monkeypatch.setattr("faceinv.weights.file_sha256", lambda path: hashed.append(path) or file_sha256(path))
+    monkeypatch.setattr("faceinv.storage.file_sha256", lambda path: hashed.append(path) or file_sha256(path))
     assert store(tmp_path, declared(origin)).path("net/w") == path
     assert hashed == []
     os.utime(path, (1, 1))

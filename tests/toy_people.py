@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from faceinv import hookimpl
-from faceinv.contracts import Dataset, DatasetContext
-from faceinv.specs import DatasetSpec
+from faceinv.contracts import Dataset, DatasetContext, DatasetSpec
 
 #: Photographs of each person, in order: the third has but one.
 PHOTOGRAPHS = [3, 2, 1, *[2] * 17]

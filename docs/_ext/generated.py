@@ -10,14 +10,14 @@ import click
 from sphinx.application import Sphinx
 
 from faceinv import errors
+from faceinv.bench.config import BenchConfig, defaults
 from faceinv.cli import COMMANDS, cli
-from faceinv.config import BenchConfig, defaults
 from faceinv.report.kept_boards import read_boards
 from faceinv.report.leaderboard import SCORES, Board, named
 from faceinv.report.leaderboard_table import with_interval
 from faceinv.report.methods_page import chart
 from faceinv.testing import checks_of
-from faceinv.testing.conformance import CHECK_MODULES
+from faceinv.testing.checks import CHECK_MODULES
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 #: Scores with curves on the page; the others are in its table.
@@ -77,7 +77,7 @@ def _command(path: str, command: click.Command, context: click.Context) -> list[
 
 def configuration() -> str:
     """Return a page with every key of a config, its type and default."""
-    text = importlib.resources.files("faceinv").joinpath("defaults.yaml").read_text(encoding="utf-8")
+    text = importlib.resources.files("faceinv.bench").joinpath("defaults.yaml").read_text(encoding="utf-8")
     rows = ["| key | type | default |", "| --- | --- | --- |"]
     standard = defaults()
     for name, field in BenchConfig.model_fields.items():

@@ -1,1 +1,3 @@
-"""What can be read from descriptors of photographs: section 3 of the paper, for any data set, encoder and attribute."""
+"""Attribute inference on photographs: what their descriptors give away (the paper's Table 1)."""
+
+__all__: list[str] = []

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from faceinv.contracts import Probe, Recipe
+from faceinv.contracts.probes import Probe, Recipe
 from faceinv.errors import InputError, ShapeError
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from faceinv.audit.annotations import AnnotationProbe, annotation_probe, find_annotation
-from faceinv.contracts import Dataset, DerivedProbe, Probe
+from faceinv.contracts.data import Dataset
+from faceinv.contracts.probes import DerivedProbe, Probe
+from faceinv.contracts.specs import Framing, ProbeSpec
 from faceinv.errors import FaceinvError, PluginError, WeightsError, unknown_name
-from faceinv.loading import Loader
-from faceinv.specs import Framing, ProbeSpec
+from faceinv.models.loader import Loader
 
 #: The binary attributes of the paper's Table 1: read by default where a data set has them.
 PAPER_ANNOTATIONS = ("smiling", "wearing_hat", "eyeglasses")

@@ -14,23 +14,24 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.audit.attributes import Attribute, choose_attributes
+from faceinv.audit.bank import PORTRAIT, Bank, clean_part, open_bank
 from faceinv.audit.image_reader import CROP, ImageRecipe, ImageTask, read_images
-from faceinv.audit.records import ProbeFolder
-from faceinv.audit.scoring import Reading, score_attribute
+from faceinv.audit.rows import Reading, score_attribute
 from faceinv.audit.settings import RECIPES, AuditSettings, Subset, deciding
-from faceinv.bank import PORTRAIT, Bank, clean_part, open_bank
-from faceinv.cache import load_or_make
-from faceinv.contracts import Dataset, DerivedProbe, Recipe
+from faceinv.contracts.data import Dataset
+from faceinv.contracts.probes import DerivedProbe, Recipe
+from faceinv.contracts.progress import Reporter
+from faceinv.contracts.specs import DatasetSpec, EncoderSpec
+from faceinv.data.splits import hashed_splits
+from faceinv.data.targets import way_into
 from faceinv.errors import InputError, UsageError
-from faceinv.heads import Parts, Task, train_heads
-from faceinv.loading import Loader
-from faceinv.pairs import fingerprint
-from faceinv.probing import TUNED, Reader, TunedHead
-from faceinv.progress import Reporter
-from faceinv.records import environment
-from faceinv.specs import DatasetSpec, EncoderSpec
-from faceinv.splits import hashed_splits
-from faceinv.targets import way_into
+from faceinv.models.loader import Loader
+from faceinv.probes.reader import TUNED, Reader, TunedHead
+from faceinv.probes.training import Parts, Task, train_heads
+from faceinv.storage.hashing import fingerprint
+from faceinv.storage.probe_folder import ProbeFolder
+from faceinv.storage.run_folder import environment
+from faceinv.storage.tensors import load_or_make
 
 #: Changes when the same settings give other numbers.
 _VERSION = 3

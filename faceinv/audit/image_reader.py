@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from faceinv.contracts.progress import Reporter
+from faceinv.contracts.specs import Framing
 from faceinv.errors import PluginError, UsageError, suggest
-from faceinv.progress import Reporter
-from faceinv.seeds import seed_of
-from faceinv.specs import Framing
+from faceinv.storage.hashing import seed_of
 
 #: What the network sees: the bank's portrait framing, nearer, so that a mouth has twenty pixels.
 CROP = Framing("audit-64", (64, 64), ((0.34, 0.40), (0.66, 0.40), (0.50, 0.55), (0.36, 0.69), (0.64, 0.69)))

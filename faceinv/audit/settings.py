@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from faceinv.audit.image_reader import ImageRecipe
-from faceinv.contracts import Dataset
-from faceinv.pairs import fingerprint
+from faceinv.contracts.data import Dataset
+from faceinv.storage.hashing import fingerprint
 
 #: How heads are trained: one recipe for all attributes, or the paper's (sections 3.1 to 3.3).
 RECIPES = ("tuned", "paper")

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from faceinv.plugins import Host
+from faceinv.plugins.host import Host
 
 if TYPE_CHECKING:
     import click
     from rich.console import Console
 
-    from faceinv.weights import WeightStore
+    from faceinv.weights.store import WeightStore
 
 
 class Application:
@@ -59,7 +59,7 @@ class Application:
     def store(self) -> WeightStore:
         """The weights files."""
         from faceinv.cli.downloads import download_bar
-        from faceinv.weights import WeightStore
+        from faceinv.weights.store import WeightStore
 
         terminal = self.console.is_terminal
         return WeightStore(
@@ -115,7 +115,7 @@ class Application:
 
     def print_json(self, value: Any) -> None:
         """Print ``value`` as JSON on standard output; not-a-number becomes null."""
-        from faceinv.records import finite
+        from faceinv.storage.run_folder import finite
 
         json.dump(finite(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
         sys.stdout.write("\n")

@@ -14,7 +14,7 @@ from faceinv.cli.report import OPEN, finish, make_report
 from faceinv.errors import UsageError
 
 if TYPE_CHECKING:
-    from faceinv.placing.scheduling import GridRun
+    from faceinv.execution.scheduler import GridRun
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,7 +82,7 @@ def overrides(given: dict[str, Any]) -> dict[str, Any]:
     values = {key: value for key, value in given.items() if value is not None and value != ()}
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
     if "weights" in values:
-        from faceinv.config import defaults
+        from faceinv.bench.config import defaults
 
         encoder = (values.get("encoder") or defaults()["encoder"])[0]
         pairs = [entry.rpartition("=") for entry in values["weights"]]
@@ -126,9 +126,9 @@ def bench(
       faceinv bench bench.yaml --workers 4
       faceinv bench bench.yaml --shard 3/8
     """
-    from faceinv.config import load_config
-    from faceinv.grid import cells
-    from faceinv.placing.shards import Shard
+    from faceinv.bench.config import load_config
+    from faceinv.bench.grid import cells
+    from faceinv.execution.shards import Shard
 
     placement = taken(given)
     config, source = load_config(config_file, overrides(given))
@@ -140,9 +140,9 @@ def bench(
         show_plan(app, config, grid, as_json)
         return
 
+    from faceinv.cli.progress import reporter
     from faceinv.cli.running import make_runner
-    from faceinv.placing.scheduling import GridRun
-    from faceinv.progress import reporter
+    from faceinv.execution.scheduler import GridRun
     from faceinv.report.contact import contact_sheet
     from faceinv.report.identity import identity_tables
     from faceinv.report.tables import as_rows, difference_table, score_table

@@ -11,7 +11,7 @@ import click
 
 from faceinv.cli.application import Application
 from faceinv.errors import PluginError, UsageError, WeightsError, unknown_name
-from faceinv.plugins import Host
+from faceinv.plugins.host import Host
 
 if TYPE_CHECKING:
     from faceinv.testing import Outcome, PluginSubject, Subject
@@ -40,7 +40,7 @@ def check(app: Application, name: str, as_json: bool, verbose: bool) -> None:
       faceinv plugins check faceinv-arcface --json
       faceinv --plugin my_plugin.py plugins check my_plugin
     """
-    from faceinv.memory import keep_memory
+    from faceinv.hardware import keep_memory
     from faceinv.testing import run_checks
 
     keep_memory()
@@ -69,7 +69,7 @@ def check(app: Application, name: str, as_json: bool, verbose: bool) -> None:
 def _subjects(app: Application, name: str) -> tuple[list[Subject | PluginSubject], str | None]:
     """Return what NAME stands for, and the object's name where it stands for one."""
     from faceinv.testing import PluginSubject, Subject, subjects_of
-    from faceinv.testing.conformance import CHECK_MODULES
+    from faceinv.testing.checks import CHECK_MODULES
 
     host = app.host
     broken = [problem for problem in host.problems if name in (problem.plugin, problem.distribution.split()[0])]

@@ -56,11 +56,9 @@ def compare(
       faceinv compare runs/50-steps runs/200-steps
       faceinv compare runs/a runs/b --losses id,lm,hist --json
     """
-    from faceinv.report.comparison import as_objects
-    from faceinv.report.comparison import compare as compare_runs
+    from faceinv.report.comparison import as_objects, compare as compare_runs
     from faceinv.report.comparison_page import comparison_table, write_comparison
-    from faceinv.report.kept_boards import as_objects as boards_as_objects
-    from faceinv.report.kept_boards import joined, read_boards
+    from faceinv.report.kept_boards import as_objects as boards_as_objects, joined, read_boards
     from faceinv.report.leaderboard import leaderboards
     from faceinv.report.leaderboard_table import leaderboard_table
     from faceinv.report.methods_page import write_leaderboards

@@ -24,8 +24,8 @@ def config(app: Application, /, config_file: Path | None, as_json: bool, **given
       faceinv config > bench.yaml
       faceinv config bench.yaml --encoder facenet
     """
-    from faceinv.config import load_config
-    from faceinv.grid import cells
+    from faceinv.bench.config import load_config
+    from faceinv.bench.grid import cells
 
     resolved, source = load_config(config_file, overrides(given))
     grid = cells(resolved, app.host, source)

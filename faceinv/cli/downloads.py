@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from faceinv.weights import Progress
+    from faceinv.weights.sources.base import Progress
 
 
 def download_bar(console: Console) -> Callable[[str], AbstractContextManager[Progress]]:
@@ -17,8 +17,14 @@ def download_bar(console: Console) -> Callable[[str], AbstractContextManager[Pro
 
     @contextmanager
     def show(label: str) -> Iterator[Progress]:
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-        from rich.progress import Progress as Bars
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress as Bars,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
 
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         # The bar goes when the download ends; the store's own line says where the file is.

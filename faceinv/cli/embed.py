@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from faceinv.bench.config import defaults
 from faceinv.cli.application import Application
 from faceinv.cli.running import checked_device
-from faceinv.config import defaults
 from faceinv.errors import InputError
 
 _BATCH = 32
@@ -46,10 +46,10 @@ def embed(
     import torch
 
     from faceinv.cli.files import save_array
-    from faceinv.images import read_image
-    from faceinv.loading import Loader
-    from faceinv.progress import reporter
-    from faceinv.targets import align_photograph
+    from faceinv.cli.progress import reporter
+    from faceinv.data.images import read_image
+    from faceinv.data.targets import align_photograph
+    from faceinv.models.loader import Loader
 
     spec = app.host.spec("encoder", encoder)
     files = {spec.name: weights} if weights else {}

@@ -31,9 +31,10 @@ def export(app: Application, runs: tuple[Path, ...], form: str, wanted: tuple[st
       faceinv export runs/bench --format markdown
       faceinv export runs/bench --format latex --table scores --out table2.tex
     """
-    from faceinv.records import finite, write_atomically
     from faceinv.report.exporting import FORMATS, as_objects, tables
     from faceinv.report.runs import read_runs
+    from faceinv.storage.atomic import write_atomically
+    from faceinv.storage.run_folder import finite
 
     found = read_runs(runs)
     for problem in found.problems:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from faceinv.errors import InputError
-from faceinv.records import write_atomically
+from faceinv.storage.atomic import write_atomically
 
 
 def save_array(array: npt.NDArray[np.float32], path: Path) -> None:

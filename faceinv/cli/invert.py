@@ -16,10 +16,10 @@ from faceinv.errors import InputError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from faceinv.attack import Attack
-    from faceinv.contracts import Inversion
-    from faceinv.grid import Cell
-    from faceinv.runner import Runner
+    from faceinv.attack.preparation import Attack
+    from faceinv.bench.grid import Cell
+    from faceinv.bench.runner import Runner
+    from faceinv.contracts.methods import Inversion
 
 #: Name of the record of the last call.
 _RECORD = "inverted"
@@ -45,10 +45,10 @@ def invert(
       faceinv invert portrait.jpg
       faceinv invert leaked.npy --encoder arcface --losses id,lm,hist --out rebuilt
     """
+    from faceinv.bench.config import TARGETS, load_config
+    from faceinv.bench.grid import cells
+    from faceinv.cli.progress import reporter
     from faceinv.cli.running import make_runner
-    from faceinv.config import TARGETS, load_config
-    from faceinv.grid import cells
-    from faceinv.progress import reporter
 
     config, source = load_config(config_file, {"out": Path("inverted")} | overrides(given))
     grid = cells(config, app.host, source)
@@ -103,10 +103,10 @@ def _read(inputs: tuple[Path, ...], runner: Runner, cell: Cell) -> tuple[list[st
     import torch
 
     from faceinv.cli.files import read_array
-    from faceinv.images import read_image
-    from faceinv.judging.scoring import embed_all
-    from faceinv.loading import check_descriptors
-    from faceinv.targets import align_photograph
+    from faceinv.data.images import read_image
+    from faceinv.data.targets import align_photograph
+    from faceinv.models.loader import check_descriptors
+    from faceinv.scoring.pairs import embed_all
 
     attack: Attack = runner.attack(cell)
     names: list[str] = []
@@ -154,9 +154,9 @@ def _write_and_score(
 ) -> list[dict[str, Any]]:
     import torch
 
-    from faceinv.images import write_image
-    from faceinv.judging.scoring import embed_all
-    from faceinv.targets import Targets
+    from faceinv.data.images import write_image
+    from faceinv.data.targets import Targets
+    from faceinv.scoring.pairs import embed_all
 
     out.mkdir(parents=True, exist_ok=True)
     results = inversion.images
@@ -194,9 +194,9 @@ def _write_record(
     import hashlib
     from dataclasses import asdict
 
-    from faceinv.records import RunFolder, environment
     from faceinv.report.wording import base_name
-    from faceinv.statistics import estimate
+    from faceinv.scoring.statistics import estimate
+    from faceinv.storage.run_folder import RunFolder, environment
 
     attack, host = runner.attack(cell), runner.loader.host
     names = list(dict.fromkeys(key for row in rows for key in row if key not in ("name", "file")))

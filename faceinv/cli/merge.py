@@ -29,7 +29,7 @@ def merge(app: Application, runs: tuple[Path, ...], out: Path, as_json: bool, op
     """
     from dataclasses import asdict
 
-    from faceinv.placing.merging import merge as join
+    from faceinv.storage.merging import merge as join
 
     merged = join(runs, out)
     if as_json:

@@ -98,7 +98,7 @@ def new(app: Application, kind: str, name: str, licence: str, author: str, into:
         "AUTHOR": author or f"The {name} authors",
         "YEAR": str(datetime.date.today().year),
     }
-    source = importlib.resources.files("faceinv") / "templates"
+    source = importlib.resources.files("faceinv.cli") / "templates"
     files = {
         "pyproject.toml": source / "pyproject.toml",
         "README.md": source / "README.md",

@@ -17,11 +17,11 @@ from faceinv.cli.application import Application
 from faceinv.errors import UsageError
 
 if TYPE_CHECKING:
-    from faceinv.config import BenchConfig
-    from faceinv.grid import Cell
-    from faceinv.placing.executors import Executor
-    from faceinv.progress import Reporter
-    from faceinv.runner import Runner
+    from faceinv.bench.config import BenchConfig
+    from faceinv.bench.grid import Cell
+    from faceinv.bench.runner import Runner
+    from faceinv.contracts.progress import Reporter
+    from faceinv.execution.tasks import Executor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -111,13 +111,13 @@ def make_executor(
     progress: Reporter | None,
 ) -> Iterator[Executor]:
     """Yield the executor that the options mean, and stop its workers at the end, however it comes."""
-    from faceinv.placing.executors import InProcess, Processes
+    from faceinv.execution.local import InProcess, Processes
 
     if placement.address and placement.executor != "ray":
         raise UsageError("--ray-address is for --executor ray.")
     executor: Executor
     if placement.executor == "ray":
-        from faceinv.placing.ray_cluster import RayExecutor
+        from faceinv.execution.ray_cluster import RayExecutor
 
         make = worker_factory(app, config, cells)
         executor = RayExecutor(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from faceinv.bench.plan import Planned, plan
 from faceinv.cli.application import Application
-from faceinv.dry_run import Planned, plan
 
 if TYPE_CHECKING:
-    from faceinv.config import BenchConfig
-    from faceinv.grid import Cell
+    from faceinv.bench.config import BenchConfig
+    from faceinv.bench.grid import Cell
 
 
 def show_plan(app: Application, config: BenchConfig, grid: Sequence[Cell], as_json: bool) -> None:

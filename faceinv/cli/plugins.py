@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from faceinv.cli.application import Application
+from faceinv.contracts.specs import Spec, WeightSpec
 from faceinv.errors import unknown_name
-from faceinv.plugins import Host
-from faceinv.specs import Spec, WeightSpec
+from faceinv.plugins.host import Host
 
 _COMMANDS = {"check": "faceinv.cli.check:check", "new": "faceinv.cli.new:new"}
 

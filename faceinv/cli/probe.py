@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from faceinv.bench.config import defaults
 from faceinv.cli.application import Application
-from faceinv.config import defaults
 from faceinv.errors import UsageError
 
 #: Samples of the generator where --limit does not say.
@@ -73,16 +73,17 @@ def probe(app: Application, /, form: str | None, figures: bool, out: Path, **giv
     """
     from faceinv.audit.audit import Audit
     from faceinv.audit.image_reader import ImageRecipe
-    from faceinv.audit.records import ProbeFolder
     from faceinv.audit.settings import AuditSettings
+    from faceinv.cli.progress import reporter
     from faceinv.cli.running import checked_device
-    from faceinv.contracts import DatasetContext
-    from faceinv.datasets import open_dataset, parse_dataset
-    from faceinv.loading import Loader
-    from faceinv.progress import reporter
+    from faceinv.contracts.data import DatasetContext
+    from faceinv.contracts.specs import DatasetSpec
+    from faceinv.data.opening import open_dataset, parse_dataset
+    from faceinv.models.loader import Loader
     from faceinv.report import audit_tables as tables
-    from faceinv.specs import DatasetSpec
-    from faceinv.weights import cache_folder, file_sha256
+    from faceinv.storage.cache import cache_folder
+    from faceinv.storage.hashing import file_sha256
+    from faceinv.storage.probe_folder import ProbeFolder
 
     encoders = _listed(given["encoders"]) or [defaults()["encoder"][0]]
     specs = [app.host.spec("encoder", name) for name in encoders]
@@ -139,7 +140,7 @@ def probe(app: Application, /, form: str | None, figures: bool, out: Path, **giv
         app.output.print(f"\n{tables.NOTE}", markup=False)
     _say_skipped(app, records[0])
     if figures:
-        from faceinv.report.audit_figures import draw_figures
+        from faceinv.audit.figures import draw_figures
 
         for path in draw_figures(audit, folder, records[-1]):
             app.say(f"picture: {path}")

@@ -10,7 +10,7 @@ import click
 from faceinv.cli.application import Application
 
 if TYPE_CHECKING:
-    from faceinv.loading import Loader
+    from faceinv.models.loader import Loader
     from faceinv.report.overlays import Measure
 
 #: The option of every command that ends with a page.
@@ -78,11 +78,11 @@ def finish(app: Application, path: Path, open_it: bool) -> None:
 
 def _measure(app: Application, loader: Loader | None) -> Measure:
     """Return what measures pictures; it uses the weights that are here and fetches none."""
-    from faceinv.report.overlays import measure_with
+    from faceinv.cli.measuring import measure_with
 
     def later() -> Loader:
-        from faceinv.loading import Loader
-        from faceinv.weights import WeightStore
+        from faceinv.models.loader import Loader
+        from faceinv.weights.store import WeightStore
 
         return loader or Loader(app.host, WeightStore(app.host, offline=True))
 

@@ -10,20 +10,20 @@ from faceinv.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
+    from faceinv.bench.config import BenchConfig
+    from faceinv.bench.grid import Cell
+    from faceinv.bench.runner import Runner
     from faceinv.cli.application import Application
-    from faceinv.config import BenchConfig
-    from faceinv.grid import Cell
-    from faceinv.progress import Reporter
-    from faceinv.runner import Runner
+    from faceinv.contracts.progress import Reporter
 
 
 def make_runner(app: Application, config: BenchConfig, grid: Sequence[Cell], progress: Reporter | None) -> Runner:
     """Return a runner for the cells of ``config`` that reports to ``progress``."""
-    from faceinv.ingredients import Ingredients
-    from faceinv.loading import Loader
-    from faceinv.records import RunFolder
-    from faceinv.runner import Runner
-    from faceinv.weights import cache_folder
+    from faceinv.bench.resources import Ingredients
+    from faceinv.bench.runner import Runner
+    from faceinv.models.loader import Loader
+    from faceinv.storage.cache import cache_folder
+    from faceinv.storage.run_folder import RunFolder
 
     host = app.host
     files = {}
@@ -54,8 +54,7 @@ def checked_device(name: str) -> torch.device:
     """
     import torch
 
-    from faceinv.memory import keep_memory
-    from faceinv.processors import processors, set_threads
+    from faceinv.hardware import keep_memory, processors, set_threads
 
     keep_memory()
     # A worker has its share already.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from faceinv.bench.config import defaults
 from faceinv.cli.application import Application
 from faceinv.cli.running import checked_device
-from faceinv.config import defaults
 from faceinv.errors import InputError, UsageError
 
 _BATCH = 16
@@ -68,9 +68,9 @@ def synthesize(
     import torch
 
     from faceinv.cli.files import read_array, save_array
-    from faceinv.images import write_image
-    from faceinv.loading import Loader
-    from faceinv.progress import reporter
+    from faceinv.cli.progress import reporter
+    from faceinv.data.images import write_image
+    from faceinv.models.loader import Loader
 
     spec = app.host.spec("generator", generator)
     options = {key: value for key, value in (("truncation", truncation), ("noise", noise)) if value is not None}

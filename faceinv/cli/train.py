@@ -31,10 +31,10 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
 
     from rich.table import Table
 
+    from faceinv.bench.config import load_config
+    from faceinv.bench.grid import cells
+    from faceinv.cli.progress import reporter
     from faceinv.cli.running import make_runner
-    from faceinv.config import load_config
-    from faceinv.grid import cells
-    from faceinv.progress import reporter
 
     config, source = load_config(config_file, overrides(given))
     grid = cells(config, app.host, source)

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from faceinv.cli.application import Application
+from faceinv.contracts.specs import Spec
 from faceinv.errors import FaceinvError, HashMismatchError, WeightsError, unknown_name
-from faceinv.plugins import HOOK_KINDS, Host
-from faceinv.specs import Spec
+from faceinv.plugins.host import HOOK_KINDS, Host
 
 _NAMES = click.argument("names", nargs=-1, metavar="[NAME]...")
 
@@ -35,7 +35,7 @@ def weights() -> None:
 @click.pass_obj
 def list_weights(app: Application, as_json: bool) -> None:
     """List the weights files: their size, their licence, and whether they are here."""
-    from faceinv.weights import human_size
+    from faceinv.weights.store import human_size
 
     users = _users(app.host)
     rows = [_row(app, name, users.get(name, [])) for name in sorted(spec.name for spec in app.host.specs("weights"))]
@@ -123,7 +123,7 @@ def convert(app: Application, file: Path, out: Path) -> None:
     Reads what the networks read: NVIDIA's .pkl, PyTorch's files, pickles of arrays. The result is given
     to a network by --weights. The SHA-256 of FILE is kept in its metadata, and its licence goes with it.
     """
-    from faceinv.conversion import convert as convert_file
+    from faceinv.weights.conversion import convert as convert_file
 
     whose = convert_file(app.host, file, out)
     app.say(f"{out}: {f'the tensors of {whose}' if whose else 'tensors of no network that is known here'}")

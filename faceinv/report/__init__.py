@@ -1,1 +1,3 @@
-"""Tables, plots and pages made of records."""
+"""Tables, charts and pages made from records; runs no network."""
+
+__all__: list[str] = []

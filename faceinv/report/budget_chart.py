@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from faceinv.report.charts import Axis, horizontal, path, svg
-from faceinv.statistics import Estimate
+from faceinv.scoring.statistics import Estimate
 
 _WIDTH, _HEIGHT = 560.0, 340.0
 #: Room for names at the right, and the least distance between two of them.

@@ -16,7 +16,7 @@ from faceinv.errors import InputError, UsageError
 from faceinv.report import provenance, wording
 from faceinv.report.runs import Column, Runs, Study, steered_by
 from faceinv.report.sections import verdict
-from faceinv.statistics import Estimate, estimate, paired_difference
+from faceinv.scoring.statistics import Estimate, estimate, paired_difference
 
 #: Keys of a config in which paired cells may differ without being different attacks on the targets.
 _NO_CHOICE = ("limit", "metrics", "recognition", "per_person", "min_photographs", "skip")

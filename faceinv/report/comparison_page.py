@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from markupsafe import Markup
 from rich.table import Table
 
-from faceinv.records import write_atomically
 from faceinv.report import charts, wording
 from faceinv.report.comparison import Comparison, Row
 from faceinv.report.page import package_version, render_template
 from faceinv.report.values import Interval, computed
+from faceinv.storage.atomic import write_atomically
 
 _WORDS = {"better": "better", "worse": "worse", "same": "no difference"}
 
@@ -52,7 +52,7 @@ def write_comparison(comparisons: Sequence[Comparison], path: Path) -> Path:
         "compare.html.j2",
         script="report.js",
         title=f"{', '.join(others)} against {comparisons[0].names[0]}",
-        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=package_version(),
         comparisons=[(item, _plot(item), [(row, _difference(row)) for row in item.rows]) for item in comparisons],
         computed=computed,

@@ -8,9 +8,9 @@ from textwrap import wrap
 
 from PIL import Image, ImageDraw, ImageFont
 
-from faceinv.records import RunFolder
+from faceinv.bench.runner import Outcome
 from faceinv.report.tables import heading
-from faceinv.runner import Outcome
+from faceinv.storage.run_folder import RunFolder
 
 #: Rows on the sheet; the folders hold all of them.
 _ROWS = 12

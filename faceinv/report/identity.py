@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from faceinv.bench.runner import Outcome
 from faceinv.report.tables import finished_cells, heading, titled
-from faceinv.runner import Outcome
 
 
 def identity_tables(outcomes: Sequence[Outcome]) -> list[Table]:

@@ -12,7 +12,7 @@ from typing import Any
 from faceinv.errors import InputError, UsageError
 from faceinv.report.leaderboard import Board, Place, ordered
 from faceinv.report.runs import steered_by
-from faceinv.statistics import Estimate
+from faceinv.scoring.statistics import Estimate
 
 
 def as_objects(boards: Sequence[Board]) -> list[dict[str, Any]]:

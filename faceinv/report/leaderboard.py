@@ -10,7 +10,7 @@ from functools import partial
 from faceinv.errors import UsageError, unknown_name
 from faceinv.report import provenance
 from faceinv.report.runs import EXACT, Column, Runs, Study, steered_by
-from faceinv.statistics import Estimate, estimate, paired_difference, wilson
+from faceinv.scoring.statistics import Estimate, estimate, paired_difference, wilson
 
 #: Column of the rows → heading, and decimals.
 SCORES = {

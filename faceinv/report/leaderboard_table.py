@@ -6,7 +6,7 @@ from rich.table import Table
 
 from faceinv.report import wording
 from faceinv.report.leaderboard import Board
-from faceinv.statistics import Estimate
+from faceinv.scoring.statistics import Estimate
 
 
 def leaderboard_table(board: Board) -> Table:

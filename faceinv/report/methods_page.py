@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from faceinv.records import write_atomically
 from faceinv.report import wording
 from faceinv.report.budget_chart import Curve, budget_chart
 from faceinv.report.leaderboard import SCORES, Board, named
 from faceinv.report.page import package_version, render_template
 from faceinv.report.values import computed
+from faceinv.storage.atomic import write_atomically
 
 #: The attacked encoder's own cosine says how well it was fooled, and has its place in the table alone.
 _NOT_DRAWN = ("id_sim_attacked",)
@@ -33,7 +33,7 @@ def write_leaderboards(boards: Sequence[Board], path: Path) -> Path:
         "methods.html.j2",
         script="report.js",
         title="Inversion methods at equal budgets",
-        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=package_version(),
         boards=[_shown(board) for board in boards],
         computed=computed,

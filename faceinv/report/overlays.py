@@ -7,23 +7,14 @@ A probe tells by the shape of its attribute how it is drawn: ``(k, 2)`` are poin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from faceinv.errors import FaceinvError
-
-if TYPE_CHECKING:
-    from faceinv.loading import Loader
-
 #: Picture files and the name of the generator that framed them, to each probe's attributes ``(N, *shape)``.
 Measure = Callable[[Sequence[Path], str, Sequence[str]], "Measured"]
-
-#: Pictures in memory at a time.
-_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -37,42 +28,6 @@ class Measured:
 
     values: Mapping[str, npt.NDArray[np.float32]]
     missing: Mapping[str, str]
-
-
-def measure_with(make_loader: Callable[[], Loader]) -> Measure:
-    """Return what measures pictures with the plugins of a loader, which is made at the first picture."""
-    made: list[Loader] = []
-
-    def measure(files: Sequence[Path], generator: str, probes: Sequence[str]) -> Measured:
-        import torch
-
-        from faceinv.images import read_image
-
-        if not made:
-            made.append(make_loader())
-        loader = made[0]
-        parts: dict[str, list[npt.NDArray[np.float32]]] = {}
-        missing: dict[str, str] = {}
-        try:
-            spec: Any = loader.host.spec("generator", generator)
-        except FaceinvError as error:
-            return Measured({}, dict.fromkeys(probes, str(error)))
-        for first in range(0, len(files), _BATCH):
-            images = torch.stack([read_image(file) for file in files[first : first + _BATCH]]).to(loader.device)
-            framing = replace(spec.framing, size=tuple(images.shape[2:]))
-            for name in probes:
-                if name in missing:
-                    continue
-                try:
-                    with torch.inference_mode():
-                        label = loader.probe(name, framing).label(images)
-                    parts.setdefault(name, []).append(label.cpu().float().numpy())
-                except FaceinvError as error:
-                    missing[name] = str(error)
-        values = {name: np.concatenate(found) for name, found in parts.items() if name not in missing}
-        return Measured(values, missing)
-
-    return measure
 
 
 def kind(attribute: npt.NDArray[np.float32]) -> str:

@@ -8,24 +8,25 @@ import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from faceinv.records import finite, write_atomically
 from faceinv.report import gallery, headline, paper, provenance, recognition, sections, wording
 from faceinv.report.overlays import Measure
 from faceinv.report.pictures import BUDGET, Pictures
 from faceinv.report.probes import lead, table_1
 from faceinv.report.runs import Runs, Study
 from faceinv.report.values import Value, of_record
+from faceinv.storage.atomic import write_atomically
+from faceinv.storage.run_folder import finite
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from faceinv.plugins import Host
+    from faceinv.plugins.host import Host
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
         failure=provenance.failure,
         probe_value=_probe_value,
         paper_source=paper.SOURCE,
-        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=package_version(),
     )
 

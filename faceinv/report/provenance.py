@@ -11,7 +11,7 @@ from faceinv.report.runs import Runs, Study
 from faceinv.report.values import Value, of_record
 
 if TYPE_CHECKING:
-    from faceinv.plugins import Host
+    from faceinv.plugins.host import Host
 
 
 @dataclass(frozen=True)

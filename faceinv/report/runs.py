@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from faceinv.errors import InputError
-from faceinv.records import RunFolder
+from faceinv.storage.run_folder import RunFolder
 
 #: Schemas of records that can be shown; older ones lack what came later, and the page says so.
 READABLE = (1, 2)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from faceinv.report import charts, paper, wording
 from faceinv.report.runs import Column, Study
 from faceinv.report.values import Interval, Value, computed, interval_of_record, of_record
-from faceinv.statistics import paired_difference
+from faceinv.scoring.statistics import paired_difference
 
 _GROUPS = (
     ("Pixels: the paper's Table 2", ("mse", "mse_paper", "psnr", "ssim")),

@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
-from faceinv.records import RunFolder
+from faceinv.bench.runner import Outcome
 from faceinv.report import wording
-from faceinv.runner import Outcome
-from faceinv.statistics import Estimate, paired_difference
+from faceinv.scoring.statistics import Estimate, paired_difference
+from faceinv.storage.run_folder import RunFolder
 
 
 def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from faceinv.report import wording
-from faceinv.statistics import Estimate
+from faceinv.scoring.statistics import Estimate
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from faceinv.testing.conformance import Check, CheckFailed, NotApplicable, Outcome, checks_of, run_checks
+    from faceinv.testing.checks import Check, CheckFailed, NotApplicable, Outcome
+    from faceinv.testing.conformance import checks_of, run_checks
     from faceinv.testing.faces import DrawnFaces, draw_faces
     from faceinv.testing.kinds import (
         check_dataset,

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Candidate, LossContext
+from faceinv.contracts.losses import LossContext
+from faceinv.contracts.methods import Candidate
+from faceinv.contracts.specs import Framing, LossSpec
 from faceinv.framing import warp_between
-from faceinv.specs import Framing, LossSpec
+from faceinv.probes.whitening import Whitening
 from faceinv.testing.faces import FRAME, DrawnFaces
 from faceinv.testing.toy import FRAMING as TOY_FRAMING
 from faceinv.testing.toy_networks import ToyEncoder
-from faceinv.whitening import Whitening
 
 if TYPE_CHECKING:
-    from faceinv.loading import Loader
+    from faceinv.models.loader import Loader
 
 #: Faces that probes learn from, and faces that they are scored on.
 _TRAIN, _TEST = 240, 60

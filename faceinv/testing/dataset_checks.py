@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from faceinv.contracts import Dataset
+from faceinv.contracts.data import Dataset
+from faceinv.contracts.specs import Framing
 from faceinv.errors import FaceinvError
-from faceinv.registry import load_target
-from faceinv.specs import Framing
-from faceinv.testing.conformance import CheckFailed, NotApplicable, check, require
+from faceinv.plugins.registry import load_target
+from faceinv.testing.checks import CheckFailed, NotApplicable, check, require
 from faceinv.testing.subjects import Subject
 from faceinv.testing.watch import untouched
 

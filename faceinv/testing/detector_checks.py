@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from faceinv.contracts import Faces
+from faceinv.contracts.networks import Faces
 from faceinv.errors import InputError
-from faceinv.testing.conformance import CheckFailed, check, require
+from faceinv.testing.checks import CheckFailed, check, require
 from faceinv.testing.faces import FRAME, draw_faces
 from faceinv.testing.subjects import Subject
 from faceinv.testing.watch import untouched

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from faceinv.errors import InputError
-from faceinv.testing.conformance import CheckFailed, NotApplicable, check, require
+from faceinv.testing.checks import CheckFailed, NotApplicable, check, require
 from faceinv.testing.network_checks import TOLERANCE, apply, difference, reference
 from faceinv.testing.subjects import Subject
 

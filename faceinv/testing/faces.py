@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Generator
+from faceinv.contracts.networks import Generator
+from faceinv.contracts.specs import Framing
 from faceinv.errors import ShapeError, unknown_name
-from faceinv.specs import Framing
 
 #: A square frame with the face in the middle, for checks that need some framing.
 FRAME = Framing("drawn", (64, 64), ((0.36, 0.44), (0.64, 0.44), (0.5, 0.6), (0.4, 0.74), (0.6, 0.74)))

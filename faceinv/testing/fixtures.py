@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from faceinv.plugins import Host
+    from faceinv.plugins.host import Host
     from faceinv.testing.faces import DrawnFaces
     from faceinv.testing.toy_networks import ToyEncoder
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def isolated_host() -> Host:
     """Return a host with the toy chain and no installed plugin; register yours at it."""
-    from faceinv.plugins import Host
+    from faceinv.plugins.host import Host
     from faceinv.testing import toy
 
     host = Host(entry_points=False)

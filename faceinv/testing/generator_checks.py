@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Generator
+from faceinv.contracts.networks import Generator
 from faceinv.errors import ShapeError, UsageError
-from faceinv.testing.conformance import CheckFailed, check, require
+from faceinv.testing.checks import CheckFailed, check, require
 from faceinv.testing.network_checks import difference
 from faceinv.testing.subjects import Subject
 from faceinv.testing.watch import untouched

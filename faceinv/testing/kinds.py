@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from faceinv.plugins import Host
-from faceinv.specs import (
+from faceinv.contracts.specs import (
     DatasetSpec,
     DetectorSpec,
     EncoderSpec,
@@ -18,6 +17,7 @@ from faceinv.specs import (
     ProbeSpec,
     Spec,
 )
+from faceinv.plugins.host import Host
 from faceinv.testing.conformance import check_all
 from faceinv.testing.subjects import PluginSubject, Subject
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Candidate
+from faceinv.contracts.methods import Candidate
 from faceinv.testing.chain import chain, targets
-from faceinv.testing.conformance import CheckFailed, check, require
+from faceinv.testing.checks import CheckFailed, check, require
 from faceinv.testing.network_checks import TOLERANCE, difference
 from faceinv.testing.subjects import Subject
 from faceinv.testing.watch import untouched

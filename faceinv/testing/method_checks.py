@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from faceinv.registry import load_target
+from faceinv.plugins.registry import load_target
 from faceinv.testing.chain import chain
-from faceinv.testing.conformance import NotApplicable, check, require
+from faceinv.testing.checks import NotApplicable, check, require
 from faceinv.testing.network_checks import difference
 from faceinv.testing.spy import Watched, watch
 from faceinv.testing.subjects import Subject

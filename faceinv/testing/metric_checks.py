@@ -8,16 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from faceinv.contracts.protocols import IdentityScores, Threshold
 from faceinv.framing import warp_between
-from faceinv.protocols import IdentityScores
-from faceinv.testing.conformance import NotApplicable, check, require
+from faceinv.testing.checks import NotApplicable, check, require
 from faceinv.testing.faces import FRAME, draw_faces
 from faceinv.testing.network_checks import difference
 from faceinv.testing.subjects import Subject
 from faceinv.testing.toy import FRAMING
 from faceinv.testing.toy_networks import ToyEncoder
 from faceinv.testing.watch import untouched
-from faceinv.verification import Threshold
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def floor_needs_an_encoder(subject: Subject) -> None:
     require(subject.spec.encoder, f"{subject} declares a floor and reads no encoder.")
 
 
-@check("metric", mend="Return faceinv.protocols.ProtocolScores: columns of N values, rows that name role and encoder.")
+@check("metric", mend="Return faceinv.contracts.ProtocolScores: columns of N values, rows that name role and encoder.")
 def protocols_score_every_role(subject: Subject) -> None:
     """A protocol gives columns under its own name, one value a target, and rows of JSON for each encoder."""
     if not subject.spec.protocol:

@@ -8,7 +8,7 @@ import pickle
 import torch
 from torch import Tensor, nn
 
-from faceinv.testing.conformance import CheckFailed, NotApplicable, check, require
+from faceinv.testing.checks import CheckFailed, NotApplicable, check, require
 from faceinv.testing.subjects import Subject
 from faceinv.testing.watch import untouched
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from faceinv.errors import UsageError, suggest
-from faceinv.plugins import Host
-from faceinv.testing.conformance import Check, CheckFailed, NotApplicable, checks_of
+from faceinv.plugins.host import Host
+from faceinv.testing.checks import Check, CheckFailed, NotApplicable
+from faceinv.testing.conformance import checks_of
 from faceinv.testing.subjects import PluginSubject, Subject, subjects_of
 
 

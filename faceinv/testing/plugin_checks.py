@@ -9,8 +9,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from faceinv.plugins import HOOK_KINDS
-from faceinv.testing.conformance import CheckFailed, NotApplicable, check, require
+from faceinv.plugins.host import HOOK_KINDS
+from faceinv.testing.checks import CheckFailed, NotApplicable, check, require
 from faceinv.testing.subjects import PluginSubject
 
 #: What no plugin module may import: listing plugins would take seconds, for everybody.

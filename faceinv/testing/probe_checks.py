@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Probe
+from faceinv.contracts.probes import Probe
 from faceinv.testing.chain import fit, train_and_test
-from faceinv.testing.conformance import CheckFailed, NotApplicable, check, require
+from faceinv.testing.checks import CheckFailed, NotApplicable, check, require
 from faceinv.testing.network_checks import TOLERANCE, difference
 from faceinv.testing.subjects import Subject
 from faceinv.testing.watch import untouched

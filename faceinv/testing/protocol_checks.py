@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from faceinv.protocols import IdentityScores, ProtocolScores
-from faceinv.testing.conformance import NotApplicable, check, require
+from faceinv.contracts.protocols import IdentityScores, ProtocolScores, Threshold
+from faceinv.testing.checks import NotApplicable, check, require
 from faceinv.testing.subjects import Subject
 from faceinv.testing.watch import untouched
-from faceinv.verification import Threshold
 
 _N = 6
 

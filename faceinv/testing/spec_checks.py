@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from faceinv.contracts.specs import PRESETS, LossSpec, MethodSpec, MetricSpec
 from faceinv.errors import FaceinvError
-from faceinv.registry import load_target
-from faceinv.specs import PRESETS, LossSpec, MethodSpec, MetricSpec
-from faceinv.testing.conformance import CheckFailed, check, require
+from faceinv.plugins.registry import load_target
+from faceinv.testing.checks import CheckFailed, check, require
 from faceinv.testing.subjects import Subject
 
 _ALL = ("encoder", "generator", "probe", "loss", "method", "metric", "dataset", "detector")

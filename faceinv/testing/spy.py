@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Candidate, Inversion, LearningMethod, Objective, Training
-from faceinv.engine import invert
-from faceinv.learning import Lesson
-from faceinv.specs import MethodSpec
+from faceinv.attack.engine import invert
+from faceinv.attack.teaching import Lesson
+from faceinv.contracts.methods import Candidate, Inversion, LearningMethod, Objective, Training
+from faceinv.contracts.specs import MethodSpec
+from faceinv.probes.whitening import Whitening
 from faceinv.testing.chain import chain, start
-from faceinv.testing.conformance import CheckFailed
-from faceinv.whitening import Whitening
+from faceinv.testing.checks import CheckFailed
 
 
 class SpyImage(Tensor):

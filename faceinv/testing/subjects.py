@@ -13,17 +13,17 @@ from typing import Any, TypeVar
 
 import torch
 
-from faceinv.contracts import DatasetContext
+from faceinv.contracts.data import DatasetContext
+from faceinv.contracts.specs import Framing, LossSpec, MethodSpec, Spec
+from faceinv.data.images import write_image
 from faceinv.errors import PluginError
-from faceinv.images import write_image
-from faceinv.loading import Loader
-from faceinv.plugins import HOOK_KINDS, Host
-from faceinv.registry import load_target
-from faceinv.specs import Framing, LossSpec, MethodSpec, Spec
-from faceinv.testing.conformance import CHECK_MODULES
+from faceinv.models.loader import Loader
+from faceinv.plugins.host import HOOK_KINDS, Host
+from faceinv.plugins.registry import load_target
+from faceinv.testing.checks import CHECK_MODULES
 from faceinv.testing.faces import FRAME, draw_faces
 from faceinv.testing.watch import changes, connections
-from faceinv.weights import WeightStore
+from faceinv.weights.store import WeightStore
 
 
 class _Loader(Loader):

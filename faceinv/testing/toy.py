@@ -6,8 +6,8 @@ For tests, and to see how little a plugin is. Load it with ``Host().register(toy
 
 from __future__ import annotations
 
-from faceinv.hookspecs import hookimpl
-from faceinv.specs import DatasetSpec, EncoderSpec, Framing, GeneratorSpec, ProbeSpec
+from faceinv.contracts.specs import DatasetSpec, EncoderSpec, Framing, GeneratorSpec, ProbeSpec
+from faceinv.plugins.hookspecs import hookimpl
 
 FRAMING = Framing("toy", (16, 16), ((0.35, 0.45), (0.65, 0.45), (0.5, 0.6), (0.38, 0.8), (0.62, 0.8)))
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from faceinv.contracts import Dataset, DatasetContext, Generator, Probe, check_images
+from faceinv.contracts.data import Dataset, DatasetContext
+from faceinv.contracts.networks import Generator, check_images
+from faceinv.contracts.probes import Probe
+from faceinv.contracts.specs import Framing
 from faceinv.errors import ShapeError, unknown_name
-from faceinv.specs import Framing
 
 
 class ToyEncoder(nn.Module):

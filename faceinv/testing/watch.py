@@ -12,7 +12,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-from faceinv.testing.conformance import CheckFailed
+from faceinv.testing.checks import CheckFailed
 
 
 def global_state() -> dict[str, Any]:

@@ -17,8 +17,8 @@ import pytest
 import torch
 from PIL import Image
 
-from faceinv.audit.records import ProbeFolder
-from faceinv.audit.scores import Interval
+from faceinv.scoring.bootstrap import Interval
+from faceinv.storage.probe_folder import ProbeFolder
 
 NAMES = tuple(
     """

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn import metrics as sklearn
 
-from faceinv.audit.scores import People, accuracy, auc, balanced_accuracy, interval, leakage, mean_error, r2
+from faceinv.scoring.bootstrap import People, accuracy, auc, balanced_accuracy, interval, leakage, mean_error, r2
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,6 @@ import pytest
 from faceinv.cli.new import KINDS, LICENCES
 from faceinv.plugins import Host
 from faceinv.testing import run_checks, subjects_of, toy
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from faceinv import hookspecs
 from faceinv.cli import COMMANDS
-from faceinv.testing.conformance import CHECK_MODULES, checks_of
+from faceinv.plugins import hookspecs
+from faceinv.testing.checks import CHECK_MODULES
+from faceinv.testing.conformance import checks_of
 
 ROOT = Path(__file__).parents[2]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("faceinv_")]
@@ -20,7 +21,7 @@ HOOKS = [name for name in vars(hookspecs) if name.startswith("faceinv_")]
 def test_a_hook_has_a_page_and_a_test(hook: str) -> None:
     page = ROOT / "docs" / "reference" / "hooks" / f"{hook}.md"
     assert page.is_file(), f"{hook} has no page"
-    assert f"faceinv.hookspecs.{hook}" in page.read_text()
+    assert f"faceinv.plugins.hookspecs.{hook}" in page.read_text()
     tests = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("plugins/*/tests/*.py")]
     own = Path(__file__).resolve()
     assert any(hook in path.read_text() for path in tests if path.resolve() != own), f"{hook} has no test"

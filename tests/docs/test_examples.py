@@ -20,12 +20,12 @@ from pages import blocks
 
 from faceinv.cli import main
 from faceinv.cli.probe import probe as probe_command
-from faceinv.images import write_image
+from faceinv.data import write_image
 from faceinv.plugins import Host
+from faceinv.storage import cache_folder
 from faceinv.testing import draw_faces, toy
 from faceinv.testing.faces import FRAME
 from faceinv.testing.toy_networks import ToyEncoder
-from faceinv.weights import cache_folder
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

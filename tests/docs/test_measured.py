@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from faceinv.report.leaderboard_table import with_interval
-from faceinv.statistics import Estimate
+from faceinv.scoring.statistics import Estimate
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "comparing-methods.md"

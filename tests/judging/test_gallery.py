@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Dataset
+from faceinv.contracts import Dataset, Framing
+from faceinv.data.targets import load_targets
 from faceinv.errors import InputError
-from faceinv.judging.gallery import PER_PERSON, Gallery, gallery_of_dataset, gallery_of_people
-from faceinv.specs import Framing
-from faceinv.targets import load_targets
+from faceinv.scoring.gallery import PER_PERSON, Gallery, gallery_of_dataset, gallery_of_people
 
 FRAMING = Framing("frame", (4, 4), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)))
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from faceinv.judging.gallery import Gallery
-from faceinv.judging.identity import compare
-from faceinv.judging.scoring import embed_all, score_pairs, with_floors
+from faceinv.contracts import IdentityScores
 from faceinv.plugins import Host
-from faceinv.protocols import IdentityScores
-from faceinv.registry import load_target
+from faceinv.plugins.registry import load_target
+from faceinv.scoring.gallery import Gallery
+from faceinv.scoring.pairs import embed_all, score_pairs, with_floors
+from faceinv.scoring.recognition import compare
 from faceinv.testing.toy_networks import ToyEncoder
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from faceinv_id2image.methods import LatentAdam
 
 from faceinv import hookimpl
-from faceinv.specs import MethodSpec
+from faceinv.contracts import MethodSpec
 
 #: Where tickets are; workers are told of what begins so. Without it nothing waits.
 TICKETS = "FACEINV_TEST_TICKETS"

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from faceinv import processors
+from faceinv import hardware as processors
 from faceinv.errors import UsageError
-from faceinv.placing.executors import ATTEMPTS, Queue, Task
-from faceinv.placing.shards import Shard
+from faceinv.execution.shards import Shard
+from faceinv.execution.tasks import ATTEMPTS, Queue, Task
 from faceinv.testing import toy
 
 GRID = [
@@ -108,7 +108,7 @@ def test_one_failing_cell_does_not_stop_the_workers(
 ) -> None:
     plugin = tmp_path / "failing_method.py"
     plugin.write_text(
-        "import torch\nfrom faceinv import hookimpl\nfrom faceinv.specs import MethodSpec\n"
+        "import torch\nfrom faceinv import hookimpl\nfrom faceinv.contracts.specs import MethodSpec\n"
         "@hookimpl\ndef faceinv_methods():\n"
         "    return [MethodSpec(name='failing', summary='s', target='failing_method:Failing', licence='MIT')]\n"
         "class Failing:\n"

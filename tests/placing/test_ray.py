@@ -43,12 +43,12 @@ def local(shared: Path) -> Path:
 def test_files_come_back_where_no_folder_is_shared(
     shared: Path, local: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from faceinv.bench.config import load_config
+    from faceinv.bench.grid import cells
     from faceinv.cli.application import Application
     from faceinv.cli.placing import worker_factory
-    from faceinv.config import load_config
-    from faceinv.grid import cells
-    from faceinv.placing.executors import Task
-    from faceinv.placing.ray_cluster import RayWorker
+    from faceinv.execution.ray_cluster import RayWorker
+    from faceinv.execution.tasks import Task
 
     monkeypatch.setenv("FACEINV_CACHE", str(shared / "cache"))
     app = Application(lambda text: None)

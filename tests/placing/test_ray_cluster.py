@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from faceinv.errors import FaceinvError
-from faceinv.placing.executors import Task
-from faceinv.placing.ray_cluster import RayExecutor
+from faceinv.execution.ray_cluster import RayExecutor
+from faceinv.execution.tasks import Task
 from faceinv.testing import toy
 
 pytest.importorskip("ray", reason="takes Ray: pip install 'faceinv[ray]'")

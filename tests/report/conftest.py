@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faceinv.records import RunFolder
-from faceinv.statistics import estimate
+from faceinv.scoring import estimate
+from faceinv.storage.run_folder import RunFolder
 
 EXAMPLE = Path(__file__).parents[1] / "records" / "v2" / "cells" / "0123456789abcdef.json"
 TARGETS = [f"person {index}/<b>&photo_{index}.jpg" for index in range(6)]

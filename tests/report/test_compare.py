@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from faceinv.records import RunFolder
+from faceinv.storage.run_folder import RunFolder
 
 Write = Callable[..., Path]
 

@@ -9,13 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from faceinv.records import RunFolder
 from faceinv.report.budget_chart import Curve, _spread, budget_chart
 from faceinv.report.charts import Axis
-from faceinv.statistics import Estimate
+from faceinv.scoring.statistics import Estimate
+from faceinv.storage.run_folder import RunFolder
 
 Write = Callable[..., Path]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from faceinv.loading import Loader
+from faceinv.cli.measuring import measure_with
+from faceinv.models import Loader
 from faceinv.plugins import Host
-from faceinv.report.overlays import measure_with
 from faceinv.report.page import write_page
 from faceinv.report.runs import read_runs
 from faceinv.weights import WeightStore

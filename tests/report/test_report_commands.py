@@ -38,7 +38,7 @@ def test_bench_ends_with_its_page(run, cache: Path, tmp_path: Path, monkeypatch:
 def test_a_page_is_made_of_what_failed_too(run, cache: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "breaking_method.py"
     plugin.write_text(
-        "from faceinv import hookimpl\nfrom faceinv.specs import MethodSpec\n"
+        "from faceinv import hookimpl\nfrom faceinv.contracts.specs import MethodSpec\n"
         "@hookimpl\ndef faceinv_methods():\n"
         "    return [MethodSpec(name='failing', summary='s', target='breaking_method:Failing', licence='MIT')]\n"
         "class Failing:\n"

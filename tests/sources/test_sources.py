@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from faceinv.errors import WeightsError
-from faceinv.sources import fetch_file, fetch_hf, fetch_https, fetch_package
-from faceinv.sources import http as web
+from faceinv.weights.sources import fetch_file, fetch_hf, fetch_https, fetch_package, http as web
 
 
 def silent(done: int, total: int) -> None:

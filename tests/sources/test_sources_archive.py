@@ -11,11 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from faceinv.errors import WeightsError
-from faceinv.sources.archive import checked_member, extract_member
+from faceinv.weights.sources.archive import checked_member, extract_member
 
 Pack = Callable[[str, dict[str, bytes]], bytes]
 

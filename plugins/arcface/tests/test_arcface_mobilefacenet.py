@@ -15,8 +15,8 @@ from faceinv_arcface.tflite import read_tflite
 from torch import Tensor
 
 from faceinv.errors import WeightsError
-from faceinv.frozen import FrozenConvolution
-from faceinv.loading import Loader
+from faceinv.models import Loader
+from faceinv.models.frozen import FrozenConvolution
 from faceinv.plugins import Host
 from faceinv.weights import WeightStore
 

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from faceinv_arcface.tflite import read_tflite
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from faceinv.errors import WeightsError
 

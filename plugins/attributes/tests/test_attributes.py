@@ -12,15 +12,13 @@ from faceinv_attributes.pose import PoseProbe, fit_face, head_pose, load_shape
 from faceinv_attributes.regions import background_mask, face_coordinates, skin_mask
 from faceinv_attributes.rigid_shape import RIGID
 from faceinv_landmarks.networks import MIRROR
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
-from faceinv.contracts import Probe
+from faceinv.contracts import Framing, Probe
 from faceinv.errors import PluginError, UsageError, WeightsError
-from faceinv.loading import Loader
+from faceinv.models import Loader
 from faceinv.plugins import Host
-from faceinv.specs import Framing
 from faceinv.weights import WeightStore
 
 FACE = Path(faceinv_attributes.__file__).parent / "data" / "face.safetensors"

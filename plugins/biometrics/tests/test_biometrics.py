@@ -11,9 +11,8 @@ from faceinv_biometrics.identification import Identification
 from faceinv_biometrics.success import AttackSuccess
 from scipy.stats import binomtest
 
-from faceinv.protocols import IdentityScores
+from faceinv.contracts import IdentityScores, Threshold
 from faceinv.testing.parametrize import parametrize_with_checks
-from faceinv.verification import Threshold
 
 NAN = float("nan")
 #: What the last two targets score against the others in a gallery.

@@ -11,12 +11,10 @@ import pytest
 import torch
 from faceinv_celeba.dataset import CelebA, paper_split
 from faceinv_celeba.files import FOLDERS, read_attributes
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from faceinv.datasets import open_dataset
+from faceinv.data import open_dataset, write_image
 from faceinv.errors import InputError, UsageError
-from faceinv.images import write_image
 from faceinv.plugins import Host
 
 HEADER = (

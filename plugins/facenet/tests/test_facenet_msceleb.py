@@ -17,7 +17,7 @@ from faceinv_facenet.plugin import faceinv_encoders
 from torch import Tensor
 
 from faceinv.errors import WeightsError
-from faceinv.loading import Loader
+from faceinv.models import Loader
 from faceinv.plugins import Host
 from faceinv.weights import WeightStore
 

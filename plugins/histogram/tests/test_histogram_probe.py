@@ -15,14 +15,13 @@ from faceinv_histogram.probe import (
     hard_histogram,
     nearest_histogram,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
+from faceinv.contracts import Framing
 from faceinv.errors import PluginError, ShapeError
 from faceinv.plugins import Host
-from faceinv.registry import load_target
-from faceinv.specs import Framing
+from faceinv.plugins.registry import load_target
 
 FRAMING = Framing(name="test", size=(16, 16), points=((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)))
 

@@ -11,8 +11,7 @@ import torch
 from faceinv_histogram import soft
 from faceinv_histogram.probe import hard_histogram
 from faceinv_histogram.soft import reach, soft_counts, soft_histogram
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -10,13 +10,13 @@ from faceinv_id2image.losses import IdLoss, WhitenedIdLoss
 from faceinv_id2image.methods import LatentAdam, Regression
 from torch import Tensor
 
+from faceinv.attack import invert
+from faceinv.attack.objective import Term, WeightedSum
 from faceinv.contracts import Candidate, Inversion, InversionTask, LossContext
-from faceinv.engine import invert
 from faceinv.errors import PluginError
-from faceinv.objective import Term, WeightedSum
 from faceinv.plugins import Host
+from faceinv.probes import Whitening
 from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
-from faceinv.whitening import Whitening
 
 
 def run(

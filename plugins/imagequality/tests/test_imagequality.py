@@ -7,14 +7,13 @@ import pytest
 import torch
 from faceinv_imagequality.pixels import MeanSquaredError, PeakSignalToNoise
 from faceinv_imagequality.structure import StructuralSimilarity, structural_similarity
-from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
-from skimage.metrics import structural_similarity as skimage_ssim
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity as skimage_ssim
 from torch import Tensor
 
 from faceinv.errors import ShapeError
-from faceinv.judging.scoring import EncodedComparison
 from faceinv.plugins import Host
-from faceinv.registry import load_target
+from faceinv.plugins.registry import load_target
+from faceinv.scoring.pairs import EncodedComparison
 
 
 def pair(a: Tensor, b: Tensor) -> EncodedComparison:

@@ -13,10 +13,10 @@ from faceinv_landmarks.training import Schedule, augment, train_network
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from faceinv.contracts import Framing
 from faceinv.errors import WeightsError
-from faceinv.loading import Loader
+from faceinv.models import Loader
 from faceinv.plugins import Host
-from faceinv.specs import Framing
 from faceinv.weights import WeightStore
 
 DATA = Path(__file__).parents[1] / "src" / "faceinv_landmarks" / "data"

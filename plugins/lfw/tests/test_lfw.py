@@ -10,14 +10,12 @@ import pytest
 import torch
 from faceinv_lfw.dataset import CLEAN_BOX, LFW
 from faceinv_lfw.lists import Pair, Person, read_pairs, read_people
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from faceinv.bank import clean_part
+from faceinv.audit.bank import clean_part
 from faceinv.contracts import DatasetContext
-from faceinv.datasets import open_dataset
+from faceinv.data import open_dataset, write_image
 from faceinv.errors import InputError, UsageError
-from faceinv.images import write_image
 from faceinv.plugins import Host
 
 PEOPLE = {"Ada_Lovelace": 2, "Bo": 1, "Cy_Twombly": 3, "Di": 1, "Eve-Marie_X": 2}

@@ -18,16 +18,15 @@ from faceinv_methods.zeroth import directions, estimate
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from faceinv.attack import Noise, invert
 from faceinv.contracts import Candidate, Inversion, InversionTask, Training
-from faceinv.engine import invert
 from faceinv.framing import warp_between
-from faceinv.searching import Noise
+from faceinv.probes import Whitening
 from faceinv.testing.chain import chain, start
 from faceinv.testing.faces import FRAME
 from faceinv.testing.spy import DescriptorDistance
 from faceinv.testing.toy import FRAMING
 from faceinv.testing.toy_networks import ToyEncoder
-from faceinv.whitening import Whitening
 
 Learner = TypeVar("Learner", FaceInv, Mapping, Surrogate)
 

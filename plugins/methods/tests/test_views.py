@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 from faceinv_methods.views import view
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from torch import Tensor
 
 

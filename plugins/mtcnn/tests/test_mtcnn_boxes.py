@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 from faceinv_mtcnn.boxes import area, resample, shifted, squared, summed_area_table, suppress
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch.nn import functional as F
 
 IMAGE = torch.rand(3, 30, 42, generator=torch.Generator().manual_seed(0))

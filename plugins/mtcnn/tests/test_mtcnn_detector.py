@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from faceinv.contracts import Faces
+from faceinv.data import read_image
 from faceinv.errors import InputError, ShapeError, WeightsError
-from faceinv.images import read_image
-from faceinv.loading import Loader
+from faceinv.models import Loader
 from faceinv.plugins import Host
 from faceinv.weights import WeightStore
 

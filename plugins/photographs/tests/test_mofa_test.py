@@ -8,11 +8,10 @@ import pytest
 import torch
 from faceinv_photographs.mofa_test import MofaTest
 
-from faceinv.contracts import DatasetContext, Faces
+from faceinv.contracts import DatasetContext, Faces, Framing
+from faceinv.data import write_image
+from faceinv.data.targets import load_targets
 from faceinv.errors import InputError, UsageError
-from faceinv.images import write_image
-from faceinv.specs import Framing
-from faceinv.targets import load_targets
 
 FRAMING = Framing("frame", (8, 8), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)))
 

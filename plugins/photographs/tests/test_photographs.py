@@ -9,18 +9,16 @@ import pytest
 import torch
 from faceinv_photographs.folder import Folder
 from faceinv_photographs.synthetic import Synthetic, stream_seed
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from torch import Tensor, nn
 
-from faceinv.contracts import DatasetContext, Generator
+from faceinv.contracts import DatasetContext, Framing, Generator
+from faceinv.data import write_image
+from faceinv.data.targets import load_targets
 from faceinv.errors import InputError, UsageError
-from faceinv.images import write_image
-from faceinv.loading import Loader
+from faceinv.models import Loader
 from faceinv.plugins import Host
-from faceinv.registry import load_target
-from faceinv.specs import Framing
-from faceinv.targets import load_targets
+from faceinv.plugins.registry import load_target
 from faceinv.weights import WeightStore
 
 FRAMING = Framing("frame", (4, 5), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)))

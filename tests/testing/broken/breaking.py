@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from faceinv.specs import (
+from faceinv.contracts import (
     DatasetSpec,
     DetectorSpec,
     EncoderSpec,

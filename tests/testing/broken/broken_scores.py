@@ -7,9 +7,8 @@ import itertools
 import torch
 from breaking import breaks
 
-from faceinv.contracts import Dataset, Faces
-from faceinv.images import read_image
-from faceinv.protocols import ProtocolScores
+from faceinv.contracts import Dataset, Faces, ProtocolScores
+from faceinv.data import read_image
 from faceinv.testing.toy_networks import ToyTargets
 
 _OPENED = itertools.count()

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import check_images
-from faceinv.folding import fold_norm, fold_norm_before
-from faceinv.frozen import freeze
-from faceinv.tensors import load_strictly, read_tensors
+from faceinv.models import fold_norm, fold_norm_before, freeze
+from faceinv.weights import load_strictly, read_tensors
 
 #: Layers → blocks of each of the four stages.
 DEPTHS = {50: (3, 4, 14, 3), 100: (3, 13, 30, 3)}

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinv.contracts import check_images
-from faceinv.frozen import freeze
-from faceinv.tensors import load_strictly
+from faceinv.models import freeze
+from faceinv.weights import load_strictly
 from faceinv_arcface.tflite import read_tflite
 
 #: Stage → (expanded width, output width, blocks, stride of the first block).

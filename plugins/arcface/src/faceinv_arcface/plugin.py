@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import EncoderSpec, Framing, WeightSpec
+from faceinv.contracts import EncoderSpec, Framing, WeightSpec
 
 #: The template that ArcFace networks are trained on (insightface, ``face_align.py``), in pixels of 112.
 _TEMPLATE = (

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from flatbuffers import encode
-from flatbuffers import number_types as flags
+from flatbuffers import encode, number_types as flags
 from torch import Tensor
 
 from faceinv.errors import WeightsError

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import check_images
-from faceinv.tensors import load_strictly, read_tensors
+from faceinv.weights import load_strictly, read_tensors
 
 
 class FaceTransformer(nn.Module):

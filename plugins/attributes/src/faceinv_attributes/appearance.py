@@ -7,8 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Probe, check_images
-from faceinv.specs import Framing
+from faceinv.contracts import Framing, Probe, check_images
 from faceinv_attributes.regions import background_mask, shading_weights, skin_mask
 
 #: Luminance of red, green and blue (ITU-R BT.601, the usual weights for gamma-encoded values).

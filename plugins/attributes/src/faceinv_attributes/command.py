@@ -25,13 +25,12 @@ def fit_face(app: Application, dataset: str, detector: str, out: Path) -> None:
     from faceinv_landmarks.networks import MIRROR
     from safetensors.torch import save_file
 
-    from faceinv.bank import open_bank
-    from faceinv.datasets import open_dataset
-    from faceinv.loading import Loader
-    from faceinv.progress import reporter
-    from faceinv.weights import cache_folder
-    from faceinv_attributes.pose import fit_face as fitted_face
-    from faceinv_attributes.pose import head_pose
+    from faceinv.audit.bank import open_bank
+    from faceinv.cli.progress import reporter
+    from faceinv.data import open_dataset
+    from faceinv.models import Loader
+    from faceinv.storage import cache_folder
+    from faceinv_attributes.pose import fit_face as fitted_face, head_pose
     from faceinv_attributes.rigid_shape import RIGID
 
     loader = Loader(app.host, app.store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from faceinv import hookimpl
-from faceinv.specs import ProbeSpec, WeightSpec
+from faceinv.contracts import ProbeSpec, WeightSpec
 
 if TYPE_CHECKING:
     import click

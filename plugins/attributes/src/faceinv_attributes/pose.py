@@ -9,9 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from faceinv.contracts import DerivedProbe, Probe
+from faceinv.contracts import DerivedProbe, Framing, Probe
 from faceinv.errors import WeightsError
-from faceinv.specs import Framing
 from faceinv_attributes.rigid_shape import RIGID, rigid_shape
 
 #: Yaw in degrees from which on a view says more of the face's depth than of its owner's features.

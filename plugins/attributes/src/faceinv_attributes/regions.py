@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from faceinv.contracts import Framing
 from faceinv.errors import UsageError
 from faceinv.framing import pixel_points
-from faceinv.specs import Framing
 
 
 def face_coordinates(framing: Framing) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faceinv.protocols import IdentityScores, ProtocolScores, blocks
-from faceinv.statistics import wilson
+from faceinv.contracts import IdentityScores, ProtocolScores, blocks
+from faceinv.scoring import wilson
 
 #: The k of rank-k.
 RANKS = (1, 5, 10)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import MetricSpec
+from faceinv.contracts import MetricSpec
 
 
 @hookimpl

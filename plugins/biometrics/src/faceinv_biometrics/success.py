@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from faceinv.protocols import IdentityScores, ProtocolScores
-from faceinv.statistics import estimate, wilson
+from faceinv.contracts import IdentityScores, ProtocolScores
+from faceinv.scoring import estimate, wilson
 
 if TYPE_CHECKING:
-    from faceinv.verification import Threshold
+    from faceinv.contracts import Threshold
 
 
 class AttackSuccess:

@@ -9,11 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from faceinv.contracts import Dataset, DatasetContext
+from faceinv.contracts import Dataset, DatasetContext, Framing
+from faceinv.data import check_disjoint, decode_image
 from faceinv.errors import InputError, UsageError
-from faceinv.images import decode_image
-from faceinv.specs import Framing
-from faceinv.splits import check_disjoint
 from faceinv_celeba.files import PARTS, Archive, find, read_attributes, read_column, required
 
 #: CelebA's own alignment: the means of ``list_landmarks_align_celeba.txt`` over all images, rounded to pixels.

@@ -17,9 +17,8 @@ from torch.nn import functional as F
 
 from faceinv.contracts import Generator
 from faceinv.errors import ShapeError, unknown_name
-from faceinv.folding import affine_of
-from faceinv.frozen import freeze
-from faceinv.tensors import NESTS, load_strictly, read_tensors
+from faceinv.models import affine_of, freeze
+from faceinv.weights import NESTS, load_strictly, read_tensors
 
 #: Length of a latent.
 LATENT = 100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import Framing, GeneratorSpec, WeightSpec
+from faceinv.contracts import Framing, GeneratorSpec, WeightSpec
 
 #: Mean of the five points over samples in which dlib finds a face (155 of 200, enlarged to 256 pixels).
 _FRAMING = Framing(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faceinv.folding import fold_norm
+from faceinv.models import fold_norm
 
 _EPS = 1e-3
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from faceinv.contracts import check_images
 from faceinv.errors import WeightsError
-from faceinv.tensors import load_strictly
+from faceinv.weights import load_strictly
 from faceinv_facenet.inception_resnet_v1 import ConvNorm, InceptionResnetV1
 
 #: No weight of such a network has more numbers; nothing larger is read.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import EncoderSpec, Framing, WeightSpec
+from faceinv.contracts import EncoderSpec, Framing, WeightSpec
 
 #: The crop of FaceNet's own training: an MTCNN box with 22 pixels of the photograph added on each side,
 #: brought to 182x182 and cut to the middle 160. The points are the means in such crops over 672

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from faceinv.contracts import Comparison
-from faceinv.specs import Framing
+from faceinv.contracts import Comparison, Framing
 from faceinv_histogram.probe import earth_movers_distance, hard_histogram
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import LossSpec, MetricSpec, ProbeSpec
+from faceinv.contracts import LossSpec, MetricSpec, ProbeSpec
 
 _PAPER = "Li, Smith, Huber: ID2image, SCIA 2023, sections 3.2 and 4.2"
 
@@ -35,7 +35,7 @@ def faceinv_losses() -> list[LossSpec]:
         LossSpec(
             name="hist",
             summary="Distance to the histograms read from the descriptor (soft histogram, equation 3)",
-            target="faceinv.objective:AttributeLoss",
+            target="faceinv.attack.objective:AttributeLoss",
             licence="MIT",
             citation=_PAPER,
             probe="histogram",
@@ -44,7 +44,7 @@ def faceinv_losses() -> list[LossSpec]:
         LossSpec(
             name="hist-kornia",
             summary="The same over kornia.enhance.histogram (a Gaussian for each bin); needs kornia",
-            target="faceinv.objective:AttributeLoss",
+            target="faceinv.attack.objective:AttributeLoss",
             licence="MIT (kornia: Apache-2.0)",
             citation="Riba et al.: Kornia, WACV 2020",
             probe="histogram",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from faceinv.contracts import Probe, Recipe, check_images
-from faceinv.specs import Framing
+from faceinv.contracts import Framing, Probe, Recipe, check_images
 from faceinv_histogram.soft import soft_histogram
 
 #: Bins of each channel (the paper's N, section 3.2).

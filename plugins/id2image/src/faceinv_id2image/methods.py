@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from faceinv.attack import Best, Convergence, keep_rows
 from faceinv.contracts import Candidate, Inversion, InversionTask
-from faceinv.searching import Best, Convergence, keep_rows
 
 
 class Regression:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import LossSpec, MethodSpec, MetricSpec
+from faceinv.contracts import LossSpec, MethodSpec, MetricSpec
 
 _PAPER = "Li, Smith, Huber: ID2image, SCIA 2023"
 

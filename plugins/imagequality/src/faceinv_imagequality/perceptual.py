@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from faceinv.contracts import Comparison, check_images
 from faceinv.errors import ShapeError
-from faceinv.tensors import load_strictly, read_tensors
+from faceinv.weights import load_strictly, read_tensors
 
 #: Channels of the five maps that are compared.
 CHANNELS = (64, 192, 384, 256, 256)

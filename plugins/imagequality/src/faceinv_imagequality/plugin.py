@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import MetricSpec, WeightSpec
+from faceinv.contracts import MetricSpec, WeightSpec
 
 _LPIPS_LICENCE = "BSD-2-Clause (LPIPS) and BSD-3-Clause (torchvision's AlexNet, trained on ImageNet)"
 _PAPER = "Li, Smith, Huber: ID2image, SCIA 2023, Table 2"

@@ -31,7 +31,7 @@ def train_landmarks(
     from safetensors.torch import save_file
 
     from faceinv.framing import warp_between
-    from faceinv.loading import Loader
+    from faceinv.models import Loader
     from faceinv_landmarks.dlib_labels import DlibLandmarks, label_images
     from faceinv_landmarks.networks import FRAME
     from faceinv_landmarks.probe import interocular_error

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from faceinv.data import to_bytes
 from faceinv.errors import PluginError
-from faceinv.images import to_bytes
 
 #: dlib's detector finds nothing below 80 pixels: small frames are enlarged to this side.
 SIDE = 256

@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from faceinv.contracts import Comparison
-from faceinv.specs import Framing
+from faceinv.contracts import Comparison, Framing
 from faceinv_landmarks.networks import load_network
 from faceinv_landmarks.probe import FramedLandmarks, interocular_error
 

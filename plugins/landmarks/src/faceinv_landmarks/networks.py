@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from faceinv.contracts import Framing
 from faceinv.errors import WeightsError
-from faceinv.specs import Framing
 
 #: The frame both networks see: that of the samples they are trained on.
 FRAME = Framing(

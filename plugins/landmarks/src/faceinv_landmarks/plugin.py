@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from faceinv import hookimpl
-from faceinv.specs import LossSpec, MetricSpec, ProbeSpec, WeightSpec
+from faceinv.contracts import LossSpec, MetricSpec, ProbeSpec, WeightSpec
 
 if TYPE_CHECKING:
     import click
@@ -50,7 +50,7 @@ def faceinv_losses() -> list[LossSpec]:
         LossSpec(
             name="lm",
             summary="Distance to the landmarks read from the descriptor (equation 2)",
-            target="faceinv.objective:AttributeLoss",
+            target="faceinv.attack.objective:AttributeLoss",
             licence="MIT",
             citation=_PAPER,
             probe="landmarks",

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from faceinv.contracts import Probe, Recipe
+from faceinv.contracts import Framing, Probe, Recipe
 from faceinv.framing import Warp, framing_similarity
-from faceinv.specs import Framing
 from faceinv_landmarks.dlib_labels import DlibLandmarks
 from faceinv_landmarks.networks import FRAME, MIRROR, LandmarkNetwork, load_network
 

@@ -9,12 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from faceinv.contracts import Dataset, DatasetContext
+from faceinv.contracts import Dataset, DatasetContext, Framing
+from faceinv.data import has_images, hashed_splits, match_images, read_image, read_labels
 from faceinv.errors import InputError, UsageError
-from faceinv.images import read_image
-from faceinv.labels import has_images, match_images, read_labels
-from faceinv.specs import Framing
-from faceinv.splits import hashed_splits
 from faceinv_lfw.lists import photograph_id, read_people
 
 #: Alignment → the folders that the official archives unpack to.

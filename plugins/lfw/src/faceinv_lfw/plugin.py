@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import DatasetSpec
+from faceinv.contracts import DatasetSpec
 
 _CITATION = "Huang, Ramesh, Berg, Learned-Miller: Labeled Faces in the Wild, UMass Amherst TR 07-49, 2007"
 _ALIGNED = {

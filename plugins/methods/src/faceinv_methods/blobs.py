@@ -10,8 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from faceinv.attack import Best, Noise, rows_of
 from faceinv.contracts import Inversion, InversionTask
-from faceinv.searching import Best, Noise, rows_of
 
 
 class Blobs:

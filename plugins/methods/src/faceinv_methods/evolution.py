@@ -9,8 +9,8 @@ import torch
 from cmaes import CMA, SepCMA
 from torch import Tensor
 
+from faceinv.attack import Best, rows_of, spread
 from faceinv.contracts import Inversion, InversionTask
-from faceinv.searching import Best, rows_of, spread
 
 
 class Evolution:

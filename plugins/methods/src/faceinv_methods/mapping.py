@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from faceinv.contracts import Inversion, InversionTask, Training
 from faceinv.errors import PluginError
-from faceinv.whitening import Whitening
+from faceinv.probes import Whitening
 
 
 class Mapping:

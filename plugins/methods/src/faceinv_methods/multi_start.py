@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from faceinv.attack import Best, Noise, rows_of
 from faceinv.contracts import Candidate, Inversion, InversionTask
-from faceinv.searching import Best, Noise, rows_of
 from faceinv_methods.views import view
 
 

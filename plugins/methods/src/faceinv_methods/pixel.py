@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from faceinv.attack import Noise
 from faceinv.contracts import Candidate, Inversion, InversionTask
-from faceinv.searching import Noise
 
 
 class Pixel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import MethodSpec
+from faceinv.contracts import MethodSpec
 
 
 @hookimpl

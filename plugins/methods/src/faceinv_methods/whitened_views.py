@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from faceinv.attack import Noise
 from faceinv.contracts import Candidate, Inversion, InversionTask, Training
 from faceinv.errors import PluginError
-from faceinv.searching import Noise
 from faceinv_methods.views import view
 
 #: Views that tell whether the encoder takes them for the same face, and the least budget that is worth them.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from faceinv.attack import Best, Noise, rows_of, spread
 from faceinv.contracts import Inversion, InversionTask
-from faceinv.searching import Best, Noise, rows_of, spread
 
 
 class Zeroth:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from faceinv.tensors import TensorsError, load_strictly, read_tensors
+from faceinv.weights import TensorsError, load_strictly, read_tensors
 
 
 class ProposalNet(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import DetectorSpec, WeightSpec
+from faceinv.contracts import DetectorSpec, WeightSpec
 
 _PACKAGE = "pypi:facenet-pytorch==2.6.0/facenet_pytorch/data"
 _ORIGIN = "Zhang et al. 2016, trained on WIDER FACE and CelebA; converted by the authors of facenet-pytorch"

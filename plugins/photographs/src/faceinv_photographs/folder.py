@@ -10,10 +10,8 @@ from pathlib import Path
 from torch import Tensor
 
 from faceinv.contracts import Dataset, DatasetContext
+from faceinv.data import SUFFIXES, check_disjoint, hashed_splits, match_images, read_image, read_labels
 from faceinv.errors import InputError, UsageError
-from faceinv.images import SUFFIXES, read_image
-from faceinv.labels import match_images, read_labels
-from faceinv.splits import check_disjoint, hashed_splits
 
 
 class Folder(Dataset):

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from faceinv.contracts import DatasetContext
+from faceinv.data import hashed_splits
 from faceinv.errors import InputError, UsageError, suggest
-from faceinv.splits import hashed_splits
 from faceinv_photographs.folder import Folder
 
 IMAGES, PEOPLE = 84, 78

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from faceinv.contracts import Dataset, DatasetContext
+from faceinv.data import hashed_splits
 from faceinv.errors import UsageError
-from faceinv.splits import hashed_splits
 
 
 class Synthetic(Dataset):

@@ -11,7 +11,7 @@ means, and put the middle of the eyes 0.1 M = 13.1 above the centre, at 242.4, a
 
 from __future__ import annotations
 
-from faceinv.specs import Framing, Point
+from faceinv.contracts import Framing, Point
 
 _SIDE = 512
 _PIXELS = (

@@ -14,12 +14,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from faceinv.cache import load_or_make
 from faceinv.errors import WeightsError, first_five
-from faceinv.pickles import Budget, interpret
-from faceinv.storages import STREAM_HEAD, read_archive, read_stream
-from faceinv.tensors import save_tensors
-from faceinv.weights import cache_folder, file_sha256
+from faceinv.storage import cache_folder, file_sha256, load_or_make
+from faceinv.weights import STREAM_HEAD, Budget, interpret, read_archive, read_stream, save_tensors
 from faceinv_stylegan2.architecture import Shape, describe
 from faceinv_stylegan2.nvidia import nvidia, nvidia_builders
 from faceinv_stylegan2.published import Published

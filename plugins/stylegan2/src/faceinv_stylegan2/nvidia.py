@@ -13,8 +13,7 @@ from functools import partial
 from typing import Any
 
 from faceinv.errors import WeightsError, first_five
-from faceinv.pickles import Budget, Builder
-from faceinv.storages import TENSOR_BUILDERS, StoredTensor, empty_dictionary, load_from_bytes
+from faceinv.weights import TENSOR_BUILDERS, Budget, Builder, StoredTensor, empty_dictionary, load_from_bytes
 from faceinv_stylegan2.published import MAPPING_RATE, Part, Published, check_binomial, fan_in_gain, linear
 
 

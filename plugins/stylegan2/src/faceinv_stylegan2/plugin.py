@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import GeneratorSpec, WeightSpec
+from faceinv.contracts import GeneratorSpec, WeightSpec
 from faceinv_stylegan2.ffhq import framing
 
 _CITATION = (

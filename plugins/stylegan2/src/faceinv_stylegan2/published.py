@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from faceinv.errors import WeightsError
-from faceinv.storages import StoredTensor
+from faceinv.weights import StoredTensor
 
 #: Learning rate of the mapping network, relative to the rest (Karras et al. 2019, appendix C).
 MAPPING_RATE = 0.01

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from faceinv.errors import WeightsError, first_five
-from faceinv.pickles import Builder, ignore
-from faceinv.storages import TENSOR_BUILDERS, StoredTensor
+from faceinv.weights import TENSOR_BUILDERS, Builder, StoredTensor, ignore
 from faceinv_stylegan2.published import MAPPING_RATE, Part, Published, check_binomial, fan_in_gain
 
 #: Stand-ins for all that rosinality's files name; training checkpoints hold their options.

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from faceinv.cache import load_or_make
-from faceinv.weights import cache_folder
+from faceinv.storage import cache_folder, load_or_make
 from faceinv_stylegan2.network import MappingNetwork
 
 #: Samples of z: with 512 dimensions the covariance's eigenvalues are then within some 9 %.

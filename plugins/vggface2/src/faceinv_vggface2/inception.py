@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinv.contracts import check_images
-from faceinv.tensors import load_strictly, read_tensors
+from faceinv.weights import load_strictly, read_tensors
 
 
 class VggFace2Inception(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.specs import EncoderSpec, Framing, WeightSpec
+from faceinv.contracts import EncoderSpec, Framing, WeightSpec
 
 #: VGGFace2's test crop (Cao et al., section V): the MTCNN box widened by 0.3, its shorter side brought to
 #: 256, the middle 224. The five points are those of MTCNN's boxes on photographs (median of 90 faces).

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from faceinv.contracts import check_images
 from faceinv.errors import WeightsError
-from faceinv.folding import fold_norm
-from faceinv.tensors import load_strictly, read_tensors
+from faceinv.models import fold_norm
+from faceinv.weights import load_strictly, read_tensors
 
 #: Stage → (inner width, blocks, stride).
 STAGES = {2: (64, 3, 1), 3: (128, 4, 2), 4: (256, 6, 2), 5: (512, 3, 2)}

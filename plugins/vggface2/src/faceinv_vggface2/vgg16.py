@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import check_images
-from faceinv.tensors import load_strictly, read_tensors
+from faceinv.weights import load_strictly, read_tensors
 
 #: Mean of the training images, RGB on 8-bit values, as the published file's description gives it.
 MEAN = (129.186279296875, 104.76238250732422, 93.59396362304688)

@@ -1,0 +1,14 @@
+from .engine import (
+    invert as invert,
+)
+from .objective import (
+    build_objective as build_objective,
+)
+from .search import (
+    Best as Best,
+    Convergence as Convergence,
+    Noise as Noise,
+    keep_rows as keep_rows,
+    rows_of as rows_of,
+    spread as spread,
+)

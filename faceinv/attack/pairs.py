@@ -1,0 +1,132 @@
+"""Synthetic (latent, descriptor, attribute) triples: what an attacker can make without any data.
+
+The paper trains its latent regressor on pairs sampled from the generator (section 4.1); probes are
+trained on the same pairs here, so that an audit needs no data set. The stream of latents is apart
+from that of synthetic targets, so that no target was ever trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts.probes import Probe
+from faceinv.contracts.progress import Reporter
+from faceinv.models.loader import FramedEncoder, LoadedGenerator
+from faceinv.storage.hashing import fingerprint, seed_of
+from faceinv.storage.tensors import load_or_make
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Latents and the descriptors of the images they make.
+
+    Args:
+        latents: ``(N, *latent_shape)``.
+        descriptors: ``(N, D)`` on the attacked encoder.
+        key: Hash of everything that went in.
+    """
+
+    latents: Tensor
+    descriptors: Tensor
+    key: str
+
+
+def make_pairs(
+    encoder: FramedEncoder,
+    generator: LoadedGenerator,
+    space: str,
+    n: int,
+    seed: int,
+    folder: Path,
+    progress: Reporter | None = None,
+    probes: Mapping[str, Probe] | None = None,
+) -> Pairs:
+    """Sample ``n`` images of the generator and embed them, or read them back.
+
+    Args:
+        encoder: The attacked encoder, behind the generator's framing.
+        generator: Where latents come from.
+        space: Latent space.
+        n: Number of pairs.
+        seed: Seed of the stream of latents.
+        folder: Cache folder.
+        progress: Called with (what, done, of).
+        probes: Probes to label the images for in the same pass, by the key that :func:`label_pairs`
+            will ask with: the images are not made again for each.
+    """
+    probes = probes or {}
+    key = fingerprint(
+        {
+            "version": 1,
+            "encoder": encoder.encoder.spec.name,
+            "encoder_weights": encoder.encoder.weights,
+            "crop": encoder.encoder.spec.framing,
+            "generator": generator.spec.name,
+            "generator_weights": dict(generator.weights),
+            "framing": generator.framing,
+            "space": space,
+            "n": n,
+            "seed": seed,
+        }
+    )
+
+    def make() -> dict[str, Tensor]:
+        device = next(iter(generator.network.state_dict().values())).device
+        rng = torch.Generator(device).manual_seed(seed_of(f"faceinv training pairs {seed}"))
+        latents = torch.cat([generator.network.sample(min(_BATCH, n - i), space, rng) for i in range(0, n, _BATCH)])
+        descriptors = torch.empty(n, encoder.encoder.spec.dim)
+        labels = {name: torch.empty(n, *probe.shape) for name, probe in probes.items()}
+        with torch.inference_mode():
+            for first in range(0, n, _BATCH):
+                part = slice(first, first + _BATCH)
+                images = generator.network(latents[part], space)
+                descriptors[part] = encoder(images).float().cpu()
+                for name, probe in probes.items():
+                    labels[name][part] = probe.label(images).float().cpu()
+                if progress:
+                    progress("embedding samples", min(first + _BATCH, n), n)
+        for name, measured in labels.items():
+            load_or_make(_labels_path(folder, key, name), partial(dict, labels=measured))
+        return {"latents": latents.float().cpu(), "descriptors": descriptors}
+
+    tensors = load_or_make(folder / f"pairs-{key}.safetensors", make)
+    return Pairs(tensors["latents"], tensors["descriptors"], key)
+
+
+def label_pairs(
+    pairs: Pairs,
+    probe: Probe,
+    probe_key: str,
+    generator: LoadedGenerator,
+    space: str,
+    folder: Path,
+    progress: Reporter | None = None,
+) -> Tensor:
+    """Return the probe's labels ``(N, *shape)`` of the pairs' images, measured once and cached."""
+
+    def make() -> dict[str, Tensor]:
+        n = len(pairs.latents)
+        labels = torch.empty(n, *probe.shape)
+        device = next(iter(generator.network.state_dict().values())).device
+        with torch.inference_mode():
+            for first in range(0, n, _BATCH):
+                part = slice(first, first + _BATCH)
+                images = generator.network(pairs.latents[part].to(device), space)
+                labels[part] = probe.label(images).float().cpu()
+                if progress:
+                    progress("labelling samples", min(first + _BATCH, n), n)
+        return {"labels": labels}
+
+    return load_or_make(_labels_path(folder, pairs.key, probe_key), make)["labels"]
+
+
+def _labels_path(folder: Path, pairs_key: str, probe_key: str) -> Path:
+    return folder / f"labels-{fingerprint({'pairs': pairs_key, 'probe': probe_key})}.safetensors"

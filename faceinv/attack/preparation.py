@@ -1,0 +1,248 @@
+"""What an attacker prepares once per (encoder, generator): pairs, readers, the latent regressor, objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from faceinv.attack.ceiling import ConditionalMean, coefficients
+from faceinv.attack.objective import WeightedSum, build_objective
+from faceinv.attack.pairs import Pairs, label_pairs, make_pairs
+from faceinv.contracts.losses import LossContext
+from faceinv.contracts.probes import Probe
+from faceinv.contracts.progress import Reporter
+from faceinv.contracts.specs import LossSpec, ProbeSpec
+from faceinv.models.batching import batch_size_for
+from faceinv.models.loader import FramedEncoder, Loader
+from faceinv.plugins.code import code_hash
+from faceinv.probes.reader import LATENT_RECIPE, TUNED, Reader, Split, TunedHead, latent_head, trained_reader
+from faceinv.probes.whitening import Whitening
+from faceinv.storage.tensors import load_or_make
+
+
+@dataclass(frozen=True)
+class ProbeScore:
+    """How well a probe reads its attribute on held-out synthetic descriptors.
+
+    Args:
+        descriptor: Mean error of what is read from the descriptor.
+        baseline: Mean error of always guessing the training mean.
+        unit: Unit of both.
+        n: Number of held-out samples.
+    """
+
+    descriptor: float
+    baseline: float
+    unit: str
+    n: int
+
+
+class Attack:
+    """Everything that is trained for one encoder and one generator, on demand and once.
+
+    Args:
+        loader: Builds networks and probes.
+        encoder: Name of the attacked encoder.
+        generator: Name of the generator.
+        space: Latent space.
+        pairs: Number of synthetic pairs to train on.
+        preset: Recipe of the probes: ``"tuned"`` or ``"paper"``.
+        folder: Cache folder of what is trained.
+        progress: Called with (what, done, of).
+        seed: Seed of pairs and trainings; not the run's, so that runs share what is trained.
+        probes: Probes that will be read: their labels are made in the pass that embeds the pairs.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        encoder: str,
+        generator: str,
+        space: str,
+        *,
+        pairs: int,
+        preset: str,
+        folder: Path,
+        progress: Reporter | None = None,
+        seed: int = 0,
+        probes: Sequence[str] = (),
+    ) -> None:
+        self.loader = loader
+        self.generator = loader.generator(generator)
+        self.space = self.generator.space(space)
+        self.encoder = FramedEncoder(loader.encoder(encoder), self.generator.framing).to(loader.device)
+        self._n = pairs
+        self._preset = preset
+        self._folder = folder
+        self._progress = progress
+        self._seed = seed
+        self._readers: dict[str, Reader] = {}
+        self._probes = tuple(probes)
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The synthetic pairs."""
+        return make_pairs(
+            self.encoder,
+            self.generator,
+            self.space,
+            self._n,
+            self._seed,
+            self._folder,
+            self._progress,
+            {self._label_key(name): self.probe(name) for name in self._probes},
+        )
+
+    def batch_size(self) -> int:
+        """Return how many targets this machine's cache and memory hold in a step through both networks."""
+        generator, device = self.generator.network, self.loader.device
+        latents = generator.sample(1, self.space, torch.Generator(device).manual_seed(0))
+        latents = latents.to(device, self.loader.dtype).requires_grad_()
+        networks = nn.ModuleList([generator, self.encoder])
+        return batch_size_for(lambda: self.encoder(generator(latents, self.space)), networks, device)
+
+    @cached_property
+    def descriptor_variance(self) -> float:
+        """Mean squared distance of a sample's descriptor to the mean descriptor."""
+        return float(self.pairs.descriptors.var(0, correction=0).sum())
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """What brings descriptors of samples to unit variance along each of their principal axes."""
+        descriptors = self.pairs.descriptors
+
+        def make() -> dict[str, Tensor]:
+            rows = torch.arange(len(descriptors))[Split.of(len(descriptors)).train]
+            return dict(Whitening.fitted(descriptors, rows).state_dict())
+
+        found = load_or_make(self._folder / f"whitening-{self.pairs.key}-2.safetensors", make)
+        return Whitening(found["mean"], found["matrix"]).to(self.loader.device)
+
+    @cached_property
+    def conditional_mean(self) -> ConditionalMean:
+        """The images that descriptors lead one to expect: what bounds the pixels of a reconstruction."""
+        pairs, generator = self.pairs, self.generator.network
+
+        def make() -> dict[str, Tensor]:
+            whitening, told = self.whitening, self._progress
+            return {"all": coefficients(pairs.latents, pairs.descriptors, generator, self.space, whitening, told)}
+
+        found = load_or_make(self._folder / f"conditional mean-{pairs.key}.safetensors", make)
+        return ConditionalMean(self.whitening, found["all"], self.generator.framing.size)
+
+    @cached_property
+    def regressor(self) -> Reader:
+        """The regressor from descriptors to latents."""
+        shape = self.generator.network.latent_shape(self.space)
+        outputs = int(torch.Size(shape).numel())
+        reader = trained_reader(
+            lambda: latent_head(self.encoder.encoder.spec.dim, outputs),
+            self.pairs.descriptors,
+            self.pairs.latents,
+            LATENT_RECIPE,
+            seed=self._seed,
+            what="latent regressor",
+            parts={"pairs": self.pairs.key},
+            folder=self._folder,
+            whitening=self.whitening,
+            progress=self._progress,
+        )
+        return reader.to(self.loader.device, self.loader.dtype)
+
+    def probe(self, name: str) -> Probe:
+        """Return the probe ``name`` for the generator's framing."""
+        return self.loader.probe(name, self.generator.framing)
+
+    def labels(self, name: str) -> Tensor:
+        """Return the labels ``(N, *shape)`` of the pairs' images."""
+        return label_pairs(
+            self.pairs,
+            self.probe(name),
+            self._label_key(name),
+            self.generator,
+            self.space,
+            self._folder,
+            self._progress,
+        )
+
+    def reader(self, name: str) -> Reader:
+        """Return the trained reader of the probe ``name``."""
+        if name in self._readers:
+            return self._readers[name]
+        probe, labels = self.probe(name), self.labels(name)
+        dim, outputs = self.encoder.encoder.spec.dim, labels[0].numel()
+        paper = self._preset == "paper"
+
+        def make_head() -> nn.Module:
+            return probe.paper_head(dim) if paper else TunedHead(dim, outputs)
+
+        reader = trained_reader(
+            make_head,
+            self.pairs.descriptors,
+            labels,
+            probe.paper_recipe() if paper else TUNED,
+            seed=self._seed,
+            what=f"{name} probe",
+            parts={"pairs": self.pairs.key, "probe": name, "key": self._label_key(name)},
+            folder=self._folder,
+            whitening=self.whitening,
+            constrain=probe.constrain,
+            reading_loss=probe.reading_loss,
+            progress=self._progress,
+        )
+        self._readers[name] = reader.to(self.loader.device, self.loader.dtype)
+        return self._readers[name]
+
+    def probe_score(self, name: str) -> ProbeScore:
+        """Score the reader of the probe ``name`` on held-out pairs, beside always guessing the mean."""
+        probe, labels = self.probe(name), self.labels(name)
+        split = Split.of(len(labels))
+        truth = labels[split.test]
+        read = self.read(name, self.pairs.descriptors[split.test])
+        guess = labels[split.train].mean(0).expand_as(truth)
+        return ProbeScore(
+            float(probe.error(read, truth).mean()),
+            float(probe.error(guess, truth).mean()),
+            self._spec(name).unit,
+            len(truth),
+        )
+
+    def objective(self, losses: list[LossSpec], preset: str, weights: dict[str, float]) -> WeightedSum:
+        """Build the objective of these losses, training the probes they need."""
+        contexts = {loss.name: self._context(loss, preset) for loss in losses}
+        return build_objective(losses, contexts, weights, preset)
+
+    def _context(self, loss: LossSpec, preset: str) -> LossContext:
+        if not loss.probe:
+            return LossContext(preset, self.descriptor_variance, whitening=self.whitening)
+        probe, reader = self.probe(loss.probe), self.reader(loss.probe)
+        covariance = self._error_covariance(loss.probe)
+        return LossContext(preset, self.descriptor_variance, probe, reader, covariance, self.whitening)
+
+    def _error_covariance(self, name: str) -> Tensor:
+        """Return the second moments of the reader's errors on the validation part, in the probe's coordinates."""
+        probe, labels = self.probe(name), self.labels(name)
+        part = Split.of(len(labels)).validation
+        errors = probe.coordinates(self.read(name, self.pairs.descriptors[part])) - probe.coordinates(labels[part])
+        return (errors.T @ errors / len(errors)).to(self.loader.device, self.loader.dtype)
+
+    def read(self, name: str, descriptors: Tensor) -> Tensor:
+        """Return what the probe's reader reads from ``descriptors`` ``(N, D)``: ``(N, *shape)``, on the CPU."""
+        reader = self.reader(name)
+        with torch.inference_mode():
+            read: Tensor = reader(descriptors.to(self.loader.device, self.loader.dtype))
+        return read.cpu().float()
+
+    def _label_key(self, name: str) -> str:
+        spec = self._spec(name)
+        # The module's hash too: whoever writes a probe changes how it labels, and must not get old labels.
+        return f"{spec.name} {self.loader.host.owner('probe', spec.name)} {code_hash(spec)} {self.loader.hashes(spec)}"
+
+    def _spec(self, name: str) -> ProbeSpec:
+        spec: ProbeSpec = self.loader.host.spec("probe", name)
+        return spec

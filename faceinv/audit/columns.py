@@ -1,0 +1,204 @@
+"""Columns: one value of a fixed shape for each image of a data set, filled in chunks, read by mapping the file.
+
+A column is a folder. ``values.bin`` holds the rows in the machine's byte order; while it is being filled,
+``progress.jsonl`` has a line, with its checksum, for each chunk that is done; ``manifest.json`` is written last
+and says that the column is whole, and of what. A process that is killed at any point leaves a column
+that the next one goes on with.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import filelock
+import torch
+from torch import Tensor
+
+from faceinv.errors import StorageError
+from faceinv.storage.atomic import write_atomically
+from faceinv.storage.hashing import fingerprint
+from faceinv.storage.run_folder import environment
+
+#: Rows that are written, and lost to a kill, together.
+CHUNK = 256
+
+_SCHEMA = 1
+
+
+class Column:
+    """One value for each of ``rows`` images.
+
+    Args:
+        root: Folder of all columns.
+        kind: What it holds; the first part of the folder's name.
+        parts: Everything that the values depend on; the folder is named by its hash.
+        rows: Number of images.
+        shape: Shape of one value.
+        dtype: ``torch.float32`` or ``torch.uint8``.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        kind: str,
+        parts: Mapping[str, Any],
+        rows: int,
+        shape: tuple[int, ...],
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.rows, self.shape, self.dtype = rows, tuple(shape), dtype
+        self.parts = {"schema": _SCHEMA, "rows": rows, "shape": self.shape, "dtype": str(dtype)} | dict(parts)
+        self.key = fingerprint(self.parts)
+        self.path = root / f"{kind}-{self.key}"
+        self._row_bytes = math.prod(self.shape) * torch.empty(0, dtype=dtype).element_size()
+        self._done: dict[int, dict[str, Any]] = {}
+
+    @property
+    def chunks(self) -> range:
+        """The numbers of all chunks."""
+        return range(math.ceil(self.rows / CHUNK))
+
+    def span(self, chunk: int) -> range:
+        """Return the rows of a chunk."""
+        return range(chunk * CHUNK, min((chunk + 1) * CHUNK, self.rows))
+
+    def is_complete(self) -> bool:
+        """Say whether every row is there."""
+        return self._manifest() is not None
+
+    def missing(self) -> list[int]:
+        """Return the chunks that are still to be written; between :func:`filling` and :meth:`finish`."""
+        return [chunk for chunk in self.chunks if chunk not in self._done]
+
+    def begin(self) -> None:
+        """Make the files, or find what an earlier process has written into them and check it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        values = self.path / "values.bin"
+        size = self.rows * self._row_bytes
+        if not values.is_file() or values.stat().st_size != size:
+            (self.path / "progress.jsonl").unlink(missing_ok=True)
+            with open(values, "wb") as file:
+                file.truncate(size)
+        with open(values, "rb") as file:
+            self._done = {entry["chunk"]: entry for entry in self._journal() if self._is_sound(file, entry)}
+        # Anew, since the last line may have been cut short: what is appended starts on a line of its own.
+        lines = "".join(json.dumps(entry) + "\n" for entry in self._done.values())
+        write_atomically(self.path / "progress.jsonl", lines.encode())
+
+    def write(self, chunk: int, values: Tensor, skipped: Mapping[int, str]) -> None:
+        """Write the rows of a chunk.
+
+        Args:
+            chunk: Its number.
+            values: ``(len(span), *shape)``; what stands in skipped rows does not matter.
+            skipped: The reason for each row, counted from the data set's first, that has no value.
+        """
+        content = values.detach().to("cpu", self.dtype).contiguous().numpy().tobytes()
+        with open(self.path / "values.bin", "r+b") as file:
+            file.seek(chunk * CHUNK * self._row_bytes)
+            file.write(content)
+        entry = {
+            "chunk": chunk,
+            "crc32": zlib.crc32(content),
+            "skipped": {str(row): why for row, why in skipped.items()},
+        }
+        with open(self.path / "progress.jsonl", "a", encoding="utf-8") as journal:
+            journal.write(json.dumps(entry) + "\n")
+        self._done[chunk] = entry
+
+    def finish(self) -> None:
+        """Say that the column is whole."""
+        with open(self.path / "values.bin", "r+b") as file:
+            os.fsync(file.fileno())
+        manifest = {
+            "made_of": self.parts,
+            "crc32": [self._done[chunk]["crc32"] for chunk in self.chunks],
+            "skipped": {row: why for chunk in self.chunks for row, why in self._done[chunk]["skipped"].items()},
+            "environment": environment(),
+        }
+        write_atomically(self.path / "manifest.json", json.dumps(manifest, indent=1, default=str).encode())
+        (self.path / "progress.jsonl").unlink(missing_ok=True)
+
+    def values(self) -> Tensor:
+        """Return the rows ``(rows, *shape)`` of a whole column, mapped from the file: nothing is read yet.
+
+        The mapping is private: writing to the tensor changes no file.
+        """
+        flat = torch.from_file(
+            str(self.path / "values.bin"), shared=False, size=self.rows * math.prod(self.shape), dtype=self.dtype
+        )
+        return flat.view(self.rows, *self.shape)
+
+    def skipped(self) -> dict[int, str]:
+        """Return the reason for each row of a whole column that has no value."""
+        manifest = self._manifest() or {}
+        return {int(row): str(why) for row, why in manifest.get("skipped", {}).items()}
+
+    def _manifest(self) -> dict[str, Any] | None:
+        try:
+            manifest = json.loads((self.path / "manifest.json").read_bytes())
+            size = (self.path / "values.bin").stat().st_size
+        except (OSError, ValueError):
+            return None
+        return manifest if isinstance(manifest, dict) and size == self.rows * self._row_bytes else None
+
+    def _journal(self) -> Iterator[dict[str, Any]]:
+        try:
+            lines = (self.path / "progress.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                if entry["chunk"] in self.chunks and isinstance(entry["skipped"], dict):
+                    yield entry
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    def _is_sound(self, file: IO[bytes], entry: Mapping[str, Any]) -> bool:
+        span = self.span(entry["chunk"])
+        file.seek(span.start * self._row_bytes)
+        return zlib.crc32(file.read(len(span) * self._row_bytes)) == entry.get("crc32")
+
+
+@contextmanager
+def filling(columns: Mapping[str, Column], waiting: Callable[[], object]) -> Iterator[dict[str, Column]]:
+    """Yield those of ``columns`` that are not whole yet, locked, so that two processes do not fill the same.
+
+    Args:
+        columns: By any name.
+        waiting: Called when another process is filling one of them, before it is waited for.
+
+    Raises:
+        StorageError: the folder cannot be written, or the disk is full.
+    """
+    try:
+        with ExitStack() as locks:
+            # In one order everywhere: two processes never wait for each other.
+            for column in sorted(columns.values(), key=lambda column: column.path):
+                if not column.is_complete():
+                    column.path.parent.mkdir(parents=True, exist_ok=True)
+                    lock = filelock.FileLock(f"{column.path}.lock")
+                    try:
+                        lock.acquire(timeout=0)
+                    except filelock.Timeout:
+                        waiting()
+                        lock.acquire()
+                    locks.callback(lock.release)
+            incomplete = {name: column for name, column in columns.items() if not column.is_complete()}
+            for column in incomplete.values():
+                column.begin()
+            yield incomplete
+    except OSError as error:
+        where = error.filename or next(iter(columns.values())).path.parent
+        raise StorageError(
+            f"{where}: cannot be written: {error.strerror or error}. What was computed is kept; "
+            "free space there, or set FACEINV_CACHE, and run the same command again."
+        ) from error

@@ -1,0 +1,303 @@
+"""A cell's reconstructions to its scores: galleries, critics, metrics and protocols, each built once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
+
+from torch import Tensor
+
+from faceinv.bench.config import TARGETS
+from faceinv.bench.grid import Cell, targets_key
+from faceinv.contracts.data import Dataset
+from faceinv.contracts.metrics import Metric
+from faceinv.contracts.progress import Reporter
+from faceinv.contracts.protocols import IdentityProtocol, IdentityScores
+from faceinv.contracts.specs import DatasetSpec, Framing, MetricSpec
+from faceinv.data.targets import Chosen, Targets, needs_detector, rounded
+from faceinv.errors import WeightsError
+from faceinv.models.loader import FramedEncoder, Loader
+from faceinv.scoring.gallery import JUDGED, Gallery, gallery_of_dataset, gallery_of_people, gallery_of_targets
+from faceinv.scoring.pairs import embed_all, score_pairs, with_floors
+from faceinv.scoring.recognition import Recognition, compare, cosines_of_pairs, judge
+from faceinv.scoring.statistics import estimate
+
+Opened = tuple[Dataset, DatasetSpec]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Scores of reconstructions that were taken one by one, and what those of all together are made of.
+
+    Args:
+        columns: A value for each target, by column.
+        descriptors: Those of targets and of reconstructions, ``(n, D)`` each, by encoder.
+        left_out: Why a metric is missing, by name.
+    """
+
+    columns: Mapping[str, list[float]]
+    descriptors: Mapping[str, tuple[Tensor, Tensor]]
+    left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All scores of a cell.
+
+    Args:
+        columns: A value for each target, by column.
+        metrics: The means that the record keeps, by column.
+        recognition: How well each encoder tells people apart, by role.
+        protocols: Rows of each protocol, by name.
+        left_out: Why a metric is missing, by name.
+    """
+
+    columns: Mapping[str, list[float]]
+    metrics: Mapping[str, Mapping[str, Any]]
+    recognition: Mapping[str, Mapping[str, Any]]
+    protocols: Mapping[str, list[Mapping[str, Any]]]
+    left_out: Mapping[str, str]
+
+
+class Judge:
+    """Scores the cells of a run.
+
+    Args:
+        loader: Builds encoders and metrics.
+        open_dataset: Returns the data set ``NAME[:PATH]`` for a cell and a number of images at most.
+        progress: Called with (what, done, of).
+        say: Called with remarks.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        open_dataset: Callable[[Cell, str, int], Opened],
+        *,
+        progress: Reporter | None = None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._loader = loader
+        self._open = open_dataset
+        self._progress = progress
+        self._say = say
+        self._said: set[str] = set()
+        self._built: dict[tuple[str, str], Metric] = {}
+        self._targets: dict[tuple[Any, ...], Tensor] = {}
+        self._encoders: dict[tuple[str, str], FramedEncoder] = {}
+        self._galleries: dict[tuple[Any, ...], Gallery] = {}
+        self._recognition: dict[tuple[Any, ...], Recognition] = {}
+
+    def columns(self, cell: Cell, targets: Targets, results: Tensor) -> dict[str, list[float]]:
+        """Score reconstructions against their targets alone, with the metrics that take them one by one."""
+        pairs = self.pairs(cell, targets.images, results)
+        gallery = gallery_of_targets(targets, {name: own for name, (own, _) in pairs.descriptors.items()})
+        return with_floors(pairs.columns, self._specs(cell), self._identity(cell, gallery, pairs.descriptors))
+
+    def pairs(
+        self,
+        cell: Cell,
+        targets: Tensor,
+        results: Tensor,
+        rows: range | None = None,
+        expected: Callable[[], Tensor] | None = None,
+    ) -> Pairs:
+        """Score each reconstruction by itself, and embed what scores of all together are made of.
+
+        Args:
+            cell: Says which metrics and encoders.
+            targets: ``(n, 3, H, W)``.
+            results: Their reconstructions ``(n, 3, H, W)``.
+            rows: Which of the cell's targets they are; those are embedded once for all cells that share them.
+            expected: Returns the images ``(n, 3, H, W)`` that the descriptors lead one to expect; metrics that
+                declare a ceiling score them too.
+        """
+        descriptors = {
+            name: (self.embed(cell, name, targets, rows), self.embed(cell, name, results))
+            for name in dict.fromkeys(self._roles(cell).values())
+        }
+        metrics, left_out = self._metrics(cell)
+        leaked = {role: cosines_of_pairs(*descriptors[name]) for role, name in self._roles(cell).items()}
+        columns = score_pairs(targets, results, metrics, leaked)
+        bounded = {name: pair for name, pair in metrics.items() if pair[0].ceiling}
+        if bounded and expected:
+            ceilings = score_pairs(targets, rounded(expected()), bounded, {})
+            columns |= {f"{name}_ceiling": values for name, values in ceilings.items()}
+        return Pairs(columns, descriptors, left_out)
+
+    def embed(self, cell: Cell, encoder: str, images: Tensor, rows: range | None = None) -> Tensor:
+        """Return the descriptors ``(n, D)`` of images in the generator's framing, on the CPU.
+
+        Args:
+            cell: Whose generator.
+            encoder: Name of the encoder.
+            images: ``(n, 3, H, W)``.
+            rows: Which of the cell's targets they are, if they are; those are embedded once.
+        """
+        key = (targets_key(cell), encoder, rows)
+        if rows is None or key not in self._targets:
+            descriptors = embed_all(self._encoder(cell, encoder), images, device=self._loader.device)
+            if rows is None:
+                return descriptors
+            self._targets[key] = descriptors
+        return self._targets[key]
+
+    def judge(
+        self,
+        cell: Cell,
+        targets: Chosen,
+        columns: Mapping[str, list[float]],
+        descriptors: Mapping[str, tuple[Tensor, Tensor]],
+        left_out: Mapping[str, str],
+    ) -> Judgement:
+        """Return all scores of a cell, from what :meth:`pairs` gave for all of its targets.
+
+        Args:
+            cell: The cell.
+            targets: Its targets.
+            columns: Scores of each pair, by column.
+            descriptors: Of targets and reconstructions ``(N, D)``, by encoder.
+            left_out: Why a metric is missing, by name.
+        """
+        known: dict[str, Recognition] = {}
+        identity: dict[str, IdentityScores] = {}
+        if self._roles(cell):
+            gallery = self._gallery(cell, targets, {name: own for name, (own, _) in descriptors.items()})
+            known = {role: self._judged(cell, name, gallery) for role, name in self._roles(cell).items()}
+            identity = self._identity(cell, gallery, descriptors)
+            identity = {role: replace(item, thresholds=known[role].thresholds) for role, item in identity.items()}
+        columns = with_floors(columns, self._specs(cell), identity)
+        means = {name: self._mean(cell, name, values) for name, values in columns.items()}
+        protocols: dict[str, list[Mapping[str, Any]]] = {}
+        for spec in self._specs(cell):
+            if spec.protocol:
+                protocol = cast(IdentityProtocol, self._loader.metric(spec.name, self._framing(cell)))
+                found = protocol(list(identity.values()))
+                columns |= {column: values.tolist() for column, values in found.columns.items()}
+                protocols[spec.name] = list(found.rows)
+        return Judgement(
+            columns=columns,
+            metrics=means,
+            recognition={role: item.record(identity[role]) for role, item in known.items()},
+            protocols=protocols,
+            left_out=left_out,
+        )
+
+    def _specs(self, cell: Cell) -> list[MetricSpec]:
+        return [self._loader.host.spec("metric", name) for name in cell.metrics]
+
+    def _roles(self, cell: Cell) -> dict[str, str]:
+        """Return the encoders that the cell's metrics read, by role."""
+        specs = self._specs(cell)
+        kinds = {spec.encoder for spec in specs}
+        every = any(spec.protocol for spec in specs)
+        return {role: name for role, name in cell.roles.items() if every or role.partition(":")[0] in kinds}
+
+    def _identity(
+        self, cell: Cell, gallery: Gallery, descriptors: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> dict[str, IdentityScores]:
+        return {role: compare(role, name, descriptors[name][1], gallery) for role, name in self._roles(cell).items()}
+
+    def _gallery(self, cell: Cell, targets: Chosen, descriptors: Mapping[str, Tensor]) -> Gallery:
+        """Return the targets and further photographs of their people."""
+        dataset, _ = self._open(cell, cell.dataset, cell.counted)
+        detector = self._loader.detector(cell.detector) if needs_detector(dataset) else None
+        told = self._told("embedding photographs of the targets' people")
+
+        def build(encoders: Mapping[str, FramedEncoder]) -> Gallery:
+            framing, device = self._framing(cell), self._loader.device
+            own = {name: descriptors[name] for name in encoders}
+            return gallery_of_people(
+                targets, own, dataset, framing, encoders, detector=detector, device=device, progress=told
+            )
+
+        return self._completed(targets_key(cell), cell, build)
+
+    def _judged(self, cell: Cell, encoder: str, gallery: Gallery) -> Recognition:
+        """Return how well an encoder tells people apart, on the gallery or on the data set that the cell names."""
+        key = (targets_key(cell), "")
+        if cell.recognition == TARGETS:
+            gallery = gallery.first_people(JUDGED)
+        else:
+            key = (_recognition_key(cell), cell.recognition)
+            gallery = self._recognition_gallery(cell)
+        if (key, encoder) not in self._recognition:
+            self._recognition[key, encoder] = judge(gallery, encoder, cell.recognition)
+        return self._recognition[key, encoder]
+
+    def _recognition_gallery(self, cell: Cell) -> Gallery:
+        dataset, spec = self._open(cell, cell.recognition, cell.recognition_limit)
+        detector = self._loader.detector(cell.detector) if needs_detector(dataset) else None
+        told = self._told(f"embedding photographs of {cell.recognition}")
+
+        def build(encoders: Mapping[str, FramedEncoder]) -> Gallery:
+            framing, device, limit = self._framing(cell), self._loader.device, cell.recognition_limit
+            return gallery_of_dataset(
+                dataset, framing, encoders, limit=limit, real=spec.real, detector=detector, device=device, progress=told
+            )
+
+        return self._completed(_recognition_key(cell), cell, build)
+
+    def _completed(
+        self, key: tuple[Any, ...], cell: Cell, build: Callable[[Mapping[str, FramedEncoder]], Gallery]
+    ) -> Gallery:
+        """Return the gallery under ``key``, with descriptors of the cell's encoders; what is missing is made."""
+        there = self._galleries.get(key)
+        names = dict.fromkeys(self._roles(cell).values())
+        missing = [name for name in names if there is None or name not in there.descriptors]
+        if there is None or missing:
+            built = build({name: self._encoder(cell, name) for name in missing})
+            there = built if there is None else there.joined(built.descriptors)
+            self._galleries[key] = there
+        return there
+
+    def _encoder(self, cell: Cell, name: str) -> FramedEncoder:
+        key = (cell.generator, name)
+        if key not in self._encoders:
+            built = FramedEncoder(self._loader.encoder(name), self._framing(cell))
+            self._encoders[key] = built.to(self._loader.device, self._loader.dtype)
+        return self._encoders[key]
+
+    def _framing(self, cell: Cell) -> Framing:
+        return self._loader.generator(cell.generator).framing
+
+    def _metrics(self, cell: Cell) -> tuple[dict[str, tuple[MetricSpec, Metric]], dict[str, str]]:
+        """Build the metrics; one whose weights cannot be had is left out, and the reason is kept."""
+        built: dict[str, tuple[MetricSpec, Metric]] = {}
+        left_out: dict[str, str] = {}
+        for spec in self._specs(cell):
+            if spec.protocol:
+                continue
+            try:
+                built[spec.name] = (spec, self._built_metric(cell, spec.name))
+            except WeightsError as error:
+                left_out[spec.name] = str(error)
+                if spec.name not in self._said:
+                    self._said.add(spec.name)
+                    self._say(f"Without {spec.name}: {error}")
+        return built, left_out
+
+    def _built_metric(self, cell: Cell, name: str) -> Metric:
+        key = (cell.generator, name)
+        if key not in self._built:
+            self._built[key] = self._loader.metric(name, self._framing(cell))
+        return self._built[key]
+
+    def _mean(self, cell: Cell, column: str, values: list[float]) -> dict[str, Any]:
+        name, colon, critic = column.partition(":")
+        spec: MetricSpec = self._loader.host.spec("metric", re.sub("_(floor|other|ceiling)$", "", name))
+        summary = asdict(estimate(values)) | {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
+        return summary | ({"encoder": cell.roles[f"{spec.encoder}{colon}{critic}"]} if spec.encoder else {})
+
+    def _told(self, what: str) -> Callable[[int, int], None] | None:
+        progress = self._progress
+        return (lambda done, of: progress(what, done, of)) if progress else None
+
+
+def _recognition_key(cell: Cell) -> tuple[Any, ...]:
+    own = (cell.labels, json.dumps(cell.dataset_options, sort_keys=True)) if cell.recognition == cell.dataset else ()
+    drawn = (cell.recognition_limit, cell.seed)
+    return (cell.generator, cell.space, cell.recognition, cell.detector, *drawn, *own)

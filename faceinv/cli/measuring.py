@@ -1,0 +1,56 @@
+"""Measure attributes on pictures with the probes of a loader, for the overlays of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from faceinv.errors import FaceinvError
+from faceinv.report.overlays import Measure, Measured
+
+if TYPE_CHECKING:
+    from faceinv.models.loader import Loader
+
+#: Pictures in memory at a time.
+_BATCH = 16
+
+
+def measure_with(make_loader: Callable[[], Loader]) -> Measure:
+    """Return what measures pictures with the plugins of a loader, which is made at the first picture."""
+    made: list[Loader] = []
+
+    def measure(files: Sequence[Path], generator: str, probes: Sequence[str]) -> Measured:
+        import torch
+
+        from faceinv.data.images import read_image
+
+        if not made:
+            made.append(make_loader())
+        loader = made[0]
+        parts: dict[str, list[npt.NDArray[np.float32]]] = {}
+        missing: dict[str, str] = {}
+        try:
+            spec: Any = loader.host.spec("generator", generator)
+        except FaceinvError as error:
+            return Measured({}, dict.fromkeys(probes, str(error)))
+        for first in range(0, len(files), _BATCH):
+            images = torch.stack([read_image(file) for file in files[first : first + _BATCH]]).to(loader.device)
+            framing = replace(spec.framing, size=tuple(images.shape[2:]))
+            for name in probes:
+                if name in missing:
+                    continue
+                try:
+                    with torch.inference_mode():
+                        label = loader.probe(name, framing).label(images)
+                    parts.setdefault(name, []).append(label.cpu().float().numpy())
+                except FaceinvError as error:
+                    missing[name] = str(error)
+        values = {name: np.concatenate(found) for name, found in parts.items() if name not in missing}
+        return Measured(values, missing)
+
+    return measure

@@ -1,0 +1,35 @@
+"""The probe: an attribute, and how it is measured on an image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts import Framing, Probe
+
+
+class MyProbe(Probe):
+    """Mean brightness of the image's left and right half, 0 to 1: where the light comes from.
+
+    Args:
+        framing: Where the face sits in the images; halves do not depend on it.
+    """
+
+    shape = (2,)
+
+    def __init__(self, *, framing: Framing) -> None:
+        self.framing = framing
+
+    def label(self, images: Tensor) -> Tensor:
+        """Return the true attribute ``(B, 2)``; here it is what is measured."""
+        return self.measure(images)
+
+    def measure(self, images: Tensor) -> Tensor:
+        """Return the attribute ``(B, 2)``, differentiable in ``images`` ``(B, 3, H, W)``."""
+        middle = images.shape[3] // 2
+        halves = images[..., :middle], images[..., middle:]
+        return torch.stack([half.mean((1, 2, 3)) for half in halves], 1)
+
+    def error(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """Return the mean absolute error in grey levels of 255, ``(B,)``."""
+        return 255 * (predicted - truth).abs().mean(1)

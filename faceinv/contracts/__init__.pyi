@@ -1,0 +1,61 @@
+from .data import (
+    Dataset as Dataset,
+    DatasetContext as DatasetContext,
+)
+from .losses import (
+    Loss as Loss,
+    LossContext as LossContext,
+)
+from .methods import (
+    Candidate as Candidate,
+    Encode as Encode,
+    Inversion as Inversion,
+    InversionTask as InversionTask,
+    LearningMethod as LearningMethod,
+    Method as Method,
+    Objective as Objective,
+    Score as Score,
+    Training as Training,
+)
+from .metrics import (
+    Comparison as Comparison,
+    Metric as Metric,
+)
+from .networks import (
+    Detector as Detector,
+    Faces as Faces,
+    Generator as Generator,
+    check_images as check_images,
+)
+from .probes import (
+    DerivedProbe as DerivedProbe,
+    Probe as Probe,
+    Recipe as Recipe,
+)
+from .progress import (
+    Reporter as Reporter,
+)
+from .protocols import (
+    IdentityProtocol as IdentityProtocol,
+    IdentityScores as IdentityScores,
+    ProtocolScores as ProtocolScores,
+    Rows as Rows,
+    Threshold as Threshold,
+    blocks as blocks,
+)
+from .specs import (
+    PRESETS as PRESETS,
+    DatasetSpec as DatasetSpec,
+    DetectorSpec as DetectorSpec,
+    EncoderSpec as EncoderSpec,
+    Framing as Framing,
+    GeneratorSpec as GeneratorSpec,
+    LossSpec as LossSpec,
+    MethodSpec as MethodSpec,
+    MetricSpec as MetricSpec,
+    Point as Point,
+    ProbeSpec as ProbeSpec,
+    Spec as Spec,
+    WeightSourceSpec as WeightSourceSpec,
+    WeightSpec as WeightSpec,
+)

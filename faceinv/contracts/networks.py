@@ -1,0 +1,70 @@
+"""The interfaces of generators and detectors, and the check of the image contract."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from faceinv.errors import ShapeError
+
+
+def check_images(images: Tensor, size: tuple[int, int] | None = None) -> None:
+    """Raise :class:`ShapeError` unless ``images`` is floating point ``(B, 3, H, W)`` of this ``size``."""
+    if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != 3:
+        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ShapeError(f"Images must be (B, 3, H, W), got {given}.")
+    if not images.is_floating_point():
+        raise ShapeError(f"Images must be floating point in [0, 1], got {images.dtype}; divide 8-bit values by 255.")
+    if size is not None and tuple(images.shape[2:]) != tuple(size):
+        raise ShapeError(f"Images must be {size[0]}x{size[1]} pixels, got {images.shape[2]}x{images.shape[3]}.")
+
+
+class Generator(nn.Module, ABC):
+    """A frozen face generator."""
+
+    @abstractmethod
+    def latent_shape(self, space: str) -> tuple[int, ...]:
+        """Return the shape of one latent of this ``space``, such as ``(512,)`` or ``(18, 512)``."""
+
+    @abstractmethod
+    def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
+        """Draw ``n`` typical latents ``(n, *latent_shape)`` from ``rng``, on its device."""
+
+    @abstractmethod
+    def forward(self, latents: Tensor, space: str) -> Tensor:
+        """Return images ``(B, 3, H, W)`` in ``[0, 1]`` for ``latents`` ``(B, *latent_shape)``."""
+
+    @abstractmethod
+    def log_prior(self, latents: Tensor, space: str) -> Tensor:
+        """Return how typical each latent is, ``(B,)``: a log density up to a constant."""
+
+
+class Detector(Protocol):
+    """Finds faces in photographs."""
+
+    def __call__(self, image: Tensor) -> Faces:
+        """Find the faces in one image ``(3, H, W)`` in ``[0, 1]``, the most prominent first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces found in one image.
+
+    Args:
+        boxes: ``(n, 4)`` left, top, right, bottom in pixels.
+        points: ``(n, 5, 2)`` the five points of a framing, (x, y) in pixels, where the centre of the
+            first pixel is (0.5, 0.5).
+        scores: ``(n,)`` confidence in ``[0, 1]``.
+    """
+
+    boxes: Tensor
+    points: Tensor
+    scores: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scores)

@@ -1,0 +1,195 @@
+"""Annotations from a CSV file: a column ``image``, optionally ``identity`` and ``split``, one for each attribute."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import torch
+from torch import Tensor
+
+from faceinv.data.splits import SHARES
+from faceinv.errors import InputError, suggest
+
+#: What stands for "not known" in a cell.
+UNKNOWN = frozenset({"", "na", "n/a", "nan", "none", "null", "?"})
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The rows of a labels file.
+
+    Args:
+        path: The file.
+        images: The image of each row, as the file names it.
+        annotations: Attribute → a value for each row, NaN where it is not known.
+        identities: Who is in each row's image; nothing where a row does not say. ``None`` without such a column.
+        splits: Each row's part. ``None`` without such a column.
+    """
+
+    path: Path
+    images: tuple[str, ...]
+    annotations: Mapping[str, Tensor]
+    identities: tuple[str, ...] | None
+    splits: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which row belongs to which image.
+
+    Args:
+        rows: For each image the number of its row, or -1.
+        unmatched: The rows that have no image.
+    """
+
+    rows: tuple[int, ...]
+    unmatched: tuple[int, ...]
+
+    def take(self, column: Tensor) -> Tensor:
+        """Return a column ``(rows,)`` in the order of the images, NaN for an image without a row."""
+        index = torch.tensor(self.rows)
+        return torch.where(index >= 0, column[index.clamp_min(0)], math.nan)
+
+
+def read_labels(path: Path) -> Labels:
+    """Read a labels file: UTF-8 with a header; separated by commas, semicolons or tabs.
+
+    A cell of an attribute is a number, or one of :data:`UNKNOWN`. Where all numbers of a column are -1 and 1,
+    as CelebA writes no and yes, they become 0 and 1.
+
+    Raises:
+        InputError: the file cannot be read, has no column ``image``, or a cell that is not allowed; the message
+            names the line and the column.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return _parse(path, file)
+    except FileNotFoundError:
+        raise InputError(f"The labels file '{path}' does not exist.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"The labels file '{path}' cannot be read: {error.strerror or error}.") from None
+    except csv.Error as error:
+        raise InputError(f"{path}: not a CSV file: {error}.") from None
+
+
+def match_images(labels: Labels, ids: Sequence[str]) -> Match:
+    """Find the row of each image: by its id (a path below the folder), or by its file name where that is unique."""
+    place = {image: row for row, image in enumerate(labels.images)}
+    names: dict[str, int] = {}
+    for name in ids:
+        base = PurePosixPath(name).name
+        names[base] = names.get(base, 0) + 1
+
+    def row_of(name: str) -> int:
+        found = place.get(name, -1)
+        base = PurePosixPath(name).name
+        return place.get(base, -1) if found < 0 and names[base] == 1 else found
+
+    rows = tuple(row_of(name) for name in ids)
+    used = set(rows)
+    return Match(rows, tuple(row for row in range(len(labels.images)) if row not in used))
+
+
+def has_images(path: Path) -> bool:
+    """Say whether a file looks like a labels file: a header with a column ``image``."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            head = file.readline()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return "image" in [name.strip() for name in next(csv.reader([head], delimiter=_separator(head)), [])]
+
+
+def _parse(path: Path, lines: Iterable[str]) -> Labels:
+    lines = iter(lines)
+    head = next(lines, "")
+    separator = _separator(head)
+    names = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
+    _check_header(path, names)
+    columns: dict[str, list[str]] = {name: [] for name in names}
+    places: list[int] = []
+    for place, cells in _rows(lines, separator):
+        if len(cells) != len(names):
+            raise InputError(f"{path}:{place}: {len(cells)} cells, where the header has {len(names)}.")
+        places.append(place)
+        for name, cell in zip(names, cells, strict=True):
+            columns[name].append(cell.strip())
+    if not places:
+        raise InputError(f"{path}: no row below the header.")
+    images = tuple(cell.replace("\\", "/").removeprefix("./") for cell in columns.pop("image"))
+    identities, splits = columns.pop("identity", None), columns.pop("split", None)
+    _check_images(path, images, places)
+    if splits is not None:
+        _check_splits(path, splits, places)
+    return Labels(
+        path,
+        images,
+        {name: _numbers(path, name, cells, places) for name, cells in columns.items()},
+        None if identities is None else tuple(identities),
+        None if splits is None else tuple(splits),
+    )
+
+
+def _separator(head: str) -> str:
+    return max(",;\t", key=head.count)
+
+
+def _rows(lines: Iterator[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line that a row ends on, and its cells; empty lines are no rows."""
+    reader = csv.reader(lines, delimiter=separator)
+    for cells in reader:
+        if cells:
+            yield reader.line_num + 1, cells
+
+
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    if "image" not in names:
+        found = ", ".join(name for name in names if name) or "nothing"
+        raise InputError(f"{path}:1: no column 'image'.{suggest('image', names)} The header has {found}.")
+    for name in names:
+        if not name:
+            raise InputError(f"{path}:1: column {names.index(name) + 1} has no name.")
+        if names.count(name) > 1:
+            raise InputError(f"{path}:1: the column '{name}' stands there twice.")
+
+
+def _check_images(path: Path, images: Sequence[str], places: Sequence[int]) -> None:
+    seen: dict[str, int] = {}
+    for image, place in zip(images, places, strict=True):
+        if not image:
+            raise InputError(f"{path}:{place}: the cell 'image' is empty.")
+        if seen.setdefault(image, place) != place:
+            raise InputError(f"{path}:{place}: '{image}' was named in line {seen[image]} already.")
+
+
+def _check_splits(path: Path, splits: Sequence[str], places: Sequence[int]) -> None:
+    for split, place in zip(splits, places, strict=True):
+        if split not in SHARES:
+            raise InputError(f"{path}:{place}: split '{split}'.{suggest(split, SHARES)} Allowed: {', '.join(SHARES)}.")
+
+
+def _numbers(path: Path, name: str, cells: Sequence[str], places: Sequence[int]) -> Tensor:
+    values = []
+    for cell, place in zip(cells, places, strict=True):
+        if cell.lower() in UNKNOWN:
+            values.append(math.nan)
+            continue
+        try:
+            value = float(cell)
+        except ValueError:
+            value = math.inf
+        if math.isinf(value):
+            raise InputError(
+                f"{path}:{place}: {name} is '{cell}'; an attribute is a number (0 and 1 for no and yes), "
+                "or empty where it is not known."
+            )
+        values.append(value)
+    column = torch.tensor(values, dtype=torch.float32)
+    known = set(column[~column.isnan()].tolist())
+    return (column + 1) / 2 if known == {-1.0, 1.0} else column

@@ -1,0 +1,163 @@
+"""A grid's cells to tasks, and their parts to records; where they are computed is the executor's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from faceinv.bench.grid import Cell
+from faceinv.bench.resources import NamedCell
+from faceinv.bench.runner import Outcome, Runner
+from faceinv.contracts.progress import Reporter
+from faceinv.errors import Failure, StorageError
+from faceinv.execution.shards import Shard
+from faceinv.execution.tasks import Executor, Task
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A cell of which other shards have still to compute a part.
+
+    Args:
+        cell: The cell.
+        id: Its name.
+        missing: The batches that are not there.
+    """
+
+    cell: Cell
+    id: str
+    missing: tuple[range, ...]
+
+
+@dataclass
+class GridRun:
+    """One pass over a grid.
+
+    Args:
+        runner: Names cells and puts their parts together.
+        cells: The grid.
+        executor: Computes the parts.
+        shard: Which part of the grid to compute, or ``None`` for all of it.
+        progress: Called with (what, done, of).
+    """
+
+    runner: Runner
+    cells: Sequence[Cell]
+    executor: Executor
+    shard: Shard | None = None
+    progress: Reporter | None = None
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    unfinished: dict[int, Unfinished] = field(default_factory=dict)
+    _named: dict[int, NamedCell] = field(default_factory=dict)
+    _pending: dict[int, set[range]] = field(default_factory=dict)
+    _steps: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def run(self) -> list[Outcome]:
+        """Compute what is missing and return the outcome of every cell that is finished or failed.
+
+        Raises:
+            StorageError: the run folder cannot be written; what was computed before is kept.
+        """
+        for done in self.executor.run(self._tasks(), self._on_steps):
+            number = done.task.cell
+            if done.failure:
+                self._fail(number, done.failure)
+            elif number not in self.outcomes:
+                self._pending[number].discard(done.task.rows)
+                if not self._pending[number]:
+                    self._finish(number)
+        return [self.outcomes[number] for number in sorted(self.outcomes)]
+
+    def _tasks(self) -> Iterator[Task]:
+        """Yield what has to be computed; cells are named as they come up, or at once where a shard must be found."""
+        numbers = range(len(self.cells))
+        mine = self._mine() if self.shard else None
+        for number in numbers:
+            if mine is None:
+                self._name(number)
+            if number not in self._named or number in self.outcomes:
+                continue
+            known = self.runner.folder.finished(self._named[number].id)
+            if known:
+                self.outcomes[number] = Outcome(self.cells[number], self._named[number].id, known, cached=True)
+                continue
+            yield from self._batches(number, mine)
+
+    def _batches(self, number: int, mine: set[tuple[int, range]] | None) -> Iterator[Task]:
+        cell, named = self.cells[number], self._named[number]
+        try:
+            missing = self.runner.missing(named)
+            digest = self.runner.ingredients.targets(cell).digest
+            size = self.runner.batch_size(cell, named.id)
+        except StorageError:
+            raise
+        except Exception as error:
+            self._fail(number, Failure.of(error))
+            return
+        wanted = [rows for rows in missing if mine is None or (number, rows) in mine]
+        self._pending[number] = set(wanted)
+        total = sum(map(len, wanted if mine is not None else self.runner.batches(named)))
+        self._steps[number] = (0, total * cell.steps)
+        self._on_steps(number, (total - sum(map(len, wanted))) * cell.steps)
+        if not wanted:
+            self._finish(number)
+        for rows in wanted:
+            if number in self.outcomes:
+                return
+            yield Task(number, named.id, rows, digest, size)
+
+    def _mine(self) -> set[tuple[int, range]]:
+        """Return the shard's batches: equally many of the whole grid's, whatever is there already."""
+        assert self.shard is not None
+        every: list[tuple[int, range]] = []
+        for number in range(len(self.cells)):
+            self._name(number)
+            if number in self._named:
+                try:
+                    every += [(number, rows) for rows in self.runner.batches(self._named[number])]
+                except StorageError:
+                    raise
+                except Exception as error:
+                    self._fail(number, Failure.of(error))
+        mine = self.shard.slice(len(every))
+        return set(every[mine.start : mine.stop])
+
+    def _name(self, number: int) -> None:
+        try:
+            self._named[number] = self.runner.ingredients.name(self.cells[number])
+        except StorageError:
+            raise
+        except Exception as error:
+            self._fail(number, Failure.of(error))
+
+    def _finish(self, number: int) -> None:
+        """Put a cell together, if other shards left nothing out."""
+        cell, named = self.cells[number], self._named[number]
+        try:
+            known = self.runner.folder.finished(named.id)
+            missing = [] if known else self.runner.missing(named)
+            if missing:
+                self.unfinished[number] = Unfinished(cell, named.id, tuple(missing))
+            else:
+                self.outcomes[number] = Outcome(cell, named.id, known or self.runner.finish(named), cached=False)
+        except StorageError:
+            raise
+        except Exception as error:
+            self._fail(number, Failure.of(error))
+
+    def _fail(self, number: int, failure: Failure) -> None:
+        # The grid goes on: one cell's failure is a result, and the record says whose it is.
+        if failure.exit_code == StorageError.exit_code:
+            raise StorageError(failure.text)
+        if number not in self.outcomes:
+            self.outcomes[number] = self.runner.failed(self.cells[number], self._named.get(number), failure)
+
+    def _on_steps(self, number: int, count: int) -> None:
+        if not count or number not in self._steps:
+            return
+        done, total = self._steps[number]
+        self._steps[number] = (done + count, total)
+        cell = self.cells[number]
+        if self.progress:
+            label = f"cell {number + 1} of {len(self.cells)}: {cell.method} {','.join(cell.losses)}"
+            self.progress(f"{label}, {self.runner.budget_unit(cell)}", done + count, total)

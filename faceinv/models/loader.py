@@ -1,0 +1,267 @@
+"""From names to frozen networks: specs looked up, weights fetched, modules built, once each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from faceinv.contracts.metrics import Metric
+from faceinv.contracts.networks import Detector, Generator, check_images
+from faceinv.contracts.probes import Probe
+from faceinv.contracts.specs import EncoderSpec, Framing, GeneratorSpec, MetricSpec, ProbeSpec, Spec
+from faceinv.errors import PluginError, ShapeError, UsageError, WeightsError
+from faceinv.framing import Warp, warp_between
+from faceinv.plugins.host import BUNDLED, Host
+from faceinv.plugins.registry import load_target
+from faceinv.weights.conversion import whose
+from faceinv.weights.formats.state_dict import TensorsError, read_tensors
+from faceinv.weights.store import WeightStore
+
+T = TypeVar("T")
+
+
+class Encoder(nn.Module):
+    """A frozen face recognition network behind one contract.
+
+    Args:
+        spec: What it declares.
+        network: Takes images in its own crop to descriptors.
+        weights: SHA-256 of each weights file it was built from, by name.
+    """
+
+    def __init__(self, spec: EncoderSpec, network: nn.Module, weights: Mapping[str, str]) -> None:
+        super().__init__()
+        self.spec = spec
+        self.network = network
+        self.weights = dict(weights)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return descriptors ``(B, dim)`` of images ``(B, 3, H, W)`` in the encoder's own crop.
+
+        Raises:
+            ShapeError: the images have another size, rank or type.
+            PluginError: the network does not return what its spec declares.
+        """
+        check_images(images, self.spec.framing.size)
+        descriptors: Tensor = self.network(images)
+        if descriptors.shape != (len(images), self.spec.dim):
+            raise PluginError(
+                f"The encoder '{self.spec.name}' declares descriptors of length {self.spec.dim}, "
+                f"but returned {tuple(descriptors.shape)} for {len(images)} images."
+            )
+        return descriptors
+
+
+class FramedEncoder(nn.Module):
+    """An encoder behind the warp that brings a generator's framing to the encoder's crop."""
+
+    def __init__(self, encoder: Encoder, framing: Framing) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.warp: Warp = warp_between(framing, encoder.spec.framing)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return descriptors ``(B, dim)`` of images ``(B, 3, H, W)`` in the generator's framing."""
+        descriptors: Tensor = self.encoder(self.warp(images))
+        return descriptors
+
+
+@dataclass(frozen=True)
+class LoadedGenerator:
+    """A frozen generator, what it declares, and where its faces sit.
+
+    Args:
+        spec: What it declares.
+        network: The generator.
+        framing: The spec's framing, or the network's own where a weights file decides its size.
+        weights: SHA-256 of each weights file, by name.
+    """
+
+    spec: GeneratorSpec
+    network: Generator
+    framing: Framing
+    weights: Mapping[str, str]
+
+    def space(self, name: str = "") -> str:
+        """Return ``name`` if it is one of the generator's spaces; its default space if empty.
+
+        Raises:
+            UsageError: the generator has no such space.
+        """
+        if name and name not in self.spec.spaces:
+            spaces = ", ".join(self.spec.spaces)
+            raise UsageError(f"The generator '{self.spec.name}' has no latent space '{name}'. Available: {spaces}.")
+        return name or self.spec.spaces[0]
+
+
+class Loader:
+    """Builds what plugins declare, each thing once.
+
+    Args:
+        host: The plugins.
+        store: The weights files.
+        files: A user's own weights file for a spec's name, in place of the declared one.
+        device: Where networks live.
+        dtype: Their floating-point type.
+        options: Further keyword arguments for a spec's factory, by the spec's name.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        store: WeightStore,
+        *,
+        files: Mapping[str, Path] | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.host = host
+        self.store = store
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._files = dict(files or {})
+        self._options = dict(options or {})
+        self._adopted: dict[str, Path] = {}
+        self._built: dict[tuple[str, str], Any] = {}
+
+    def encoder(self, name: str) -> Encoder:
+        """Return the frozen encoder ``name``."""
+        spec: EncoderSpec = self.host.spec("encoder", name)
+        return self._once(spec, lambda: Encoder(spec, self._network(spec), self.hashes(spec)))
+
+    def generator(self, name: str) -> LoadedGenerator:
+        """Return the frozen generator ``name``."""
+        spec: GeneratorSpec = self.host.spec("generator", name)
+
+        def build() -> LoadedGenerator:
+            network = self._network(spec)
+            if not isinstance(network, Generator):
+                raise PluginError(f"The generator '{spec.name}' is no faceinv.contracts.Generator.")
+            return LoadedGenerator(spec, network, getattr(network, "framing", spec.framing), self.hashes(spec))
+
+        return self._once(spec, build)
+
+    def detector(self, name: str) -> Detector:
+        """Return the face detector ``name``."""
+        spec = self.host.spec("detector", name)
+        return self._once(spec, lambda: cast(Detector, self._network(spec)))
+
+    def probe(self, name: str, framing: Framing) -> Probe:
+        """Return the probe ``name`` for images of this ``framing``."""
+        spec: ProbeSpec = self.host.spec("probe", name)
+        key = ("probe", f"{spec.name}@{framing}")
+        if key not in self._built:
+            sources = [self.probe(self._needed(spec, source), framing) for source in spec.needs]
+            probe = load_target(spec)(*self.paths(spec), *sources, framing=framing, **spec.options)
+            for module in (probe, *vars(probe).values()):
+                if isinstance(module, nn.Module):
+                    self._freeze(module)
+            self._built[key] = probe
+        probe_built: Probe = self._built[key]
+        return probe_built
+
+    def metric(self, name: str, framing: Framing) -> Metric:
+        """Return the metric ``name`` for images of this ``framing``."""
+        spec: MetricSpec = self.host.spec("metric", name)
+        metric = load_target(spec)(*self.paths(spec), framing=framing, **spec.options)
+        if isinstance(metric, nn.Module):
+            self._freeze(metric)
+        built: Metric = metric
+        return built
+
+    def paths(self, spec: Spec) -> list[Path]:
+        """Return the weights files of ``spec``: the user's own, or the declared ones, fetched at need."""
+        own = self._files.get(spec.name)
+        if own is not None:
+            # Once: it is hashed, and what is said of it is said, at each adoption.
+            if spec.name not in self._adopted:
+                self._adopted[spec.name] = self.store.adopt(spec.weights, own)
+            return [self._adopted[spec.name]]
+        return [self.store.path(name) for name in spec.weights]
+
+    def hashes(self, spec: Spec) -> dict[str, str]:
+        """Return the SHA-256 of each weights file that ``spec`` is built from, by name."""
+        if spec.name in self._files:
+            self.paths(spec)
+            return {spec.weights[0]: self.store.sha256(spec.weights[0])}
+        hashes = {name: self.store.sha256(name) for name in spec.weights}
+        for source in getattr(spec, "needs", ()):
+            hashes |= self.hashes(self.host.spec("probe", self._needed(spec, source)))
+        return hashes
+
+    def _needed(self, spec: Spec, source: str) -> str:
+        """Return ``source``, a probe that ``spec`` is computed from.
+
+        Raises:
+            PluginError: no plugin declares it.
+        """
+        if not self.host.knows("probe", source):
+            hint = BUNDLED.get(source.split(".")[0])
+            install = f": pip install {hint}" if hint else ""
+            raise PluginError(
+                f"The probe '{spec.name}' is computed from the probe '{source}', which no plugin declares{install}."
+            )
+        return source
+
+    def _network(self, spec: Spec) -> Any:
+        factory = load_target(spec)
+        own = self._options.get(spec.name, {})
+        refused = [name for name in own if name not in inspect.signature(factory).parameters]
+        if refused:
+            raise UsageError(f"The {spec.kind} '{spec.name}' takes no option '{refused[0]}'.")
+        paths = self.paths(spec)
+        try:
+            network = factory(*paths, **{**spec.options, **own})
+        except WeightsError as error:
+            raise WeightsError(f"{error}{self._whose_file(spec, error)}") from None
+        return self._freeze(network) if isinstance(network, nn.Module) else network
+
+    def _whose_file(self, spec: Spec, error: WeightsError) -> str:
+        """Say which network a user's own file belongs to, where it is a known one and not this."""
+        own = self._files.get(spec.name)
+        if own is None:
+            return ""
+        shapes = error.shapes if isinstance(error, TensorsError) else _shapes(own)
+        names = whose(self.host, own, shapes)
+        if not names or spec.name in names:
+            return ""
+        return f" {own} is a file of {' or '.join(names)}."
+
+    def _freeze(self, module: nn.Module) -> nn.Module:
+        return module.to(self.device, self.dtype).eval().requires_grad_(False)
+
+    def _once(self, spec: Spec, build: Callable[[], T]) -> T:
+        key = (spec.kind, spec.name)
+        if key not in self._built:
+            self._built[key] = build()
+        built: T = self._built[key]
+        return built
+
+
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a file's tensors by name; none where it cannot be read."""
+    try:
+        return {name: tuple(tensor.shape) for name, tensor in read_tensors(file).items()}
+    except WeightsError:
+        return {}
+
+
+def check_descriptors(descriptors: Tensor, spec: EncoderSpec) -> None:
+    """Raise :class:`ShapeError` unless ``descriptors`` could have come from the encoder ``spec``."""
+    if descriptors.ndim != 2 or descriptors.shape[1] != spec.dim:
+        raise ShapeError(
+            f"Descriptors of '{spec.name}' are (B, {spec.dim}), got {tuple(descriptors.shape)}; "
+            "the file may come from another encoder."
+        )
+    if not torch.isfinite(descriptors).all():
+        bad = int((~torch.isfinite(descriptors).all(1)).sum())
+        raise ShapeError(f"{bad} of {len(descriptors)} descriptors hold NaN or infinity.")
+    if (descriptors.abs().sum(1) == 0).any():
+        raise ShapeError("A descriptor is all zeros: no encoder gives that; the file may be empty or not filled.")

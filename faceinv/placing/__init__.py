@@ -1,1 +1,0 @@
-"""Where the cells of a grid are computed: here, in workers, on a cluster, or apart and merged."""

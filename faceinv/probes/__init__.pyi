@@ -1,0 +1,3 @@
+from .whitening import (
+    Whitening as Whitening,
+)

@@ -1,0 +1,4 @@
+from .statistics import (
+    estimate as estimate,
+    wilson as wilson,
+)

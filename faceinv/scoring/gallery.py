@@ -1,0 +1,222 @@
+"""Photographs of known people as descriptors: what reconstructions are compared with, and encoders judged on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from faceinv.contracts.data import Dataset
+from faceinv.contracts.networks import Detector
+from faceinv.contracts.specs import Framing
+from faceinv.data.targets import Chosen, needs_detector, rounded, way_into
+from faceinv.errors import InputError
+from faceinv.scoring.pairs import BATCH, embed_all
+
+#: Photographs of one person at most: somebody with hundreds would outweigh all others in the scores.
+PER_PERSON = 5
+#: Photographs at most of the targets' people that encoders are judged on: pairs grow with the square, and two
+#: million of them see 200 false matches at the lowest rate.
+JUDGED = 2000
+
+Encode = Callable[[Tensor], Tensor]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Descriptors of photographs, and who is on them.
+
+    Args:
+        people: Who is on each of the ``N`` photographs, numbers from 0 in order of appearance.
+        places: Place of each in its data set.
+        descriptors: ``(N, D)`` by encoder name, on the CPU.
+        known: Whether the data set knows who is who; if not, each photograph counts as another person.
+        real: Whether they are photographs, or samples of a generator.
+    """
+
+    people: tuple[int, ...]
+    places: tuple[int, ...]
+    descriptors: Mapping[str, Tensor]
+    known: bool
+    real: bool
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def joined(self, descriptors: Mapping[str, Tensor]) -> Gallery:
+        """Return the gallery with further encoders' descriptors of the same photographs."""
+        return replace(self, descriptors={**self.descriptors, **descriptors})
+
+    def first_people(self, photographs: int) -> Gallery:
+        """Return the photographs of the first people: as many people as have ``photographs`` between them."""
+        if len(self) <= photographs:
+            return self
+        counts = Counter(self.people)
+        taken, number = 0, 0
+        while number < 2 or taken + counts[number] <= photographs:
+            taken, number = taken + counts[number], number + 1
+        rows = [row for row, person in enumerate(self.people) if person < number]
+        return replace(
+            self,
+            people=tuple(self.people[row] for row in rows),
+            places=tuple(self.places[row] for row in rows),
+            descriptors={name: descriptors[rows] for name, descriptors in self.descriptors.items()},
+        )
+
+
+def gallery_of_targets(targets: Chosen, descriptors: Mapping[str, Tensor]) -> Gallery:
+    """Return the targets alone; row ``k`` is target ``k``.
+
+    Args:
+        targets: Who is on them.
+        descriptors: Theirs, ``(N, D)`` by encoder name, on the CPU.
+    """
+    people = _numbered(targets.identities if targets.identities is not None else targets.ids)
+    return Gallery(people, tuple(range(len(people))), descriptors, targets.identities is not None, targets.real)
+
+
+def gallery_of_people(
+    targets: Chosen,
+    descriptors: Mapping[str, Tensor],
+    dataset: Dataset,
+    framing: Framing,
+    encoders: Mapping[str, Encode],
+    *,
+    detector: Detector | None,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> Gallery:
+    """Return the targets, and behind them further photographs that the data set has of the same people.
+
+    Args:
+        targets: The targets; they come first, in their order.
+        descriptors: Theirs, ``(N, D)`` by encoder name, on the CPU.
+        dataset: Where they come from.
+        framing: The generator's framing, which every photograph is brought into.
+        encoders: Encoders from that framing, by name.
+        detector: Finds faces where the data set's framing is not known.
+        device: Where encoders live.
+        progress: Told how many photographs of how many have been looked at.
+    """
+    first = gallery_of_targets(targets, descriptors)
+    place = {name: index for index, name in enumerate(dataset.ids)}
+    places = tuple(place[name] for name in targets.ids)
+    first = replace(first, places=places)
+    if targets.identities is None or dataset.identities is None:
+        return first
+    number = dict(zip(targets.identities, first.people, strict=True))
+    left_out = set(places) | {place[name] for name, _ in targets.skipped}
+    taken = Counter(targets.identities)
+    candidates = [index for index, who in enumerate(dataset.identities) if who in number and index not in left_out]
+    usable = _usable(dataset, candidates, framing, detector, taken, None, progress)
+    further, embedded = _embed(usable, encoders, device)
+    who = dataset.identities
+    return Gallery(
+        people=first.people + tuple(number[who[index]] for index in further),
+        places=first.places + tuple(further),
+        descriptors={
+            name: torch.cat([first.descriptors[name], *([embedded[name]] if further else [])]) for name in encoders
+        },
+        known=True,
+        real=first.real,
+    )
+
+
+def gallery_of_dataset(
+    dataset: Dataset,
+    framing: Framing,
+    encoders: Mapping[str, Encode],
+    *,
+    limit: int,
+    real: bool,
+    detector: Detector | None,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> Gallery:
+    """Return the first usable photographs of a data set, a few of each person; arguments as above.
+
+    Args:
+        limit: Photographs at most.
+        real: Whether they are photographs.
+
+    Raises:
+        InputError: fewer than two photographs can be used.
+    """
+    usable = _usable(dataset, range(len(dataset.ids)), framing, detector, Counter(), limit, progress)
+    places, descriptors = _embed(usable, encoders, device)
+    if len(places) < 2:
+        raise InputError(
+            f"Encoders are judged on pairs of photographs; {len(places)} of {len(dataset.ids)} can be used."
+        )
+    names = dataset.identities if dataset.identities is not None else dataset.ids
+    people = _numbered([names[index] for index in places])
+    return Gallery(people, tuple(places), descriptors, dataset.identities is not None, real)
+
+
+def _usable(
+    dataset: Dataset,
+    candidates: Sequence[int],
+    framing: Framing,
+    detector: Detector | None,
+    taken: Counter[str],
+    limit: int | None,
+    progress: Progress | None,
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield photographs with their places until each person has enough, or there are ``limit``."""
+    bring = way_into(framing, None if needs_detector(dataset) else dataset.framing, detector)
+    names = dataset.identities if dataset.identities is not None else dataset.ids
+    # What will be looked at if every photograph can be used.
+    left, wanted = Counter(taken), []
+    for index in candidates:
+        if left[names[index]] < PER_PERSON:
+            left[names[index]] += 1
+            wanted.append(index)
+    total = len(wanted) if limit is None else min(limit, len(wanted))
+    found = 0
+    for index in candidates:
+        if found == limit:
+            return
+        if taken[names[index]] >= PER_PERSON:
+            continue
+        try:
+            image = rounded(bring(dataset.load(index)))
+        except InputError:
+            continue
+        taken[names[index]] += 1
+        found += 1
+        if progress is not None:
+            progress(found, max(total, found))
+        yield index, image
+
+
+def _embed(
+    images: Iterable[tuple[int, Tensor]], encoders: Mapping[str, Encode], device: torch.device
+) -> tuple[list[int], dict[str, Tensor]]:
+    """Embed images as they come, a batch at a time: they need not fit into memory."""
+    places: list[int] = []
+    batch: list[Tensor] = []
+    parts: dict[str, list[Tensor]] = {name: [] for name in encoders}
+
+    def flush() -> None:
+        if batch:
+            stacked = torch.stack(batch)
+            for name, encode in encoders.items():
+                parts[name].append(embed_all(encode, stacked, device=device))
+            batch.clear()
+
+    for place, image in images:
+        places.append(place)
+        batch.append(image)
+        if len(batch) == BATCH:
+            flush()
+    flush()
+    return places, {name: torch.cat(part) if part else torch.empty(0) for name, part in parts.items()}
+
+
+def _numbered(names: Sequence[str]) -> tuple[int, ...]:
+    numbers: dict[str, int] = {}
+    return tuple(numbers.setdefault(name, len(numbers)) for name in names)

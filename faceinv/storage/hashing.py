@@ -1,0 +1,28 @@
+"""From a text to a seed: streams that are named cannot meet by accident."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def seed_of(name: str) -> int:
+    """Return the 63-bit seed of the stream called ``name``, the same in every process."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") >> 1
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """Return a short hash of ``parts``, the same in every process."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file, as 64 hex digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""Published weights files to safetensors, which cannot run code, without running anything in them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from faceinv.contracts.specs import WeightSpec
+from faceinv.errors import PluginError, UsageError, WeightsError
+from faceinv.plugins.host import Host
+from faceinv.storage.hashing import file_sha256
+from faceinv.weights.formats.state_dict import read_tensors, save_tensors
+from faceinv.weights.identify import recognise
+
+Converter = Callable[[Path, Path], None]
+
+
+def convert(host: Host, file: Path, out: Path) -> str:
+    """Write the tensors of a published ``file`` as safetensors to ``out``, and return whose they seem to be.
+
+    What plugins convert is tried first, then a plain state dict. The SHA-256 of ``file`` is in the metadata
+    of ``out``.
+
+    Returns:
+        Names of networks, or an empty string where none is known.
+
+    Raises:
+        UsageError: ``out`` is ``file``.
+        WeightsError: the file cannot be read by anything that is installed.
+        StorageError: ``out`` cannot be written.
+    """
+    if not file.is_file():
+        raise WeightsError(f"{file}: there is no such file.")
+    if out.exists() and out.samefile(file):
+        raise UsageError(f"--out {out} is the file that is to be read.")
+    specs: list[WeightSpec] = list(host.specs("weights"))
+    refusals = []
+    for target in _converters(specs):
+        try:
+            _load(target)(file, out)
+        except WeightsError as error:
+            refusals.append(str(error))
+        else:
+            return " or ".join(_users(specs, target))
+    try:
+        tensors = read_tensors(file)
+    except WeightsError as error:
+        raise WeightsError(" ".join([*refusals, str(error)])) from None
+    save_tensors(tensors, out, source=file)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return " or ".join(recognise(specs, shapes, file_sha256(file)))
+
+
+def whose(host: Host, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return the networks that a ``file`` seems to belong to, by its tensors' ``shapes``, or by what converts it."""
+    specs: list[WeightSpec] = list(host.specs("weights"))
+    names = recognise(specs, shapes, file_sha256(file))
+    if names:
+        return names
+    for target in _converters(specs):
+        with tempfile.TemporaryDirectory() as scratch, contextlib.suppress(WeightsError):
+            _load(target)(file, Path(scratch) / "converted.safetensors")
+            return _users(specs, target)
+    return []
+
+
+def _converters(specs: Iterable[WeightSpec]) -> list[str]:
+    return list(dict.fromkeys(spec.converter for spec in specs if spec.converter))
+
+
+def _users(specs: Iterable[WeightSpec], target: str) -> list[str]:
+    return [spec.name.rpartition("/")[0] for spec in specs if spec.converter == target]
+
+
+def _load(target: str) -> Converter:
+    module, _, attribute = target.partition(":")
+    try:
+        found: Converter = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"The converter {target} cannot be loaded: {error}") from error
+    return found

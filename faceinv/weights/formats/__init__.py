@@ -1,0 +1,1 @@
+"""Readers of weights files; none of them runs anything in a file."""

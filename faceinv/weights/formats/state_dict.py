@@ -1,0 +1,238 @@
+"""Tensors out of published weights files, read without running anything in them, and strict loading."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from faceinv.errors import StorageError, WeightsError, first_five, shown
+from faceinv.storage.hashing import file_sha256
+from faceinv.weights.formats.numpy_array import ARRAY_BUILDERS, StoredArray
+from faceinv.weights.formats.pickle import Budget, interpret
+from faceinv.weights.formats.torch_file import STREAM_HEAD, TENSOR_BUILDERS, StoredTensor, read_archive, read_stream
+
+#: Where training checkpoints keep the network.
+NESTS = ("state_dict", "state_dict_backbone")
+
+#: How deep the names of a pickle may be nested, and how many there may be; a pickle can contain itself.
+_DEPTH, _NAMES = 8, 100_000
+
+_STORED = (Tensor, StoredTensor, StoredArray)
+
+#: The first bytes of formats that hold weights but are not read here → their name.
+_FOREIGN = {b"\x89HDF": "an HDF5 file", b"\x1f\x8b": "a gzip archive; unpack it first", b"BZh": "a bzip2 archive"}
+
+
+class TensorsError(WeightsError):
+    """A weights file whose tensors are not those of the network.
+
+    Args:
+        message: One line for the user.
+        shapes: Shape of every tensor in the file, by the name it has there, to recognise whose it is.
+    """
+
+    def __init__(self, message: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        super().__init__(message)
+        self.shapes = dict(shapes)
+
+
+def read_tensors(path: Path, *, nests: Sequence[str] = NESTS) -> dict[str, Tensor]:
+    """Return the tensors of a weights file by name, on the CPU.
+
+    What the file is, its content says and not its suffix: PyTorch's format (both generations),
+    safetensors, or a pickle of names and NumPy arrays, which may be nested as
+    Flax nests them (the names are then joined by dots). A state dict may lie under one of ``nests``, and
+    may bear the prefix ``module.`` of ``DataParallel``.
+
+    Args:
+        path: The file.
+        nests: Keys under which a training checkpoint keeps the network, tried in order.
+
+    Raises:
+        WeightsError: the file is missing, damaged, of another kind, or needs code to be run.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(16)
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: there is no such file.") from None
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if not head:
+        raise WeightsError(f"{path}: the file is empty.")
+    is_safetensors = len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= size - 8
+    try:
+        if is_safetensors:
+            return _state_dict(_read_safetensors(path), nests, size)
+        # Mapped, so that a length in the file that exceeds what is there costs no memory.
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
+            budget = Budget.of(size)
+            if head[:4] == b"PK\x03\x04":
+                content = read_archive(file, size, TENSOR_BUILDERS, budget=budget)
+            elif head.startswith(STREAM_HEAD):
+                content = read_stream(stream, size, TENSOR_BUILDERS, budget=budget)
+            elif head[0] == 0x80 or head[:1] in b"(}cd":
+                content = _flatten(interpret(stream, ARRAY_BUILDERS, budget=budget), nests)
+            else:
+                raise WeightsError(f"it holds no tensors that can be read: it is {_kind(head)}")
+            return _state_dict(content, nests, size)
+    except WeightsError as error:
+        raise WeightsError(f"{path} cannot be used: {str(error).rstrip('.')}.") from None
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def save_tensors(tensors: Mapping[str, Tensor], out: Path, *, source: Path) -> None:
+    """Write ``tensors`` as safetensors to ``out``, with the SHA-256 of the file they were read from in its metadata.
+
+    Raises:
+        StorageError: ``out`` cannot be written.
+    """
+    metadata = {"format": "pt", "made_by": "faceinv", "source": source.name, "source_sha256": file_sha256(source)}
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=out.parent, prefix=out.name, suffix=".part")
+        os.close(descriptor)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+            # What mkstemp makes is for its owner alone.
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, out)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def load_strictly(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    network: str,
+    names: Mapping[str, str] | None = None,
+    convert: Callable[[str, Tensor], Tensor] | None = None,
+    ignore: Iterable[str] = (),
+) -> None:
+    """Fill ``module`` with ``tensors`` in place; it may live on the ``meta`` device.
+
+    Every parameter and persistent buffer must be there in its shape, and nothing else. Only
+    ``num_batches_tracked``, which counts training steps, may be missing. Floating-point types are
+    converted to the module's.
+
+    Args:
+        module: The network to fill.
+        tensors: Tensors by the names that the file gives them.
+        network: Its name, for the message.
+        names: The network's name of a tensor → the file's name, where they differ.
+        convert: Brings a tensor, given the network's name of it, from the file's layout to the network's.
+        ignore: Shell-style patterns of tensors in the file that the network does not use.
+
+    Raises:
+        TensorsError: tensors are missing, unexpected or wrongly shaped; the first five are named as the
+            file names them.
+    """
+    wanted = module.state_dict()
+    theirs = {ours: (names or {}).get(ours, ours) for ours in wanted}
+    patterns = ("*num_batches_tracked", *ignore)
+    known = set(theirs.values())
+    found = {ours: tensors[name] for ours, name in theirs.items() if name in tensors}
+    missing = [name for name in theirs.values() if name not in tensors and not name.endswith(patterns[0][1:])]
+    unexpected = [name for name in tensors if name not in known and not any(fnmatchcase(name, p) for p in patterns)]
+    misshapen = []
+    for ours, tensor in found.items():
+        expected = wanted[ours]
+        converted = convert(ours, tensor) if convert else tensor
+        if converted.shape != expected.shape:
+            misshapen.append(f"{theirs[ours]} {tuple(converted.shape)} instead of {tuple(expected.shape)}")
+        elif converted.is_floating_point() != expected.is_floating_point():
+            misshapen.append(f"{theirs[ours]} of type {converted.dtype} instead of {expected.dtype}")
+        else:
+            found[ours] = converted.to(expected.dtype)
+    problems = [
+        f"{len(group)} {what} ({first_five(group)})"
+        for what, group in (("missing", missing), ("wrongly shaped", misshapen), ("unexpected", unexpected))
+        if group
+    ]
+    if problems:
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        raise TensorsError(f"The file does not hold the tensors of '{network}': {'; '.join(problems)}.", shapes)
+    for ours in wanted.keys() - found.keys():  # num_batches_tracked, which evaluation never reads
+        found[ours] = torch.zeros(wanted[ours].shape, dtype=wanted[ours].dtype)
+    module.load_state_dict(found, strict=True, assign=any(tensor.is_meta for tensor in wanted.values()))
+
+
+def _kind(head: bytes) -> str:
+    if head[4:8] == b"TFL3":
+        return "a TensorFlow Lite file"
+    known = next((kind for start, kind in _FOREIGN.items() if head.startswith(start)), "")
+    return known or f"neither a PyTorch file, nor safetensors, nor a pickle (it begins with {head[:8]!r})"
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        return load_file(path, device="cpu")
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"as safetensors it is damaged: {' '.join(str(error).split())[:200]}") from None
+
+
+def _flatten(content: Any, nests: Sequence[str]) -> Any:
+    """Join the names of nested dictionaries of arrays, or of those under a nest."""
+    if not isinstance(content, dict):
+        return content
+    nest = next((key for key in nests if isinstance(content.get(key), dict)), None)
+    names: dict[Any, Any] = {}
+    for name, value in _leaves(content if nest is None else content[nest], ()):
+        names[name] = value
+        if len(names) > _NAMES:
+            raise WeightsError(f"it holds more than {_NAMES:,} names, which no network has")
+    return names
+
+
+def _leaves(tree: dict[Any, Any], above: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
+    """Yield dotted names and values."""
+    if len(above) > _DEPTH:
+        raise WeightsError(f"it holds no state dict: its names are nested more than {_DEPTH} deep")
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, (*above, key))
+        else:
+            yield ".".join(map(str, (*above, key))) if above else key, value
+
+
+def _state_dict(content: Any, nests: Sequence[str], size: int) -> dict[str, Tensor]:
+    """Find the state dict in what a file of ``size`` bytes holds, and read its tensors."""
+    if isinstance(content, dict):
+        content = next((content[key] for key in nests if isinstance(content.get(key), dict)), content)
+    if not isinstance(content, dict) or not any(isinstance(value, _STORED) for value in content.values()):
+        held = f" (its keys: {first_five(content)})" if isinstance(content, dict) else ""
+        raise WeightsError(f"it holds no state dict: a mapping of names to tensors is due{held}")
+    tensors: dict[str, Tensor] = {}
+    taken = 0
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, _STORED):
+            raise WeightsError(f"it holds no state dict: '{shown(name)}' is of type {type(value).__name__}, no tensor")
+        # Strides of 0 and shared storages let a few bytes stand for any number of elements; a weight
+        # that a network uses in two places is as much of it as is honest.
+        taken += value.nbytes
+        if taken > 2 * size:
+            raise WeightsError(f"its tensors claim more bytes than the file has, from '{shown(name)}' on")
+        try:
+            tensors[name] = value if isinstance(value, Tensor) else value.read()
+        except WeightsError as error:
+            raise WeightsError(f"'{shown(name)}': {error}") from None
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return tensors

@@ -1,0 +1,274 @@
+"""Tensors as PyTorch keeps them in files: a description first, the numbers only when asked for.
+
+Two containers are read, neither by unpickling (see :mod:`faceinv.weights.formats.pickle`): the zip archive of
+``torch.save`` since 1.6, and the older stream of five pickles followed by the raw numbers, which is
+also what a pickled tensor carries inside itself. ``torch.load`` is not asked: it has had flaws with
+``weights_only=True``, too. Every size is compared with the bytes that are there before memory is
+taken for it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from faceinv.errors import WeightsError
+from faceinv.weights.formats.pickle import Budget, Builder, Global, Stream, encode_latin1, ignore, interpret
+
+_DTYPES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+#: How the older stream begins: its magic number as a pickle of its own.
+STREAM_HEAD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+
+#: First pickle of the older stream, and the only protocol it was ever written with.
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+_PICKLE_LIMIT = 1 << 28
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A run of numbers in a file.
+
+    Args:
+        dtype: Their type.
+        length: How many.
+        read: Returns their bytes.
+    """
+
+    dtype: torch.dtype
+    length: int
+    read: Callable[[], bytearray]
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes they take."""
+        return self.length * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that has not been read yet."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensor once read."""
+        return math.prod(self.shape) * self.storage.dtype.itemsize
+
+    def read(self) -> Tensor:
+        """Return the tensor, contiguous, with memory of its own."""
+        if not math.prod(self.shape):
+            return torch.empty(self.shape, dtype=self.storage.dtype)
+        # frombuffer shares the memory it is given.
+        numbers = torch.frombuffer(self.storage.read(), dtype=self.storage.dtype)
+        view = torch.as_strided(numbers, self.shape, self.stride, self.offset)
+        return view.contiguous() if view.numel() == len(numbers) else view.clone(memory_format=torch.contiguous_format)
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> StoredTensor:
+    """Stand in for ``torch._utils._rebuild_tensor_v2``."""
+    numbers = (offset, *shape, *stride)
+    if not isinstance(storage, Storage) or not all(isinstance(n, int) and 0 <= n < 1 << 62 for n in numbers):
+        raise ValueError("a tensor of unusable size")
+    if len(shape) != len(stride) or len(shape) > 8:
+        raise ValueError("a tensor of unusable rank")
+    count = math.prod(shape)
+    last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) if count else 0
+    # A stride of 0 would make a huge tensor of one number.
+    if count > storage.length or last >= max(storage.length, 1):
+        raise WeightsError(f"the file is damaged: a tensor ({_shown(shape)}) needs more numbers than are there")
+    return StoredTensor(storage, offset, tuple(shape), tuple(stride))
+
+
+def _parameter(data: Any, *_: Any) -> Any:
+    """Stand in for ``torch._utils._rebuild_parameter``."""
+    return data
+
+
+def empty_dictionary(*items: Any) -> dict[Any, Any]:
+    """Stand in for an ordered dictionary, which pickles its items after its construction.
+
+    Raises:
+        ValueError: it is constructed with items; copying them again and again could fill the memory.
+    """
+    if items:
+        raise ValueError("a dictionary built from items")
+    return {}
+
+
+_STORAGE_BUILDERS: Mapping[str, Builder] = {f"torch.{name}": ignore for name in _DTYPES}
+
+#: Stand-ins that every container of tensors needs, and those for what lies beside them in checkpoints.
+TENSOR_BUILDERS: Mapping[str, Builder] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "collections.OrderedDict": empty_dictionary,
+    "collections.defaultdict": lambda *_: {},
+    "torch.Size": ignore,
+    "torch.device": ignore,
+    "builtins.set": ignore,
+    "__builtin__.set": ignore,
+    "numpy.dtype": ignore,
+    "numpy.core.multiarray.scalar": ignore,
+    "numpy._core.multiarray.scalar": ignore,
+    "_codecs.encode": encode_latin1,
+    **_STORAGE_BUILDERS,
+}
+
+
+def load_from_bytes(content: Any, *, budget: Budget) -> Storage:
+    """Stand in for ``torch.storage._load_from_bytes``: the older stream, which holds one storage."""
+    if not isinstance(content, bytes):
+        raise ValueError("a storage that is no bytes")
+    storage = read_stream(io.BytesIO(content), len(content), _STORAGE_BUILDERS, budget=budget)
+    if not isinstance(storage, Storage):
+        raise ValueError("no storage where one is due")
+    return storage
+
+
+def read_stream(stream: Stream, length: int, builders: Mapping[str, Builder], *, budget: Budget) -> Any:
+    """Return what the older stream of ``torch.save`` holds, tensors as :class:`StoredTensor`.
+
+    Args:
+        stream: At its start.
+        length: Bytes that there are.
+        builders: Stand-ins for globals, ``"torch.FloatStorage"`` and its like among them.
+        budget: What its pickles may cost.
+
+    Raises:
+        WeightsError: it is no such stream, damaged, or asks for a global that has no stand-in.
+    """
+    if interpret(stream, {}, budget=budget) != _MAGIC or interpret(stream, {}, budget=budget) != _PROTOCOL:
+        raise WeightsError("it is no file of torch.save")
+    system = interpret(stream, {}, budget=budget)
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise WeightsError("it was written on a big-endian machine, which is not supported")
+    places: dict[str, int] = {}
+    declared: dict[str, Storage] = {}
+
+    def persistent(value: Any) -> Storage:
+        dtype, key, count = _storage_id(value)
+        # The numbers follow in this very stream, so they cannot be more than its bytes.
+        if count * dtype.itemsize > length:
+            raise WeightsError(f"the file is damaged or cut short: a storage claims {count:,} numbers")
+        return declared.setdefault(key, Storage(dtype, count, lambda: numbers(key)))
+
+    def numbers(key: str) -> bytearray:
+        stream.seek(places[key])
+        return _filled(stream.read, declared[key].nbytes)
+
+    described = interpret(stream, builders, persistent, budget=budget)
+    keys = interpret(stream, {}, budget=budget)
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(declared):
+        raise WeightsError("the file is damaged: the storages it lists are not those it describes")
+    for key in keys:
+        count = int.from_bytes(stream.read(8), "little")
+        places[key] = stream.tell()
+        end = places[key] + declared[key].nbytes
+        if count != declared[key].length or end > length:
+            raise WeightsError("the file is damaged or cut short: a storage is not whole")
+        stream.seek(end)
+    return described
+
+
+def read_archive(file: IO[bytes], length: int, builders: Mapping[str, Builder], *, budget: Budget) -> Any:
+    """Return what a zip archive of ``torch.save`` holds, tensors as :class:`StoredTensor`.
+
+    Args:
+        file: The archive; it must stay open for as long as tensors are read.
+        length: Bytes of the file.
+        builders: Stand-ins for globals.
+        budget: What its pickle may cost.
+
+    Raises:
+        WeightsError: it is no such archive, damaged, or asks for a global that has no stand-in.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, ValueError, OSError, struct.error, OverflowError, NotImplementedError) as error:
+        raise WeightsError(f"the file is damaged or cut short: {error}") from None
+    records = {info.filename: info for info in archive.infolist()}
+    root = next((name[: -len("data.pkl")] for name in records if name.endswith("/data.pkl")), None)
+    if root is None or len(records) != len(archive.infolist()):
+        raise WeightsError("it is a zip archive, but none of torch.save")
+
+    def content(name: str, size: int | None = None) -> bytearray:
+        info = records.get(name)
+        # torch.save compresses nothing: then no record is larger than the file that holds it.
+        if info is None or info.compress_type != zipfile.ZIP_STORED or info.file_size > length:
+            raise WeightsError(f"the file is damaged: the record {name[:80]!r} is missing or compressed")
+        if size is not None and info.file_size != size:
+            raise WeightsError(f"the file is damaged: {name[:80]!r} has {info.file_size} bytes, not {size}")
+        try:
+            with archive.open(info) as record:
+                # The last read, of nothing, is what compares the checksum.
+                numbers = _filled(record.read, info.file_size)
+                record.read(1)
+                return numbers
+        except (zipfile.BadZipFile, EOFError, OSError, struct.error, ValueError, RuntimeError) as error:
+            raise WeightsError(f"the file is damaged or cut short: {error}") from None
+
+    if f"{root}byteorder" in records and content(f"{root}byteorder") != b"little":
+        raise WeightsError("it was written on a big-endian machine, which is not supported")
+
+    def persistent(value: Any) -> Storage:
+        dtype, key, count = _storage_id(value)
+        return Storage(dtype, count, lambda: content(f"{root}data/{key}", count * dtype.itemsize))
+
+    if records[f"{root}data.pkl"].file_size > _PICKLE_LIMIT:
+        raise WeightsError("the file is damaged: its description is larger than any network needs")
+    return interpret(io.BytesIO(content(f"{root}data.pkl")), builders, persistent, budget=budget)
+
+
+def _filled(read: Callable[[int], bytes], size: int) -> bytearray:
+    """Return ``size`` bytes, read a few at a time: large ones are not held twice."""
+    buffer = bytearray(size)
+    place = 0
+    while place < size:
+        part = read(min(size - place, 1 << 20))
+        if not part:
+            raise EOFError("it ends too early")
+        buffer[place : place + len(part)] = part
+        place += len(part)
+    return buffer
+
+
+def _storage_id(value: Any) -> tuple[torch.dtype, str, int]:
+    """Return type, key and length of the storage that a persistent id describes."""
+    if not isinstance(value, tuple) or len(value) not in (5, 6) or value[0] != "storage":
+        raise ValueError("a persistent id that is no storage")
+    kind, key, count = value[1], value[2], value[4]
+    if not isinstance(kind, Global) or not isinstance(key, str) or not isinstance(count, int):
+        raise ValueError("a storage of unusable kind")
+    # The sixth part, a view into another storage, was given up before StyleGAN2 came out.
+    if not 0 <= count < 1 << 62 or (len(value) == 6 and value[5] is not None):
+        raise ValueError("a storage of unusable size")
+    return _DTYPES[kind.name.removeprefix("torch.")], key, count
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return "x".join(str(n) for n in shape[:8])

