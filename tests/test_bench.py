@@ -249,7 +249,7 @@ def test_methods_and_budgets_make_a_grid_and_records_say_what_was_used(run, cach
 LEARNS = """
 from faceinv import hookimpl
 from faceinv.contracts import Inversion
-from faceinv.specs import MethodSpec
+from faceinv.contracts import MethodSpec
 
 class Mean:
     def prepare(self, training):

@@ -19,7 +19,7 @@ RIGHT = hashlib.sha256(CONTENT).hexdigest()
 
 PLUGIN = """
 import faceinv
-from faceinv.specs import EncoderSpec, Framing, WeightSpec
+from faceinv.contracts import EncoderSpec, Framing, WeightSpec
 
 FRAME = Framing("f", (8, 8), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)))
 

@@ -111,7 +111,7 @@ def test_licence_is_said_before_the_download(tmp_path: Path) -> None:
 def test_verified_file_is_not_hashed_at_each_use(tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = store(tmp_path, declared(origin)).path("net/w")
     hashed: list[object] = []
-    monkeypatch.setattr("faceinv.storage.file_sha256", lambda path: hashed.append(path) or file_sha256(path))
+    monkeypatch.setattr("faceinv.weights.store.file_sha256", lambda path: hashed.append(path) or file_sha256(path))
     assert store(tmp_path, declared(origin)).path("net/w") == path
     assert hashed == []
     os.utime(path, (1, 1))
@@ -309,9 +309,9 @@ def test_trusted_hash_that_is_none(tmp_path: Path, given: str) -> None:
 
 
 def test_file_that_ships_with_its_plugin_is_used_where_it_lies(tmp_path: Path) -> None:
-    one = store(tmp_path, declared("package:faceinv/specs.py", sha256=""), offline=True)
+    one = store(tmp_path, declared("package:faceinv/errors.py", sha256=""), offline=True)
     path = one.path("net/w")
-    assert path.name == "specs.py"
+    assert path.name == "errors.py"
     assert one.location("net/w") == path
     assert one.sha256("net/w") == one.verify("net/w") == file_sha256(path)
     assert not (tmp_path / "cache").exists()

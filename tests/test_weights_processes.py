@@ -17,7 +17,7 @@ PLUGIN = f"""
 import os, sys, time
 from pathlib import Path
 import faceinv
-from faceinv.specs import WeightSourceSpec, WeightSpec
+from faceinv.contracts import WeightSourceSpec, WeightSpec
 
 @faceinv.hookimpl
 def faceinv_weight_sources():

@@ -9,7 +9,7 @@ import pytest
 
 BROKEN = """
 from faceinv import hookimpl
-from faceinv.specs import EncoderSpec, Framing
+from faceinv.contracts import EncoderSpec, Framing
 
 @hookimpl
 def faceinv_encoders():

@@ -137,7 +137,7 @@ def test_hugging_face_through_its_own_client(hub: Any, tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from faceinv.errors import WeightsError
-from faceinv.sources import fetch_hf
+from faceinv.weights.sources import fetch_hf
 try:
     fetch_hf(sys.argv[1], Path(sys.argv[2]), lambda done, total: None)
 except WeightsError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 HEAD = """
 from faceinv import hookimpl
-from faceinv.specs import EncoderSpec, Framing
+from faceinv.contracts import EncoderSpec, Framing
 
 FRAMING = Framing("toy", (16, 16), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)))
 CALLS = []
