@@ -1,41 +1,127 @@
-"""Hashes of code, so that a number is never older than the code that made it."""
+"""Hashes of code: results carry them, so that code which was edited never returns an old number."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from faceinv.contracts.specs import Spec
 from faceinv.errors import PluginError
 
+CORE = Path(__file__).parents[1]
+
+#: The part of the core that decides a number. Whatever only shows, stores, finds or distributes is left out.
+NUMBERS = (
+    "attack",
+    "contracts",
+    "data",
+    "models",
+    "probes",
+    "scoring",
+    "weights/formats",
+    "bench/judge.py",
+    "bench/runner.py",
+    "framing.py",
+)
+
 
 @cache
-def core_hash() -> str:
-    """Return a hash of the core's own modules, without the command line and what only shows results."""
+def core_hash(*more: str, core: Path = CORE) -> str:
+    """Return a hash of the core's modules that decide a number.
+
+    Args:
+        more: Further packages or modules to include, relative to ``faceinv/``, such as ``"audit"``.
+        core: Folder of the core.
+    """
     import hashlib
 
-    root = Path(__file__).parent
-    shown = {root / name for name in ("cli", "report", "testing")}
-    files = sorted(file for file in root.rglob("*.py") if shown.isdisjoint(file.parents))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    paths = [core / name for name in (*NUMBERS, *more)]
+    files = {file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])}
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(core).as_posix()}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def code_hash(spec: Spec) -> str:
-    """Return a hash of the module that ``spec.target`` names, so that results know when a plugin was changed.
+    """Return a hash of the code behind ``spec.target``.
+
+    It covers the target's module and every module of the same top-level package that it imports, directly or
+    through others, anywhere in the file. Imports are read from the source: nothing is imported, and names
+    that are only put together at run time are missed. Of the core itself only the target's module counts:
+    :func:`core_hash` covers the rest.
 
     Raises:
-        PluginError: the module is not there.
+        PluginError: if the target's module does not exist, or a module cannot be parsed.
     """
     import hashlib
 
     module = spec.target.partition(":")[0]
+    top = module.partition(".")[0]
     try:
-        found = importlib.util.find_spec(module)
-    except ImportError as error:
+        if _find(module) is None:
+            raise PluginError(f"The {spec.kind} '{spec.name}' cannot be built: there is no module {module}.")
+        contents = {module: _content(module)} if top == CORE.name else _reached(module, top)
+    except (ImportError, SyntaxError, ValueError) as error:
         raise PluginError(f"The {spec.kind} '{spec.name}' cannot be built: {spec.target}: {error}") from error
-    if found is None:
-        raise PluginError(f"The {spec.kind} '{spec.name}' cannot be built: there is no module {module}.")
-    source = Path(found.origin) if found.origin else None
-    content = source.read_bytes() if source and source.is_file() else module.encode()
-    return hashlib.sha256(content).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for name, content in sorted(contents.items()):
+        digest.update(f"{name}\n".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def _reached(module: str, top: str) -> dict[str, bytes]:
+    """Return the source of ``module`` and of all that it imports below ``top``, by name."""
+    contents: dict[str, bytes] = {}
+    waiting = set(_with_parents(module))
+    while waiting:
+        name = waiting.pop()
+        found = _find(name)
+        if found is None:
+            continue  # an attribute of a package, or an optional module that is not installed
+        contents[name] = _content(name)
+        if found.origin and found.origin.endswith(".py"):
+            package = name if found.submodule_search_locations is not None else name.rpartition(".")[0]
+            imported = _imports(contents[name], package)
+            waiting |= {other for other in imported if other.partition(".")[0] == top} - contents.keys()
+    return contents
+
+
+@cache
+def _imports(source: bytes, package: str) -> frozenset[str]:
+    """Return every module that ``source``, a module of ``package``, may import, and their parents."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            names |= {f"{origin}.{alias.name}" for alias in node.names}
+    return frozenset(parent for name in names for parent in _with_parents(name))
+
+
+def _with_parents(module: str) -> list[str]:
+    """Return ``a``, ``a.b`` and ``a.b.c`` for ``a.b.c``."""
+    parts = module.split(".")
+    return [".".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+def _find(module: str) -> ModuleSpec | None:
+    """Find a module without importing its parents, as :func:`importlib.util.find_spec` would."""
+    top, *rest = _with_parents(module)
+    found = importlib.util.find_spec(top)
+    for name in rest:
+        if found is None or found.submodule_search_locations is None:
+            return None
+        found = PathFinder.find_spec(name, found.submodule_search_locations)
+    return found
+
+
+def _content(module: str) -> bytes:
+    """Return the bytes of a module's file; of one without a file, nothing."""
+    found = _find(module)
+    file = Path(found.origin) if found and found.origin else None
+    return file.read_bytes() if file and file.is_file() else b""
