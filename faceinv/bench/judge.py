@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from torch import Tensor
@@ -23,7 +22,6 @@ from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.scoring.gallery import JUDGED, Gallery, gallery_of_dataset, gallery_of_people, gallery_of_targets
 from faceinv.scoring.pairs import embed_all, score_pairs, with_floors
 from faceinv.scoring.recognition import Recognition, compare, cosines_of_pairs, judge
-from faceinv.scoring.statistics import estimate
 
 Opened = tuple[Dataset, DatasetSpec]
 
@@ -48,15 +46,15 @@ class Judgement:
     """All scores of a cell.
 
     Args:
-        columns: A value for each target, by column.
-        metrics: The means that the record keeps, by column.
+        columns: A value for each target, by column, of the metrics that score pairs one by one.
+        protocol_columns: A value for each target, by column, of the protocols.
         recognition: How well each encoder tells people apart, by role.
         protocols: Rows of each protocol, by name.
         left_out: Why a metric is missing, by name.
     """
 
     columns: Mapping[str, list[float]]
-    metrics: Mapping[str, Mapping[str, Any]]
+    protocol_columns: Mapping[str, list[float]]
     recognition: Mapping[str, Mapping[str, Any]]
     protocols: Mapping[str, list[Mapping[str, Any]]]
     left_out: Mapping[str, str]
@@ -170,17 +168,17 @@ class Judge:
             identity = self._identity(cell, gallery, descriptors)
             identity = {role: replace(item, thresholds=known[role].thresholds) for role, item in identity.items()}
         columns = with_floors(columns, self._specs(cell), identity)
-        means = {name: self._mean(cell, name, values) for name, values in columns.items()}
         protocols: dict[str, list[Mapping[str, Any]]] = {}
+        protocol_columns: dict[str, list[float]] = {}
         for spec in self._specs(cell):
             if spec.protocol:
                 protocol = cast(IdentityProtocol, self._loader.metric(spec.name, self._framing(cell)))
                 found = protocol(list(identity.values()))
-                columns |= {column: values.tolist() for column, values in found.columns.items()}
+                protocol_columns |= {column: values.tolist() for column, values in found.columns.items()}
                 protocols[spec.name] = list(found.rows)
         return Judgement(
             columns=columns,
-            metrics=means,
+            protocol_columns=protocol_columns,
             recognition={role: item.record(identity[role]) for role, item in known.items()},
             protocols=protocols,
             left_out=left_out,
@@ -285,12 +283,6 @@ class Judge:
         if key not in self._built:
             self._built[key] = self._loader.metric(name, self._framing(cell))
         return self._built[key]
-
-    def _mean(self, cell: Cell, column: str, values: list[float]) -> dict[str, Any]:
-        name, colon, critic = column.partition(":")
-        spec: MetricSpec = self._loader.host.spec("metric", re.sub("_(floor|other|ceiling)$", "", name))
-        summary = asdict(estimate(values)) | {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
-        return summary | ({"encoder": cell.roles[f"{spec.encoder}{colon}{critic}"]} if spec.encoder else {})
 
     def _told(self, what: str) -> Callable[[int, int], None] | None:
         progress = self._progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from faceinv.errors import WeightsError
 from faceinv.models.loader import Loader
 from faceinv.plugins.code import code_hash, core_hash
 from faceinv.storage.hashing import file_sha256
-from faceinv.storage.run_folder import RunFolder, environment
+from faceinv.storage.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,6 @@ class NamedCell:
     id: str
     weights: Mapping[str, str]
     code: Mapping[str, str]
-
-    def facts(self) -> dict[str, Any]:
-        """Return what every record of the cell begins with."""
-        return {
-            "config": asdict(self.cell),
-            "weights": dict(self.weights),
-            "code": dict(self.code),
-            "environment": environment(),
-        }
 
 
 class Ingredients:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from faceinv.attack.preparation import Attack
 from faceinv.attack.teaching import teach
 from faceinv.bench.grid import Cell
 from faceinv.bench.judge import Judge
+from faceinv.bench.record import failed_record, finished_record, identity_facts
 from faceinv.bench.resources import Ingredients, NamedCell
 from faceinv.contracts.methods import Inversion, Method
 from faceinv.contracts.networks import Generator
@@ -104,11 +105,8 @@ class Runner:
 
     def failed(self, cell: Cell, named: NamedCell | None, failure: Failure) -> Outcome:
         """Write the record of a cell that failed, before or after it had a name."""
-        record = {"status": "failed", "error": failure.text, "exit_code": failure.exit_code}
-        if failure.traceback:
-            record["traceback"] = failure.traceback
         named = named or NamedCell(cell, cell.id({}, {}), {}, {})
-        record = named.facts() | record
+        record = failed_record(named, failure)
         self.folder.write(named.id, record)
         return Outcome(cell, named.id, record, cached=False)
 
@@ -263,7 +261,7 @@ class Runner:
         )
         parts = Parts(self.folder, named.id)
         about = {"n": len(targets.ids), "batch_size": size, "targets": targets.digest}
-        parts.describe(named.facts() | about)
+        parts.describe(identity_facts(named) | about)
         parts.write(rows, part)
 
     def finish(self, named: NamedCell) -> dict[str, Any]:
@@ -293,40 +291,12 @@ class Runner:
             },
             whole.facts["left_out"],
         )
-        n = len(targets.ids)
         who = {} if targets.identities is None else {"identity": list(targets.identities)}
-        self.folder.write_rows(named.id, {"target": list(targets.ids), **who, **finite(dict(scores.columns))})
-        probes = {name: asdict(attack.probe_score(name)) for name in self._probes_of(cell)}
-        seconds = whole.facts["seconds"]
-        method: MethodSpec = self.loader.host.spec("method", cell.method)
-        record = named.facts() | {
-            "status": "ok",
-            "n": n,
-            "real": targets.real,
-            "aligned": targets.aligned,
-            "targets": targets.digest,
-            "batch_size": whole.facts["batch_size"],
-            "skipped": [list(item) for item in targets.skipped],
-            "warnings": list(cell.warnings),
-            "metrics": scores.metrics,
-            "recognition": scores.recognition,
-            **scores.protocols,
-            "left_out": scores.left_out,
-            "probes": probes,
-            "trajectory": {name: (series / n).tolist() for name, series in whole.trajectory.items()},
-            "access": method.access,
-            "offline": method.offline,
-            "queries": whole.facts["queries"],
-            "image_steps": whole.facts["image_steps"],
-            "queries_mean": whole.facts["queries_sum"] / n,
-            "image_steps_mean": whole.facts["image_steps_sum"] / n,
-            "seconds": {
-                "prepare": round(seconds["prepare"], 3),
-                "invert": round(seconds["invert"], 3),
-                "score": round(seconds["score"] + time.perf_counter() - began, 3),
-                "a_target": whole.facts["seconds_a_target"],
-            },
-        }
+        values = finite({**scores.columns, **scores.protocol_columns})
+        self.folder.write_rows(named.id, {"target": list(targets.ids), **who, **values})
+        probes = {name: attack.probe_score(name) for name in self._probes_of(cell)}
+        took = time.perf_counter() - began
+        record = finished_record(named, self.loader.host, targets, whole, scores, probes, took)
         self.folder.write(named.id, record)
         parts.remove()
         return record

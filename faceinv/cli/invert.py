@@ -154,6 +154,7 @@ def _write_and_score(
 ) -> list[dict[str, Any]]:
     import torch
 
+    from faceinv.bench.record import is_baseline
     from faceinv.data.images import write_image
     from faceinv.data.targets import Targets
     from faceinv.scoring.pairs import embed_all
@@ -177,7 +178,7 @@ def _write_and_score(
         columns = runner.judge.columns(cell, photographs, results[which])
         for position, index in enumerate(which):
             write_image(targets[index], out / f"{names[index]}-target.png")
-            rows[index] |= {key: values[position] for key, values in columns.items() if "_floor" not in key}
+            rows[index] |= {key: values[position] for key, values in columns.items() if not is_baseline(key)}
     return rows
 
 
@@ -191,46 +192,27 @@ def _write_record(
     inversion: Inversion,
 ) -> None:
     """Leave a record of the last call, so that it can be reported as a run; the pictures stay where they are."""
-    import hashlib
-    from dataclasses import asdict
-
-    from faceinv.report.wording import base_name
-    from faceinv.scoring.statistics import estimate
-    from faceinv.storage.run_folder import RunFolder, environment
+    from faceinv.bench.record import inverted_record
+    from faceinv.storage.run_folder import RunFolder
 
     attack, host = runner.attack(cell), runner.loader.host
     names = list(dict.fromkeys(key for row in rows for key in row if key not in ("name", "file")))
     columns = {name: [row.get(name) for row in rows] for name in names}
-    specs = {name: host.spec("metric", base_name(name.partition(":")[0])) for name in names if "@" not in name}
     probes = [probe for name in cell.losses if (probe := host.spec("loss", name).probe)]
     folder = RunFolder(out)
     folder.write_rows(_RECORD, {"target": [row["name"] for row in rows], **columns})
     if probes:
         folder.write_attributes(_RECORD, {name: attack.read(name, descriptors).numpy() for name in probes})
-    record = {
-        "kind": "invert",
-        "status": "ok",
-        "config": asdict(cell),
-        "weights": {name: value for name, value in runner.ingredients.hashes(cell).items() if name != "data set"},
-        "environment": environment(),
-        "n": len(rows),
-        "real": True if len(targets) == len(rows) else None,
-        "targets": hashlib.sha256(descriptors.cpu().numpy().tobytes()).hexdigest()[:16],
-        "warnings": list(cell.warnings),
-        "files": [Path(row["file"]).stem for row in rows],
-        "skipped": [],
-        "metrics": {
-            name: asdict(estimate([float("nan") if value is None else value for value in columns[name]]))
-            | {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
-            for name, spec in specs.items()
-        },
-        "probes": {name: asdict(attack.probe_score(name)) for name in probes},
-        "trajectory": {name: series.mean(1).tolist() for name, series in inversion.trajectory.items()},
-        "access": host.spec("method", cell.method).access,
-        "queries": inversion.queries,
-        "image_steps": inversion.image_steps,
-        "batch_size": runner.batch_size(cell),
-        "queries_mean": inversion.queries_mean,
-        "image_steps_mean": inversion.image_steps_mean,
-    }
+    record = inverted_record(
+        cell,
+        host,
+        {name: value for name, value in runner.ingredients.hashes(cell).items() if name != "data set"},
+        [Path(row["file"]).stem for row in rows],
+        columns,
+        descriptors,
+        inversion,
+        {name: attack.probe_score(name) for name in probes},
+        batch_size=runner.batch_size(cell),
+        photographs=len(targets),
+    )
     folder.write(_RECORD, record)

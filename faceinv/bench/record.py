@@ -1,0 +1,161 @@
+"""The record of a cell: the only place that decides what ``cells/<id>.json`` holds."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from faceinv.bench.grid import Cell
+from faceinv.contracts.methods import Inversion
+from faceinv.contracts.specs import MethodSpec, MetricSpec
+from faceinv.errors import Failure
+from faceinv.plugins.host import Host
+from faceinv.scoring.statistics import estimate
+from faceinv.storage.parts import Part
+from faceinv.storage.run_folder import environment
+
+if TYPE_CHECKING:
+    from faceinv.attack.preparation import ProbeScore
+    from faceinv.bench.judge import Judgement
+    from faceinv.bench.resources import NamedCell
+    from faceinv.data.target_files import TargetFiles
+
+_BASELINE = re.compile(r"_(floor|other|ceiling)$")
+
+
+def identity_facts(named: NamedCell) -> dict[str, Any]:
+    """Return what every record of a cell begins with."""
+    return {
+        "config": asdict(named.cell),
+        "weights": dict(named.weights),
+        "code": dict(named.code),
+        "environment": environment(),
+    }
+
+
+def failed_record(named: NamedCell, failure: Failure) -> dict[str, Any]:
+    """Return the record of a cell that failed."""
+    record = identity_facts(named) | {"status": "failed", "error": failure.text, "exit_code": failure.exit_code}
+    return record | ({"traceback": failure.traceback} if failure.traceback else {})
+
+
+def finished_record(
+    named: NamedCell,
+    host: Host,
+    targets: TargetFiles,
+    whole: Part,
+    scores: Judgement,
+    probes: Mapping[str, ProbeScore],
+    scoring_seconds: float,
+) -> dict[str, Any]:
+    """Return the record of a cell that was computed to the end.
+
+    Args:
+        named: The cell.
+        host: The plugins.
+        targets: The cell's targets.
+        whole: All parts of the cell joined together.
+        scores: The cell's scores.
+        probes: Score of each probe that the objective reads, by name.
+        scoring_seconds: Time spent on scores that take all targets together.
+    """
+    method: MethodSpec = host.spec("method", named.cell.method)
+    n, facts, seconds = len(targets.ids), whole.facts, whole.facts["seconds"]
+    return identity_facts(named) | {
+        "status": "ok",
+        "n": n,
+        "real": targets.real,
+        "aligned": targets.aligned,
+        "targets": targets.digest,
+        "batch_size": facts["batch_size"],
+        "skipped": [list(item) for item in targets.skipped],
+        "warnings": list(named.cell.warnings),
+        "metrics": {name: summary(host, named.cell, name, values) for name, values in scores.columns.items()},
+        "recognition": scores.recognition,
+        **scores.protocols,
+        "left_out": scores.left_out,
+        "probes": {name: asdict(score) for name, score in probes.items()},
+        "trajectory": {name: (series / n).tolist() for name, series in whole.trajectory.items()},
+        "access": method.access,
+        "offline": method.offline,
+        "queries": facts["queries"],
+        "image_steps": facts["image_steps"],
+        "queries_mean": facts["queries_sum"] / n,
+        "image_steps_mean": facts["image_steps_sum"] / n,
+        "seconds": {
+            "prepare": round(seconds["prepare"], 3),
+            "invert": round(seconds["invert"], 3),
+            "score": round(seconds["score"] + scoring_seconds, 3),
+            "a_target": facts["seconds_a_target"],
+        },
+    }
+
+
+def inverted_record(
+    cell: Cell,
+    host: Host,
+    weights: Mapping[str, str],
+    files: Sequence[str],
+    columns: Mapping[str, Sequence[float | None]],
+    descriptors: Tensor,
+    inversion: Inversion,
+    probes: Mapping[str, ProbeScore],
+    *,
+    batch_size: int,
+    photographs: int,
+) -> dict[str, Any]:
+    """Return the record of ``faceinv invert``, which has no data set and no name made from content.
+
+    Args:
+        cell: How the faces were reconstructed.
+        host: The plugins.
+        weights: Hash of each weights file, by name.
+        files: Name of each reconstruction's file, without its suffix.
+        columns: A score for each descriptor, by column; ``None`` where there is no target.
+        descriptors: The leaked descriptors ``(N, D)``.
+        inversion: The reconstructions.
+        probes: Score of each probe that the objective reads, by name.
+        batch_size: Descriptors at a time.
+        photographs: Number of descriptors that came from photographs.
+    """
+    values = {name: [float("nan") if value is None else value for value in found] for name, found in columns.items()}
+    return {
+        "kind": "invert",
+        "status": "ok",
+        "config": asdict(cell),
+        "weights": dict(weights),
+        "environment": environment(),
+        "n": len(files),
+        "real": True if photographs == len(files) else None,
+        "targets": hashlib.sha256(descriptors.cpu().numpy().tobytes()).hexdigest()[:16],
+        "warnings": list(cell.warnings),
+        "files": list(files),
+        "skipped": [],
+        "metrics": {name: summary(host, cell, name, found) for name, found in values.items()},
+        "probes": {name: asdict(score) for name, score in probes.items()},
+        "trajectory": {name: series.mean(1).tolist() for name, series in inversion.trajectory.items()},
+        "access": host.spec("method", cell.method).access,
+        "queries": inversion.queries,
+        "image_steps": inversion.image_steps,
+        "batch_size": batch_size,
+        "queries_mean": inversion.queries_mean,
+        "image_steps_mean": inversion.image_steps_mean,
+    }
+
+
+def is_baseline(column: str) -> bool:
+    """Return whether a column is a floor or a ceiling of another one, not a score of its own."""
+    return _BASELINE.search(column.partition(":")[0]) is not None
+
+
+def summary(host: Host, cell: Cell, column: str, values: Sequence[float]) -> dict[str, Any]:
+    """Return the mean of a column with its interval, unit and direction, and the encoder that it reads, if any."""
+    name, colon, critic = column.partition(":")
+    spec: MetricSpec = host.spec("metric", _BASELINE.sub("", name))
+    mean = asdict(estimate(values)) | {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
+    return mean | ({"encoder": cell.roles[f"{spec.encoder}{colon}{critic}"]} if spec.encoder else {})
