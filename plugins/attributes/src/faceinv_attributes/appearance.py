@@ -66,7 +66,9 @@ class IlluminationProbe(Probe):
 
     def __init__(self, *, framing: Framing) -> None:
         self.framing = framing
-        self.weights = shading_weights(framing)
+        # Luminance is linear too: folded into the weights, the measure is one matrix product.
+        luma = torch.tensor(LUMA)[:, None, None]
+        self.weights = (shading_weights(framing)[:, None] * luma).flatten(1)
 
     def label(self, images: Tensor) -> Tensor:
         """Return the shading ``(B, 2)`` of ``images`` ``(B, 3, H, W)``."""
@@ -75,8 +77,7 @@ class IlluminationProbe(Probe):
     def measure(self, images: Tensor) -> Tensor:
         """Return the shading ``(B, 2)`` of ``images`` ``(B, 3, H, W)``, differentiable in them."""
         check_images(images, self.framing.size)
-        luma = torch.einsum("bchw,c->bhw", images, images.new_tensor(LUMA))
-        fitted = torch.einsum("bhw,khw->bk", luma, self.weights.to(luma))
+        fitted = images.flatten(1) @ self.weights.to(images).T
         # A black image has no shading; one level of 255 keeps the quotient finite.
         return fitted[:, :2] / fitted[:, 2:].clamp_min(1 / 255)
 
