@@ -173,7 +173,7 @@ def test_folder_that_cannot_be_written(shell: Shell) -> None:
 def test_the_command_is_light() -> None:
     code = (
         "import sys, faceinv.cli.weights, faceinv.weights.store, faceinv.weights.sources\n"
-        "heavy = {'torch', 'numpy', 'requests', 'pypi_simple', 'pooch', 'rich', 'huggingface_hub'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'requests', 'pypi_simple', 'rich', 'huggingface_hub'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from faceinv.errors import StorageError
+from faceinv.storage.atomic import replacing
 
 
 def load_or_make(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -34,7 +33,8 @@ def load_or_make(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str,
             if found is not None:
                 return found
             tensors = make()
-            _write(path, tensors)
+            with replacing(path) as temporary:
+                save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
             return tensors
     except (OSError, SafetensorError) as error:
         # safetensors wraps the system's error in one of its own.
@@ -52,13 +52,3 @@ def _read(path: Path) -> dict[str, Tensor] | None:
     except (SafetensorError, OSError):
         return None
     return tensors
-
-
-def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(descriptor)
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

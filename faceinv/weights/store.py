@@ -21,6 +21,7 @@ from faceinv.contracts.specs import WeightSpec
 from faceinv.errors import FaceinvError, HashMismatchError, StorageError, UsageError, WeightsError
 from faceinv.plugins.host import Host
 from faceinv.plugins.registry import load_target
+from faceinv.storage.atomic import replacing
 from faceinv.storage.cache import cache_folder
 from faceinv.storage.hashing import file_sha256
 from faceinv.weights.sources.base import Progress
@@ -351,9 +352,5 @@ def _read_note(path: Path) -> str | None:
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(value))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

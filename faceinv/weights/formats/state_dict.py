@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import mmap
-import os
 import struct
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from faceinv.errors import StorageError, WeightsError, first_five, shown
+from faceinv.storage.atomic import replacing
 from faceinv.storage.hashing import file_sha256
 from faceinv.weights.formats.numpy_array import ARRAY_BUILDERS, StoredArray
 from faceinv.weights.formats.pickle import Budget, interpret
@@ -102,17 +101,8 @@ def save_tensors(tensors: Mapping[str, Tensor], out: Path, *, source: Path) -> N
     """
     metadata = {"format": "pt", "made_by": "faceinv", "source": source.name, "source_sha256": file_sha256(source)}
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=out.parent, prefix=out.name, suffix=".part")
-        os.close(descriptor)
-        try:
+        with replacing(out) as temporary:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-            # What mkstemp makes is for its owner alone.
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, out)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise StorageError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
 

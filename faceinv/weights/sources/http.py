@@ -1,4 +1,4 @@
-"""Files at a web address: downloaded with pooch, gone on with where a download broke off."""
+"""Downloads over http and https that resume where an earlier attempt stopped."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 #: Seconds to wait for a connection, and for the next bytes.
 TIMEOUT = (10, 60)
 
-#: How often a download that broke off is gone on with before the error is the user's.
+#: Attempts at one download before its error is reported.
 ATTEMPTS = 4
+
+#: Bytes read at a time.
+CHUNK = 1 << 16
 
 
 def fetch_https(location: str, destination: Path, progress: Progress) -> None:
@@ -40,21 +43,17 @@ def download(url: str, destination: Path, progress: Progress, *, sha256: str = "
     Raises:
         WeightsError: the server cannot be reached, refuses, or breaks off.
     """
-    import pooch
     import requests
     import urllib3
 
     for attempt in range(1, ATTEMPTS + 1):
         part = _Part(url, destination, progress, sha256)
+        headers = {"User-Agent": "faceinv", **part.headers()}
         try:
-            with part:
-                pooch.HTTPDownloader(
-                    chunk_size=1 << 16,
-                    headers={"User-Agent": "faceinv", **part.headers()},
-                    hooks={"response": part.begin},
-                    timeout=TIMEOUT,
-                    **options,
-                )(url, part, None)
+            with part, requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, **options) as response:
+                part.begin(response)
+                for block in response.iter_content(CHUNK):
+                    part.write(block)
             part.finish()
             return
         except (requests.RequestException, urllib3.exceptions.HTTPError, _BrokenOffError) as error:
@@ -112,8 +111,12 @@ class _Part:
             headers["If-Range"] = self._release["validator"]
         return headers
 
-    def begin(self, response: requests.Response, **options: Any) -> None:
-        """Take the response's headers: go on at the end of the file (206), or begin anew (200)."""
+    def begin(self, response: requests.Response) -> None:
+        """Take the response's headers: append to the file (206), or start it again (200).
+
+        Raises:
+            requests.HTTPError: if the server refuses.
+        """
         assert self._file is not None
         if response.status_code == 416:
             self._begin_anew(f"{self._file.tell()} bytes are more than the server has")
@@ -123,7 +126,8 @@ class _Part:
             if not span.startswith(f"{here}-"):
                 self._begin_anew(f"at byte {here}, and the server went on elsewhere ({span or 'it does not say'})")
             self._total = int(total) if total.isdigit() else 0
-        elif response.status_code == 200:
+        else:
+            response.raise_for_status()
             here = self._file.truncate(0)
             compressed = response.headers.get("Content-Encoding", "identity") != "identity"
             self._total = 0 if compressed else int(response.headers.get("Content-Length", 0))
@@ -134,21 +138,14 @@ class _Part:
             if (validator or self._sha256) and not compressed:
                 release = {"url": self._url, "sha256": self._sha256, "validator": validator}
                 self._known.write_text(json.dumps(release))
-        else:
-            return
         self._progress(here, self._total)
 
     def write(self, block: bytes) -> None:
-        """Append a block; pooch calls it."""
+        """Append a block."""
         assert self._file is not None
         self._file.write(block)
         self.worth_going_on = True
         self._progress(self._file.tell(), self._total)
-
-    def flush(self) -> None:
-        """Hand the bytes to the system; pooch calls it."""
-        assert self._file is not None
-        self._file.flush()
 
     def finish(self) -> None:
         """Check that all of the file is here."""
