@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from faceinv.plugins import Host
-from faceinv.plugins.host import BUNDLED
+from faceinv.plugins.bundled import bundled
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
@@ -39,9 +39,11 @@ def test_one_install_of_the_checkout_has_them_all() -> None:
 
 def test_every_bundled_name_says_where_it_comes_from() -> None:
     host = Host()
-    for kind in ("encoder", "generator", "probe", "loss", "method", "metric", "dataset"):
+    declared: dict[str, set[str]] = {f"faceinv-{path.name}": set() for path in PLUGINS}
+    for kind in ("encoder", "generator", "probe", "loss", "method", "metric", "dataset", "detector"):
         for spec in host.specs(kind):
-            assert BUNDLED.get(spec.architecture) == host.owner(kind, spec.name).split()[0], spec.name
+            declared[host.owner(kind, spec.name).split()[0]].add(spec.architecture)
+    assert bundled() == {name: sorted(names) for name, names in declared.items()}, "edit faceinv/plugins/bundled.toml"
 
 
 def test_the_layer_rules_know_every_plugin() -> None:

@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 
 from faceinv import hookimpl
@@ -80,6 +81,26 @@ def test_a_misspelt_hook_is_reported(bare: Host) -> None:
     assert "unknown hook 'faceinv_encoder'. Did you mean 'faceinv_encoders'?" in str(bare.problems[0])
 
 
+def test_a_plugin_with_a_wrong_hook_leaves_no_trace(bare: Host) -> None:
+    bare.register(plugin(encoder("x"), hook="faceinv_encoder"), "p", "dist 1")
+    assert not bare.manager.has_plugin("p")
+    bare.register(plugin(encoder("x")), "p", "dist 2")
+    assert len(bare.problems) == 1
+    assert bare.owner("encoder", "x") == "dist 2"
+
+
+def test_a_plugin_is_registered_once(bare: Host) -> None:
+    one = plugin(encoder("one"))
+    bare.register(one, "p", "dist 1")
+    bare.register(plugin(encoder("two")), "p", "dist 2")
+    bare.register(one, "q", "dist 3")
+    assert [str(problem) for problem in bare.problems] == [
+        "plugin 'p' (dist 2): already registered as 'p' (dist 1)",
+        "plugin 'q' (dist 3): already registered as 'p' (dist 1)",
+    ]
+    assert [spec.name for spec in bare.specs("encoder")] == ["one"]
+
+
 def test_an_unmarked_hook_is_reported(bare: Host) -> None:
     bare.register(SimpleNamespace(faceinv_encoders=lambda: []), "p", "dist 1")
     assert "not marked with @faceinv.hookimpl" in str(bare.problems[0])
@@ -103,9 +124,27 @@ def test_a_hook_that_raises_is_reported_and_the_rest_works(bare: Host) -> None:
     assert bare.spec("encoder", "good")
 
 
+def test_commands_that_fail_are_reported_and_the_rest_are_added(bare: Host) -> None:
+    @hookimpl
+    def faceinv_commands(cli: click.Group) -> None:
+        raise ZeroDivisionError("oops")
+
+    bare.register(SimpleNamespace(faceinv_commands=faceinv_commands), "bad", "broken 3")
+
+    @hookimpl(specname="faceinv_commands")
+    def add(cli: click.Group) -> None:
+        cli.add_command(click.Command("extra"))
+
+    bare.register(SimpleNamespace(add=add), "good", "dist 1")
+    group = click.Group()
+    bare.add_commands(group)
+    assert list(group.commands) == ["extra"]
+    assert str(bare.problems[0]) == "plugin 'bad' (broken 3): faceinv_commands() failed: ZeroDivisionError: oops"
+
+
 def test_a_spec_of_the_wrong_kind_is_reported(bare: Host) -> None:
     bare.register(plugin(ProbeSpec(name="p", summary="s", target="a:b", licence="MIT")), "p", "dist 1")
-    assert "where a spec of kind 'encoder' is due" in str(bare.problems[0])
+    assert "where a spec of kind 'encoder' is expected" in str(bare.problems[0])
 
 
 def test_a_plugin_that_cannot_be_imported_is_named_with_its_distribution(monkeypatch: pytest.MonkeyPatch) -> None:

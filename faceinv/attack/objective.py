@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -140,6 +140,5 @@ def build_objective(
 
 
 def _function(target: str) -> Callable[[Tensor], Tensor]:
-    module, _, attribute = target.partition(":")
-    function: Callable[[Tensor], Tensor] = getattr(importlib.import_module(module), attribute)
+    function: Callable[[Tensor], Tensor] = pkgutil.resolve_name(target)
     return function

@@ -106,7 +106,7 @@ class Source:
 
 
 def defaults() -> dict[str, Any]:
-    """Return what ``defaults.yaml`` says: the only place in the core where a network is named."""
+    """Return the contents of ``defaults.yaml``; the core's code names no network."""
     text = importlib.resources.files("faceinv.bench").joinpath("defaults.yaml").read_text(encoding="utf-8")
     standard: dict[str, Any] = yaml.safe_load(text)
     return standard

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import sys
 from collections.abc import Sequence
 
@@ -40,8 +40,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import and return one command."""
         if name in COMMANDS:
-            module, _, attribute = COMMANDS[name][0].partition(":")
-            command: click.Command = getattr(importlib.import_module(module), attribute)
+            command: click.Command = pkgutil.resolve_name(COMMANDS[name][0])
             return command
         ctx.ensure_object(Application).add_plugin_commands(self)
         return super().get_command(ctx, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
+import pkgutil
 from typing import Any
 
 import click
@@ -30,8 +30,7 @@ class _Lazily(click.Group):
         """Import and return one."""
         if name not in _COMMANDS:
             return super().get_command(ctx, name)
-        module, _, attribute = _COMMANDS[name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command: click.Command = pkgutil.resolve_name(_COMMANDS[name])
         return command
 
 

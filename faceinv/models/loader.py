@@ -17,7 +17,8 @@ from faceinv.contracts.probes import Probe
 from faceinv.contracts.specs import EncoderSpec, Framing, GeneratorSpec, MetricSpec, ProbeSpec, Spec
 from faceinv.errors import PluginError, ShapeError, UsageError, WeightsError
 from faceinv.framing import Warp, warp_between
-from faceinv.plugins.host import BUNDLED, Host
+from faceinv.plugins.bundled import distribution_of
+from faceinv.plugins.host import Host
 from faceinv.plugins.registry import load_target
 from faceinv.weights.conversion import whose
 from faceinv.weights.formats.state_dict import TensorsError, read_tensors
@@ -203,7 +204,7 @@ class Loader:
             PluginError: no plugin declares it.
         """
         if not self.host.knows("probe", source):
-            hint = BUNDLED.get(source.split(".")[0])
+            hint = distribution_of(source)
             install = f": pip install {hint}" if hint else ""
             raise PluginError(
                 f"The probe '{spec.name}' is computed from the probe '{source}', which no plugin declares{install}."

@@ -1,13 +1,13 @@
-"""The host: finds plugins, loads them one at a time, and says what broke and whose it is."""
+"""Discovery of plugins: load them one by one, and report those that are broken with their distribution."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ import pluggy
 
 from faceinv.contracts.specs import LossSpec, ProbeSpec, Spec, WeightSpec
 from faceinv.errors import PluginError, UsageError, suggest
-from faceinv.plugins import hookspecs
+from faceinv.plugins import builtin, hookspecs
+from faceinv.plugins.bundled import distribution_of
 from faceinv.plugins.registry import Registry
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 GROUP = "faceinv"
 
-#: Hook → kind of the specs it returns. ``faceinv_commands`` registers instead of returning.
+#: The kind of the specs that each hook returns. ``faceinv_commands`` returns none: it registers commands.
 HOOK_KINDS = {
     "faceinv_encoders": "encoder",
     "faceinv_generators": "generator",
@@ -38,54 +39,6 @@ HOOK_KINDS = {
     "faceinv_weight_sources": "weight source",
 }
 
-#: Where a bundled name comes from, for the hint when its distribution is not installed.
-BUNDLED = {
-    "arcface": "faceinv-arcface",
-    "facenet": "faceinv-facenet",
-    "vggface": "faceinv-vggface2",
-    "vggface2": "faceinv-vggface2",
-    "dcgan": "faceinv-dcgan",
-    "stylegan2": "faceinv-stylegan2",
-    "mtcnn": "faceinv-mtcnn",
-    "landmarks": "faceinv-landmarks",
-    "pose": "faceinv-attributes",
-    "skin-colour": "faceinv-attributes",
-    "background-colour": "faceinv-attributes",
-    "illumination": "faceinv-attributes",
-    "lm": "faceinv-landmarks",
-    "landmark_error": "faceinv-landmarks",
-    "histogram": "faceinv-histogram",
-    "hist": "faceinv-histogram",
-    "hist-kornia": "faceinv-histogram",
-    "histogram_emd": "faceinv-histogram",
-    "id": "faceinv-id2image",
-    "id-whitened": "faceinv-id2image",
-    "regression": "faceinv-id2image",
-    "latent-adam": "faceinv-id2image",
-    "pixel": "faceinv-methods",
-    "blobs": "faceinv-methods",
-    "cma": "faceinv-methods",
-    "zeroth": "faceinv-methods",
-    "multi-start": "faceinv-methods",
-    "faceinv": "faceinv-methods",
-    "faceinv-scores": "faceinv-methods",
-    "mapping": "faceinv-methods",
-    "id_sim_attacked": "faceinv-id2image",
-    "id_sim_critic": "faceinv-id2image",
-    "success": "faceinv-biometrics",
-    "identification": "faceinv-biometrics",
-    "mse": "faceinv-imagequality",
-    "mse_paper": "faceinv-imagequality",
-    "psnr": "faceinv-imagequality",
-    "ssim": "faceinv-imagequality",
-    "lpips": "faceinv-imagequality",
-    "synthetic": "faceinv-photographs",
-    "folder": "faceinv-photographs",
-    "mofa-test": "faceinv-photographs",
-    "celeba": "faceinv-celeba",
-    "lfw": "faceinv-lfw",
-}
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -94,7 +47,7 @@ class Problem:
     Args:
         plugin: Name of the plugin.
         distribution: Distribution it came from, or the path given with ``--plugin``.
-        cause: What went wrong, one line.
+        cause: The error, in one line.
     """
 
     plugin: str
@@ -105,77 +58,95 @@ class Problem:
         return f"plugin '{self.plugin}' ({self.distribution}): {self.cause}"
 
 
+class _Manager(pluggy.PluginManager):
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """Reject a hook without its marker, which pluggy would silently ignore."""
+        options = super().parse_hookimpl_opts(plugin, name)
+        if options is None and name.startswith("faceinv_") and callable(getattr(plugin, name)):
+            raise pluggy.PluginValidationError(plugin, f"'{name}' is not marked with @faceinv.hookimpl")
+        return options
+
+
 class Host:
-    """Every plugin that could be loaded, and what they declare.
+    """All plugins that could be loaded, and the specs that they declare.
 
     Args:
         blocked: Names of plugins, or of their distributions, to leave out.
         paths: Files or folders of plugins that are not installed.
-        entry_points: Whether installed plugins are loaded; tests switch it off.
+        entry_points: Whether to load installed plugins.
+
+    Raises:
+        UsageError: if no plugin has a name in ``blocked``, or a path is not a plugin.
     """
 
     def __init__(
         self, *, blocked: Iterable[str] = (), paths: Sequence[str | Path] = (), entry_points: bool = True
     ) -> None:
-        self.manager = pluggy.PluginManager(GROUP)
+        self.manager = _Manager(GROUP)
         self.manager.add_hookspecs(hookspecs)
         self.problems: list[Problem] = []
         self.distributions: dict[str, str] = {}
         self.registries = {kind: Registry[Any](kind) for kind in HOOK_KINDS.values()}
-        self._blocked = set(blocked)
-        self._unused_blocks = set(blocked)
-        self.register(importlib.import_module("faceinv.plugins.builtin"), "core", f"faceinv {_version('faceinv')}")
+        self._left_out: set[str] = set()
+        asked = set(blocked)
+        for name in asked:
+            self.manager.set_blocked(name)
+        self.register(builtin, "core", f"faceinv {_version('faceinv')}")
         if entry_points:
             self._load_entry_points()
         for path in paths:
             self._load_path(Path(path))
-        if self._unused_blocks:
-            unused = min(self._unused_blocks)
+        if unused := sorted(asked - self._left_out):
             raise UsageError(
-                f"--no-plugins {unused}: no plugin has that name.{suggest(unused, self.distributions)} "
+                f"--no-plugins {unused[0]}: no plugin has that name.{suggest(unused[0], self.distributions)} "
                 "'faceinv plugins' lists them."
             )
 
     def register(self, plugin: object, name: str, distribution: str) -> None:
-        """Register one plugin and collect what it declares; what is wrong with it becomes a problem."""
-        head = distribution.split()[0]
-        if name in self._blocked or head in self._blocked:
-            self._unused_blocks -= {name, head}
+        """Register one plugin and collect the specs it declares; errors become :attr:`problems`."""
+        if self._is_blocked(name, distribution):
+            return
+        taken = name if self.manager.has_plugin(name) else self.manager.get_name(plugin)
+        if taken:
+            error = PluginError(f"already registered as '{taken}' ({self.distributions[taken]})")
+            self._report(name, distribution, error)
             return
         try:
-            _check_hooks(plugin)
             self.manager.register(plugin, name)
-        except (pluggy.PluginValidationError, ValueError, PluginError) as error:
-            self._report(name, distribution, error)
+            self.manager.check_pending()
+        except pluggy.PluginValidationError as invalid:
+            self._report(name, distribution, PluginError(self._unknown_hook(plugin) or str(invalid)))
+            if self.manager.has_plugin(name):
+                self.manager.unregister(name=name)
             return
         self.distributions[name] = distribution
         for hook, kind in HOOK_KINDS.items():
-            implementation = getattr(plugin, hook, None)
-            if implementation is None:
-                continue
-            try:
-                specs = list(implementation())
-            except Exception as error:
-                self._report(name, distribution, error, f"{hook}() failed: ")
-                continue
-            for spec in specs:
-                self._add(kind, spec, name, distribution)
+            for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+                if implementation.plugin is not plugin:
+                    continue
+                try:
+                    specs = list(implementation.function())
+                except Exception as error:
+                    self._report(name, distribution, error, f"{hook}() failed: ")
+                    continue
+                for spec in specs:
+                    self._add(kind, spec, name, distribution)
 
     def spec(self, kind: str, name: str) -> Any:
-        """Return the spec of this ``kind`` under ``name``; a bare name means its default tag.
+        """Return the spec of this ``kind`` called ``name``; a bare architecture means its default tag.
 
         Raises:
-            UnknownNameError: nothing is registered under it; the closest name is suggested.
-            PluginError: two plugins declare it.
+            UnknownNameError: if there is none; the message suggests the closest name, or the distribution to install.
+            PluginError: if two plugins declare it.
         """
-        hint = BUNDLED.get(name.split(".")[0], "")
         registry = self._registry(kind)
-        if hint and not registry.knows(name) and hint not in {d.split()[0] for d in self.distributions.values()}:
+        hint = None if registry.knows(name) else distribution_of(name)
+        if hint and hint not in {owner.split()[0] for owner in self.distributions.values()}:
             return registry.get(name, hint=f"It comes with {hint}: pip install {hint}")
         return registry.get(name)
 
     def specs(self, kind: str) -> list[Any]:
-        """Return all specs of a ``kind``, by name."""
+        """Return all specs of a ``kind``, sorted by name."""
         return self._registry(kind).specs()
 
     def owner(self, kind: str, name: str) -> str:
@@ -183,14 +154,14 @@ class Host:
         return self._registry(kind).owner(name)
 
     def knows(self, kind: str, name: str) -> bool:
-        """Say whether ``name`` stands for something of this ``kind``."""
+        """Return whether a spec of this ``kind`` is called ``name``."""
         return self._registry(kind).knows(name)
 
     def declare(self, spec: Spec, distribution: str) -> None:
-        """Add a spec that no plugin declares, unless it is declared already.
+        """Add a spec that no plugin declares; an equal one may be there already.
 
         Raises:
-            PluginError: another one is declared under its name.
+            PluginError: if a different spec has the same name.
         """
         registry = self._registry(spec.kind)
         if not registry.knows(spec.name) or registry.get(spec.name) != spec:
@@ -199,34 +170,45 @@ class Host:
                 raise PluginError(f"{clash[0].upper()}{clash[1:]}.")
 
     def weights(self, names: Iterable[str]) -> list[WeightSpec]:
-        """Return the declared weights files under these names."""
+        """Return the weights files declared under these names."""
         return [self.spec("weights", name) for name in names]
 
     def add_commands(self, cli: click.Group) -> None:
         """Let every plugin add its commands; one that fails is reported and skipped."""
-        for name, plugin in self.manager.list_name_plugin():
-            implementation = getattr(plugin, "faceinv_commands", None)
-            if implementation is not None:
-                try:
-                    implementation(cli=cli)
-                except Exception as error:
-                    self._report(name, self.distributions[name], error, "faceinv_commands() failed: ")
+        for implementation in self.manager.hook.faceinv_commands.get_hookimpls():
+            try:
+                implementation.function(cli=cli)
+            except Exception as error:
+                name = implementation.plugin_name
+                self._report(name, self.distributions[name], error, "faceinv_commands() failed: ")
+
+    def _is_blocked(self, name: str, distribution: str) -> bool:
+        blocked = {given for given in (name, distribution.split()[0]) if self.manager.is_blocked(given)}
+        self._left_out |= blocked
+        return bool(blocked)
+
+    def _unknown_hook(self, plugin: object) -> str:
+        """Return a message about a hook of ``plugin`` that does not exist, or nothing."""
+        for hook in self.manager.get_hookcallers(plugin) or ():
+            if not hook.has_spec():
+                return f"unknown hook '{hook.name}'.{suggest(hook.name, [*HOOK_KINDS, 'faceinv_commands'])}"
+        return ""
 
     def _load_entry_points(self) -> None:
         for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
-            # Read once: each look at a distribution's name parses the whole of its metadata.
+            # Read once: each access to a distribution's name parses all of its metadata.
             metadata = point.dist.metadata if point.dist else None
-            name = metadata["Name"] if metadata else "unknown distribution"
-            distribution = f"{name} {metadata['Version']}" if metadata else name
-            if {point.name, name} & self._blocked:
-                self._unused_blocks -= {point.name, name}
-                continue
-            try:
-                plugin = point.load()
-            except Exception as error:
-                self._report(point.name, distribution, error, f"importing {point.value} failed: ")
-                continue
-            self.register(plugin, point.name, distribution)
+            distribution = f"{metadata['Name']} {metadata['Version']}" if metadata else "unknown distribution"
+            if not self._is_blocked(point.name, distribution):
+                self._load(point.name, distribution, point.load, f"importing {point.value} failed: ")
+
+    def _load(self, name: str, distribution: str, load: Callable[[], object], context: str) -> None:
+        try:
+            plugin = load()
+        except Exception as error:
+            self._report(name, distribution, error, context)
+        else:
+            self.register(plugin, name, distribution)
 
     def _load_path(self, path: Path) -> None:
         if not path.exists():
@@ -236,17 +218,13 @@ class Host:
                 f"--plugin {path}: a plugin is a .py file, or a folder with pyproject.toml or __init__.py."
             )
         for name, load in _plugins_at(path):
-            try:
-                plugin = load()
-            except Exception as error:
-                self._report(name, str(path), error, "importing it failed: ")
-                continue
-            self.register(plugin, name, str(path))
+            self._load(name, str(path), load, "importing it failed: ")
 
     def _add(self, kind: str, spec: object, name: str, distribution: str) -> None:
         expected = WeightSpec if kind == "weights" else Spec
         if not isinstance(spec, expected) or (isinstance(spec, Spec) and spec.kind != kind):
-            self._report(name, distribution, PluginError(f"declares {spec!r} where a spec of kind '{kind}' is due"))
+            error = PluginError(f"declares {spec!r} where a spec of kind '{kind}' is expected")
+            self._report(name, distribution, error)
             return
         clash = self.registries[kind].add(spec, distribution)
         if clash:
@@ -258,7 +236,7 @@ class Host:
         return self.registries[kind]
 
     def _add_probe_losses(self) -> None:
-        """Make a loss of every probe whose attribute can be measured, unless a plugin made its own."""
+        """Make a loss of every measurable probe, unless a plugin declares a loss of that name."""
         for probe in self.specs("probe"):
             assert isinstance(probe, ProbeSpec)
             if probe.measurable and not self.registries["loss"].knows(probe.name):
@@ -279,19 +257,7 @@ class Host:
         self.problems.append(Problem(name, distribution, context + " ".join(text.split())))
 
 
-def _check_hooks(plugin: object) -> None:
-    """Reject a misspelt hook, and a hook that lacks its marker: pluggy would ignore both."""
-    known = {name for name in vars(hookspecs) if name.startswith("faceinv_")}
-    for name in dir(plugin):
-        if not name.startswith("faceinv_") or not callable(getattr(plugin, name)):
-            continue
-        if name not in known:
-            raise PluginError(f"unknown hook '{name}'.{suggest(name, known)}")
-        if not hasattr(getattr(plugin, name), "faceinv_impl"):
-            raise PluginError(f"'{name}' is not marked with @faceinv.hookimpl")
-
-
-def _plugins_at(path: Path) -> Iterator[tuple[str, Any]]:
+def _plugins_at(path: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield (name, loader) of every plugin in a file, a package folder, or a source distribution."""
     project = path / "pyproject.toml"
     if path.is_dir() and project.is_file():
@@ -304,23 +270,15 @@ def _plugins_at(path: Path) -> Iterator[tuple[str, Any]]:
         if source not in sys.path:
             sys.path.insert(0, source)
         for name, value in declared.items():
-            yield name, lambda value=value: _load_object(value)
+            yield name, EntryPoint(name, value, GROUP).load
         return
     if path.is_dir() and not (path / "__init__.py").is_file():
         raise UsageError(f"--plugin {path}: the folder has neither pyproject.toml nor __init__.py.")
     yield path.stem, lambda: _load_module(path)
 
 
-def _load_object(value: str) -> object:
-    module, _, attribute = value.partition(":")
-    loaded: object = importlib.import_module(module)
-    for part in filter(None, attribute.split(".")):
-        loaded = getattr(loaded, part)
-    return loaded
-
-
 def _load_module(path: Path) -> ModuleType:
-    """Import a file or package folder under its own stem, so that ``target`` strings can name it."""
+    """Import a file or package folder under its stem, so that ``target`` strings can refer to it."""
     name = path.stem
     if name in sys.modules:
         known = getattr(sys.modules[name], "__file__", None)

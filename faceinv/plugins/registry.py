@@ -1,9 +1,8 @@
-"""Names of one kind: clashes found, bare names resolved, misspelt ones answered with the closest."""
+"""Specs of one kind by name: detect clashes, resolve bare names, suggest the closest to a misspelt one."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import pkgutil
 from typing import Any, Generic, Protocol, TypeVar
 
 from faceinv.contracts.specs import Spec
@@ -22,7 +21,7 @@ class Registry(Generic[S]):
     """The specs of one kind, by name.
 
     Args:
-        kind: What the names stand for, used in messages.
+        kind: Kind of the specs, used in messages.
     """
 
     def __init__(self, kind: str) -> None:
@@ -32,9 +31,9 @@ class Registry(Generic[S]):
         self._clashes: dict[str, str] = {}
 
     def add(self, spec: S, owner: str) -> str:
-        """Add a spec; return what clashes, or an empty string.
+        """Add a spec; return a description of the clash if its name is taken, else an empty string.
 
-        A name that clashes is withdrawn for both: which of the two was meant cannot be known.
+        A name declared twice is withdrawn altogether: which of the two is meant cannot be known.
         """
         name = spec.name
         if name in self._specs and name not in self._clashes:
@@ -44,7 +43,7 @@ class Registry(Generic[S]):
         return self._clashes.get(name, "")
 
     def specs(self) -> list[S]:
-        """Return the usable specs, by name."""
+        """Return all specs without a clash, sorted by name."""
         return [self._specs[name] for name in sorted(self._specs) if name not in self._clashes]
 
     def owner(self, name: str) -> str:
@@ -52,15 +51,15 @@ class Registry(Generic[S]):
         return self._owners[self.get(name).name]
 
     def knows(self, name: str) -> bool:
-        """Say whether ``name``, or a bare name with a default tag, is registered."""
+        """Return whether ``name``, which may be a bare architecture with a default tag, is registered."""
         return name in self._specs or self._default(name) is not None
 
     def get(self, name: str, hint: str = "") -> S:
-        """Return the spec under ``name``.
+        """Return the spec called ``name``.
 
         Raises:
-            UnknownNameError: nothing is registered under it.
-            PluginError: two distributions declare it.
+            UnknownNameError: if there is none; ``hint`` is appended to the message.
+            PluginError: if two distributions declare it.
         """
         found = name if name in self._specs else self._default(name)
         if found is None:
@@ -79,13 +78,12 @@ class Registry(Generic[S]):
 
 
 def load_target(spec: Spec) -> Any:
-    """Import what ``spec.target`` names.
+    """Import the object that ``spec.target`` names.
 
     Raises:
-        PluginError: the module or the attribute is not there.
+        PluginError: if the module or the attribute does not exist.
     """
-    module, _, attribute = spec.target.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return pkgutil.resolve_name(spec.target)
     except (ImportError, AttributeError) as error:
         raise PluginError(f"The {spec.kind} '{spec.name}' cannot be built: {spec.target}: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import pkgutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -76,9 +76,8 @@ def _users(specs: Iterable[WeightSpec], target: str) -> list[str]:
 
 
 def _load(target: str) -> Converter:
-    module, _, attribute = target.partition(":")
     try:
-        found: Converter = getattr(importlib.import_module(module), attribute)
+        found: Converter = pkgutil.resolve_name(target)
     except (ImportError, AttributeError) as error:
         raise PluginError(f"The converter {target} cannot be loaded: {error}") from error
     return found
