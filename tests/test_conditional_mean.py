@@ -28,9 +28,6 @@ class Linear(Generator):
     def forward(self, latents: Tensor, space: str) -> Tensor:
         return 0.5 + torch.einsum("nk,kchw->nchw", latents, self.patterns)
 
-    def log_prior(self, latents: Tensor, space: str) -> Tensor:
-        return -latents.square().sum(1) / 2
-
 
 def learnt(generator: Linear, descriptors: Tensor, latents: Tensor, side: int) -> ConditionalMean:
     whitening = Whitening.fitted(descriptors, torch.arange(len(descriptors)))

@@ -38,10 +38,6 @@ class Generator(nn.Module, ABC):
     def forward(self, latents: Tensor, space: str) -> Tensor:
         """Return images ``(B, 3, H, W)`` in ``[0, 1]`` for ``latents`` ``(B, *latent_shape)``."""
 
-    @abstractmethod
-    def log_prior(self, latents: Tensor, space: str) -> Tensor:
-        """Return how typical each latent is, ``(B,)``: a log density up to a constant."""
-
 
 class Detector(Protocol):
     """Finds faces in photographs."""

@@ -37,10 +37,6 @@ class StepGenerator(Generator):
         """Return images ``(B, 3, H, W)``."""
         return self._forward(latents, space)
 
-    def log_prior(self, latents: Tensor, space: str) -> Tensor:
-        """Return the generator's own."""
-        return self._generator.log_prior(latents, space)
-
 
 def step_networks(
     generator: Generator,

@@ -76,11 +76,6 @@ class DrawnFaces(Generator):
         lit: Tensor = image * (0.85 + 0.12 * light[:, None])
         return lit.clamp(0, 1)
 
-    def log_prior(self, latents: Tensor, space: str) -> Tensor:
-        """Return the normal's log density up to a constant, ``(B,)``."""
-        self._check(latents, space)
-        return -0.5 * latents.square().sum(1)
-
     def _check(self, latents: Tensor, space: str) -> None:
         if latents.shape[1:] != self.latent_shape(space):
             raise ShapeError(f"Latents of drawn faces are (B, 8), got {tuple(latents.shape)}.")

@@ -70,11 +70,6 @@ class ToyGenerator(Generator):
         z = latents * 2 if space == "w" else latents
         return torch.sigmoid(z @ self.basis).view(-1, 3, 16, 16)
 
-    def log_prior(self, latents: Tensor, space: str) -> Tensor:
-        """Return the normal's log density up to a constant, ``(B,)``."""
-        z = latents * 2 if space == "w" else latents
-        return -0.5 * z.square().sum(1)
-
 
 class BrightnessProbe(Probe):
     """Mean of each colour channel, in 0–1.

@@ -101,13 +101,6 @@ def test_gradient_reaches_the_latents(generator: DCGAN) -> None:
     torch.testing.assert_close(latents.grad, reference.grad, rtol=1e-3, atol=1e-4)
 
 
-def test_prior_is_the_standard_normal(generator: DCGAN) -> None:
-    latents = draw(generator, 4)
-    normal = torch.distributions.Normal(0.0, 1.0).log_prob(latents).sum(1)
-    difference = generator.log_prior(latents, "z") - normal
-    torch.testing.assert_close(difference, difference[:1].expand(4), atol=1e-3, rtol=0)
-
-
 def test_dtype_flows_with_the_module(tmp_path: Path) -> None:
     network = dcgan(saved(tmp_path / "f.pt", random_tensors())).double()
     images = network(torch.zeros(1, *network.latent_shape("z"), dtype=torch.float64), "z")

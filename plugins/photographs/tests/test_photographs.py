@@ -42,9 +42,6 @@ class Linear(Generator):
     def forward(self, latents: Tensor, space: str) -> Tensor:
         return (latents @ self.weight + 0.5).clamp(0, 1).view(-1, 3, 4, 5)
 
-    def log_prior(self, latents: Tensor, space: str) -> Tensor:
-        return -latents.square().sum(1) / 2
-
 
 def context(
     seed: int = 0, limit: int | None = 6, space: str = "z", generator: Generator | None = None

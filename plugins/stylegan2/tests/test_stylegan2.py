@@ -105,8 +105,6 @@ def test_the_contract_holds(generator: StyleGAN2) -> None:
         torch.testing.assert_close(generator(latents[:1], space), images[:1], atol=1e-5, rtol=0)
         (gradient,) = torch.autograd.grad(generator(latents.requires_grad_(), space).sum(), latents)
         assert (gradient.flatten(1).abs().sum(1) > 0).all()
-        typical, odd = generator.log_prior(latents.detach(), space), generator.log_prior(latents.detach() * 9, space)
-        assert (typical > odd).all()
     assert generator.framing.size == (SIDE, SIDE)
 
 

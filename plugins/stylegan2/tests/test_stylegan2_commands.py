@@ -131,11 +131,10 @@ def test_a_file_is_read_once_and_its_statistics_estimated_once(cache: Path, tmp_
     assert any(sha256 in path.name for path in kept)
     again = build(source)
     assert kept == {path: path.stat().st_mtime_ns for path in (cache / "stylegan2").glob("*.safetensors")}
-    # What is cached are the moments of mapped z.
+    # The cache holds the mean of mapped z.
     w = again.mapping(torch.randn(20_000, WIDTH, generator=torch.Generator().manual_seed(5)))
     scale = w.std(0).mean()
     assert (w.mean(0) - again.w_mean).abs().max() < 0.05 * scale
-    assert (torch.cov(w.T) - again.w_covariance).abs().max() < 0.05 * scale**2
 
 
 @pytest.mark.parametrize("layout", WRITERS)

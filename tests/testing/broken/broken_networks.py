@@ -207,12 +207,6 @@ class Saturates(ToyGenerator):
         return super().forward(latents, space).round()
 
 
-@breaks("generator", "prior_prefers_typical_latents")
-class PriorUpsideDown(ToyGenerator):
-    def log_prior(self, latents, space):
-        return -super().log_prior(latents, space)
-
-
 @breaks("generator", "latents_matter")
 class OneImage(ToyGenerator):
     def forward(self, latents, space):

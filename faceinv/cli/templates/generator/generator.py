@@ -44,11 +44,6 @@ class MyGenerator(Generator):
         self._check(latents, space)
         return torch.sigmoid(4 * self.layers(latents))
 
-    def log_prior(self, latents: Tensor, space: str) -> Tensor:
-        """Return the log density of each latent ``(B,)``, up to a constant."""
-        self._check(latents, space)
-        return -0.5 * latents.square().sum(1)
-
     def _check(self, latents: Tensor, space: str) -> None:
         if latents.shape[1:] != self.latent_shape(space):
             raise ShapeError(f"Latents are (B, {LATENT}), got {tuple(latents.shape)}.")

@@ -85,16 +85,6 @@ class DCGAN(Generator):
         images: Tensor = (torch.tanh(self.to_rgb(maps)) + 1) / 2
         return images
 
-    def log_prior(self, latents: Tensor, space: str) -> Tensor:
-        """Return ``-‖z‖²/2`` of each latent, ``(B,)``: the log density of the standard normal, up to a constant.
-
-        Raises:
-            UnknownNameError: ``space`` is not ``"z"``.
-            ShapeError: the latents have another shape.
-        """
-        self._check(latents, space)
-        return -0.5 * latents.square().sum(1)
-
     def _check(self, latents: Tensor, space: str) -> None:
         _check_space(space)
         if latents.ndim != 2 or latents.shape[1] != LATENT:

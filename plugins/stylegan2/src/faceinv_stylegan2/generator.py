@@ -15,7 +15,7 @@ from faceinv_stylegan2.architecture import Architecture, describe
 from faceinv_stylegan2.ffhq import framing
 from faceinv_stylegan2.files import load
 from faceinv_stylegan2.network import MappingNetwork, SynthesisNetwork
-from faceinv_stylegan2.statistics import w_statistics
+from faceinv_stylegan2.statistics import mean_w
 
 SPACES = ("w", "w+", "z")
 
@@ -27,7 +27,6 @@ class StyleGAN2(Generator):
         framing: FFHQ's framing at this generator's resolution.
         architecture: Its sizes.
         w_mean: Mean of w over the prior of z, ``(w,)``.
-        w_covariance: Its covariance, ``(w, w)``.
         w_centre: What truncation draws towards: the file's running mean, or else :attr:`w_mean`.
 
     Args:
@@ -44,13 +43,11 @@ class StyleGAN2(Generator):
     Raises:
         WeightsError: the tensors make up no StyleGAN2.
         UsageError: an option is out of range.
-        StorageError: the cache folder, which keeps mean and covariance of w, cannot be written.
+        StorageError: the cache folder, which keeps the mean of w, cannot be written.
     """
 
     w_mean: Tensor
-    w_covariance: Tensor
     w_centre: Tensor
-    w_whitening: Tensor
 
     def __init__(
         self,
@@ -78,11 +75,8 @@ class StyleGAN2(Generator):
             _noise_maps(tensors, self.architecture, noise),
             checkpoint_activations=checkpoint_activations,
         )
-        mean, covariance = w_statistics(tensors, self.architecture.layers)
-        self.register_buffer("w_mean", mean.float())
-        self.register_buffer("w_covariance", covariance.float())
+        self.register_buffer("w_mean", mean_w(tensors, self.architecture.layers).float())
         self.register_buffer("w_centre", tensors.get("mapping.w_avg", self.w_mean))
-        self.register_buffer("w_whitening", _whitening(covariance).float())
         self.eval().requires_grad_(False)
 
     def latent_shape(self, space: str) -> tuple[int, ...]:
@@ -140,21 +134,6 @@ class StyleGAN2(Generator):
         drawn = torch.lerp(self.w_centre, latents[:, :cutoff], self.truncation)
         return drawn if cutoff == rows else torch.cat([drawn, latents[:, cutoff:]], dim=1)
 
-    def log_prior(self, latents: Tensor, space: str) -> Tensor:
-        """Return a log density up to a constant, ``(B,)``.
-
-        z is standard normal. w is taken as normal, with the mean and covariance of mapped z; the
-        rows of w+ as independent of one another, each like w.
-
-        Raises:
-            UnknownNameError: there is no such space.
-            ShapeError: the latents have another shape or type.
-        """
-        self._check(latents, space)
-        if space != "z":
-            latents = ((latents - self.w_mean) @ self.w_whitening.T).flatten(1)
-        return -0.5 * latents.square().sum(1)
-
     def _check(self, latents: Tensor, space: str) -> None:
         shape = self.latent_shape(space)
         if tuple(latents.shape[1:]) != shape or latents.ndim != len(shape) + 1 or not latents.is_floating_point():
@@ -204,15 +183,3 @@ def _noise_maps(tensors: Mapping[str, Tensor], architecture: Architecture, noise
         drawn = fixed if rng is None else torch.randn(fixed.shape, generator=rng)
         maps[name] = drawn * tensors[f"{name}.noise_strength"]
     return maps
-
-
-def _whitening(covariance: Tensor) -> Tensor:
-    """Return L⁻¹ for covariance L Lᵀ; a thousandth of the mean variance is added to each.
-
-    Along directions that w hardly varies in, an estimate from samples would be far too strict.
-    """
-    identity = torch.eye(len(covariance), dtype=covariance.dtype)
-    ridge = 1e-3 * covariance.diagonal().mean().clamp_min(1e-12)
-    factor = torch.linalg.cholesky(covariance + ridge * identity)
-    whitening: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
-    return whitening
