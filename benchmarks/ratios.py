@@ -1,11 +1,11 @@
-"""What is fast beside its reference: every pair in turns in one process, written into the documentation as ratios.
+"""Speed relative to a reference: both run alternately in one process; the ratios are written into the documentation.
 
     python benchmarks/ratios.py                  # print
     python benchmarks/ratios.py --write          # and write docs/explanation/performance.md and a file of history
     pytest benchmarks/test_groups.py             # every job on its own, by pytest-benchmark
 
-Times of a pair are the least of many runs in turns, so that both feel the same machine; on one thread unless
-``--threads`` says otherwise, so that nothing waits for a core which another process holds.
+Each time is the shortest of many alternating runs, so that a job and its reference see the same machine. One thread
+unless ``--threads`` says otherwise, so that nothing waits for a core that another process holds.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ PAGE = ROOT / "docs" / "explanation" / "performance.md"
 
 
 def in_turns(jobs: dict[str, Job], seconds: float) -> dict[str, float]:
-    """Return the least time of each job, run in turns for so many seconds, three times at least."""
+    """Return the shortest time of each job, run alternately for ``seconds`` and at least three times."""
     for job in jobs.values():
-        job()  # which compiles, where there is something to compile
+        job()  # compiles what has to be compiled
     best = dict.fromkeys(jobs, float("inf"))
     end, turns = time.perf_counter() + seconds, 0
     while time.perf_counter() < end or turns < 3:
@@ -47,7 +47,7 @@ def in_turns(jobs: dict[str, Job], seconds: float) -> dict[str, float]:
 
 
 def measured(group: Group, seconds: float) -> Iterator[Row]:
-    """Return a group's rows, every job timed for so many seconds beside its reference."""
+    """Yield a group's rows, with ``seconds`` of timing for each pair of a job and its reference."""
     item = next(group, None)
     while item is not None:
         if isinstance(item, Row):
@@ -58,7 +58,7 @@ def measured(group: Group, seconds: float) -> Iterator[Row]:
 
 
 def ceilings() -> str:
-    """Return what the machine reaches in a large matrix product and a large copy."""
+    """Return the machine's rates in a large matrix product and a large copy, as text."""
     a, b = torch.randn(2, 2048, 2048, generator=torch.Generator().manual_seed(0))
     x = torch.ones(1 << 26)
     y = torch.empty_like(x)
@@ -68,7 +68,7 @@ def ceilings() -> str:
 
 
 def operations(network: nn.Module, *inputs: Any) -> tuple[float, float]:
-    """Return a forward pass's GFLOP in convolutions and products, and the MB that its layers write, for one image."""
+    """Return the GFLOP of a forward pass in convolutions and products, and the MB its layers write, for one image."""
     count, written = 0.0, 0.0
 
     def hook(layer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
@@ -89,7 +89,7 @@ def operations(network: nn.Module, *inputs: Any) -> tuple[float, float]:
 
 
 def profile(chain: Chain) -> str:
-    """Return operations and bytes of an image-step's networks as a table."""
+    """Return the operations and bytes of an image-step, by network, as a table."""
     landmarks = chain.loader.probe("landmarks", chain.generator.framing).landmarks.network
     crop = torch.rand(1, 3, 112, 112)
     rows = {
@@ -97,26 +97,26 @@ def profile(chain: Chain) -> str:
         "MobileFaceNet": operations(chain.encoder.encoder.network, crop),
         "landmark network": operations(landmarks, chain.images[:1]),
     }
-    lines = ["| network | GFLOP forward | as much for the gradient | MB written forward |", "| --- | --- | --- | --- |"]
+    lines = ["| network | GFLOP forward | GFLOP gradient | MB written forward |", "| --- | --- | --- | --- |"]
     lines += [f"| {name} | {flop:.3f} | {flop:.3f} | {mb:.1f} |" for name, (flop, mb) in rows.items()]
     return "\n".join(lines)
 
 
 def table(rows: list[Row]) -> str:
-    lines = ["| group | what | beside | times as fast | asked | |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| group | what | compared with | times as fast | goal | |", "| --- | --- | --- | --- | --- | --- |"]
     for row in rows:
-        asked = f"{row.least:g}" if row.least else "–"
-        lines.append(f"| {row.group} | {row.what} | {row.reference} | {row.ratio:.2f} | {asked} | {row.note} |")
+        goal = f"{row.least:g}" if row.least else "–"
+        lines.append(f"| {row.group} | {row.what} | {row.reference} | {row.ratio:.2f} | {goal} | {row.note} |")
     return "\n".join(lines)
 
 
 def history_table(folder: Path) -> str:
-    """Return the ratios of every kept run, a column each, the oldest first."""
+    """Return the ratios of every kept run, one column each, oldest first."""
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
     dated = sorted((git("show", "-s", "--format=%cI", run["commit"]), run) for run in runs)
     names = dict.fromkeys((row["what"], row["reference"]) for _, run in reversed(dated) for row in run["rows"])
     heads = [f"`{run['commit']}`, {date[:10]}" for date, run in dated]
-    lines = ["| times as fast | beside | " + " | ".join(heads) + " |", "| --- | --- |" + " --- |" * len(heads)]
+    lines = ["| times as fast | compared with | " + " | ".join(heads) + " |", "| --- | --- |" + " --- |" * len(heads)]
     limits = [f"{run['ceilings'].split(' ')[0]} GFLOP/s, {run['environment']['threads']}" for _, run in dated]
     lines.append("| *a large matrix product, threads* | | " + " | ".join(limits) + " |")
     for what, reference in names:
@@ -131,7 +131,7 @@ def git(*arguments: str) -> str:
 
 
 def put(text: str, name: str, content: str) -> str:
-    """Put ``content`` between the markers ``name`` of a page."""
+    """Return ``text`` with ``content`` between the markers ``name``."""
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     head, _, rest = text.partition(begin)
     return f"{head}{begin}\n\n{content}\n\n{end}{rest.partition(end)[2]}"
@@ -141,11 +141,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=6.0, help="for a pair")
-    parser.add_argument("--write", action="store_true", help="write the page and a file of history")
+    parser.add_argument("--seconds", type=float, default=6.0, help="per pair of a job and its reference")
+    parser.add_argument("--write", action="store_true", help="write the page and a history file")
     given = parser.parse_args()
     if given.write and set(given.groups) != set(GROUPS):
-        parser.error("--write takes all groups")
+        parser.error("--write needs all groups; leave out --groups")
     keep_memory()
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as folder:
