@@ -246,7 +246,10 @@ def test_a_stopped_pass_goes_on_where_it_was(loader: Loader, tmp_path: Path, aft
     assert torch.equal(bank.attributes["brightness"], whole.attributes["brightness"])
 
 
-def test_a_killed_process_leaves_a_bank_to_go_on_with(loader: Loader, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_a_bank_to_go_on_with(
+    loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)  # both processes hash this module's code
     script = tmp_path / "fill.py"
     script.write_text(
         "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[2]); import test_bank as t\n"
@@ -314,7 +317,7 @@ def test_a_whole_column_that_was_damaged_is_made_anew(loader: Loader, tmp_path: 
 def test_the_manifest_says_what_it_is_made_of(loader: Loader, tmp_path: Path) -> None:
     opened(loader, Images(), tmp_path)
     manifest = json.loads(next(tmp_path.glob("descriptors-*/manifest.json")).read_text())
-    assert manifest["made_of"]["encoder"] == "toy.attacked"
+    assert manifest["made_of"]["encoder"]["name"] == "toy.attacked"
     assert manifest["made_of"]["rows"] == N
     assert len(manifest["crc32"]) == 3
     assert {"torch", "python"} <= set(manifest["environment"])

@@ -46,6 +46,7 @@ def make_pairs(
     n: int,
     seed: int,
     folder: Path,
+    parts: Mapping[str, object],
     progress: Reporter | None = None,
     probes: Mapping[str, Probe] | None = None,
 ) -> Pairs:
@@ -58,6 +59,7 @@ def make_pairs(
         n: Number of pairs.
         seed: Seed of the stream of latents.
         folder: Cache folder.
+        parts: Provenance of encoder, generator and core, for the key.
         progress: Called with (what, done, of).
         probes: Probes to label the images for in the same pass, by the key that :func:`label_pairs`
             will ask with: the images are not made again for each.
@@ -65,12 +67,9 @@ def make_pairs(
     probes = probes or {}
     key = fingerprint(
         {
-            "version": 1,
-            "encoder": encoder.encoder.spec.name,
-            "encoder_weights": encoder.encoder.weights,
+            "version": 2,
+            "parts": dict(parts),
             "crop": encoder.encoder.spec.framing,
-            "generator": generator.spec.name,
-            "generator_weights": dict(generator.weights),
             "framing": generator.framing,
             "space": space,
             "n": n,

@@ -19,9 +19,10 @@ from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import LossSpec, ProbeSpec
 from faceinv.models.batching import batch_size_for
 from faceinv.models.loader import FramedEncoder, Loader
-from faceinv.plugins.code import code_hash
+from faceinv.plugins.code import core_hash
 from faceinv.probes.reader import LATENT_RECIPE, TUNED, Reader, Split, TunedHead, latent_head, trained_reader
 from faceinv.probes.whitening import Whitening
+from faceinv.storage.hashing import fingerprint
 from faceinv.storage.tensors import load_or_make
 
 
@@ -94,6 +95,11 @@ class Attack:
             self._n,
             self._seed,
             self._folder,
+            {
+                "core": core_hash(),
+                "encoder": self.loader.provenance(self.encoder.encoder.spec),
+                "generator": self.loader.provenance(self.generator.spec),
+            },
             self._progress,
             {self._label_key(name): self.probe(name) for name in self._probes},
         )
@@ -239,9 +245,7 @@ class Attack:
         return read.cpu().float()
 
     def _label_key(self, name: str) -> str:
-        spec = self._spec(name)
-        # The module's hash too: whoever writes a probe changes how it labels, and must not get old labels.
-        return f"{spec.name} {self.loader.host.owner('probe', spec.name)} {code_hash(spec)} {self.loader.hashes(spec)}"
+        return fingerprint(self.loader.provenance(self._spec(name)))
 
     def _spec(self, name: str) -> ProbeSpec:
         spec: ProbeSpec = self.loader.host.spec("probe", name)

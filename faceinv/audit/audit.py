@@ -21,11 +21,12 @@ from faceinv.audit.settings import RECIPES, AuditSettings, Subset, deciding
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.probes import DerivedProbe, Recipe
 from faceinv.contracts.progress import Reporter
-from faceinv.contracts.specs import DatasetSpec, EncoderSpec
+from faceinv.contracts.specs import DatasetSpec, EncoderSpec, Spec
 from faceinv.data.splits import hashed_splits
 from faceinv.data.targets import way_into
 from faceinv.errors import InputError, UsageError
 from faceinv.models.loader import Loader
+from faceinv.plugins.code import code_hash, core_hash
 from faceinv.probes.reader import TUNED, Reader, TunedHead
 from faceinv.probes.training import Parts, Task, train_heads
 from faceinv.storage.hashing import fingerprint
@@ -87,9 +88,9 @@ class Audit:
     def run(self, encoder: str) -> dict[str, Any]:
         """Return the record of an encoder: read back if it is there, or computed and written."""
         spec: EncoderSpec = self.loader.host.spec("encoder", encoder)
-        weights = self._hashes(spec)
+        weights, code = self._hashes(spec), self._code(spec)
         config = asdict(self.settings) | {"encoder": spec.name, "attributes": [item.name for item in self._chosen]}
-        record_id = fingerprint({"version": _VERSION, "config": deciding(config), "weights": weights})
+        record_id = fingerprint({"version": _VERSION, "config": deciding(config), "weights": weights, "code": code})
         known = self.folder.finished(record_id)
         if known:
             return known
@@ -119,6 +120,7 @@ class Audit:
             "status": "ok",
             "config": config,
             "weights": weights,
+            "code": code,
             "environment": environment(),
             "dataset": self._described(parts),
             "attributes": {item.name: self._attribute(item, parts) for item in self.attributes},
@@ -349,14 +351,25 @@ class Audit:
             described["unit"] = item.spec.unit
         return described
 
+    def _networks(self, encoder: EncoderSpec) -> list[Spec]:
+        """Return the specs of all networks and probes that the numbers depend on."""
+        host = self.loader.host
+        specs: list[Spec] = [encoder, *(item.spec for item in self._chosen if item.spec is not None)]
+        specs += [host.spec("probe", name) for item in self._chosen for name in item.measured]
+        if self.dataset.framing is None and self.settings.detector:
+            specs.append(host.spec("detector", self.settings.detector))
+        return specs
+
+    def _code(self, encoder: EncoderSpec) -> dict[str, str]:
+        """Return a hash of each piece of code that the numbers depend on, by what it is."""
+        specs: list[Spec] = [*self._networks(encoder), self.spec]
+        return {"faceinv": core_hash("audit")} | {f"{spec.kind} {spec.name}": code_hash(spec) for spec in specs}
+
     def _hashes(self, encoder: EncoderSpec) -> dict[str, str]:
         """Return the hash of every file that the numbers depend on, by name; of the images and labels too."""
-        hashes = dict(self.loader.hashes(encoder))
-        for item in self._chosen:
-            if item.spec is not None:
-                hashes |= self.loader.hashes(item.spec)
-        if self.dataset.framing is None and self.settings.detector:
-            hashes |= self.loader.hashes(self.loader.host.spec("detector", self.settings.detector))
+        hashes: dict[str, str] = {}
+        for spec in self._networks(encoder):
+            hashes |= self.loader.hashes(spec)
         annotated = {
             item.annotation: _digest(self.dataset.annotations[item.annotation])
             for item in self._chosen

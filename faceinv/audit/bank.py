@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from faceinv.audit.columns import Column, filling
+from faceinv.audit.settings import Subset
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import EncoderSpec, Framing, ProbeSpec
@@ -28,6 +29,7 @@ from faceinv.framing import apply_similarity, framing_similarity, pixel_points, 
 from faceinv.models.batching import batch_size_for
 from faceinv.models.loader import Loader
 from faceinv.models.precision import bulk_encoder
+from faceinv.plugins.code import core_hash, module_hash
 from faceinv.storage.hashing import fingerprint
 
 #: The frame that faces are brought to where a data set declares none. It holds the crops that encoders
@@ -231,8 +233,7 @@ def _embedding(
     spec: EncoderSpec = loader.host.spec("encoder", encoder)
     parts: dict[str, object] = {
         "images": images,
-        "encoder": spec.name,
-        "weights": loader.hashes(spec),
+        "encoder": loader.provenance(spec),
         "crop": asdict(spec.framing),
         "dtype": str(loader.dtype),
     }
@@ -258,10 +259,7 @@ def _measuring(loader: Loader, name: str, frame: Framing, clean: Part, images: s
     probe = loader.probe(name, framing)
     parts = {
         "images": images,
-        "probe": spec.name,
-        "owner": loader.host.owner("probe", spec.name),
-        "options": dict(spec.options),
-        "weights": loader.hashes(spec),
+        "probe": loader.provenance(spec),
         "framing": asdict(framing),
         "dtype": str(loader.dtype),
     }
@@ -284,7 +282,9 @@ def _to_8_bits(images: Tensor) -> Tensor:
 def _images_key(loader: Loader, dataset: Dataset, frame: Framing, detector: str) -> str:
     """Return a hash of what the images in the frame depend on."""
     parts: dict[str, object] = {
-        "version": 1,
+        "version": 2,
+        "core": core_hash("audit"),
+        "code": _code(dataset),
         "kind": f"{type(dataset).__module__}.{type(dataset).__qualname__}",
         "dataset": dataset.fingerprint(),
         "ids": hashlib.sha256("\n".join(dataset.ids).encode()).hexdigest(),
@@ -292,9 +292,17 @@ def _images_key(loader: Loader, dataset: Dataset, frame: Framing, detector: str)
         "frame": asdict(frame),
     }
     if dataset.framing is None and detector:
-        spec = loader.host.spec("detector", detector)
-        parts |= {"detector": spec.name, "detector weights": loader.hashes(spec)}
+        parts["detector"] = loader.provenance(loader.host.spec("detector", detector))
     return fingerprint(parts)
+
+
+def _code(dataset: Dataset) -> str:
+    """Return a hash of the code that loads a data set's images."""
+    kind = type(dataset.source if isinstance(dataset, Subset) else dataset)
+    try:
+        return module_hash(kind.__module__)
+    except (ImportError, SyntaxError, ValueError):
+        return ""  # written in a notebook or at the prompt: there is no module
 
 
 def _fill(

@@ -61,7 +61,7 @@ class Subset(Dataset):
     def __init__(self, dataset: Dataset, limit: int) -> None:
         n = len(dataset.ids)
         self._rows = [place * n // limit for place in range(limit)] if limit < n else list(range(n))
-        self._dataset = dataset
+        self.source = dataset
         self.ids = tuple(dataset.ids[row] for row in self._rows)
         if dataset.identities is not None:
             self.identities = tuple(dataset.identities[row] for row in self._rows)
@@ -75,8 +75,8 @@ class Subset(Dataset):
 
     def load(self, index: int) -> Tensor:
         """Return image ``index`` of the subset."""
-        return self._dataset.load(self._rows[index])
+        return self.source.load(self._rows[index])
 
     def fingerprint(self) -> str:
         """Return a hash of the whole data set's, and of which images these are."""
-        return fingerprint({"of": self._dataset.fingerprint(), "rows": self._rows})
+        return fingerprint({"of": self.source.fingerprint(), "rows": self._rows})

@@ -18,6 +18,7 @@ from faceinv.contracts.specs import EncoderSpec, Framing, GeneratorSpec, MetricS
 from faceinv.errors import PluginError, ShapeError, UsageError, WeightsError
 from faceinv.framing import Warp, warp_between
 from faceinv.plugins.bundled import distribution_of
+from faceinv.plugins.code import code_hash
 from faceinv.plugins.host import Host
 from faceinv.plugins.registry import load_target
 from faceinv.weights.conversion import whose
@@ -196,6 +197,17 @@ class Loader:
         for source in getattr(spec, "needs", ()):
             hashes |= self.hashes(self.host.spec("probe", self._needed(spec, source)))
         return hashes
+
+    def provenance(self, spec: Spec) -> dict[str, Any]:
+        """Return everything but the core's own code that results of ``spec`` depend on, for the keys of caches."""
+        made_of: dict[str, Any] = {
+            "name": spec.name,
+            "code": code_hash(spec),
+            "options": dict(spec.options),
+            "weights": self.hashes(spec),
+        }
+        needs = [self.host.spec("probe", self._needed(spec, source)) for source in getattr(spec, "needs", ())]
+        return made_of | {"needs": [self.provenance(source) for source in needs]}
 
     def _needed(self, spec: Spec, source: str) -> str:
         """Return ``source``, a probe that ``spec`` is computed from.

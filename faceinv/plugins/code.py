@@ -47,26 +47,35 @@ def core_hash(*more: str, core: Path = CORE) -> str:
 
 
 def code_hash(spec: Spec) -> str:
-    """Return a hash of the code behind ``spec.target``.
-
-    It covers the target's module and every module of the same top-level package that it imports, directly or
-    through others, anywhere in the file. Imports are read from the source: nothing is imported, and names
-    that are only put together at run time are missed. Of the core itself only the target's module counts:
-    :func:`core_hash` covers the rest.
+    """Return a hash of the code behind ``spec.target``; see :func:`module_hash`.
 
     Raises:
         PluginError: if the target's module does not exist, or a module cannot be parsed.
     """
-    import hashlib
-
-    module = spec.target.partition(":")[0]
-    top = module.partition(".")[0]
     try:
-        if _find(module) is None:
-            raise PluginError(f"The {spec.kind} '{spec.name}' cannot be built: there is no module {module}.")
-        contents = {module: _content(module)} if top == CORE.name else _reached(module, top)
+        return module_hash(spec.target.partition(":")[0])
     except (ImportError, SyntaxError, ValueError) as error:
         raise PluginError(f"The {spec.kind} '{spec.name}' cannot be built: {spec.target}: {error}") from error
+
+
+def module_hash(module: str) -> str:
+    """Return a hash of a module's code.
+
+    It covers the module and every module of the same top-level package that it imports, directly or
+    through others, anywhere in the file. Imports are read from the source: nothing is imported, and names
+    that are only put together at run time are missed. Of the core itself only the module itself counts:
+    :func:`core_hash` covers the rest.
+
+    Raises:
+        ImportError: if the module does not exist.
+        SyntaxError: if a module cannot be parsed.
+    """
+    import hashlib
+
+    top = module.partition(".")[0]
+    if _find(module) is None:
+        raise ImportError(f"there is no module {module}.")
+    contents = {module: _content(module)} if top == CORE.name else _reached(module, top)
     digest = hashlib.sha256()
     for name, content in sorted(contents.items()):
         digest.update(f"{name}\n".encode() + content)
