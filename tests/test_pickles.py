@@ -103,7 +103,7 @@ def test_a_large_thing_is_not_handed_out_again_and_again() -> None:
     data = b"\x80\x02c_codecs\nencode\nq\x01X" + (1 << 20).to_bytes(4, "little") + b"x" * (1 << 20) + b"q\x00"
     again = b"h\x01h\x00\x85R"
     assert len(read(data + again + b".", {"_codecs.encode": encode_latin1})) == 1 << 20
-    with pytest.raises(WeightsError, match="unfolds to more"):
+    with pytest.raises(WeightsError, match="expands to more"):
         read(data + again * 3 + b".", {"_codecs.encode": encode_latin1})
 
 

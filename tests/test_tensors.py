@@ -146,7 +146,7 @@ class TestHostileFiles:
 
     def test_stretched_tensor(self, tmp_path: Path) -> None:
         path = save(tmp_path / "x", {"w": torch.zeros(1).expand(1 << 40)})
-        with pytest.raises(WeightsError, match="needs more numbers than are there"):
+        with pytest.raises(WeightsError, match="needs more numbers than the file has"):
             read_tensors(path)
 
     def test_one_storage_under_many_names(self, tmp_path: Path) -> None:
@@ -164,12 +164,12 @@ class TestHostileFiles:
         giant = data.replace(b"K\x03\x85", b"J\xff\xff\xff\x7f\x85", 1)
         assert giant != data
         (tmp_path / "x").write_bytes(giant)
-        with pytest.raises(WeightsError, match="'w': it is no consistent array"):
+        with pytest.raises(WeightsError, match="'w': it is not a consistent array"):
             read_tensors(tmp_path / "x")
 
     def test_array_of_objects(self, tmp_path: Path) -> None:
         (tmp_path / "x").write_bytes(pickle.dumps({"w": np.array([None, {}], dtype=object)}))
-        with pytest.raises(WeightsError, match="'w': it is no consistent array"):
+        with pytest.raises(WeightsError, match="'w': it is not a consistent array"):
             read_tensors(tmp_path / "x")
 
     def test_giant_memo_takes_no_memory(self, tmp_path: Path) -> None:
@@ -237,9 +237,9 @@ class TestOtherFiles:
             (b"\x89HDF\r\n\x1a\n" + bytes(20), "an HDF5 file"),
             (b"\x1c\0\0\0TFL3" + bytes(20), "a TensorFlow Lite file"),
             (b"\x1f\x8b\x08" + bytes(20), "gzip"),
-            (b"hello, world, this is text", "neither"),
+            (b"hello, world, this is text", "not a PyTorch file"),
             (pickle.dumps([1, 2]), "no state dict"),
-            (pickle.dumps({"a": 1}), r"its keys: a"),
+            (pickle.dumps({"a": 1}), "the keys a"),
             (pickle.dumps({"a": np.zeros(2), 3: np.zeros(2)}), "'3'"),
         ],
     )
@@ -249,7 +249,7 @@ class TestOtherFiles:
             read_tensors(tmp_path / "x")
 
     def test_missing_file_and_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(WeightsError, match="no such file"):
+        with pytest.raises(WeightsError, match="does not exist"):
             read_tensors(tmp_path / "x")
         with pytest.raises(WeightsError, match="cannot be read"):
             read_tensors(tmp_path)

@@ -315,7 +315,7 @@ def test_file_that_ships_with_its_plugin_is_used_where_it_lies(tmp_path: Path) -
     assert one.location("net/w") == path
     assert one.sha256("net/w") == one.verify("net/w") == file_sha256(path)
     assert not (tmp_path / "cache").exists()
-    with pytest.raises(WeightsError, match="no package 'gone' is installed"):
+    with pytest.raises(WeightsError, match="package 'gone' is not installed"):
         store(tmp_path, declared("package:gone/w", sha256="")).path("net/w")
 
 

@@ -1,4 +1,4 @@
-"""How a download looks on a terminal."""
+"""The progress bar of a download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def download_bar(console: Console) -> Callable[[str], AbstractContextManager[Progress]]:
-    """Return what :class:`faceinv.weights.WeightStore` takes as ``progress``: a bar on ``console``."""
+    """Return the ``progress`` argument of :class:`faceinv.weights.WeightStore`: a progress bar on ``console``."""
 
     @contextmanager
     def show(label: str) -> Iterator[Progress]:
@@ -27,7 +27,7 @@ def download_bar(console: Console) -> Callable[[str], AbstractContextManager[Pro
         )
 
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        # The bar goes when the download ends; the store's own line says where the file is.
+        # Transient: the bar disappears after the download, and the store prints where the file is.
         with Bars(TextColumn("{task.description}"), *columns, console=console, transient=True) as bars:
             task = bars.add_task(label, total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total or None)

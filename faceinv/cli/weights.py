@@ -1,4 +1,4 @@
-"""``faceinv weights``: what there is to fetch, under which licence, and whether it is here and right."""
+"""``faceinv weights``: list, fetch, verify and convert weights files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def weights() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def list_weights(app: Application, as_json: bool) -> None:
-    """List the weights files: their size, their licence, and whether they are here."""
+    """List the weights files with size and licence, and whether each is on this machine."""
     from faceinv.weights.store import human_size
 
     users = _users(app.host)
@@ -49,7 +49,7 @@ def list_weights(app: Application, as_json: bool) -> None:
     for row in rows:
         size = human_size(row["size"]) if row["size"] else ""
         here = "yes" if row["here"] else "no"
-        # Texts of a plugin are not markup: a licence may hold square brackets.
+        # Not markup: the text of a plugin's licence may contain square brackets.
         table.add_row(*(Text(cell) for cell in (row["name"], size, here, row["licence"], ", ".join(row["used_by"]))))
     app.output.print(table)
 
@@ -58,7 +58,7 @@ def list_weights(app: Application, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.pass_obj
 def pull(app: Application, names: tuple[str, ...]) -> None:
-    """Fetch files ahead of time: NAME is a file, or a network (then all files that it reads).
+    """Fetch files ahead of time: NAME is a file, or a network (then all of its files).
 
     The licence is shown before anything is downloaded.
     """
@@ -72,7 +72,7 @@ def pull(app: Application, names: tuple[str, ...]) -> None:
             continue
         if here:
             [file] = app.host.weights([name])
-            app.say(f"{name} is here: {path}. Licence: {file.licence}.")
+            app.say(f"{name} is already at {path}. Licence: {file.licence}.")
     _raise_all(app, errors)
 
 
@@ -80,7 +80,7 @@ def pull(app: Application, names: tuple[str, ...]) -> None:
 @_NAMES
 @click.pass_obj
 def verify(app: Application, names: tuple[str, ...]) -> None:
-    """Hash files anew and compare: those named, or all that are here."""
+    """Hash files again and compare: the named ones, or all that are on this machine."""
     chosen = _resolve(app.host, names)
     everything = sorted(spec.name for spec in app.host.specs("weights"))
     errors: list[FaceinvError] = []
@@ -97,9 +97,11 @@ def verify(app: Application, names: tuple[str, ...]) -> None:
             verdict = "as pinned" if file.sha256 else "no hash is published"
             app.output.print(f"{name} {sha256} {verdict}", markup=False, soft_wrap=True)
         elif chosen:
-            errors.append(WeightsError(f"Weights '{name}' are not here; fetch them with: faceinv weights pull {name}"))
+            errors.append(
+                WeightsError(f"Weights '{name}' are not on this machine; to fetch them: faceinv weights pull {name}")
+            )
     if not found and not errors:
-        app.say("No weights file is here yet; 'faceinv weights list' names them.")
+        app.say("There are no weights files on this machine yet; 'faceinv weights list' shows what can be fetched.")
     _raise_all(app, errors)
 
 
@@ -107,26 +109,26 @@ def verify(app: Application, names: tuple[str, ...]) -> None:
 @click.argument("name")
 @click.pass_obj
 def path(app: Application, name: str) -> None:
-    """Print where a file is; it is fetched if it is not here."""
+    """Print the path of a file, fetching it if necessary."""
     click.echo(app.store.path(name))
 
 
 @weights.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File.safetensors to write."
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Safetensors file to write."
 )
 @click.pass_obj
 def convert(app: Application, file: Path, out: Path) -> None:
-    """Write the tensors of a published FILE as safetensors; nothing in FILE is run.
+    """Write the tensors of a published FILE as safetensors; nothing in FILE is executed.
 
-    Reads what the networks read: NVIDIA's .pkl, PyTorch's files, pickles of arrays. The result is given
-    to a network by --weights. The SHA-256 of FILE is kept in its metadata, and its licence goes with it.
+    Reads the same files as the networks: NVIDIA's .pkl, PyTorch files, pickles of arrays. Pass the result to a
+    network with --weights. It records the SHA-256 of FILE in its metadata, and is under the licence of FILE.
     """
     from faceinv.weights.conversion import convert as convert_file
 
-    whose = convert_file(app.host, file, out)
-    app.say(f"{out}: {f'the tensors of {whose}' if whose else 'tensors of no network that is known here'}")
+    network = convert_file(app.host, file, out)
+    app.say(f"Wrote {out}: {f'the tensors of {network}' if network else 'the tensors of an unknown network'}.")
 
 
 def _row(app: Application, name: str, used_by: Sequence[str]) -> dict[str, Any]:
@@ -156,7 +158,7 @@ def _users(host: Host) -> dict[str, list[str]]:
 
 
 def _resolve(host: Host, names: Sequence[str]) -> list[str]:
-    """Return the files meant by ``names``, each once, in order: a network's name means its files."""
+    """Return the files that ``names`` stand for, each once, in order; a network stands for its files."""
     networks = _networks(host)
     found: list[str] = []
     for name in names:
@@ -172,7 +174,7 @@ def _resolve(host: Host, names: Sequence[str]) -> list[str]:
 
 
 def _raise_all(app: Application, errors: Sequence[FaceinvError]) -> None:
-    """Say what went wrong with each file, and end with the last error's exit code."""
+    """Print the error of each file, and exit with the code of the last one."""
     for error in errors[:-1]:
         app.fail(str(error))
     if errors:

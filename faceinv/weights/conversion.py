@@ -1,4 +1,4 @@
-"""Published weights files to safetensors, which cannot run code, without running anything in them."""
+"""Conversion of published weights files to safetensors, a format that cannot run code."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Converter = Callable[[Path, Path], None]
 
 
 def convert(host: Host, file: Path, out: Path) -> str:
-    """Write the tensors of a published ``file`` as safetensors to ``out``, and return whose they seem to be.
+    """Write the tensors of a published ``file`` as safetensors to ``out``, and return the network they belong to.
 
-    What plugins convert is tried first, then a plain state dict. The SHA-256 of ``file`` is in the metadata
-    of ``out``.
+    The converters of plugins are tried first, then a plain state dict. Nothing in ``file`` is executed; its SHA-256
+    is written to the metadata of ``out``.
 
     Returns:
-        Names of networks, or an empty string where none is known.
+        Names of the networks that the file may belong to, joined by "or"; an empty string if none is known.
 
     Raises:
-        UsageError: ``out`` is ``file``.
-        WeightsError: the file cannot be read by anything that is installed.
-        StorageError: ``out`` cannot be written.
+        UsageError: if ``out`` is ``file``.
+        WeightsError: if no reader can read the file.
+        StorageError: if ``out`` cannot be written.
     """
     if not file.is_file():
-        raise WeightsError(f"{file}: there is no such file.")
+        raise WeightsError(f"{file} does not exist.")
     if out.exists() and out.samefile(file):
-        raise UsageError(f"--out {out} is the file that is to be read.")
+        raise UsageError(f"--out {out} is the input file; give another name.")
     specs: list[WeightSpec] = list(host.specs("weights"))
     refusals = []
     for target in _converters(specs):
@@ -55,7 +55,7 @@ def convert(host: Host, file: Path, out: Path) -> str:
 
 
 def whose(host: Host, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Return the networks that a ``file`` seems to belong to, by its tensors' ``shapes``, or by what converts it."""
+    """Return the networks that ``file`` may belong to, by its tensors' ``shapes`` or by the converter that reads it."""
     specs: list[WeightSpec] = list(host.specs("weights"))
     names = recognise(specs, shapes, file_sha256(file))
     if names:

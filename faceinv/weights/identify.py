@@ -1,4 +1,9 @@
-"""Telling whose a weights file is when it is not the one that is due."""
+"""Identify the network that a weights file belongs to.
+
+If a network cannot load a file, the error message names the network that could. A file is identified by its SHA-256
+if a plugin pins it, and otherwise by its *fingerprint*: the shapes of a few tensors that, together, only this network
+has. A fingerprint is declared in :attr:`WeightSpec.fingerprint`.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +13,20 @@ from faceinv.contracts.specs import WeightSpec
 
 
 def recognise(specs: Iterable[WeightSpec], shapes: Mapping[str, tuple[int, ...]], sha256: str = "") -> list[str]:
-    """Return the networks that a file with these tensors belongs to, by name; none where nothing fits.
+    """Return the names of the networks that a file with these tensors may belong to, sorted.
 
     Args:
         specs: Every declared weights file.
-        shapes: Shape of each of the file's tensors, by name; empty where it could not be read.
-        sha256: The file's hash; a pinned one settles the matter.
+        shapes: Shape of each of the file's tensors, by name; empty if the file could not be read.
+        sha256: The file's hash. If a spec pins it, only the specs that do are considered.
+
+    Returns:
+        The networks whose fingerprint matches. If several match, those with the longest one; an empty list if none.
     """
     known = list(specs)
     pinned = [spec for spec in known if sha256 and spec.sha256 == sha256]
     fitting = pinned or [spec for spec in known if spec.fingerprint and _fits(spec.fingerprint, shapes)]
-    # A network that extends another has the other's tensors and more: the longer fingerprint is the truer.
+    # A network that extends another also has the other's tensors: the longer fingerprint is more specific.
     longest = max((len(spec.fingerprint) for spec in fitting), default=0)
     return sorted({spec.name.rpartition("/")[0] for spec in fitting if len(spec.fingerprint) == longest})
 

@@ -1,6 +1,6 @@
-"""Weights files: named, pinned by SHA-256, fetched on first use, verified, kept in a cache folder.
+"""The store of weights files: fetched on first use, verified by SHA-256, kept in a cache folder.
 
-Nothing is read from a file here beyond its bytes: no unpickling, no decoding.
+The store hashes and copies files; it never unpickles or decodes them.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import filelock
 
 from faceinv.contracts.specs import WeightSpec
-from faceinv.errors import FaceinvError, HashMismatchError, StorageError, UsageError, WeightsError
+from faceinv.errors import FaceinvError, HashMismatchError, StorageError, WeightsError
 from faceinv.plugins.host import Host
 from faceinv.plugins.registry import load_target
 from faceinv.storage.atomic import replacing
 from faceinv.storage.cache import cache_folder
 from faceinv.storage.hashing import file_sha256
 from faceinv.weights.sources.base import Progress
+from faceinv.weights.trust import Trust
 
-#: Sources that need no network.
+#: Schemes of the sources that need no network.
 LOCAL = ("file", "package")
 
 
 def human_size(size: int) -> str:
-    """Return ``size`` in bytes for people: ``"13.3 MB"``."""
+    """Format ``size``, in bytes, for people: ``"13.3 MB"``."""
     number, units = float(size), ["B", "kB", "MB", "GB", "TB"]
     while number >= 999.5 and len(units) > 1:
         number, units = number / 1000, units[1:]
@@ -39,21 +39,19 @@ def human_size(size: int) -> str:
 
 
 class WeightStore:
-    """The weights files that plugins declare, on this machine.
+    """The local copies of the weights files that plugins declare.
 
     Args:
-        host: The plugins, which declare the files and the ways to fetch them.
-        cache: Folder that they are kept in (in its sub-folder ``weights``); ``None`` takes
-            :func:`cache_folder`.
-        offline: Whether the network must not be used.
-        trusted: SHA-256 of files that are accepted although nobody published a hash for them.
-        notify: Told, in one line each, what is fetched under which licence and where it went.
-        confirm: Asked whether a file without a published hash is trusted; ``None`` where nobody can
-            be asked.
-        progress: Makes, from a label, a context in which a download's progress is shown.
+        host: The plugins, which declare the files and the sources to fetch them from.
+        cache: Folder to keep files in (in its sub-folder ``weights``); :func:`cache_folder` if ``None``.
+        offline: Do not use the network.
+        trusted: SHA-256 of files to accept although no hash is published for them.
+        notify: Called with one line of text: what is fetched, under which licence, and where it is saved.
+        confirm: Asks the user whether to trust a file without a published hash; ``None`` if nobody can be asked.
+        progress: Returns, for a label, a context that yields a callback for a download's progress.
 
     Raises:
-        UsageError: one of ``trusted`` is no SHA-256.
+        UsageError: if one of ``trusted`` is not a SHA-256.
     """
 
     def __init__(
@@ -70,76 +68,64 @@ class WeightStore:
         self.host = host
         self.cache = cache if cache is not None else cache_folder()
         self.offline = offline
-        self._trusted = {_checked_sha256(given) for given in trusted}
+        self._trust = Trust(self.cache / "weights" / "trusted", trusted, confirm)
         self._notify = notify or (lambda text: None)
-        self._confirm = confirm
         self._progress = progress or (lambda label: contextlib.nullcontext(lambda done, total: None))
         self._in_use: dict[str, tuple[Path, str]] = {}
 
     def path(self, name: str) -> Path:
-        """Return the verified local file of ``name``; it is fetched on first use.
+        """Return the verified local file of ``name``, fetching it on first use.
 
         Raises:
-            UnknownNameError: no plugin declares it.
-            HashMismatchError: the file is not the pinned one; it is kept aside.
-            WeightsError: no source has it, ``offline`` forbids to ask, or its hash is not trusted.
-            StorageError: the cache folder cannot be written.
+            UnknownNameError: if no plugin declares it.
+            HashMismatchError: if the file is not the pinned one; it is set aside.
+            WeightsError: if no source has it, the store is ``offline``, or its hash is not trusted.
+            StorageError: if the cache folder cannot be written to.
         """
         return self._use(self.host.spec("weights", name))[0]
 
     def sha256(self, name: str) -> str:
-        """Return the SHA-256 of the file in use under ``name``; it is fetched on first use."""
+        """Return the SHA-256 of the file in use under ``name``, fetching it on first use."""
         return self._use(self.host.spec("weights", name))[1]
 
     def is_here(self, name: str) -> bool:
-        """Say whether the file is on this machine; neither the network is asked nor a hash computed."""
+        """Return whether the file is on this machine, without hashing it or using the network."""
         return self.location(name) is not None
 
     def location(self, name: str) -> Path | None:
-        """Return where the file of ``name`` is on this machine, unverified, or ``None``."""
+        """Return the path of the file of ``name``, unverified, or ``None`` if it is not on this machine."""
         spec: WeightSpec = self.host.spec("weights", name)
         if spec.name in self._in_use:
             return self._in_use[spec.name][0]
         return _shipped(spec) or self._cached(spec)
 
     def folder(self, name: str) -> Path:
-        """Return the folder that the file of ``name`` is kept in."""
+        """Return the folder that keeps the file of ``name``."""
         return self.cache / "weights" / re.sub(r"[^\w.+-]", "-", name.replace("/", "--")).lstrip(".")
 
     def adopt(self, names: Sequence[str], file: Path) -> Path:
-        """Let a user's own ``file`` stand in for the declared files ``names``, and return it.
+        """Use a user's own ``file`` in place of the declared files ``names``, and return it.
 
-        A file that is none of the published ones is said to be so. Where a declared file has no
-        published hash, nothing tells a wrong file from the right one, so it must be trusted first.
+        Prints a notice if the file matches none of the published hashes. If a declared file has no published hash,
+        the user must trust the file first.
 
         Raises:
-            WeightsError: the file is missing, empty, unreadable, or not trusted.
+            WeightsError: if the file is missing, empty, unreadable, or not trusted.
+            StorageError: if the cache folder, which records the trust, cannot be written to.
         """
         specs = self.host.weights(names)
-        try:
-            if file.stat().st_size == 0:
-                raise WeightsError(f"--weights {file}: the file is empty.")
-            sha256 = file_sha256(file)
-        except IsADirectoryError:
-            raise WeightsError(f"--weights {file} is a folder; name the weights file in it.") from None
-        except OSError as error:
-            raise WeightsError(f"--weights {file} cannot be read: {error.strerror or error}.") from None
-        pins = {spec.sha256 for spec in specs}
-        if sha256 not in pins:
-            what = " and ".join(spec.name for spec in specs) or "a network that declares no file"
-            if not pins or "" in pins:
-                self._require_trust(what, file, sha256)
-            else:
-                self._notify(f"{file} is not the published file of {what}; its SHA-256 is {sha256}.")
+        with self._storage():
+            sha256 = self._trust.check_own_file(specs, file, self._notify)
         for spec in specs:
             self._in_use[spec.name] = (file, sha256)
         return file
 
     def verify(self, name: str) -> str | None:
-        """Hash the file of ``name`` anew and return its SHA-256, or ``None`` if it is not here.
+        """Hash the file of ``name`` again and return its SHA-256, or ``None`` if it is not on this machine.
 
         Raises:
-            HashMismatchError: it is not the pinned file; it is kept aside.
+            HashMismatchError: if it is not the pinned file; it is set aside.
+            StorageError: if the cache folder cannot be written to.
         """
         spec: WeightSpec = self.host.spec("weights", name)
         shipped = _shipped(spec)
@@ -163,22 +149,22 @@ class WeightStore:
                 path = self._target(spec)
                 with self._storage():
                     sha256 = self._known(spec, path) or self._obtain(spec, path)
-                if not spec.sha256:
-                    self._require_trust(spec.name, path, sha256)
+                    if not spec.sha256:
+                        self._trust.require(spec.name, path, sha256)
                 self._in_use[spec.name] = (path, sha256)
         return self._in_use[spec.name]
 
     def _target(self, spec: WeightSpec) -> Path:
-        # The hash in the name keeps two releases of one name apart; without one there is but one file.
+        # The hash in the file's name keeps two releases under one name apart.
         return self.folder(spec.name) / (f"{spec.sha256[:12]}-{spec.filename}" if spec.sha256 else spec.filename)
 
     def _cached(self, spec: WeightSpec) -> Path | None:
-        """Return the file in the cache folder, or the one that the user put there by hand."""
+        """Return the file in the cache folder, or one that the user put there by hand."""
         candidates = (self._target(spec), self.folder(spec.name) / spec.filename)
         return next((path for path in candidates if path.is_file()), None)
 
     def _known(self, spec: WeightSpec, path: Path) -> str | None:
-        """Return the SHA-256 of ``path`` if it is there and right; needs no lock and no writable folder."""
+        """Return the SHA-256 of ``path`` if it is the right file; needs no lock and no writable folder."""
         sha256 = _read_note(path)
         if sha256 is None and path.is_file():
             sha256 = file_sha256(path)
@@ -187,7 +173,7 @@ class WeightStore:
         return sha256 if not spec.sha256 or sha256 == spec.sha256 else None
 
     def _obtain(self, spec: WeightSpec, target: Path) -> str:
-        """Verify what is in the folder, or fetch it; one process at a time. Return the SHA-256."""
+        """Verify the file in the folder, or fetch it, and return its SHA-256; one process at a time."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._locked(spec, target):
             by_hand = target.with_name(spec.filename)
@@ -216,12 +202,12 @@ class WeightStore:
             lock.release()
 
     def _fetch(self, spec: WeightSpec, target: Path) -> str:
-        """Try the sources in order, and return the SHA-256 of what was put at ``target``."""
+        """Fetch ``target`` from the first source that works, and return its SHA-256."""
         sources = [source for source in spec.sources if not self.offline or _scheme(source) in LOCAL]
         causes: list[str] = []
         mismatch: HashMismatchError | None = None
         for source in sources:
-            # A name of its own for each source: what is left of one must not be resumed from another.
+            # One name per source: a partial download must not be resumed from another source.
             part = target.with_name(f"{target.name}.{hashlib.sha256(source.encode()).hexdigest()[:8]}.part")
             size = f", {human_size(spec.size)}" if spec.size else ""
             self._notify(f"Fetching {spec.name}{size}, from {source}. Licence: {spec.licence}.")
@@ -236,7 +222,7 @@ class WeightStore:
                 continue
             except OSError:
                 raise
-            except Exception as error:  # A plugin's source that breaks must not keep the next one from being tried.
+            except Exception as error:  # A broken source of a plugin must not block the next one.
                 causes.append(f"{source}: {type(error).__name__}: {' '.join(str(error).split())}")
                 continue
             sha256 = file_sha256(part)
@@ -245,7 +231,7 @@ class WeightStore:
                 causes.append(f"{source}: {str(mismatch).rstrip('.')}")
                 continue
             os.replace(part, target)
-            self._notify(f"{spec.name} is here: {target}")
+            self._notify(f"Saved {spec.name} to {target}")
             return sha256
         if mismatch is not None and len(causes) == 1:
             raise mismatch
@@ -258,35 +244,24 @@ class WeightStore:
         if self.offline:
             pull = f"faceinv weights pull {spec.name}"
             return (
-                f"Weights '{spec.name}' are not here, and --offline is on{tried}; {by_hand}, or go online and: {pull}"
+                f"Weights '{spec.name}' are not on this machine, and --offline is on{tried}; {by_hand}, or go online "
+                f"and run: {pull}"
             )
         if not spec.sources:
-            return f"Weights '{spec.name}' have no source to be fetched from; {by_hand}."
+            return f"Weights '{spec.name}' cannot be fetched: no source is known; {by_hand}."
         return f"Weights '{spec.name}' could not be fetched{tried}; try again later, or {by_hand}."
 
     def _reject(self, spec: WeightSpec, path: Path, sha256: str, source: str = "") -> HashMismatchError:
-        """Keep a wrong file aside, and return the error that says so."""
+        """Set a wrong file aside, and return the error to raise."""
         aside = path.with_name(f"{spec.filename}.rejected")
         os.replace(path, aside)
         _note(path).unlink(missing_ok=True)
         self._in_use.pop(spec.name, None)
         came = f" from {source}" if source else f" at {path}"
         return HashMismatchError(
-            f"Weights '{spec.name}': the file{came} has SHA-256 {sha256}, but {spec.sha256} is pinned; it was kept "
-            f"aside as {aside}. To fetch it anew: faceinv weights pull {spec.name}"
+            f"Weights '{spec.name}': the file{came} has SHA-256 {sha256}, but {spec.sha256} is pinned. It was set "
+            f"aside as {aside}. To fetch it again: faceinv weights pull {spec.name}"
         )
-
-    def _require_trust(self, what: str, path: Path, sha256: str) -> None:
-        """Raise unless ``sha256`` was trusted, now or before; remember that it was."""
-        marker = self.cache / "weights" / "trusted" / f"{sha256}.json"
-        if marker.is_file():
-            return
-        fact = f"No hash is published for {what}, so {path} cannot be checked; its SHA-256 is {sha256}."
-        if sha256 not in self._trusted and not (self._confirm and self._confirm(f"{fact} Do you trust this file?")):
-            raise WeightsError(f"{fact} If it is the file you mean: faceinv --trust-sha256 {sha256} COMMAND …")
-        with self._storage():
-            marker.parent.mkdir(parents=True, exist_ok=True)
-            _write_json(marker, {"weights": what, "file": path.name})
 
     @contextlib.contextmanager
     def _storage(self) -> Iterator[None]:
@@ -295,7 +270,7 @@ class WeightStore:
         except OSError as error:
             where = error.filename or self.cache
             raise StorageError(
-                f"{where} cannot be used: {error.strerror or error}. Free space or mend the permissions there, or set "
+                f"{where} cannot be used: {error.strerror or error}. Free space or fix the permissions there, or set "
                 "FACEINV_CACHE to another folder."
             ) from error
 
@@ -304,16 +279,10 @@ def _scheme(source: str) -> str:
     return source.partition(":")[0]
 
 
-def _checked_sha256(given: str) -> str:
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", given):
-        raise UsageError(f"--trust-sha256 {given}: a SHA-256 is 64 hex digits, this has {len(given)} characters.")
-    return given.lower()
-
-
 def _shipped(spec: WeightSpec) -> Path | None:
-    """Return a file that ships with the plugin and has no pin: it is as trusted as the code beside it.
+    """Return a file without a pin that ships with its plugin: it is as trusted as the plugin's code.
 
-    It is used where it lies, since a copy in the cache would not follow an update of the plugin.
+    Used in place, because a copy in the cache would not follow an update of the plugin.
     """
     if spec.sha256:
         return None
@@ -331,15 +300,16 @@ def _note(path: Path) -> Path:
 
 
 def _write_note(path: Path, sha256: str) -> None:
-    """Remember that the file has this hash as long as its size and time of change stay what they are."""
+    """Remember the file's hash, which holds while its size and modification time stay the same."""
     status = path.stat()
-    # A cache that others fill may be read-only: then the file is hashed at each use.
-    with contextlib.suppress(PermissionError):
-        _write_json(_note(path), {"sha256": sha256, "size": status.st_size, "mtime_ns": status.st_mtime_ns})
+    note = {"sha256": sha256, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    # A shared cache may be read-only: then the file is hashed at each use.
+    with contextlib.suppress(PermissionError), replacing(_note(path)) as temporary:
+        temporary.write_text(json.dumps(note))
 
 
 def _read_note(path: Path) -> str | None:
-    """Return the hash that was found for the file as it is now, if it was ever hashed."""
+    """Return the remembered hash of the file, or ``None`` if the file changed or was never hashed."""
     try:
         note = json.loads(_note(path).read_bytes())
         status = path.stat()
@@ -349,8 +319,3 @@ def _read_note(path: Path) -> str | None:
         return None
     sha256 = note.get("sha256")
     return sha256 if isinstance(sha256, str) else None
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value))

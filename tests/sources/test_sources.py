@@ -182,5 +182,5 @@ def test_file_of_an_installed_package(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="has no file 'none'"):
         fetch_package("faceinv/none", tmp_path / "copy", silent)
     for location in ("no_such_package/w", "no_such_package.sub/w", "/w"):
-        with pytest.raises(WeightsError, match="no package"):
+        with pytest.raises(WeightsError, match="is not installed"):
             fetch_package(location, tmp_path / "copy", silent)

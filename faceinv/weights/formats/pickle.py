@@ -1,10 +1,10 @@
-"""Reads a pickle without unpickling it: nothing in the file can run.
+"""A reader of pickles that does not unpickle.
 
-A pickle is a program that may call whatever it can name. ``pickletools`` of the standard library
-decodes its opcodes; :func:`interpret` follows them with a stack of its own, which knows numbers,
-text, bytes and containers. Where a pickle names a class or a function (a *global*), it gets one of
-the builders handed in, which are ours, or the file is refused by that name. Nothing is imported, no
-attribute is looked up or set, and what it may cost is bounded by a :class:`Budget`.
+We read the file ourselves rather than with ``torch.load``, so that nothing in it is executed: a pickle is a program
+that may call anything it can name. ``pickletools`` of the standard library decodes the opcodes, and :func:`interpret`
+carries them out on its own stack of numbers, strings, bytes and containers. A class or function that the pickle names
+(a *global*) is replaced by one of the given builders; if there is none for it, the file is refused. Nothing is
+imported, no attribute is read or set, and time and memory are bounded by a :class:`Budget`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any, Protocol
 
 from faceinv.errors import WeightsError
 
-#: Called with the arguments that the pickle gives, in place of the global of that name.
+#: Called in place of a global, with the arguments in the pickle.
 Builder = Callable[..., Any]
 
-#: More steps than any published file takes (some 50,000), few enough to end within seconds.
+#: Limit on the steps of a file: published ones take about 50,000, and this many end within seconds.
 MAX_STEPS = 2_000_000
 
 _MARK = object()
@@ -38,7 +38,7 @@ _EMPTY: Mapping[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": lis
 _TUPLES: Mapping[str, int] = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
 
-#: What a malformed stream makes ``pickletools``, the stack and the builders raise.
+#: Errors that ``pickletools``, the stack and the builders raise on a malformed stream.
 _MALFORMED = (
     ValueError,
     TypeError,
@@ -53,7 +53,7 @@ _MALFORMED = (
 
 
 class Stream(Protocol):
-    """Bytes whose ``read`` returns at most what is there, however much is asked for."""
+    """A byte stream whose ``read`` allocates no more than the bytes that are left."""
 
     def read(self, size: int = ..., /) -> bytes:
         """Return at most ``size`` bytes."""
@@ -64,22 +64,22 @@ class Stream(Protocol):
         ...
 
     def tell(self) -> int:
-        """Return the position."""
+        """Return the current position."""
         ...
 
     def seek(self, position: int, /) -> object:
-        """Go to a position."""
+        """Move to a position."""
         ...
 
 
 @dataclass
 class Budget:
-    """What the pickles of one file may still cost, all together.
+    """The steps and memory that the pickles of one file may still use, together.
 
     Args:
         steps: Opcodes.
-        handed: Bytes of text and bytes, and items of containers, that are handed to builders: a
-            pickle can refer to one large thing again and again, and a builder may copy it.
+        handed: Bytes of strings and bytes, and items of containers, passed to builders. A pickle can refer to one
+            large object many times, and a builder may copy it.
     """
 
     steps: int
@@ -87,47 +87,47 @@ class Budget:
 
     @classmethod
     def of(cls, length: int) -> Budget:
-        """Return what a file of ``length`` bytes may cost: an honest one hands each byte over once."""
+        """Return the budget of a file of ``length`` bytes; a well-formed file passes each byte once."""
         return cls(MAX_STEPS, 2 * length + (1 << 16))
 
     def step(self) -> None:
-        """Pay for one opcode, or raise :class:`WeightsError`."""
+        """Deduct one opcode, or raise :class:`WeightsError`."""
         self.steps -= 1
         if self.steps < 0:
             raise WeightsError(f"its pickle takes more than {MAX_STEPS:,} steps")
 
     def hand(self, arguments: tuple[Any, ...]) -> None:
-        """Pay for the arguments of one call, or raise :class:`WeightsError`."""
+        """Deduct the arguments of one call, or raise :class:`WeightsError`."""
         self.handed -= sum(
             len(value) for value in arguments if isinstance(value, (str, bytes, bytearray, list, tuple, dict))
         )
         if self.handed < 0:
-            raise WeightsError("its pickle unfolds to more than the file holds")
+            raise WeightsError("its pickle expands to more data than the file contains")
 
 
 @dataclass(frozen=True)
 class Ignored:
-    """Stands for something in the file that no network needs, such as an option of its training."""
+    """Placeholder for an object that no network needs, such as a training option."""
 
 
 @dataclass(frozen=True)
 class Global:
-    """A class or function that the pickle names, and what stands in for it."""
+    """A class or function that the pickle names, with its stand-in."""
 
     name: str
     build: Builder
 
 
 class Stateful:
-    """What a builder may return if the pickle gives it a state afterwards; other states are left out."""
+    """Base of objects that take the state the pickle gives them after construction; other objects ignore it."""
 
     def set_state(self, state: Any) -> None:
-        """Take the state, which may be anything."""
+        """Store the state, which may be any object."""
         raise NotImplementedError
 
 
 def is_key(value: object) -> bool:
-    """Say whether ``value`` is text or a number of ordinary size, as the keys of such files are."""
+    """Return whether ``value`` can be a key: a string or an integer of ordinary size."""
     return isinstance(value, str) or (isinstance(value, int) and abs(value) < 1 << 63)
 
 
@@ -137,13 +137,13 @@ def ignore(*_: object) -> Ignored:
 
 
 def encode_latin1(text: Any, encoding: Any = "latin1") -> bytes:
-    """Stand in for ``_codecs.encode``, by which pickles of protocol 0 to 2 hold bytes.
+    """Stand in for ``_codecs.encode``, which represents bytes in pickles of protocol 0 to 2.
 
     Raises:
-        ValueError: it is no text, or another encoding.
+        ValueError: if ``text`` is not a string, or the encoding is not Latin-1.
     """
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise ValueError("text encoded as no pickle does")
+        raise ValueError("bytes in an encoding that pickle does not use")
     return text.encode("latin1")
 
 
@@ -154,20 +154,19 @@ def interpret(
     *,
     budget: Budget,
 ) -> Any:
-    """Return what the pickle at the stream's position describes; the stream is left behind its end.
+    """Return the object that the pickle at the stream's position describes; leave the stream at the pickle's end.
 
-    Sets come out as lists, ordered dictionaries as dictionaries, strings of Python 2 as Latin-1.
+    Sets become lists, ordered dictionaries become dictionaries, and strings of Python 2 are read as Latin-1.
 
     Args:
-        stream: An ``mmap`` or ``BytesIO``: a length in the file that exceeds what is there then
-            costs no memory.
+        stream: An ``mmap`` or ``BytesIO``, so that a wrong length in the file allocates no memory.
         builders: Stand-ins by ``"module.name"`` of the global.
-        persistent: Resolves persistent ids; without it a pickle that has them is refused.
-        budget: What it may cost.
+        persistent: Resolves persistent ids; without it, a pickle that has them is refused.
+        budget: Steps and memory that it may use.
 
     Raises:
-        WeightsError: a global or an opcode that is not allowed, or a malformed stream. The text
-            names the offence and no file.
+        WeightsError: if a global or an opcode is not allowed, or the stream is malformed. The message gives the
+            reason but not the file.
     """
     machine = _Machine(builders, persistent, budget)
     try:
@@ -179,7 +178,7 @@ def interpret(
             if opcode.name == "STRING":
                 argument: Any = _string(stream.readline())
             else:
-                # The stub asks for IO[bytes]; read and readline are all that is used.
+                # The stub asks for IO[bytes], but only read and readline are used.
                 argument = opcode.arg.reader(stream) if opcode.arg else None  # type: ignore[arg-type]
             machine.step(opcode.name, argument)
     except _MALFORMED as error:
@@ -188,7 +187,7 @@ def interpret(
 
 
 def _string(line: bytes) -> str:
-    """Return the string of Python 2 in a line of protocol 0; ``pickletools`` takes it for ASCII."""
+    """Return the string of Python 2 in a line of protocol 0, which ``pickletools`` would decode as ASCII."""
     quoted = line.removesuffix(b"\n")
     if len(quoted) < 2 or quoted[:1] != quoted[-1:] or quoted[:1] not in (b"'", b'"'):
         raise ValueError("a string without quotes")
@@ -202,7 +201,7 @@ class _Machine:
         self, builders: Mapping[str, Builder], persistent: Callable[[Any], Any] | None, budget: Budget
     ) -> None:
         self.stack: list[Any] = []
-        # A dictionary, where the C unpickler fills an array up to the greatest index in the file.
+        # A dictionary: a list, as in the C unpickler, would grow to the largest index in the file.
         self.memo: dict[int, Any] = {}
         self.builders = builders
         self.persistent = persistent
@@ -211,7 +210,7 @@ class _Machine:
     def pop(self) -> Any:
         value = self.stack.pop()
         if value is _MARK:
-            raise ValueError("a mark where a value is due")
+            raise ValueError("a mark instead of a value")
         return value
 
     def since_mark(self) -> list[Any]:
@@ -251,7 +250,7 @@ class _Machine:
             self._compose(name, argument)
 
     def _fill(self, name: str) -> None:
-        """Carry out an opcode that makes a container of what is on the stack, or adds it to one."""
+        """Carry out an opcode that builds a container from the stack, or adds to one."""
         if name == "TUPLE":
             self.stack.append(tuple(self.since_mark()))
         elif name == "LIST":
@@ -261,9 +260,9 @@ class _Machine:
             self._top(list).extend(values)
         else:
             values = [self.pop(), self.pop()][::-1] if name == "SETITEM" else self.since_mark()
-            # Other keys have no place in these files, and hashing nested tuples can take for ever.
+            # These files have no other keys, and hashing nested tuples can take very long.
             if not all(map(is_key, values[::2])):
-                raise ValueError("a key that is neither text nor a number")
+                raise ValueError("a key that is neither a string nor a number")
             if name == "DICT":
                 self.stack.append({})
             self._top(dict).update(zip(values[::2], values[1::2], strict=True))
@@ -271,36 +270,36 @@ class _Machine:
     def _compose(self, name: str, argument: Any) -> None:
         """Carry out an opcode that names or calls a global, or refuse it."""
         if name == "GLOBAL":
-            # pickletools joins module and name with a space.
+            # pickletools joins module and name by a space.
             self.stack.append(self._global(".".join(argument.split(" ", 1))))
         elif name == "STACK_GLOBAL":
             attribute, module = self.pop(), self.pop()
             if not isinstance(module, str) or not isinstance(attribute, str):
-                raise ValueError("a global whose name is no text")
+                raise ValueError("a global whose name is not a string")
             self.stack.append(self._global(f"{module}.{attribute}"))
         elif name in ("REDUCE", "NEWOBJ"):
             arguments, function = self.pop(), self.pop()
             if not isinstance(function, Global) or not isinstance(arguments, tuple):
-                raise WeightsError("its pickle calls something that is no function")
+                raise WeightsError("its pickle calls an object that is not a function")
             self.budget.hand(arguments)
             self.stack.append(function.build(*arguments))
         elif name == "BUILD":
             state, target = self.pop(), self.stack[-1]
             if isinstance(target, Global):
-                raise WeightsError(f"its pickle changes {target.name}")
+                raise WeightsError(f"its pickle modifies {target.name}")
             if isinstance(target, Stateful):
                 target.set_state(state)
         elif name in ("PERSID", "BINPERSID") and self.persistent is not None:
             self.stack.append(self.persistent(argument if name == "PERSID" else self.pop()))
         elif name == "INST":
             self._global(".".join(argument.split(" ", 1)))
-            raise WeightsError("its pickle makes an instance as only Python 2 did")
+            raise WeightsError("its pickle creates an instance with the opcode INST of Python 2")
         else:
             raise WeightsError(f"its pickle uses the opcode {name}, which no file of tensors needs")
 
     def _top(self, kind: type) -> Any:
         if not isinstance(self.stack[-1], kind):
-            raise ValueError(f"no {kind.__name__} where one is due")
+            raise ValueError(f"a {kind.__name__} is missing")
         return self.stack[-1]
 
     def _global(self, name: str) -> Global:
@@ -308,7 +307,7 @@ class _Machine:
         if builder is None:
             shown = name if len(name) <= 80 else f"{name[:77]}..."
             raise WeightsError(
-                f"it is a pickle that needs {shown!r}, and code named by a file is never run; where you trust it, "
-                "save its tensors alone"
+                f"it is a pickle that needs {shown!r}, and code named by a file is never run; if you trust it, load it "
+                "elsewhere and save only its tensors"
             )
         return Global(name, builder)

@@ -1,4 +1,7 @@
-"""Tensors out of published weights files, read without running anything in them, and strict loading."""
+"""State dicts: reading them from published weights files, and loading them into networks strictly.
+
+We read the file ourselves rather than with ``torch.load``, so that nothing in it is executed.
+"""
 
 from __future__ import annotations
 
@@ -21,24 +24,24 @@ from faceinv.weights.formats.numpy_array import ARRAY_BUILDERS, StoredArray
 from faceinv.weights.formats.pickle import Budget, interpret
 from faceinv.weights.formats.torch_file import STREAM_HEAD, TENSOR_BUILDERS, StoredTensor, read_archive, read_stream
 
-#: Where training checkpoints keep the network.
+#: Keys of the network's state dict in training checkpoints.
 NESTS = ("state_dict", "state_dict_backbone")
 
-#: How deep the names of a pickle may be nested, and how many there may be; a pickle can contain itself.
+#: Limits on the nesting and number of names in a pickle, since a pickle can contain itself.
 _DEPTH, _NAMES = 8, 100_000
 
 _STORED = (Tensor, StoredTensor, StoredArray)
 
-#: The first bytes of formats that hold weights but are not read here → their name.
+#: First bytes of other formats for weights, which are not supported → their name.
 _FOREIGN = {b"\x89HDF": "an HDF5 file", b"\x1f\x8b": "a gzip archive; unpack it first", b"BZh": "a bzip2 archive"}
 
 
 class TensorsError(WeightsError):
-    """A weights file whose tensors are not those of the network.
+    """A weights file whose tensors do not match the network.
 
     Args:
         message: One line for the user.
-        shapes: Shape of every tensor in the file, by the name it has there, to recognise whose it is.
+        shapes: Shape of every tensor in the file, by its name there, to identify the network it belongs to.
     """
 
     def __init__(self, message: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -49,24 +52,23 @@ class TensorsError(WeightsError):
 def read_tensors(path: Path, *, nests: Sequence[str] = NESTS) -> dict[str, Tensor]:
     """Return the tensors of a weights file by name, on the CPU.
 
-    What the file is, its content says and not its suffix: PyTorch's format (both generations),
-    safetensors, or a pickle of names and NumPy arrays, which may be nested as
-    Flax nests them (the names are then joined by dots). A state dict may lie under one of ``nests``, and
-    may bear the prefix ``module.`` of ``DataParallel``.
+    The format is detected from the content, not the suffix: PyTorch (both generations), safetensors, or a pickle of
+    names and NumPy arrays. The arrays may be nested as in Flax; their names are then joined by dots. The state dict
+    may be under one of the keys ``nests``, and its names may have the prefix ``module.`` of ``DataParallel``.
 
     Args:
         path: The file.
-        nests: Keys under which a training checkpoint keeps the network, tried in order.
+        nests: Keys of the state dict in a training checkpoint, tried in order.
 
     Raises:
-        WeightsError: the file is missing, damaged, of another kind, or needs code to be run.
+        WeightsError: if the file is missing, damaged, in another format, or names code.
     """
     try:
         with open(path, "rb") as file:
             head = file.read(16)
         size = path.stat().st_size
     except FileNotFoundError:
-        raise WeightsError(f"{path}: there is no such file.") from None
+        raise WeightsError(f"{path} does not exist.") from None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from None
     if not head:
@@ -75,7 +77,7 @@ def read_tensors(path: Path, *, nests: Sequence[str] = NESTS) -> dict[str, Tenso
     try:
         if is_safetensors:
             return _state_dict(_read_safetensors(path), nests, size)
-        # Mapped, so that a length in the file that exceeds what is there costs no memory.
+        # Mapped, so that a wrong length in the file allocates no memory.
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
             budget = Budget.of(size)
             if head[:4] == b"PK\x03\x04":
@@ -85,7 +87,7 @@ def read_tensors(path: Path, *, nests: Sequence[str] = NESTS) -> dict[str, Tenso
             elif head[0] == 0x80 or head[:1] in b"(}cd":
                 content = _flatten(interpret(stream, ARRAY_BUILDERS, budget=budget), nests)
             else:
-                raise WeightsError(f"it holds no tensors that can be read: it is {_kind(head)}")
+                raise WeightsError(f"it is not a PyTorch file, safetensors or a pickle{_other_format(head)}")
             return _state_dict(content, nests, size)
     except WeightsError as error:
         raise WeightsError(f"{path} cannot be used: {str(error).rstrip('.')}.") from None
@@ -94,10 +96,10 @@ def read_tensors(path: Path, *, nests: Sequence[str] = NESTS) -> dict[str, Tenso
 
 
 def save_tensors(tensors: Mapping[str, Tensor], out: Path, *, source: Path) -> None:
-    """Write ``tensors`` as safetensors to ``out``, with the SHA-256 of the file they were read from in its metadata.
+    """Write ``tensors`` as safetensors to ``out``, with the name and SHA-256 of their ``source`` file in its metadata.
 
     Raises:
-        StorageError: ``out`` cannot be written.
+        StorageError: if ``out`` cannot be written.
     """
     metadata = {"format": "pt", "made_by": "faceinv", "source": source.name, "source_sha256": file_sha256(source)}
     try:
@@ -116,23 +118,23 @@ def load_strictly(
     convert: Callable[[str, Tensor], Tensor] | None = None,
     ignore: Iterable[str] = (),
 ) -> None:
-    """Fill ``module`` with ``tensors`` in place; it may live on the ``meta`` device.
+    """Load ``tensors`` into ``module`` in place; it may be on the ``meta`` device.
 
-    Every parameter and persistent buffer must be there in its shape, and nothing else. Only
-    ``num_batches_tracked``, which counts training steps, may be missing. Floating-point types are
-    converted to the module's.
+    The tensors must be exactly the module's parameters and persistent buffers, in their shapes. Only
+    ``num_batches_tracked``, which counts training steps, may be missing. Floating-point types are converted to the
+    module's.
 
     Args:
-        module: The network to fill.
-        tensors: Tensors by the names that the file gives them.
-        network: Its name, for the message.
+        module: The network.
+        tensors: Tensors by their names in the file.
+        network: The network's name, for messages.
         names: The network's name of a tensor → the file's name, where they differ.
-        convert: Brings a tensor, given the network's name of it, from the file's layout to the network's.
+        convert: Converts a tensor from the file's layout to the network's; gets the network's name and the tensor.
         ignore: Shell-style patterns of tensors in the file that the network does not use.
 
     Raises:
-        TensorsError: tensors are missing, unexpected or wrongly shaped; the first five are named as the
-            file names them.
+        TensorsError: if tensors are missing, unexpected or wrongly shaped; the message has the first five of each
+            by their names in the file.
     """
     wanted = module.state_dict()
     theirs = {ours: (names or {}).get(ours, ours) for ours in wanted}
@@ -164,22 +166,22 @@ def load_strictly(
     module.load_state_dict(found, strict=True, assign=any(tensor.is_meta for tensor in wanted.values()))
 
 
-def _kind(head: bytes) -> str:
+def _other_format(head: bytes) -> str:
     if head[4:8] == b"TFL3":
-        return "a TensorFlow Lite file"
+        return ", but a TensorFlow Lite file"
     known = next((kind for start, kind in _FOREIGN.items() if head.startswith(start)), "")
-    return known or f"neither a PyTorch file, nor safetensors, nor a pickle (it begins with {head[:8]!r})"
+    return f", but {known}" if known else f" (it begins with {head[:8]!r})"
 
 
 def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"as safetensors it is damaged: {' '.join(str(error).split())[:200]}") from None
+        raise WeightsError(f"it is damaged as safetensors: {' '.join(str(error).split())[:200]}") from None
 
 
 def _flatten(content: Any, nests: Sequence[str]) -> Any:
-    """Join the names of nested dictionaries of arrays, or of those under a nest."""
+    """Flatten nested dictionaries of arrays, or those under one of ``nests``; names are joined by dots."""
     if not isinstance(content, dict):
         return content
     nest = next((key for key in nests if isinstance(content.get(key), dict)), None)
@@ -187,14 +189,14 @@ def _flatten(content: Any, nests: Sequence[str]) -> Any:
     for name, value in _leaves(content if nest is None else content[nest], ()):
         names[name] = value
         if len(names) > _NAMES:
-            raise WeightsError(f"it holds more than {_NAMES:,} names, which no network has")
+            raise WeightsError(f"it contains more than {_NAMES:,} names; no network has that many")
     return names
 
 
 def _leaves(tree: dict[Any, Any], above: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
-    """Yield dotted names and values."""
+    """Yield each leaf of ``tree``, with its name joined by dots."""
     if len(above) > _DEPTH:
-        raise WeightsError(f"it holds no state dict: its names are nested more than {_DEPTH} deep")
+        raise WeightsError(f"it contains no state dict: its names are nested more than {_DEPTH} deep")
     for key, value in tree.items():
         if isinstance(value, dict) and value:
             yield from _leaves(value, (*above, key))
@@ -203,19 +205,19 @@ def _leaves(tree: dict[Any, Any], above: tuple[Any, ...]) -> Iterator[tuple[Any,
 
 
 def _state_dict(content: Any, nests: Sequence[str], size: int) -> dict[str, Tensor]:
-    """Find the state dict in what a file of ``size`` bytes holds, and read its tensors."""
+    """Find the state dict in the ``content`` of a file of ``size`` bytes, and read its tensors."""
     if isinstance(content, dict):
         content = next((content[key] for key in nests if isinstance(content.get(key), dict)), content)
     if not isinstance(content, dict) or not any(isinstance(value, _STORED) for value in content.values()):
-        held = f" (its keys: {first_five(content)})" if isinstance(content, dict) else ""
-        raise WeightsError(f"it holds no state dict: a mapping of names to tensors is due{held}")
+        held = f", got the keys {first_five(content)}" if isinstance(content, dict) else ""
+        raise WeightsError(f"it contains no state dict: expected a mapping of names to tensors{held}")
     tensors: dict[str, Tensor] = {}
     taken = 0
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, _STORED):
-            raise WeightsError(f"it holds no state dict: '{shown(name)}' is of type {type(value).__name__}, no tensor")
-        # Strides of 0 and shared storages let a few bytes stand for any number of elements; a weight
-        # that a network uses in two places is as much of it as is honest.
+            raise WeightsError(f"it contains no state dict: '{shown(name)}' is not a tensor but {type(value).__name__}")
+        # Strides of 0 and shared storages can turn a few bytes into any number of elements. Only a weight that a
+        # network uses twice is legitimate.
         taken += value.nbytes
         if taken > 2 * size:
             raise WeightsError(f"its tensors claim more bytes than the file has, from '{shown(name)}' on")

@@ -1,10 +1,10 @@
-"""Tensors as PyTorch keeps them in files: a description first, the numbers only when asked for.
+"""Tensors in PyTorch files: described first, read on demand.
 
-Two containers are read, neither by unpickling (see :mod:`faceinv.weights.formats.pickle`): the zip archive of
-``torch.save`` since 1.6, and the older stream of five pickles followed by the raw numbers, which is
-also what a pickled tensor carries inside itself. ``torch.load`` is not asked: it has had flaws with
-``weights_only=True``, too. Every size is compared with the bytes that are there before memory is
-taken for it.
+We read the file ourselves rather than with ``torch.load``, so that nothing in it is executed; ``weights_only=True``
+has had flaws, too (CVE-2025-32434). Two containers are supported: the zip archive that ``torch.save`` writes since
+1.6, and the older stream of five pickles followed by the raw numbers, which is also embedded in pickled tensors. Their
+pickles are read by :mod:`faceinv.weights.formats.pickle`. Every size is compared with the bytes that are left before
+memory is allocated for it.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ _DTYPES = {
     "BoolStorage": torch.bool,
 }
 
-#: How the older stream begins: its magic number as a pickle of its own.
+#: First bytes of the older stream: its magic number as a separate pickle.
 STREAM_HEAD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
-#: First pickle of the older stream, and the only protocol it was ever written with.
+#: First pickle of the older stream, and the only protocol version that exists.
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _PICKLE_LIMIT = 1 << 28
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A run of numbers in a file.
+    """A block of numbers in a file.
 
     Args:
-        dtype: Their type.
-        length: How many.
+        dtype: Type of the numbers.
+        length: Number of numbers.
         read: Returns their bytes.
     """
 
@@ -60,7 +60,7 @@ class Storage:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes they take."""
+        """Size in bytes."""
         return self.length * self.dtype.itemsize
 
 
@@ -75,14 +75,14 @@ class StoredTensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the tensor once read."""
+        """Size of the tensor in bytes, once read."""
         return math.prod(self.shape) * self.storage.dtype.itemsize
 
     def read(self) -> Tensor:
-        """Return the tensor, contiguous, with memory of its own."""
+        """Return the tensor, contiguous, with its own memory."""
         if not math.prod(self.shape):
             return torch.empty(self.shape, dtype=self.storage.dtype)
-        # frombuffer shares the memory it is given.
+        # frombuffer shares the memory of its argument.
         numbers = torch.frombuffer(self.storage.read(), dtype=self.storage.dtype)
         view = torch.as_strided(numbers, self.shape, self.stride, self.offset)
         return view.contiguous() if view.numel() == len(numbers) else view.clone(memory_format=torch.contiguous_format)
@@ -92,14 +92,14 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Stor
     """Stand in for ``torch._utils._rebuild_tensor_v2``."""
     numbers = (offset, *shape, *stride)
     if not isinstance(storage, Storage) or not all(isinstance(n, int) and 0 <= n < 1 << 62 for n in numbers):
-        raise ValueError("a tensor of unusable size")
+        raise ValueError("a tensor with an invalid size")
     if len(shape) != len(stride) or len(shape) > 8:
-        raise ValueError("a tensor of unusable rank")
+        raise ValueError("a tensor with an invalid rank")
     count = math.prod(shape)
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) if count else 0
-    # A stride of 0 would make a huge tensor of one number.
+    # A stride of 0 could turn one number into a huge tensor.
     if count > storage.length or last >= max(storage.length, 1):
-        raise WeightsError(f"the file is damaged: a tensor ({_shown(shape)}) needs more numbers than are there")
+        raise WeightsError(f"the file is damaged: a tensor ({_shown(shape)}) needs more numbers than the file has")
     return StoredTensor(storage, offset, tuple(shape), tuple(stride))
 
 
@@ -109,10 +109,10 @@ def _parameter(data: Any, *_: Any) -> Any:
 
 
 def empty_dictionary(*items: Any) -> dict[Any, Any]:
-    """Stand in for an ordered dictionary, which pickles its items after its construction.
+    """Stand in for an ordered dictionary, which adds its items after construction.
 
     Raises:
-        ValueError: it is constructed with items; copying them again and again could fill the memory.
+        ValueError: if it is constructed with items; copying them many times could fill the memory.
     """
     if items:
         raise ValueError("a dictionary built from items")
@@ -121,7 +121,7 @@ def empty_dictionary(*items: Any) -> dict[Any, Any]:
 
 _STORAGE_BUILDERS: Mapping[str, Builder] = {f"torch.{name}": ignore for name in _DTYPES}
 
-#: Stand-ins that every container of tensors needs, and those for what lies beside them in checkpoints.
+#: Stand-ins for the globals of tensors, and of other objects in checkpoints.
 TENSOR_BUILDERS: Mapping[str, Builder] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
@@ -141,29 +141,29 @@ TENSOR_BUILDERS: Mapping[str, Builder] = {
 
 
 def load_from_bytes(content: Any, *, budget: Budget) -> Storage:
-    """Stand in for ``torch.storage._load_from_bytes``: the older stream, which holds one storage."""
+    """Stand in for ``torch.storage._load_from_bytes``, which reads one storage from the older stream."""
     if not isinstance(content, bytes):
-        raise ValueError("a storage that is no bytes")
+        raise ValueError("a storage that is not bytes")
     storage = read_stream(io.BytesIO(content), len(content), _STORAGE_BUILDERS, budget=budget)
     if not isinstance(storage, Storage):
-        raise ValueError("no storage where one is due")
+        raise ValueError("the storage is missing")
     return storage
 
 
 def read_stream(stream: Stream, length: int, builders: Mapping[str, Builder], *, budget: Budget) -> Any:
-    """Return what the older stream of ``torch.save`` holds, tensors as :class:`StoredTensor`.
+    """Return the content of the older stream of ``torch.save``, with tensors as :class:`StoredTensor`.
 
     Args:
-        stream: At its start.
-        length: Bytes that there are.
-        builders: Stand-ins for globals, ``"torch.FloatStorage"`` and its like among them.
-        budget: What its pickles may cost.
+        stream: Stream, at its start.
+        length: Size of the stream in bytes.
+        builders: Stand-ins for globals, including ``"torch.FloatStorage"`` and the like.
+        budget: Steps and memory that its pickles may use.
 
     Raises:
-        WeightsError: it is no such stream, damaged, or asks for a global that has no stand-in.
+        WeightsError: if it is not such a stream, is damaged, or names a global without a stand-in.
     """
     if interpret(stream, {}, budget=budget) != _MAGIC or interpret(stream, {}, budget=budget) != _PROTOCOL:
-        raise WeightsError("it is no file of torch.save")
+        raise WeightsError("it was not written by torch.save")
     system = interpret(stream, {}, budget=budget)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise WeightsError("it was written on a big-endian machine, which is not supported")
@@ -172,7 +172,7 @@ def read_stream(stream: Stream, length: int, builders: Mapping[str, Builder], *,
 
     def persistent(value: Any) -> Storage:
         dtype, key, count = _storage_id(value)
-        # The numbers follow in this very stream, so they cannot be more than its bytes.
+        # The numbers follow in the same stream, so they cannot take more bytes than it has.
         if count * dtype.itemsize > length:
             raise WeightsError(f"the file is damaged or cut short: a storage claims {count:,} numbers")
         return declared.setdefault(key, Storage(dtype, count, lambda: numbers(key)))
@@ -184,28 +184,28 @@ def read_stream(stream: Stream, length: int, builders: Mapping[str, Builder], *,
     described = interpret(stream, builders, persistent, budget=budget)
     keys = interpret(stream, {}, budget=budget)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(declared):
-        raise WeightsError("the file is damaged: the storages it lists are not those it describes")
+        raise WeightsError("the file is damaged: its list of storages does not match its description")
     for key in keys:
         count = int.from_bytes(stream.read(8), "little")
         places[key] = stream.tell()
         end = places[key] + declared[key].nbytes
         if count != declared[key].length or end > length:
-            raise WeightsError("the file is damaged or cut short: a storage is not whole")
+            raise WeightsError("the file is damaged or cut short: a storage is incomplete")
         stream.seek(end)
     return described
 
 
 def read_archive(file: IO[bytes], length: int, builders: Mapping[str, Builder], *, budget: Budget) -> Any:
-    """Return what a zip archive of ``torch.save`` holds, tensors as :class:`StoredTensor`.
+    """Return the content of a zip archive of ``torch.save``, with tensors as :class:`StoredTensor`.
 
     Args:
-        file: The archive; it must stay open for as long as tensors are read.
-        length: Bytes of the file.
+        file: The archive; it must stay open until all tensors are read.
+        length: Size of the file in bytes.
         builders: Stand-ins for globals.
-        budget: What its pickle may cost.
+        budget: Steps and memory that its pickle may use.
 
     Raises:
-        WeightsError: it is no such archive, damaged, or asks for a global that has no stand-in.
+        WeightsError: if it is not such an archive, is damaged, or names a global without a stand-in.
     """
     try:
         archive = zipfile.ZipFile(file)
@@ -214,18 +214,18 @@ def read_archive(file: IO[bytes], length: int, builders: Mapping[str, Builder], 
     records = {info.filename: info for info in archive.infolist()}
     root = next((name[: -len("data.pkl")] for name in records if name.endswith("/data.pkl")), None)
     if root is None or len(records) != len(archive.infolist()):
-        raise WeightsError("it is a zip archive, but none of torch.save")
+        raise WeightsError("it is a zip archive, but not one of torch.save")
 
     def content(name: str, size: int | None = None) -> bytearray:
         info = records.get(name)
-        # torch.save compresses nothing: then no record is larger than the file that holds it.
+        # torch.save does not compress, so no record is larger than the file.
         if info is None or info.compress_type != zipfile.ZIP_STORED or info.file_size > length:
             raise WeightsError(f"the file is damaged: the record {name[:80]!r} is missing or compressed")
         if size is not None and info.file_size != size:
             raise WeightsError(f"the file is damaged: {name[:80]!r} has {info.file_size} bytes, not {size}")
         try:
             with archive.open(info) as record:
-                # The last read, of nothing, is what compares the checksum.
+                # Reading past the end makes zipfile compare the checksum.
                 numbers = _filled(record.read, info.file_size)
                 record.read(1)
                 return numbers
@@ -240,33 +240,33 @@ def read_archive(file: IO[bytes], length: int, builders: Mapping[str, Builder], 
         return Storage(dtype, count, lambda: content(f"{root}data/{key}", count * dtype.itemsize))
 
     if records[f"{root}data.pkl"].file_size > _PICKLE_LIMIT:
-        raise WeightsError("the file is damaged: its description is larger than any network needs")
+        raise WeightsError("the file is damaged: its description is larger than any network's")
     return interpret(io.BytesIO(content(f"{root}data.pkl")), builders, persistent, budget=budget)
 
 
 def _filled(read: Callable[[int], bytes], size: int) -> bytearray:
-    """Return ``size`` bytes, read a few at a time: large ones are not held twice."""
+    """Return ``size`` bytes, read in blocks so that a large array is not in memory twice."""
     buffer = bytearray(size)
     place = 0
     while place < size:
         part = read(min(size - place, 1 << 20))
         if not part:
-            raise EOFError("it ends too early")
+            raise EOFError("unexpected end of file")
         buffer[place : place + len(part)] = part
         place += len(part)
     return buffer
 
 
 def _storage_id(value: Any) -> tuple[torch.dtype, str, int]:
-    """Return type, key and length of the storage that a persistent id describes."""
+    """Return the type, key and length of the storage that a persistent id describes."""
     if not isinstance(value, tuple) or len(value) not in (5, 6) or value[0] != "storage":
-        raise ValueError("a persistent id that is no storage")
+        raise ValueError("a persistent id that is not a storage")
     kind, key, count = value[1], value[2], value[4]
     if not isinstance(kind, Global) or not isinstance(key, str) or not isinstance(count, int):
-        raise ValueError("a storage of unusable kind")
-    # The sixth part, a view into another storage, was given up before StyleGAN2 came out.
+        raise ValueError("a storage of unknown type")
+    # The sixth element, a view into another storage, was abandoned before StyleGAN2 came out.
     if not 0 <= count < 1 << 62 or (len(value) == 6 and value[5] is not None):
-        raise ValueError("a storage of unusable size")
+        raise ValueError("a storage with an invalid size")
     return _DTYPES[kind.name.removeprefix("torch.")], key, count
 
 

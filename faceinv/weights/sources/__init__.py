@@ -1,9 +1,8 @@
-"""The ways to fetch a weights file that come with the core, one function a scheme.
+"""The built-in sources of weights files, one function per scheme.
 
-Each takes what follows the scheme in a source, the file to write, and a callable that is told how
-many bytes are here and how many there will be. Each raises :class:`faceinv.errors.WeightsError` with
-the cause alone: who asked for what is the caller's to say. What is fetched is copied, never run,
-built or unpickled.
+Each function takes the part of a source after its scheme, the file to write, and a progress callback (see
+:data:`faceinv.weights.sources.base.Progress`). It raises :class:`faceinv.errors.WeightsError` with the cause only;
+the caller adds which file was wanted. Fetched files are copied, never executed, built or unpickled.
 """
 
 from __future__ import annotations

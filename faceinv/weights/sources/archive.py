@@ -1,4 +1,4 @@
-"""One member taken out of an archive: streamed to a file, nothing else unpacked, nothing run."""
+"""Extraction of one member of an archive; nothing else is unpacked and nothing is executed."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from faceinv.errors import WeightsError
 
 
 def checked_member(member: str) -> str:
-    """Return the path of a member, or raise :class:`WeightsError` unless it stays inside its archive."""
+    """Return the path of a member, normalised; raise :class:`WeightsError` unless it stays inside its archive."""
     path = PurePosixPath(member)
     if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in member or ":" in path.parts[0]:
-        raise WeightsError(f"'{member}' is no path inside an archive: it must be relative and without '..'")
+        raise WeightsError(f"'{member}' is not a path inside an archive: it must be relative and without '..'")
     return str(path)
 
 
 def extract_member(archive: Path | IO[bytes], filename: str, member: str, destination: Path) -> bool:
     """Write one member of an archive to ``destination``.
 
-    The member may also lie below a single top folder, as everything does in a source archive
-    (``NAME-1.0/``) or an npm package (``package/``).
+    The member may also be inside a single top folder, as in a source archive (``NAME-1.0/``) or an npm package
+    (``package/``).
 
     Args:
         archive: A zip file or a tar file, plain or compressed.
-        filename: The archive's name, which tells zip (``.whl``, ``.zip``) from tar.
+        filename: The archive's name; ``.whl`` and ``.zip`` mean zip, anything else tar.
         member: Path of the file inside it.
         destination: File to write.
 
     Returns:
-        Whether the archive has such a member.
+        Whether the archive has this member.
 
     Raises:
-        WeightsError: the archive is broken, or the member is a link or a folder.
+        WeightsError: if the archive is broken, or the member is a link or a folder.
     """
     member = checked_member(member)
     try:
@@ -54,7 +54,7 @@ def _from_zip(archive: Path | IO[bytes], member: str, destination: Path) -> bool
             if _is_member(info.filename, member):
                 # The upper half of the external attributes is the Unix mode, and 0o120000 is a link.
                 if info.is_dir() or (info.external_attr >> 16) & 0o170000 == 0o120000:
-                    raise WeightsError(f"'{member}' is no regular file in the archive")
+                    raise WeightsError(f"'{member}' is not a regular file in the archive")
                 with unpacked.open(info) as source, destination.open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
                 return True
@@ -62,7 +62,7 @@ def _from_zip(archive: Path | IO[bytes], member: str, destination: Path) -> bool
 
 
 def _from_tar(archive: Path | IO[bytes], member: str, destination: Path) -> bool:
-    # A stream is read front to back once, and only as far as the member.
+    # Opened as a stream: read once from the front, and no further than the member.
     with (
         archive.open("rb") if isinstance(archive, Path) else archive as file,
         tarfile.open(fileobj=file, mode="r|*") as unpacked,
@@ -71,7 +71,7 @@ def _from_tar(archive: Path | IO[bytes], member: str, destination: Path) -> bool
             if _is_member(info.name, member):
                 source = unpacked.extractfile(info) if info.isreg() else None
                 if source is None:
-                    raise WeightsError(f"'{member}' is no regular file in the archive")
+                    raise WeightsError(f"'{member}' is not a regular file in the archive")
                 with source, destination.open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
                 return True

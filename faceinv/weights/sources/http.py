@@ -28,20 +28,20 @@ def fetch_https(location: str, destination: Path, progress: Progress) -> None:
 
 
 def download(url: str, destination: Path, progress: Progress, *, sha256: str = "", **options: Any) -> None:
-    """Download ``url`` to ``destination``, going on from what is there of an earlier try.
+    """Download ``url`` to ``destination``, resuming an earlier attempt if there is one.
 
-    Part of a file is only gone on with if its hash is known beforehand, or if the server said by
-    which ETag or date it can be known again, so that two releases are never mixed.
+    A partial file is only resumed if the hash of the whole is known beforehand, or if the server gave an ETag or a
+    date to recognise it by, so two releases are never mixed.
 
     Args:
         url: An ``http`` or ``https`` address.
-        destination: File to write; what was had of it stays when the download breaks off.
-        progress: Told the bytes here and the bytes in all.
-        sha256: What the whole file will have; the caller checks it, and deletes a file that has not.
-        options: Handed to ``requests.get``, such as ``auth`` and ``verify``.
+        destination: File to write; a partial file is kept if the download breaks off.
+        progress: Called with the bytes downloaded so far and the total.
+        sha256: Expected hash of the whole file; checking it, and deleting a file that differs, is up to the caller.
+        options: Passed to ``requests.get``, such as ``auth`` and ``verify``.
 
     Raises:
-        WeightsError: the server cannot be reached, refuses, or breaks off.
+        WeightsError: if the server cannot be reached, refuses, or breaks off.
     """
     import requests
     import urllib3
@@ -57,23 +57,23 @@ def download(url: str, destination: Path, progress: Progress, *, sha256: str = "
             part.finish()
             return
         except (requests.RequestException, urllib3.exceptions.HTTPError, _BrokenOffError) as error:
-            if not part.worth_going_on or attempt == ATTEMPTS:
+            if not part.worth_retrying or attempt == ATTEMPTS:
                 raise WeightsError(cause(error)) from None
 
 
 def cause(error: Exception) -> str:
-    """Say in a few words why a request failed."""
+    """Return in a few words why a request failed."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     # The order matters: the first three are kinds of ConnectionError.
     if isinstance(error, requests.exceptions.SSLError):
-        return "the server's certificate is not accepted; REQUESTS_CA_BUNDLE can name the file of your own authority"
+        return "the server's certificate is not trusted; REQUESTS_CA_BUNDLE can name your own authority's file"
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy cannot be reached"
     if isinstance(error, requests.Timeout):
-        return "the server does not answer"
+        return "the server does not respond"
     if isinstance(error, _BrokenOffError):
         return f"the connection broke off {error}"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
@@ -84,15 +84,15 @@ def cause(error: Exception) -> str:
 
 
 class _BrokenOffError(Exception):
-    """A download ended before all of it was here."""
+    """A download that ended early."""
 
 
 class _Part:
-    """The file that a download writes to, and what is known of the release it belongs to."""
+    """The file that a download writes to, and a note of the release that it is part of."""
 
     def __init__(self, url: str, path: Path, progress: Progress, sha256: str) -> None:
-        #: Whether another try can get further than this one did.
-        self.worth_going_on = False
+        #: Whether another attempt may get further than this one.
+        self.worth_retrying = False
         self._url = url
         self._path = path
         self._progress = progress
@@ -103,7 +103,7 @@ class _Part:
         self._file: IO[bytes] | None = None
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that ask for what is still missing, as it is and not compressed."""
+        """Return the headers that ask for the missing bytes, uncompressed."""
         headers = {"Accept-Encoding": "identity"}
         if self._release:
             headers["Range"] = f"bytes={self._path.stat().st_size}-"
@@ -119,12 +119,12 @@ class _Part:
         """
         assert self._file is not None
         if response.status_code == 416:
-            self._begin_anew(f"{self._file.tell()} bytes are more than the server has")
+            self._restart(f"at byte {self._file.tell()}, beyond the end of the server's file")
         if response.status_code == 206:
             here = self._file.seek(0, 2)
             span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
             if not span.startswith(f"{here}-"):
-                self._begin_anew(f"at byte {here}, and the server went on elsewhere ({span or 'it does not say'})")
+                self._restart(f"at byte {here}, and the server resumed elsewhere ({span or 'at an unknown byte'})")
             self._total = int(total) if total.isdigit() else 0
         else:
             response.raise_for_status()
@@ -132,7 +132,7 @@ class _Part:
             compressed = response.headers.get("Content-Encoding", "identity") != "identity"
             self._total = 0 if compressed else int(response.headers.get("Content-Length", 0))
             etag = response.headers.get("ETag", "")
-            # A weak ETag says "much the same", which is not enough to put two halves together.
+            # A weak ETag only promises equivalent content, which is not enough to join two parts.
             validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
             self._known.unlink(missing_ok=True)
             if (validator or self._sha256) and not compressed:
@@ -144,24 +144,24 @@ class _Part:
         """Append a block."""
         assert self._file is not None
         self._file.write(block)
-        self.worth_going_on = True
+        self.worth_retrying = True
         self._progress(self._file.tell(), self._total)
 
     def finish(self) -> None:
-        """Check that all of the file is here."""
+        """Check that the file is complete."""
         size = self._path.stat().st_size
         if self._total and size < self._total:
             raise _BrokenOffError(f"after {size} of {self._total} bytes")
         self._known.unlink(missing_ok=True)
 
-    def _begin_anew(self, reason: str) -> NoReturn:
-        """End this try, and let the next one ask for the whole file."""
+    def _restart(self, reason: str) -> NoReturn:
+        """End this attempt, and let the next one ask for the whole file."""
         self._known.unlink(missing_ok=True)
-        self.worth_going_on = True
+        self.worth_retrying = True
         raise _BrokenOffError(reason)
 
     def _read_release(self) -> dict[str, str]:
-        """Return what is known of the file that a part of is here, or nothing if it is another file."""
+        """Return the note of the release that the partial file is of; empty if it is a different one."""
         try:
             release = json.loads(self._known.read_bytes())
             here = self._path.stat().st_size

@@ -1,4 +1,4 @@
-"""Files in a Hugging Face repository: through ``huggingface_hub`` and its cache, or over plain https."""
+"""Files in a Hugging Face repository, through ``huggingface_hub`` and its cache or over plain https."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _OFFLINE = "HF_HUB_OFFLINE is set, and the file is not in the cache of huggingfa
 def fetch_hf(location: str, destination: Path, progress: Progress) -> None:
     """Write the file ``OWNER/REPO@REVISION/FILE`` of a repository to ``destination``.
 
-    With ``huggingface_hub`` installed (the extra ``hf``) its login and its cache are used.
+    If ``huggingface_hub`` is installed (the extra ``hf``), its login and cache are used.
 
     Raises:
-        WeightsError: the repository, the revision or the file is not there, needs a login, or
-            ``HF_HUB_OFFLINE`` forbids to ask.
+        WeightsError: if the repository, revision or file does not exist or needs a login, or ``HF_HUB_OFFLINE`` is
+            set.
     """
     match = _LOCATION.fullmatch(location)
     if match is None:
-        raise WeightsError("an 'hf:' source is OWNER/REPO@REVISION/FILE")
+        raise WeightsError("an 'hf:' source must be OWNER/REPO@REVISION/FILE")
     repository, revision, file = match["repository"], match["revision"], checked_member(match["file"])
     if importlib.util.find_spec("huggingface_hub") is not None:
         shutil.copyfile(_through_hub(repository, revision, file), destination)
@@ -50,10 +50,10 @@ def _through_hub(repository: str, revision: str, file: str) -> str:
         return str(hf_hub_download(repository, file, revision=revision))
     except errors.GatedRepoError:
         raise WeightsError(
-            f"{repository} asks for consent: accept its terms on the web, then 'hf auth login'"
+            f"{repository} is gated: accept its terms on its web page, then run 'hf auth login'"
         ) from None
     except errors.RepositoryNotFoundError:
-        raise WeightsError(f"there is no repository {repository}, or it needs 'hf auth login'") from None
+        raise WeightsError(f"the repository {repository} does not exist, or needs 'hf auth login'") from None
     except errors.RevisionNotFoundError:
         raise WeightsError(f"{repository} has no revision {revision}") from None
     except errors.LocalEntryNotFoundError:

@@ -1,4 +1,4 @@
-"""Files that need no network: on this machine, or inside an installed Python package."""
+"""Files on this machine, or inside an installed Python package."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from faceinv.weights.sources.base import Progress
 
 
 def fetch_file(location: str, destination: Path, progress: Progress) -> None:
-    """Copy the file at the path ``location`` (``~`` is the home folder) to ``destination``."""
+    """Copy the file at the path ``location`` (``~`` means the home folder) to ``destination``."""
     _copy(Path(location).expanduser(), destination, progress)
 
 
 def fetch_package(location: str, destination: Path, progress: Progress) -> None:
-    """Copy a file that ships inside an installed package, ``MODULE/FILE``, to ``destination``."""
+    """Copy the file ``MODULE/FILE`` of an installed package to ``destination``."""
     _copy(packaged_file(location), destination, progress)
 
 
 def packaged_file(location: str) -> Path:
-    """Return the file ``MODULE/FILE`` inside an installed package; the package is not imported.
+    """Return the path of the file ``MODULE/FILE`` of an installed package, without importing the package.
 
     Raises:
-        WeightsError: the package is not installed, or has no such file.
+        WeightsError: if the package is not installed or lacks the file.
     """
     module, _, member = location.partition("/")
     try:
@@ -32,7 +32,7 @@ def packaged_file(location: str) -> Path:
     except (ImportError, ValueError):
         found = None
     if found is None or not found.submodule_search_locations:
-        raise WeightsError(f"no package '{module}' is installed")
+        raise WeightsError(f"the package '{module}' is not installed")
     for folder in found.submodule_search_locations:
         path = Path(folder) / member
         if member and path.is_file():

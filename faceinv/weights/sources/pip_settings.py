@@ -1,4 +1,4 @@
-"""Which package indexes this machine is set to: environment variables and pip's configuration files."""
+"""The package indexes that this machine is configured to use, by environment variables or pip's configuration."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The index where nothing else is set.
+#: The default index.
 PYPI = "https://pypi.org/simple"
 
 
 @dataclass(frozen=True)
 class PipSettings:
-    """Where packages come from.
+    """The indexes that packages come from.
 
     Args:
-        indexes: Addresses of simple indexes on the web, the main one first.
-        certificate: File of the certificate authorities to accept, or an empty string.
+        indexes: Web addresses of simple indexes, the main one first.
+        certificate: File with the certificate authorities to accept, or an empty string.
     """
 
     indexes: tuple[str, ...]
@@ -29,12 +29,12 @@ class PipSettings:
 def read_pip_settings(environment: Mapping[str, str] | None = None, files: Sequence[Path] | None = None) -> PipSettings:
     """Return the settings that pip (and, for the indexes, uv) would use here.
 
-    The environment comes before the configuration files, as with pip. Indexes that are folders on
-    this machine (``file:``) are left out: no simple interface is served from them.
+    The environment takes precedence over the configuration files, as with pip. Local folders (``file:``) are left
+    out, because they do not serve the simple API.
 
     Args:
-        environment: Environment variables; this process's own by default.
-        files: Configuration files, the later overriding the earlier; those that pip reads by default.
+        environment: Environment variables; this process's by default.
+        files: Configuration files, later ones overriding earlier ones; by default those that pip reads.
     """
     environment = os.environ if environment is None else environment
     found = _from_files(configuration_files(environment) if files is None else files)
@@ -52,20 +52,20 @@ def read_pip_settings(environment: Mapping[str, str] | None = None, files: Seque
 
 
 def _without_name(index: str) -> str:
-    """Take uv's ``NAME=`` off an index."""
+    """Remove uv's prefix ``NAME=`` from an index."""
     head, equals, rest = index.partition("=")
     return rest if equals and ":" not in head else index
 
 
 def _from_files(files: Sequence[Path]) -> dict[str, str]:
-    """Return what pip's configuration files say, the later overriding the earlier."""
+    """Return the settings in pip's configuration files, later ones overriding earlier ones."""
     found: dict[str, str] = {}
     for path in files:
         parser = configparser.RawConfigParser()
         try:
             parser.read(path, encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError):
-            continue  # pip itself refuses such a file; weights can still come from the default index.
+            continue  # pip refuses such a file, but the default index can still be used.
         for section in ("global", "install"):
             if parser.has_section(section):
                 found |= {key.replace("_", "-"): value.strip() for key, value in parser.items(section)}
@@ -73,10 +73,10 @@ def _from_files(files: Sequence[Path]) -> dict[str, str]:
 
 
 def configuration_files(environment: Mapping[str, str]) -> list[Path]:
-    """Return pip's configuration files: of the machine, the user, this environment, and a chosen one."""
+    """Return pip's configuration files: the machine's, the user's, this environment's, and ``PIP_CONFIG_FILE``."""
     chosen = environment.get("PIP_CONFIG_FILE", "")
     if chosen == os.devnull:
-        return []  # pip's way to say: none of them.
+        return []  # To pip this means: no configuration files.
     home = Path(environment.get("HOME") or Path.home())
     user = Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"
     if sys.platform == "win32":

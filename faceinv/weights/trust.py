@@ -1,0 +1,88 @@
+"""Trust in files without a published hash, and users' own files in place of published ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from faceinv.contracts.specs import WeightSpec
+from faceinv.errors import UsageError, WeightsError
+from faceinv.storage.atomic import replacing
+from faceinv.storage.hashing import file_sha256
+
+
+class Trust:
+    """The files that the user trusts, by SHA-256, because nobody published a hash for them.
+
+    Args:
+        folder: Folder that keeps the user's decisions, one small file each.
+        trusted: SHA-256 of files to trust without asking.
+        confirm: Asks the user whether to trust a file; ``None`` if nobody can be asked.
+
+    Raises:
+        UsageError: if one of ``trusted`` is not a SHA-256.
+    """
+
+    def __init__(
+        self, folder: Path, trusted: Collection[str] = (), confirm: Callable[[str], bool] | None = None
+    ) -> None:
+        self._folder = folder
+        self._trusted = {_checked_sha256(given) for given in trusted}
+        self._confirm = confirm
+
+    def require(self, what: str, path: Path, sha256: str) -> None:
+        """Raise unless the user trusts the file, now or earlier; remember the decision.
+
+        Args:
+            what: The weights' name, for messages.
+            path: The file.
+            sha256: The file's hash.
+
+        Raises:
+            WeightsError: if the user does not trust it.
+            OSError: if the decision cannot be written down.
+        """
+        marker = self._folder / f"{sha256}.json"
+        if marker.is_file():
+            return
+        fact = f"No hash is published for {what}, so {path} cannot be checked; its SHA-256 is {sha256}."
+        if sha256 not in self._trusted and not (self._confirm and self._confirm(f"{fact} Do you trust this file?")):
+            raise WeightsError(f"{fact} If it is the right file: faceinv --trust-sha256 {sha256} COMMAND …")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with replacing(marker) as temporary:
+            temporary.write_text(json.dumps({"weights": what, "file": path.name}))
+
+    def check_own_file(self, specs: Sequence[WeightSpec], file: Path, notify: Callable[[str], None]) -> str:
+        """Return the SHA-256 of a user's own ``file`` that is to replace the declared files ``specs``.
+
+        If the hashes of all declared files are published, a different file is accepted with a notice. Otherwise
+        nothing tells a wrong file from the right one, so the user must trust it.
+
+        Raises:
+            WeightsError: if the file is missing, empty, unreadable, or not trusted.
+            OSError: if the decision to trust it cannot be written down.
+        """
+        try:
+            if file.stat().st_size == 0:
+                raise WeightsError(f"--weights {file}: the file is empty.")
+            sha256 = file_sha256(file)
+        except IsADirectoryError:
+            raise WeightsError(f"--weights {file} is a folder; name the weights file in it.") from None
+        except OSError as error:
+            raise WeightsError(f"--weights {file} cannot be read: {error.strerror or error}.") from None
+        pins = {spec.sha256 for spec in specs}
+        if sha256 not in pins:
+            what = " and ".join(spec.name for spec in specs) or "a network that declares no weights file"
+            if not pins or "" in pins:
+                self.require(what, file, sha256)
+            else:
+                notify(f"{file} is not the published file of {what}; its SHA-256 is {sha256}.")
+        return sha256
+
+
+def _checked_sha256(given: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", given):
+        raise UsageError(f"--trust-sha256 {given}: a SHA-256 has 64 hex digits, this has {len(given)} characters.")
+    return given.lower()
