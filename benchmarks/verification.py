@@ -22,7 +22,7 @@ from torch import Tensor
 
 from faceinv.contracts import Detector, Framing
 from faceinv.data import read_image
-from faceinv.data.targets import align_photograph
+from faceinv.data.alignment import align_photograph
 from faceinv.errors import InputError
 from faceinv.framing import view_between
 from faceinv.models import FramedEncoder, Loader

@@ -12,7 +12,8 @@ from faceinv.bench.config import load_config
 from faceinv.bench.grid import cells
 from faceinv.contracts import Dataset, DatasetContext, Framing
 from faceinv.data import open_dataset, write_image
-from faceinv.data.targets import load_targets, needs_detector
+from faceinv.data.alignment import needs_detector
+from faceinv.data.targets import Selection, choose_targets
 from faceinv.errors import UsageError
 from faceinv.plugins import Host
 from faceinv.testing import toy
@@ -100,12 +101,14 @@ class Rough(Dataset):
 def test_an_approximate_framing_is_not_for_targets() -> None:
     dataset = Rough()
     assert needs_detector(dataset)
+    kept: list[torch.Tensor] = []
     with pytest.raises(UsageError, match="no detector"):
-        load_targets(dataset, toy.FRAMING, limit=1, detector=None, real=True)
+        choose_targets(dataset, toy.FRAMING, Selection(limit=1), kept.append, real=True)
     dataset.framing_is_approximate = False
     assert not needs_detector(dataset)
-    targets = load_targets(dataset, Framing("own", (8, 8), toy.FRAMING.points), limit=1, detector=None, real=True)
-    assert targets.aligned == "toy"
+    own = Framing("own", (8, 8), toy.FRAMING.points)
+    targets = choose_targets(dataset, own, Selection(limit=1), kept.append, real=True)
+    assert (targets.aligned, len(kept)) == ("toy", 1)
 
 
 def test_the_command_line_sets_labels(run, cache: Path) -> None:

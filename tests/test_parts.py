@@ -178,7 +178,7 @@ def test_what_was_made_of_something_else_is_refused(fact: str, reason: str) -> N
 def test_no_more_images_are_held_than_a_batch(
     host: Host, cache: Path, tmp_path: Path, cell: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from faceinv.data.target_files import TargetFiles
+    from faceinv.data.targets import TargetFiles
 
     sizes: list[int] = []
     images: Callable[[TargetFiles, range], Any] = TargetFiles.images

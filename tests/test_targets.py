@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Dataset, Faces, Framing
-from faceinv.data.targets import align_photograph, load_targets
+from faceinv.contracts import Dataset, Detector, Faces, Framing
+from faceinv.data.alignment import align_photograph
+from faceinv.data.targets import Selection, Targets, choose_targets
 from faceinv.errors import InputError, UsageError
 from faceinv.framing import align, pixel_points, warp_between
 
@@ -56,6 +57,26 @@ def found_at(points: Tensor) -> Callable[[Tensor], Faces]:
     return detect
 
 
+def choose(
+    dataset: Dataset,
+    *,
+    detector: Detector | None = None,
+    real: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+    limit: int | None = None,
+    per_person: int = 0,
+    min_photographs: int = 1,
+    skip: int = 0,
+) -> tuple[Targets, list[Tensor]]:
+    """The targets and their images."""
+    images: list[Tensor] = []
+    selection = Selection(limit=limit, per_person=per_person, min_photographs=min_photographs, skip=skip)
+    targets = choose_targets(
+        dataset, FRAMING, selection, images.append, real=real, detector=detector, progress=progress
+    )
+    return targets, images
+
+
 CENTRE = torch.from_numpy(pixel_points(FRAMING)).float() * 2 + torch.tensor([20.0, 10.0])
 detect = found_at(CENTRE)
 
@@ -63,23 +84,23 @@ detect = found_at(CENTRE)
 def test_images_in_the_generators_framing_pass_through() -> None:
     image = photograph(0, FRAMING.size)
     same = Framing("another name", FRAMING.size, POINTS)
-    targets = load_targets(Listed([image], same), FRAMING, limit=None, detector=None, real=False)
+    targets, images = choose(Listed([image], same), real=False)
     # A target is what its file would hold: 8 bits a channel.
-    assert torch.equal(targets.images[0], image.mul(255).round().div(255))
+    assert torch.equal(images[0], image.mul(255).round().div(255))
     assert not targets.real
 
 
 def test_another_framing_is_warped() -> None:
     image = photograph(0, LARGE.size)
-    targets = load_targets(Listed([image], LARGE), FRAMING, limit=None, detector=None, real=True)
-    torch.testing.assert_close(targets.images, warp_between(LARGE, FRAMING)(image[None]), atol=0.51 / 255, rtol=0)
+    targets, images = choose(Listed([image], LARGE))
+    torch.testing.assert_close(images[0], warp_between(LARGE, FRAMING)(image[None])[0], atol=0.51 / 255, rtol=0)
     assert targets.real
 
 
 def test_an_unknown_framing_is_found_and_aligned() -> None:
     images = [photograph(0), photograph(1, (70, 90))]
-    targets = load_targets(Listed(images), FRAMING, limit=None, detector=detect, real=True)
-    for image, target in zip(images, targets.images, strict=True):
+    _, targets = choose(Listed(images), detector=detect)
+    for image, target in zip(images, targets, strict=True):
         torch.testing.assert_close(target, align(image, CENTRE.numpy(), FRAMING), atol=0.51 / 255, rtol=0)
 
 
@@ -89,12 +110,10 @@ def test_what_cannot_be_used_is_named_and_the_limit_counts_what_can() -> None:
     images = [photograph(0), broken, dark, photograph(1), photograph(2), photograph(3)]
     dataset = Listed(images, identities=list("abcdef"))
     seen: list[tuple[int, int]] = []
-    targets = load_targets(
-        dataset, FRAMING, limit=3, detector=detect, real=True, progress=lambda done, of: seen.append((done, of))
-    )
+    targets, kept = choose(dataset, limit=3, detector=detect, progress=lambda done, of: seen.append((done, of)))
     assert targets.ids == ("image 0", "image 3", "image 4")
     assert targets.identities == ("a", "d", "e")
-    assert targets.images.shape == (3, 3, 24, 24)
+    assert [image.shape for image in kept] == [(3, 24, 24)] * 3
     assert targets.skipped == (
         ("image 1", str(broken)),
         ("image 2", "No face was found in the image of 60x50 pixels."),
@@ -105,7 +124,7 @@ def test_what_cannot_be_used_is_named_and_the_limit_counts_what_can() -> None:
 
 def test_an_image_that_is_not_of_its_data_sets_framing_is_skipped() -> None:
     images = [photograph(0, LARGE.size), photograph(1, (10, 10))]
-    targets = load_targets(Listed(images, LARGE), FRAMING, limit=None, detector=None, real=True)
+    targets, _ = choose(Listed(images, LARGE))
     assert targets.ids == ("image 0",)
     assert "60x48" in targets.skipped[0][1]
     assert targets.identities is None
@@ -113,29 +132,27 @@ def test_an_image_that_is_not_of_its_data_sets_framing_is_skipped() -> None:
 
 def test_nothing_to_use_is_an_error_that_says_why() -> None:
     with pytest.raises(InputError, match=r"None of the 2 images .* 'image 0': no good"):
-        load_targets(
-            Listed([InputError("no good"), InputError("nor this")]), FRAMING, limit=None, detector=detect, real=True
-        )
+        choose(Listed([InputError("no good"), InputError("nor this")]), detector=detect)
     with pytest.raises(InputError, match="no images"):
-        load_targets(Listed([]), FRAMING, limit=None, detector=detect, real=True)
+        choose(Listed([]), detector=detect)
 
 
 def test_faces_cannot_be_found_without_a_detector() -> None:
     dataset = Listed([photograph(0)])
     with pytest.raises(UsageError, match="faceinv-mtcnn"):
-        load_targets(dataset, FRAMING, limit=None, detector=None, real=True)
+        choose(dataset)
     assert dataset.loaded == []
 
 
 @pytest.mark.parametrize("limit", [0, -3])
 def test_a_limit_below_one_is_refused(limit: int) -> None:
     with pytest.raises(UsageError, match=f"{limit}; it must be at least 1"):
-        load_targets(Listed([photograph(0)], LARGE), FRAMING, limit=limit, detector=None, real=True)
+        choose(Listed([photograph(0)], LARGE), limit=limit)
 
 
 def test_a_mistake_in_a_plugin_is_not_taken_for_a_bad_image() -> None:
     with pytest.raises(ZeroDivisionError):
-        load_targets(Listed([ZeroDivisionError()]), FRAMING, limit=None, detector=detect, real=True)
+        choose(Listed([ZeroDivisionError()]), detector=detect)
 
 
 def test_the_most_prominent_face_is_taken() -> None:
@@ -157,42 +174,42 @@ def test_targets_are_chosen_by_person() -> None:
     broken = InputError("no good")
     images = [broken, *(photograph(k, LARGE.size) for k in range(1, 7))]
     dataset = Listed(images, LARGE, identities=list("aaabccd"))
-    chosen = load_targets(dataset, FRAMING, limit=9, detector=None, real=True, per_person=1, min_photographs=2)
+    chosen, _ = choose(dataset, limit=9, per_person=1, min_photographs=2)
     # A photograph that cannot be used gives its place to the person's next.
     assert chosen.ids == ("image 1", "image 4")
     assert chosen.identities == ("a", "c")
     assert chosen.skipped == (("image 0", "no good"),)
     assert dataset.loaded == [0, 1, 4]
-    two = load_targets(dataset, FRAMING, limit=None, detector=None, real=True, per_person=2)
+    two, _ = choose(dataset, per_person=2)
     assert two.ids == tuple(f"image {k}" for k in (1, 2, 3, 4, 5, 6))
 
 
 def test_targets_after_others_are_of_other_people_where_each_has_one() -> None:
     images = [InputError("no good"), *(photograph(k, LARGE.size) for k in range(1, 8))]
     dataset = Listed(images, LARGE, identities=list("aaabbccd"))
-    whole = {"limit": 9, "detector": None, "real": True, "per_person": 1, "min_photographs": 2}
-    rest = load_targets(dataset, FRAMING, skip=1, **whole)  # type: ignore[arg-type]
+    rest, images_of_rest = choose(dataset, limit=9, per_person=1, min_photographs=2, skip=1)
     # The first usable one is passed over with its person.
     assert rest.ids == ("image 3", "image 5")
-    torch.testing.assert_close(rest.images, load_targets(dataset, FRAMING, **whole).images[1:])  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="3 images that can be used, and all of them are passed over"):
-        load_targets(dataset, FRAMING, skip=3, **whole)  # type: ignore[arg-type]
+    _, images_of_all = choose(dataset, limit=9, per_person=1, min_photographs=2)
+    torch.testing.assert_close(images_of_rest, images_of_all[1:])
+    with pytest.raises(InputError, match="All 3 usable images of the data set are skipped"):
+        choose(dataset, limit=9, per_person=1, min_photographs=2, skip=3)
 
 
 def test_a_whole_data_set_cannot_be_skipped_into() -> None:
     dataset = Listed([photograph(k, LARGE.size) for k in range(3)], LARGE)
     with pytest.raises(UsageError, match="must be 0 or more"):
-        load_targets(dataset, FRAMING, limit=None, detector=None, real=True, skip=-1)
+        choose(dataset, skip=-1)
     dataset.whole = True
-    with pytest.raises(UsageError, match="stands for all of its images: --skip"):
-        load_targets(dataset, FRAMING, limit=3, detector=None, real=True, skip=1)
+    with pytest.raises(UsageError, match="used as a whole: --skip"):
+        choose(dataset, limit=3, skip=1)
     assert dataset.loaded == []
 
 
 def test_a_choice_by_person_needs_people() -> None:
     nobody = Listed([photograph(0, LARGE.size)], LARGE)
-    with pytest.raises(UsageError, match="does not know who is who"):
-        load_targets(nobody, FRAMING, limit=None, detector=None, real=True, per_person=1)
+    with pytest.raises(UsageError, match="has no identities"):
+        choose(nobody, per_person=1)
     few = Listed([photograph(0, LARGE.size)], LARGE, identities=["a"])
-    with pytest.raises(InputError, match=r"Nobody has 3 photographs.*most anybody has is 1"):
-        load_targets(few, FRAMING, limit=None, detector=None, real=True, min_photographs=3)
+    with pytest.raises(InputError, match=r"Nobody has 3 photographs.*most that one person has is 1"):
+        choose(few, min_photographs=3)

@@ -22,8 +22,8 @@ from faceinv.contracts.data import Dataset
 from faceinv.contracts.probes import DerivedProbe, Recipe
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import DatasetSpec, EncoderSpec, Spec
+from faceinv.data.alignment import aligner
 from faceinv.data.splits import hashed_splits
-from faceinv.data.targets import way_into
 from faceinv.errors import InputError, UsageError
 from faceinv.models.loader import Loader
 from faceinv.plugins.code import code_hash, core_hash
@@ -187,7 +187,7 @@ class Audit:
         """Return image ``row`` ``(3, H, W)`` in the frame that attributes are measured in."""
         frame, source = self.dataset.framing or PORTRAIT, self.dataset.framing
         detector = self.loader.detector(self.settings.detector) if source is None else None
-        return way_into(frame, source, detector)(self.dataset.load(row))
+        return aligner(frame, source, detector)(self.dataset.load(row))
 
     @cached_property
     def _splits(self) -> tuple[str, ...]:

@@ -22,8 +22,8 @@ from faceinv.audit.settings import Subset
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import EncoderSpec, Framing, ProbeSpec
+from faceinv.data.alignment import aligner
 from faceinv.data.prefetch import Frames, default_workers
-from faceinv.data.targets import way_into
 from faceinv.errors import InputError
 from faceinv.framing import apply_similarity, framing_similarity, pixel_points, view_between
 from faceinv.models.batching import batch_size_for
@@ -143,7 +143,7 @@ def open_bank(
     with filling(columns, waiting) as missing:
         if missing:
             found = loader.detector(detector) if dataset.framing is None and detector else None
-            bring = way_into(frame, dataset.framing, found)
+            bring = aligner(frame, dataset.framing, found)
             todo = [(column, tasks[what]) for what, column in missing.items()]
             seen = {task.view: view_between(frame, task.view) for _, task in todo}
 

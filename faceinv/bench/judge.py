@@ -16,7 +16,9 @@ from faceinv.contracts.metrics import Metric
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.protocols import IdentityProtocol, IdentityScores
 from faceinv.contracts.specs import DatasetSpec, Framing, MetricSpec
-from faceinv.data.targets import Chosen, Targets, needs_detector, rounded
+from faceinv.data.alignment import needs_detector
+from faceinv.data.images import rounded
+from faceinv.data.targets import Targets
 from faceinv.errors import WeightsError
 from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.scoring.gallery import JUDGED, Gallery, gallery_of_dataset, gallery_of_people, gallery_of_targets
@@ -89,9 +91,9 @@ class Judge:
         self._galleries: dict[tuple[Any, ...], Gallery] = {}
         self._recognition: dict[tuple[Any, ...], Recognition] = {}
 
-    def columns(self, cell: Cell, targets: Targets, results: Tensor) -> dict[str, list[float]]:
+    def columns(self, cell: Cell, targets: Targets, images: Tensor, results: Tensor) -> dict[str, list[float]]:
         """Score reconstructions against their targets alone, with the metrics that take them one by one."""
-        pairs = self.pairs(cell, targets.images, results)
+        pairs = self.pairs(cell, images, results)
         gallery = gallery_of_targets(targets, {name: own for name, (own, _) in pairs.descriptors.items()})
         return with_floors(pairs.columns, self._specs(cell), self._identity(cell, gallery, pairs.descriptors))
 
@@ -146,7 +148,7 @@ class Judge:
     def judge(
         self,
         cell: Cell,
-        targets: Chosen,
+        targets: Targets,
         columns: Mapping[str, list[float]],
         descriptors: Mapping[str, tuple[Tensor, Tensor]],
         left_out: Mapping[str, str],
@@ -199,7 +201,7 @@ class Judge:
     ) -> dict[str, IdentityScores]:
         return {role: compare(role, name, descriptors[name][1], gallery) for role, name in self._roles(cell).items()}
 
-    def _gallery(self, cell: Cell, targets: Chosen, descriptors: Mapping[str, Tensor]) -> Gallery:
+    def _gallery(self, cell: Cell, targets: Targets, descriptors: Mapping[str, Tensor]) -> Gallery:
         """Return the targets and further photographs of their people."""
         dataset, _ = self._open(cell, cell.dataset, cell.counted)
         detector = self._loader.detector(cell.detector) if needs_detector(dataset) else None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from faceinv.attack.preparation import ProbeScore
     from faceinv.bench.judge import Judgement
     from faceinv.bench.resources import NamedCell
-    from faceinv.data.target_files import TargetFiles
+    from faceinv.data.targets import TargetFiles
 
 _BASELINE = re.compile(r"_(floor|other|ceiling)$")
 

@@ -18,9 +18,9 @@ from faceinv.bench.naming import code_of, losses_of, networks_of
 from faceinv.contracts.data import Dataset, DatasetContext
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import DatasetSpec, LossSpec, Spec
+from faceinv.data.alignment import needs_detector
 from faceinv.data.opening import open_dataset
-from faceinv.data.target_files import TargetFiles, target_files
-from faceinv.data.targets import Chosen, choose_targets, needs_detector
+from faceinv.data.targets import Selection, TargetFiles, Targets, choose_targets, target_files
 from faceinv.errors import WeightsError
 from faceinv.models.loader import Loader
 from faceinv.plugins.code import code_hash, core_hash
@@ -156,18 +156,20 @@ class Ingredients:
         if key not in self._targets:
             dataset, spec = self.dataset(cell, cell.dataset, cell.counted)
 
-            def choose(keep: Callable[[Tensor], None]) -> Chosen:
+            def choose(keep: Callable[[Tensor], None]) -> Targets:
                 progress = self.progress
                 return choose_targets(
                     dataset,
                     self.loader.generator(cell.generator).framing,
+                    Selection(
+                        limit=cell.limit,
+                        per_person=cell.per_person,
+                        min_photographs=cell.min_photographs,
+                        skip=cell.skip,
+                    ),
                     keep,
-                    limit=cell.limit,
-                    detector=self.loader.detector(cell.detector) if needs_detector(dataset) else None,
                     real=spec.real,
-                    per_person=cell.per_person,
-                    min_photographs=cell.min_photographs,
-                    skip=cell.skip,
+                    detector=self.loader.detector(cell.detector) if needs_detector(dataset) else None,
                     progress=(lambda done, of: progress("loading targets", done, of)) if progress else None,
                 )
 

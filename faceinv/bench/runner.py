@@ -22,8 +22,8 @@ from faceinv.bench.resources import Ingredients, NamedCell
 from faceinv.contracts.methods import Inversion, Method
 from faceinv.contracts.networks import Generator
 from faceinv.contracts.specs import MethodSpec
-from faceinv.data.target_files import TargetFiles, beside, write_png
-from faceinv.data.targets import rounded
+from faceinv.data.images import rounded, write_image
+from faceinv.data.targets import TargetFiles
 from faceinv.errors import Failure, StorageError
 from faceinv.models.precision import step_networks
 from faceinv.plugins.registry import load_target
@@ -320,9 +320,9 @@ class Runner:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for place, row in enumerate(rows):
-                beside(targets.path(row), folder / f"{row:05d}-target.png")
-                write_png(start[place], folder / f"{row:05d}-start.png")
-                write_png(results[place], folder / f"{row:05d}.png")
+                targets.link(row, folder / f"{row:05d}-target.png")
+                write_image(start[place], folder / f"{row:05d}-start.png")
+                write_image(results[place], folder / f"{row:05d}.png")
         except OSError as error:
             raise StorageError(f"{folder}: cannot be written: {error.strerror or error}.") from error
 

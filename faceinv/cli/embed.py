@@ -47,8 +47,8 @@ def embed(
 
     from faceinv.cli.files import save_array
     from faceinv.cli.progress import reporter
+    from faceinv.data.alignment import align_photograph
     from faceinv.data.images import read_image
-    from faceinv.data.targets import align_photograph
     from faceinv.models.loader import Loader
 
     spec = app.host.spec("encoder", encoder)

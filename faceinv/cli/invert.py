@@ -103,8 +103,8 @@ def _read(inputs: tuple[Path, ...], runner: Runner, cell: Cell) -> tuple[list[st
     import torch
 
     from faceinv.cli.files import read_array
+    from faceinv.data.alignment import align_photograph
     from faceinv.data.images import read_image
-    from faceinv.data.targets import align_photograph
     from faceinv.models.loader import check_descriptors
     from faceinv.scoring.pairs import embed_all
 
@@ -172,10 +172,8 @@ def _write_and_score(
     if targets:
         which = list(targets)
         images = torch.stack([targets[index] for index in which])
-        photographs = Targets(
-            ids=tuple(names[index] for index in which), images=images, identities=None, real=True, skipped=()
-        )
-        columns = runner.judge.columns(cell, photographs, results[which])
+        photographs = Targets(ids=tuple(names[index] for index in which), identities=None, real=True, skipped=())
+        columns = runner.judge.columns(cell, photographs, images, results[which])
         for position, index in enumerate(which):
             write_image(targets[index], out / f"{names[index]}-target.png")
             rows[index] |= {key: values[position] for key, values in columns.items() if not is_baseline(key)}

@@ -1,32 +1,41 @@
-"""Target images: any data set brought into the generator's framing, what cannot be used said and skipped."""
+"""Targets: chosen from a data set, brought into the generator's framing, and kept as the files of a run."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import filelock
 import torch
 from torch import Tensor
 
 from faceinv.contracts.data import Dataset
-from faceinv.contracts.networks import Detector, check_images
+from faceinv.contracts.networks import Detector
 from faceinv.contracts.specs import Framing
-from faceinv.errors import InputError, UsageError
-from faceinv.framing import align, warp_between
+from faceinv.data.alignment import aligned_images, needs_detector
+from faceinv.data.images import read_image, write_image
+from faceinv.errors import InputError, StorageError, UsageError
+from faceinv.storage.atomic import write_atomically
+
+_INDEX = "index.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """Which images of a data set are targets, and what became of the rest.
+class Targets:
+    """The images of a data set that are targets, and those that were skipped.
 
     Args:
         ids: One for each target.
-        identities: Who is in each image, or ``None`` where the data set does not know.
-        real: Whether the images are photographs, or come from the generator.
+        identities: The person in each image, or ``None`` if the data set does not know.
+        real: Whether the images are photographs, as opposed to samples of the generator.
         skipped: (id, reason) of each image that could not be used.
-        aligned: ``"detected"`` where each face was found and aligned, otherwise the name of the data set's
-            framing.
+        aligned: ``"detected"`` if faces were detected and aligned, otherwise the name of the data set's framing.
     """
 
     ids: tuple[str, ...]
@@ -37,213 +46,211 @@ class Chosen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Targets(Chosen):
-    """Images to be reconstructed, in memory.
+class TargetFiles(Targets):
+    """Targets kept as one PNG each in a folder; only the rows that are asked for are in memory.
 
     Args:
-        images: ``(N, 3, *framing.size)`` in ``[0, 1]``, in the generator's framing.
+        folder: Holds ``00000.png`` and so on.
+        digest: Hash of all images.
     """
 
-    images: Tensor
+    folder: Path
+    digest: str
+
+    def images(self, rows: range) -> Tensor:
+        """Return the images ``(n, 3, H, W)`` in ``[0, 1]`` of these rows."""
+        return torch.stack([read_image(_file(self.folder, row)) for row in rows])
+
+    def link(self, row: int, path: Path) -> None:
+        """Make ``path`` the file of target ``row``: a hard link if the file system supports it, otherwise a copy."""
+        path.unlink(missing_ok=True)
+        try:
+            os.link(_file(self.folder, row), path)
+        except OSError:
+            shutil.copyfile(_file(self.folder, row), path)
 
 
-def load_targets(
-    dataset: Dataset,
-    framing: Framing,
-    *,
-    limit: int | None,
-    detector: Detector | None,
-    real: bool,
-    per_person: int = 0,
-    min_photographs: int = 1,
-    skip: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> Targets:
-    """Load the first usable images of ``dataset`` in ``framing``; arguments and errors as of :func:`choose_targets`."""
-    images: list[Tensor] = []
-    chosen = choose_targets(
-        dataset,
-        framing,
-        images.append,
-        limit=limit,
-        detector=detector,
-        real=real,
-        per_person=per_person,
-        min_photographs=min_photographs,
-        skip=skip,
-        progress=progress,
-    )
-    return Targets(**vars(chosen), images=torch.stack(images))
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which images of a data set become targets.
+
+    Args:
+        limit: Maximum number of targets; ``None`` takes all usable images.
+        per_person: Maximum number of targets of one person; 0 takes all.
+        min_photographs: Number of images that a person must have in the data set to be a target.
+        skip: Number of usable images to skip first, as if they had been taken.
+
+    Raises:
+        UsageError: ``limit`` is less than 1 or ``skip`` less than 0.
+    """
+
+    limit: int | None
+    per_person: int = 0
+    min_photographs: int = 1
+    skip: int = 0
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"The limit of targets is {self.limit}; it must be at least 1.")
+        if self.skip < 0:
+            raise UsageError(f"The number of targets to skip is {self.skip}; it must be 0 or more.")
+
+    def candidates(self, dataset: Dataset) -> list[int]:
+        """Return the indices of the images that may become targets, in order.
+
+        Raises:
+            UsageError: images of a data set that must be used as a whole would be skipped, or targets are selected
+                by person and the data set has no identities.
+            InputError: nobody has enough photographs.
+        """
+        if self.skip and dataset.whole:
+            raise UsageError("This data set must be used as a whole: --skip would leave images out.")
+        people = dataset.identities
+        if people is None:
+            if self.per_person or self.min_photographs > 1:
+                raise UsageError(
+                    "Targets cannot be selected by person: the data set has no identities. "
+                    "Omit --per-person and --min-photographs, or give each person a sub-folder."
+                )
+            return list(range(len(dataset.ids)))
+        photographs = Counter(people)
+        candidates = [k for k, person in enumerate(people) if photographs[person] >= self.min_photographs]
+        if not candidates:
+            raise InputError(
+                f"Nobody has {self.min_photographs} photographs in the data set; the most that one person has is "
+                f"{max(photographs.values(), default=0)} (--min-photographs)."
+            )
+        return candidates
 
 
 def choose_targets(
     dataset: Dataset,
     framing: Framing,
+    selection: Selection,
     keep: Callable[[Tensor], None],
     *,
-    limit: int | None,
-    detector: Detector | None,
     real: bool,
-    per_person: int = 0,
-    min_photographs: int = 1,
-    skip: int = 0,
+    detector: Detector | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Chosen:
-    """Hand the first usable images of ``dataset`` to ``keep``, one by one in ``framing``, and say which they are.
+) -> Targets:
+    """Select the first usable images of ``dataset`` and pass them to ``keep`` one by one, in ``framing``.
 
-    Images in another framing are warped; where the framing is not known, or but approximate, the most prominent
-    face is found and aligned. Values are rounded to 256 levels: the PNG that is written of a target is the target.
+    Images in another framing are warped; if the framing is unknown or only approximate, the most prominent face is
+    detected and aligned. Values are rounded to 256 levels, so that a target equals its PNG.
 
     Args:
         dataset: Where the images come from.
         framing: The generator's framing.
+        selection: Which images to use.
         keep: Takes each image ``(3, *framing.size)`` in ``[0, 1]``.
-        limit: How many usable images to stop at; ``None`` takes all.
-        detector: Finds faces; needed, and used, only where :func:`needs_detector` says so.
         real: Whether the images are photographs.
-        per_person: How many usable images of one person to stop at; 0 takes all.
-        min_photographs: How many images a person must have in the data set to be taken at all.
-        skip: How many usable images to pass over first, as if they had been taken.
-        progress: Told how many images have been looked at, and how many there are at most.
+        detector: Finds faces; needed only if the data set's framing is unknown or approximate.
+        progress: Called with the number of images done, and the greatest number there may be.
 
     Raises:
-        UsageError: ``limit`` is less than 1 or ``skip`` than 0, a part of a data set is asked for that is taken
-            whole, faces have to be found and there is no detector, or targets are to be chosen by person and the
-            data set does not know who is who.
-        InputError: no image can be used.
+        UsageError: faces have to be detected and there is no detector, or the selection does not suit the data set.
+        InputError: no image can be used, or only a part of a data set that must be used as a whole.
     """
-    if limit is not None and limit < 1:
-        raise UsageError(f"The limit of targets is {limit}; it must be at least 1.")
-    if skip < 0:
-        raise UsageError(f"{skip} targets cannot be passed over; it must be 0 or more.")
-    if skip and dataset.whole:
-        raise UsageError("This data set's name stands for all of its images: --skip would leave some out.")
-    source = None if needs_detector(dataset) else dataset.framing
-    who = dataset.identities
-    candidates = _candidates(who, len(dataset.ids), per_person, min_photographs)
-    bring = way_into(framing, source, detector)
-    taken: Counter[str] = Counter()
+    candidates = selection.candidates(dataset)
     used: list[int] = []
     passed = 0
     skipped: list[tuple[str, str]] = []
-    for index in candidates:
-        name = dataset.ids[index]
-        if who is not None and per_person and taken[who[index]] == per_person:
-            continue
-        try:
-            image = rounded(bring(dataset.load(index)))
-        except InputError as error:
-            skipped.append((name, str(error)))
+    for index, image in aligned_images(dataset, candidates, framing, detector, per_person=selection.per_person):
+        if isinstance(image, InputError):
+            skipped.append((dataset.ids[index], str(image)))
+        elif passed < selection.skip:
+            passed += 1
         else:
-            taken.update([who[index]] if who is not None else [])
-            if passed < skip:
-                passed += 1
-            else:
-                keep(image)
-                used.append(index)
+            keep(image)
+            used.append(index)
         if progress is not None:
-            looked = passed + len(used) + len(skipped)
-            progress(looked, _expected(len(candidates), limit, skip + len(skipped)))
-        if len(used) == limit:
+            most = len(candidates) if selection.limit is None else selection.limit + selection.skip + len(skipped)
+            progress(passed + len(used) + len(skipped), min(most, len(candidates)))
+        if len(used) == selection.limit:
             break
-    if not used:
-        raise InputError(_none_usable(skipped, passed))
-    if dataset.whole and len(used) < len(dataset.ids):
-        first = f"; the first that cannot be used, '{skipped[0][0]}': {skipped[0][1]}" if skipped else ""
-        raise InputError(
-            f"{len(used)} of the {len(dataset.ids)} images would be used, and this data set's name stands for all "
-            f"of them{first}. Use folder:PATH for a part (and --limit {len(dataset.ids)} for the whole)."
-        )
-    return Chosen(
+    _check_used(dataset, len(used), skipped, passed)
+    people = dataset.identities
+    source = None if needs_detector(dataset) else dataset.framing
+    return Targets(
         ids=tuple(dataset.ids[index] for index in used),
-        identities=None if who is None else tuple(who[index] for index in used),
+        identities=None if people is None else tuple(people[index] for index in used),
         real=real,
         skipped=tuple(skipped),
         aligned="detected" if source is None else source.name,
     )
 
 
-def needs_detector(dataset: Dataset) -> bool:
-    """Say whether the faces of an inversion's targets have to be found in the images of ``dataset``."""
-    return dataset.framing is None or dataset.framing_is_approximate
+def target_files(folder: Path, choose: Callable[[Callable[[Tensor], None]], Targets]) -> TargetFiles:
+    """Return the targets in ``folder``; if there are none, call ``choose`` and keep its images there.
 
-
-def align_photograph(image: Tensor, detector: Detector, framing: Framing) -> Tensor:
-    """Find the most prominent face in a photograph and bring it into ``framing``.
+    If several processes ask at once, one makes the files and the others wait. A folder without an index is
+    incomplete and is made again.
 
     Args:
-        image: ``(3, H, W)`` in ``[0, 1]``.
-        detector: Finds faces.
-        framing: Where the face is wanted.
-
-    Returns:
-        ``(3, *framing.size)`` in ``[0, 1]``.
+        folder: A folder for these targets alone.
+        choose: Passes each image ``(3, H, W)`` to its argument, in order, and returns which targets they are.
 
     Raises:
-        InputError: no face is found, or the image is too small to look for one.
+        StorageError: the folder cannot be written.
     """
-    check_images(image[None])
-    faces = detector(image)
-    if len(faces) == 0:
-        raise InputError(f"No face was found in the image of {image.shape[2]}x{image.shape[1]} pixels.")
+    found = _read(folder)
+    if found is not None:
+        return found
+    digest = hashlib.sha256()
+    count = 0
+
+    def keep(image: Tensor) -> None:
+        nonlocal count
+        digest.update(image.numpy().tobytes())
+        write_image(image, _file(folder, count))
+        count += 1
+
     try:
-        return align(image, faces.points[0].cpu().numpy(), framing)
-    except ValueError as error:
-        raise InputError(f"The face that was found cannot be aligned: {error}") from error
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{folder}.lock"):
+            found = _read(folder)
+            if found is None:
+                chosen = vars(choose(keep)) | {"digest": digest.hexdigest()[:16]}
+                write_atomically(folder / _INDEX, json.dumps(chosen, ensure_ascii=False).encode())
+                found = TargetFiles(**chosen, folder=folder)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be written: {error.strerror or error}.") from error
+    return found
 
 
-def way_into(framing: Framing, source: Framing | None, detector: Detector | None) -> Callable[[Tensor], Tensor]:
-    """Return what brings an image ``(3, H, W)`` of the data set into ``framing``.
-
-    Args:
-        framing: Where the face is wanted.
-        source: The images' framing, or ``None`` where faces have to be found.
-        detector: Finds faces; not used where ``source`` is known.
-
-    Raises:
-        UsageError: faces have to be found and there is no detector.
-    """
-    if source is not None:
-        # Between equal framings, whatever their names, the warp passes images through.
-        warp = warp_between(source, framing)
-        return lambda image: warp(image[None])[0]
-    if detector is None:
-        raise UsageError("Faces have to be found in these images, and there is no detector: pip install faceinv-mtcnn.")
-    return lambda image: align_photograph(image, detector, framing)
+def _file(folder: Path, row: int) -> Path:
+    return folder / f"{row:05d}.png"
 
 
-def _candidates(who: Sequence[str] | None, n: int, per_person: int, min_photographs: int) -> list[int]:
-    """Return the places of images that may be targets, in order."""
-    if who is None:
-        if per_person or min_photographs > 1:
-            raise UsageError(
-                "Targets cannot be chosen by person: the data set does not know who is who. "
-                "Leave --per-person and --min-photographs out, or give each person a sub-folder."
-            )
-        return list(range(n))
-    photographs = Counter(who)
-    candidates = [index for index in range(n) if photographs[who[index]] >= min_photographs]
-    if not candidates:
-        raise InputError(
-            f"Nobody has {min_photographs} photographs in the data set; the most anybody has is "
-            f"{max(photographs.values(), default=0)} (--min-photographs)."
+def _read(folder: Path) -> TargetFiles | None:
+    try:
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        return TargetFiles(
+            ids=tuple(index["ids"]),
+            identities=None if index["identities"] is None else tuple(index["identities"]),
+            real=index["real"],
+            skipped=tuple((name, reason) for name, reason in index["skipped"]),
+            aligned=index["aligned"],
+            folder=folder,
+            digest=index["digest"],
         )
-    return candidates
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def rounded(image: Tensor) -> Tensor:
-    """Return an image as an 8-bit file would hold it."""
-    return image.detach().cpu().float().clamp(0, 1).mul(255).round().div(255)
-
-
-def _expected(total: int, limit: int | None, not_taken: int) -> int:
-    return total if limit is None else min(total, limit + not_taken)
-
-
-def _none_usable(skipped: list[tuple[str, str]], passed: int) -> str:
-    if passed:
-        return f"The data set has {passed} images that can be used, and all of them are passed over (--skip)."
-    if not skipped:
-        return "The data set has no images."
-    name, reason = skipped[0]
-    return f"None of the {len(skipped)} images can be used as a target; the first, '{name}': {reason}"
+def _check_used(dataset: Dataset, used: int, skipped: list[tuple[str, str]], passed: int) -> None:
+    """Raise :class:`InputError` if no image is used, or only a part of a data set that must be used as a whole."""
+    if not used:
+        if passed:
+            raise InputError(f"All {passed} usable images of the data set are skipped (--skip).")
+        if not skipped:
+            raise InputError("The data set has no images.")
+        name, reason = skipped[0]
+        raise InputError(f"None of the {len(skipped)} images can be used as a target; the first, '{name}': {reason}")
+    if dataset.whole and used < len(dataset.ids):
+        first = f"; the first unusable one, '{skipped[0][0]}': {skipped[0][1]}" if skipped else ""
+        raise InputError(
+            f"Only {used} of {len(dataset.ids)} images would be used, but this data set must be used as a whole"
+            f"{first}. "
+            f"Use folder:PATH for a part (and --limit {len(dataset.ids)} for the whole)."
+        )

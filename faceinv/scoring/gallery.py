@@ -1,4 +1,4 @@
-"""Photographs of known people as descriptors: what reconstructions are compared with, and encoders judged on."""
+"""Descriptors of photographs of known people: reconstructions are compared with them, and encoders judged on them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from torch import Tensor
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.networks import Detector
 from faceinv.contracts.specs import Framing
-from faceinv.data.targets import Chosen, needs_detector, rounded, way_into
+from faceinv.data.alignment import aligned_images
+from faceinv.data.targets import Targets
 from faceinv.errors import InputError
 from faceinv.scoring.pairs import BATCH, embed_all
 
-#: Photographs of one person at most: somebody with hundreds would outweigh all others in the scores.
+#: Maximum number of photographs of one person: somebody with hundreds would outweigh all others in the scores.
 PER_PERSON = 5
-#: Photographs at most of the targets' people that encoders are judged on: pairs grow with the square, and two
-#: million of them see 200 false matches at the lowest rate.
+#: Maximum number of photographs of the targets' people that encoders are judged on. The number of pairs grows with
+#: the square; two million of them give 200 false matches at the lowest rate.
 JUDGED = 2000
 
 Encode = Callable[[Tensor], Tensor]
@@ -28,14 +29,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Gallery:
-    """Descriptors of photographs, and who is on them.
+    """Descriptors of photographs, and the people in them.
 
     Args:
-        people: Who is on each of the ``N`` photographs, numbers from 0 in order of appearance.
-        places: Place of each in its data set.
+        people: The person in each of the ``N`` photographs, numbered from 0 in order of appearance.
+        places: Index of each photograph in its data set.
         descriptors: ``(N, D)`` by encoder name, on the CPU.
-        known: Whether the data set knows who is who; if not, each photograph counts as another person.
-        real: Whether they are photographs, or samples of a generator.
+        known: Whether the data set has identities; if not, each photograph counts as another person.
+        real: Whether they are photographs, as opposed to samples of a generator.
     """
 
     people: tuple[int, ...]
@@ -48,11 +49,11 @@ class Gallery:
         return len(self.people)
 
     def joined(self, descriptors: Mapping[str, Tensor]) -> Gallery:
-        """Return the gallery with further encoders' descriptors of the same photographs."""
+        """Return the gallery with the descriptors of further encoders of the same photographs."""
         return replace(self, descriptors={**self.descriptors, **descriptors})
 
     def first_people(self, photographs: int) -> Gallery:
-        """Return the photographs of the first people: as many people as have ``photographs`` between them."""
+        """Return the gallery of the first people who have at most ``photographs`` in total, but at least two people."""
         if len(self) <= photographs:
             return self
         counts = Counter(self.people)
@@ -68,19 +69,19 @@ class Gallery:
         )
 
 
-def gallery_of_targets(targets: Chosen, descriptors: Mapping[str, Tensor]) -> Gallery:
-    """Return the targets alone; row ``k`` is target ``k``.
+def gallery_of_targets(targets: Targets, descriptors: Mapping[str, Tensor]) -> Gallery:
+    """Return a gallery of the targets alone; row ``k`` is target ``k``.
 
     Args:
-        targets: Who is on them.
-        descriptors: Theirs, ``(N, D)`` by encoder name, on the CPU.
+        targets: Who is in them.
+        descriptors: Their descriptors, ``(N, D)`` by encoder name, on the CPU.
     """
     people = _numbered(targets.identities if targets.identities is not None else targets.ids)
     return Gallery(people, tuple(range(len(people))), descriptors, targets.identities is not None, targets.real)
 
 
 def gallery_of_people(
-    targets: Chosen,
+    targets: Targets,
     descriptors: Mapping[str, Tensor],
     dataset: Dataset,
     framing: Framing,
@@ -90,17 +91,17 @@ def gallery_of_people(
     device: torch.device,
     progress: Progress | None = None,
 ) -> Gallery:
-    """Return the targets, and behind them further photographs that the data set has of the same people.
+    """Return a gallery of the targets, followed by further photographs of the same people in the data set.
 
     Args:
         targets: The targets; they come first, in their order.
-        descriptors: Theirs, ``(N, D)`` by encoder name, on the CPU.
-        dataset: Where they come from.
+        descriptors: Their descriptors, ``(N, D)`` by encoder name, on the CPU.
+        dataset: The data set they come from.
         framing: The generator's framing, which every photograph is brought into.
-        encoders: Encoders from that framing, by name.
-        detector: Finds faces where the data set's framing is not known.
-        device: Where encoders live.
-        progress: Told how many photographs of how many have been looked at.
+        encoders: Encoders of images in that framing, by name.
+        detector: Finds faces; needed only if the data set's framing is unknown or approximate.
+        device: Where the encoders are.
+        progress: Called with the number of photographs done, and the expected total.
     """
     first = gallery_of_targets(targets, descriptors)
     place = {name: index for index, name in enumerate(dataset.ids)}
@@ -137,10 +138,12 @@ def gallery_of_dataset(
     device: torch.device,
     progress: Progress | None = None,
 ) -> Gallery:
-    """Return the first usable photographs of a data set, a few of each person; arguments as above.
+    """Return a gallery of the first usable photographs of a data set, at most :data:`PER_PERSON` of each person.
+
+    The other arguments are those of :func:`gallery_of_people`.
 
     Args:
-        limit: Photographs at most.
+        limit: Maximum number of photographs.
         real: Whether they are photographs.
 
     Raises:
@@ -150,7 +153,7 @@ def gallery_of_dataset(
     places, descriptors = _embed(usable, encoders, device)
     if len(places) < 2:
         raise InputError(
-            f"Encoders are judged on pairs of photographs; {len(places)} of {len(dataset.ids)} can be used."
+            f"Encoders are judged on pairs of photographs, but only {len(places)} of {len(dataset.ids)} can be used."
         )
     names = dataset.identities if dataset.identities is not None else dataset.ids
     people = _numbered([names[index] for index in places])
@@ -166,37 +169,28 @@ def _usable(
     limit: int | None,
     progress: Progress | None,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Yield photographs with their places until each person has enough, or there are ``limit``."""
-    bring = way_into(framing, None if needs_detector(dataset) else dataset.framing, detector)
+    """Yield photographs with their indices until each person has :data:`PER_PERSON`, or there are ``limit``."""
     names = dataset.identities if dataset.identities is not None else dataset.ids
-    # What will be looked at if every photograph can be used.
-    left, wanted = Counter(taken), []
-    for index in candidates:
-        if left[names[index]] < PER_PERSON:
-            left[names[index]] += 1
-            wanted.append(index)
-    total = len(wanted) if limit is None else min(limit, len(wanted))
+    # The number of photographs if all can be used.
+    available = Counter(names[index] for index in candidates)
+    total = sum(min(count, max(0, PER_PERSON - taken[name])) for name, count in available.items())
+    total = total if limit is None else min(limit, total)
     found = 0
-    for index in candidates:
-        if found == limit:
-            return
-        if taken[names[index]] >= PER_PERSON:
+    for index, image in aligned_images(dataset, candidates, framing, detector, per_person=PER_PERSON, taken=taken):
+        if isinstance(image, InputError):
             continue
-        try:
-            image = rounded(bring(dataset.load(index)))
-        except InputError:
-            continue
-        taken[names[index]] += 1
         found += 1
         if progress is not None:
             progress(found, max(total, found))
         yield index, image
+        if found == limit:
+            return
 
 
 def _embed(
     images: Iterable[tuple[int, Tensor]], encoders: Mapping[str, Encode], device: torch.device
 ) -> tuple[list[int], dict[str, Tensor]]:
-    """Embed images as they come, a batch at a time: they need not fit into memory."""
+    """Embed images batch by batch as they arrive, so that they need not fit into memory."""
     places: list[int] = []
     batch: list[Tensor] = []
     parts: dict[str, list[Tensor]] = {name: [] for name in encoders}

@@ -10,7 +10,7 @@ from faceinv_photographs.mofa_test import MofaTest
 
 from faceinv.contracts import DatasetContext, Faces, Framing
 from faceinv.data import write_image
-from faceinv.data.targets import load_targets
+from faceinv.data.targets import Selection, choose_targets
 from faceinv.errors import InputError, UsageError
 
 FRAMING = Framing("frame", (8, 8), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)))
@@ -81,13 +81,19 @@ def test_a_part_does_not_go_by_that_name(tmp_path: Path) -> None:
         points = torch.tensor(FRAMING.points)[None] * 12
         return Faces(torch.zeros(1, 4), points, torch.ones(1))
 
+    def choose(dataset: MofaTest, per_person: int = 0) -> int:
+        kept: list[torch.Tensor] = []
+        selection = Selection(limit=84, per_person=per_person)
+        choose_targets(dataset, FRAMING, selection, kept.append, real=True, detector=detect)
+        return len(kept)
+
     dataset = MofaTest(folder, context=context(84))
-    with pytest.raises(InputError, match=r"83 of the 84 images would be used.*'Person 20_0\.png'.*folder:PATH"):
-        load_targets(dataset, FRAMING, limit=84, detector=detect, real=True)
+    with pytest.raises(InputError, match=r"83 of 84 images would be used.*'Person 20_0\.png'.*folder:PATH"):
+        choose(dataset)
     copy(folder, ["Person 20_0.png"])
-    with pytest.raises(InputError, match="78 of the 84 images would be used"):
-        load_targets(dataset, FRAMING, limit=84, detector=detect, real=True, per_person=1)
-    assert len(load_targets(dataset, FRAMING, limit=84, detector=detect, real=True).ids) == 84
+    with pytest.raises(InputError, match="78 of 84 images would be used"):
+        choose(dataset, per_person=1)
+    assert choose(dataset) == 84
 
 
 def test_needs_a_path() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from faceinv.contracts import DatasetContext, Framing, Generator
 from faceinv.data import write_image
-from faceinv.data.targets import load_targets
+from faceinv.data.targets import Selection, choose_targets
 from faceinv.errors import InputError, UsageError
 from faceinv.models import Loader
 from faceinv.plugins import Host
@@ -83,8 +83,9 @@ def test_streams_are_not_those_of_plain_seeds() -> None:
 def test_samples_are_in_the_generators_framing_and_not_real() -> None:
     spec = Host().spec("dataset", "synthetic")
     dataset = load_target(spec)(None, context=context(), **spec.options)
-    targets = load_targets(dataset, FRAMING, limit=6, detector=None, real=spec.real)
-    assert targets.images.shape == (6, 3, 4, 5)
+    images: list[Tensor] = []
+    targets = choose_targets(dataset, FRAMING, Selection(limit=6), images.append, real=spec.real)
+    assert torch.stack(images).shape == (6, 3, 4, 5)
     assert targets.identities is None
     assert not targets.real
 
@@ -260,10 +261,14 @@ def test_a_folder_of_anything_gives_the_faces_in_it(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     spec = host.spec("dataset", "folder")
     dataset = load_target(spec)(tmp_path, context=context(), **spec.options)
-    targets = load_targets(dataset, generator.framing, limit=None, detector=loader.detector("mtcnn"), real=spec.real)
+    images: list[Tensor] = []
+    detector = loader.detector("mtcnn")
+    targets = choose_targets(
+        dataset, generator.framing, Selection(limit=None), images.append, real=spec.real, detector=detector
+    )
     assert targets.real
     assert {name for name, _ in targets.skipped} >= {"no-face.png", "text.png"}
     assert len(targets.ids) >= 4
-    for name, image in zip(targets.ids, targets.images, strict=True):
+    for name, image in zip(targets.ids, images, strict=True):
         others = torch.stack([(image - other).square().mean() for other in wanted.values()])
         assert list(wanted)[int(others.argmin())] == name

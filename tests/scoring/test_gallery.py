@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from faceinv.contracts import Dataset, Framing
-from faceinv.data.targets import load_targets
+from faceinv.data.targets import Selection, Targets, choose_targets
 from faceinv.errors import InputError
 from faceinv.scoring.gallery import PER_PERSON, Gallery, gallery_of_dataset, gallery_of_people
 
@@ -37,6 +37,12 @@ def encode(images: Tensor) -> Tensor:
     return images.flatten(1)[:, :1] * 100
 
 
+def choose(dataset: Dataset, limit: int, real: bool = True) -> tuple[Targets, Tensor]:
+    images: list[Tensor] = []
+    targets = choose_targets(dataset, FRAMING, Selection(limit=limit), images.append, real=real)
+    return targets, torch.stack(images)
+
+
 def shown(descriptors: Tensor) -> list[int]:
     return [round(value) for value in descriptors[:, 0].tolist()]
 
@@ -44,11 +50,11 @@ def shown(descriptors: Tensor) -> list[int]:
 def test_further_photographs_of_the_targets_people_come_behind_them() -> None:
     people = [*"ab", *"a" * 7, "c", "b"]
     dataset = People(people, broken=[3])
-    targets = load_targets(dataset, FRAMING, limit=2, detector=None, real=True)
+    targets, images = choose(dataset, limit=2)
     assert targets.ids == ("image 0", "image 1")
     seen: list[tuple[int, int]] = []
     found = gallery_of_people(
-        targets, {"net": encode(targets.images)}, dataset, FRAMING, {"net": encode}, detector=None, device=CPU,
+        targets, {"net": encode(images)}, dataset, FRAMING, {"net": encode}, detector=None, device=CPU,
         progress=lambda *at: seen.append(at),
     )  # fmt: skip
     # Five of a, the broken one passed over and nobody but the targets' people; the targets first.
@@ -62,8 +68,8 @@ def test_further_photographs_of_the_targets_people_come_behind_them() -> None:
 
 def test_without_identities_there_are_the_targets_alone() -> None:
     dataset = People(None, n=5)
-    targets = load_targets(dataset, FRAMING, limit=3, detector=None, real=False)
-    embedded = {"net": encode(targets.images)}
+    targets, images = choose(dataset, limit=3, real=False)
+    embedded = {"net": encode(images)}
     found = gallery_of_people(targets, embedded, dataset, FRAMING, {"net": encode}, detector=None, device=CPU)
     assert (found.people, found.known, found.real) == ((0, 1, 2), False, False)
 
@@ -73,7 +79,7 @@ def test_a_data_set_gives_a_few_of_each_up_to_a_limit() -> None:
     found = gallery_of_dataset(dataset, FRAMING, {"net": encode}, limit=7, real=True, detector=None, device=CPU)
     assert found.places == (1, 2, 3, 4, 5, 9, 10)
     assert found.people == (0, 0, 0, 0, 0, 1, 1)
-    with pytest.raises(InputError, match="pairs of photographs; 1 of 2 can be used"):
+    with pytest.raises(InputError, match="pairs of photographs, but only 1 of 2 can be used"):
         gallery_of_dataset(
             People("ab", broken=[1]), FRAMING, {"net": encode}, limit=9, real=True, detector=None, device=CPU
         )
