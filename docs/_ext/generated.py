@@ -121,7 +121,7 @@ def exit_codes() -> str:
 
 
 def conformance() -> str:
-    """Return a page with every conformance check, what it means and how to mend it."""
+    """Return a page with every conformance check, what it means and how to fix it."""
     lines = [
         "# Conformance checks",
         "",
@@ -132,7 +132,7 @@ def conformance() -> str:
     for kind in CHECK_MODULES:
         lines += [f"## {kind.capitalize()}", ""]
         for check in checks_of(kind):
-            lines += [f"`{check.name}`", f": {check.meaning}", f"  *To mend it:* {check.mend}", ""]
+            lines += [f"`{check.name}`", f": {check.meaning}", f"  *To fix it:* {check.fix}", ""]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""``faceinv plugins check``: conformance, check by check, with what each means and how to mend it."""
+"""``faceinv plugins check``: conformance, check by check, with what each means and how to fix it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _not_here(subject: Subject | PluginSubject) -> Iterable[Outcome]:
 
     reason = f"its weights are not here; to fetch and check it: faceinv plugins check {subject.name}"
     for item in checks_of(subject.kind):
-        yield Outcome(subject.kind, subject.name, item.name, "not run", reason, item.meaning, item.mend, 0.0)
+        yield Outcome(subject.kind, subject.name, item.name, "not run", reason, item.meaning, item.fix, 0.0)
 
 
 def _shown(app: Application, title: str, outcomes: Iterable[Outcome], verbose: bool) -> list[Outcome]:
@@ -140,5 +140,5 @@ def _shown(app: Application, title: str, outcomes: Iterable[Outcome], verbose: b
             app.output.print(f"      {escape(outcome.meaning)}", soft_wrap=True)
         if outcome.status == "failed":
             app.output.print(f"      [red]{escape(outcome.message)}[/]", soft_wrap=True)
-            app.output.print(f"      To mend it: {escape(outcome.mend)}", soft_wrap=True)
+            app.output.print(f"      To fix it: {escape(outcome.fix)}", soft_wrap=True)
     return done

@@ -1,7 +1,7 @@
 """A conformance check: its declaration, its outcome, and the checks of each kind.
 
 A check is a function of one subject that raises :class:`CheckFailed`. Its docstring says what it means, and
-``mend`` how an author gets it to pass.
+``fix`` how an author gets it to pass.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class Check:
         name: The function's name, unique within a kind.
         kinds: Kinds it applies to.
         meaning: What it means, one sentence.
-        mend: How to get it to pass, one sentence.
+        fix: How to get it to pass, one sentence.
         function: Raises :class:`CheckFailed`, or :class:`NotApplicable`.
     """
 
     name: str
     kinds: tuple[str, ...]
     meaning: str
-    mend: str
+    fix: str
     function: Callable[[Any], None]
 
     def __call__(self, subject: Checked) -> None:
@@ -83,14 +83,14 @@ class Check:
             raise CheckFailed(f"{subject}: {' '.join(text.split())}") from error
 
 
-def check(*kinds: str, mend: str) -> Callable[[Callable[[Any], None]], Check]:
+def check(*kinds: str, fix: str) -> Callable[[Callable[[Any], None]], Check]:
     """Turn a function of a subject into a :class:`Check` of these ``kinds``."""
 
     def wrap(function: Callable[[Any], None]) -> Check:
         meaning = " ".join((function.__doc__ or "").split())
         if not meaning:
             raise TypeError(f"The check {function.__name__} has no docstring, which is what it means.")
-        return Check(function.__name__, kinds, meaning, mend, function)
+        return Check(function.__name__, kinds, meaning, fix, function)
 
     return wrap
 
@@ -106,7 +106,7 @@ class Outcome:
         status: ``"passed"``, ``"failed"``, ``"not applicable"``, or ``"not run"`` for want of weights or data.
         message: What was seen, or why it was not run; empty where it passed.
         meaning: What the check means.
-        mend: How to get it to pass.
+        fix: How to get it to pass.
         seconds: How long it took.
     """
 
@@ -116,7 +116,7 @@ class Outcome:
     status: str
     message: str
     meaning: str
-    mend: str
+    fix: str
     seconds: float
 
 

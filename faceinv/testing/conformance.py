@@ -46,7 +46,7 @@ def run_checks(subject: Checked) -> Iterable[Outcome]:
                 status, message = "not run", str(error)
                 missing = message
         seconds = round(time.perf_counter() - began, 3)
-        yield Outcome(subject.kind, subject.name, item.name, status, message, item.meaning, item.mend, seconds)
+        yield Outcome(subject.kind, subject.name, item.name, status, message, item.meaning, item.fix, seconds)
 
 
 def check_all(subject: Checked) -> None:
@@ -61,6 +61,6 @@ def check_all(subject: Checked) -> None:
         if outcome.status == "not run":
             raise WeightsError(outcome.message)
         if outcome.status == "failed":
-            failed.append(f"{outcome.check}: {outcome.message}\n    It means: {outcome.meaning}\n    {outcome.mend}")
+            failed.append(f"{outcome.check}: {outcome.message}\n    It means: {outcome.meaning}\n    {outcome.fix}")
     if failed:
         raise CheckFailed(f"{subject} fails {len(failed)} checks:\n  " + "\n  ".join(failed))

@@ -19,7 +19,7 @@ def _open(subject: Subject, limit: int | None = 4, seed: int = 0) -> Any:
     return load_target(subject.spec)(subject.path, context=subject.context(limit, seed), **subject.spec.options)
 
 
-@check("dataset", mend="Derive the class from faceinv.contracts.Dataset, and set ids to one text for each image.")
+@check("dataset", fix="Derive the class from faceinv.contracts.Dataset, and set ids to one text for each image.")
 def ids_are_unique(subject: Subject) -> None:
     """There is at least one image, and each has an id of its own, a text."""
     data = subject.built
@@ -29,7 +29,7 @@ def ids_are_unique(subject: Subject) -> None:
     require(len(set(data.ids)) == len(data.ids), f"{subject} has ids that stand twice.")
 
 
-@check("dataset", mend="Sort what the file system lists, and draw at random from the context's seed alone.")
+@check("dataset", fix="Sort what the file system lists, and draw at random from the context's seed alone.")
 def order_is_stable(subject: Subject) -> None:
     """Opened again, it has the same ids, identities, fingerprint and images in the same order."""
     one, two = subject.built, _open(subject)
@@ -42,7 +42,7 @@ def order_is_stable(subject: Subject) -> None:
         require(same, f"{subject}: opened again, image '{one.ids[index]}' is another.")
 
 
-@check("dataset", mend="Let image k depend on the seed and k alone: a larger limit adds images and changes none.")
+@check("dataset", fix="Let image k depend on the seed and k alone: a larger limit adds images and changes none.")
 def limit_only_adds(subject: Subject) -> None:
     """With a larger limit the first images stay what they are."""
     few, many = _open(subject, limit=2), _open(subject, limit=5)
@@ -53,7 +53,7 @@ def limit_only_adds(subject: Subject) -> None:
         require(same, f"{subject}: image '{few.ids[index]}' depends on the limit.")
 
 
-@check("dataset", mend="Return float32 RGB in [0, 1], (3, H, W), of framing.size where a framing is declared.")
+@check("dataset", fix="Return float32 RGB in [0, 1], (3, H, W), of framing.size where a framing is declared.")
 def images_as_declared(subject: Subject) -> None:
     """Images are float32 (3, H, W) in [0, 1], of the framing's size, and loading one twice gives the same."""
     data = subject.built
@@ -70,7 +70,7 @@ def images_as_declared(subject: Subject) -> None:
         require(torch.equal(image, data.load(index)), f"{subject}: loaded twice, image '{data.ids[index]}' differs.")
 
 
-@check("dataset", mend="Give one identity, annotation and split for each id, or None.")
+@check("dataset", fix="Give one identity, annotation and split for each id, or None.")
 def one_of_each_per_image(subject: Subject) -> None:
     """Identities, annotations and splits have an entry for each image."""
     data, n = subject.built, len(subject.built.ids)
@@ -83,7 +83,7 @@ def one_of_each_per_image(subject: Subject) -> None:
     require(splits is None or len(splits) == n, f"{subject}: splits and ids differ in number.")
 
 
-@check("dataset", mend="Split by person where it is known who is in an image, not by image.")
+@check("dataset", fix="Split by person where it is known who is in an image, not by image.")
 def splits_share_nobody(subject: Subject) -> None:
     """Splits are named train, val and test, and no identity is in two of them."""
     data = subject.built
@@ -100,7 +100,7 @@ def splits_share_nobody(subject: Subject) -> None:
         require(not shared, f"{subject}: {len(shared)} people are in more than one split, such as '{shared[:1]}'.")
 
 
-@check("dataset", mend="Raise faceinv.errors.InputError for a path that is not there, and UsageError for none at all.")
+@check("dataset", fix="Raise faceinv.errors.InputError for a path that is not there, and UsageError for none at all.")
 def a_wrong_path_is_said(subject: Subject) -> None:
     """A path that is not there raises an error of faceinv's, not a traceback."""
     if not subject.spec.takes_path:
@@ -116,7 +116,7 @@ def a_wrong_path_is_said(subject: Subject) -> None:
     raise CheckFailed(f"{subject} opens a path that is not there.")
 
 
-@check("dataset", mend="Draw from a torch.Generator seeded with the context's seed.")
+@check("dataset", fix="Draw from a torch.Generator seeded with the context's seed.")
 def running_touches_no_global_state(subject: Subject) -> None:
     """Opening it and loading an image leaves random states and torch's settings as they were."""
     with untouched(str(subject)):

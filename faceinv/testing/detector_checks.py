@@ -21,7 +21,7 @@ def _scene() -> torch.Tensor:
     return scene
 
 
-@check("detector", mend="Return Faces(boxes (n, 4), points (n, 5, 2), scores (n,)), all in the order of prominence.")
+@check("detector", fix="Return Faces(boxes (n, 4), points (n, 5, 2), scores (n,)), all in the order of prominence.")
 def faces_as_declared(subject: Subject) -> None:
     """What is found is a Faces whose parts agree in number, with finite pixels and scores from 0 to 1."""
     for image in (_scene(), torch.rand(3, 90, 70, generator=torch.Generator().manual_seed(0))):
@@ -37,7 +37,7 @@ def faces_as_declared(subject: Subject) -> None:
 
 @check(
     "detector",
-    mend="Order each box left, top, right, bottom, and the points as a framing's: eyes, nose, mouth corners.",
+    fix="Order each box left, top, right, bottom, and the points as a framing's: eyes, nose, mouth corners.",
 )
 def points_lie_in_their_boxes(subject: Subject) -> None:
     """Boxes have their corners in order, and the middle of a face's points lies in its box."""
@@ -50,7 +50,7 @@ def points_lie_in_their_boxes(subject: Subject) -> None:
         require(bool(points[0, 0] < points[1, 0]), f"{subject}: the first point is not the eye on the image's left.")
 
 
-@check("detector", mend="Return no face where every score is low, and empty tensors of the right shape.")
+@check("detector", fix="Return no face where every score is low, and empty tensors of the right shape.")
 def nothing_in_an_empty_image(subject: Subject) -> None:
     """In black and white images it finds nothing; a very small one it may refuse with InputError."""
     for name, image in (
@@ -68,7 +68,7 @@ def nothing_in_an_empty_image(subject: Subject) -> None:
         require(len(found) == 0, f"{subject} finds {len(found)} faces in a {name} image.")
 
 
-@check("detector", mend="Draw nothing at random, and work on a copy of the image.")
+@check("detector", fix="Draw nothing at random, and work on a copy of the image.")
 def running_touches_no_global_state(subject: Subject) -> None:
     """The same image gives the same faces; the image, random states and torch's settings are left alone."""
     image = _scene()

@@ -10,7 +10,7 @@ from faceinv.testing.network_checks import TOLERANCE, apply, difference, referen
 from faceinv.testing.subjects import Subject
 
 
-@check("encoder", mend="Set dim and framing.size to what the network takes and returns; return one tensor (B, dim).")
+@check("encoder", fix="Set dim and framing.size to what the network takes and returns; return one tensor (B, dim).")
 def size_and_dimension(subject: Subject) -> None:
     """Images of the declared size give float32 descriptors (B, dim)."""
     made = reference(subject)
@@ -19,7 +19,7 @@ def size_and_dimension(subject: Subject) -> None:
     require(made.dtype == torch.float32, f"{subject} returns {made.dtype} for float32 images.")
 
 
-@check("encoder", mend="Guard divisions and square roots: add an epsilon, or use torch.nn.functional.normalize.")
+@check("encoder", fix="Guard divisions and square roots: add an epsilon, or use torch.nn.functional.normalize.")
 def finite_on_any_image(subject: Subject) -> None:
     """Black, white and noise give finite descriptors."""
     height, width = subject.framing.size
@@ -30,7 +30,7 @@ def finite_on_any_image(subject: Subject) -> None:
         require(torch.isfinite(row).all(), f"{subject}: the descriptor of {name} is not finite.")
 
 
-@check("encoder", mend="Declare unit_length=True exactly if the system stores descriptors of length 1.")
+@check("encoder", fix="Declare unit_length=True exactly if the system stores descriptors of length 1.")
 def length_as_declared(subject: Subject) -> None:
     """Descriptors have length 1 if the spec says so, and only then."""
     lengths = reference(subject).norm(dim=1)
@@ -41,7 +41,7 @@ def length_as_declared(subject: Subject) -> None:
         require(not unit, f"{subject} returns descriptors of length 1 and does not declare it.")
 
 
-@check("encoder", mend="Keep everything in forward() differentiable: no .detach(), no numpy, no rounding, no no_grad.")
+@check("encoder", fix="Keep everything in forward() differentiable: no .detach(), no numpy, no rounding, no no_grad.")
 def gradient_reaches_the_images(subject: Subject) -> None:
     """The gradient to the images is finite, and not zero in any of them, unless the encoder is black-box."""
     if subject.spec.black_box:
@@ -57,7 +57,7 @@ def gradient_reaches_the_images(subject: Subject) -> None:
 
 
 @check(
-    "encoder", mend="Let the network see colour; if it is monochrome by design, mix the channels unequally (0.299, …)."
+    "encoder", fix="Let the network see colour; if it is monochrome by design, mix the channels unequally (0.299, …)."
 )
 def red_and_blue_differ(subject: Subject) -> None:
     """Swapping red and blue changes the descriptor, so that a wrong colour order cannot go unseen."""
@@ -65,7 +65,7 @@ def red_and_blue_differ(subject: Subject) -> None:
     require(off > 1e-4, f"{subject} gives the same descriptor with red and blue swapped.")
 
 
-@check("encoder", mend="Look for a constant output: images scaled twice to [0, 1], a dead layer, wrong weights.")
+@check("encoder", fix="Look for a constant output: images scaled twice to [0, 1], a dead layer, wrong weights.")
 def tells_faces_apart(subject: Subject) -> None:
     """Different faces give different descriptors."""
     made = reference(subject)
@@ -73,7 +73,7 @@ def tells_faces_apart(subject: Subject) -> None:
     require(off > 1e-5, f"{subject} gives the same descriptor for different faces.")
 
 
-@check("encoder", mend="Call faceinv.contracts.check_images(images, size) first in forward().")
+@check("encoder", fix="Call faceinv.contracts.check_images(images, size) first in forward().")
 def wrong_images_are_refused(subject: Subject) -> None:
     """Images of a wrong rank, number of channels, size or dtype raise faceinv.errors.ShapeError."""
     height, width = subject.framing.size
@@ -93,7 +93,7 @@ def wrong_images_are_refused(subject: Subject) -> None:
         raise CheckFailed(f"{subject} takes images of {what} as if nothing were wrong.")
 
 
-@check("encoder", mend="Take images in [0, 1] and do the network's own scaling inside; make no use of a batch's range.")
+@check("encoder", fix="Take images in [0, 1] and do the network's own scaling inside; make no use of a batch's range.")
 def range_is_not_guessed(subject: Subject) -> None:
     """A dark image in a batch with a bright one is not rescaled: its descriptor is that of the dark image alone."""
     dark = subject.faces[:1] * 0.02

@@ -22,14 +22,14 @@ def _sample(subject: Subject, n: int, space: str, seed: int = 0) -> Tensor:
 
 @check(
     "generator",
-    mend="Derive the class from faceinv.contracts.Generator and implement its three methods.",
+    fix="Derive the class from faceinv.contracts.Generator and implement its three methods.",
 )
 def is_a_generator(subject: Subject) -> None:
     """The factory returns a faceinv.contracts.Generator."""
     require(isinstance(subject.built, Generator), f"{subject}: the factory returns a {type(subject.built).__name__}.")
 
 
-@check("generator", mend="Scale the network's output to [0, 1] and clamp it; set framing.size to the images' size.")
+@check("generator", fix="Scale the network's output to [0, 1] and clamp it; set framing.size to the images' size.")
 def images_in_range(subject: Subject) -> None:
     """Every declared space gives finite float32 images (B, 3, H, W) in [0, 1] of the framing's size."""
     due = (2, 3, *subject.framing.size)
@@ -43,7 +43,7 @@ def images_in_range(subject: Subject) -> None:
         require(low >= 0 and high <= 1, f"{subject}: space {space} gives pixels from {low:.3g} to {high:.3g}.")
 
 
-@check("generator", mend="Return (n, *latent_shape(space)) from sample() for every space that the spec lists.")
+@check("generator", fix="Return (n, *latent_shape(space)) from sample() for every space that the spec lists.")
 def spaces_as_declared(subject: Subject) -> None:
     """Every declared space has a shape, and samples of it have that shape, whatever their number."""
     for space in subject.spec.spaces:
@@ -53,7 +53,7 @@ def spaces_as_declared(subject: Subject) -> None:
             require(got == (n, *shape), f"{subject}: sample({n}, '{space}') gives {got}, due is {(n, *shape)}.")
 
 
-@check("generator", mend="Draw with generator=rng alone, and leave torch.randn without a generator out.")
+@check("generator", fix="Draw with generator=rng alone, and leave torch.randn without a generator out.")
 def samples_follow_their_seed(subject: Subject) -> None:
     """The same rng state gives the same samples, another gives others, and global random numbers are not used."""
     for space in subject.spec.spaces:
@@ -65,7 +65,7 @@ def samples_follow_their_seed(subject: Subject) -> None:
 
 
 @check(
-    "generator", mend="Keep forward() differentiable in the latents: no rounding, no detach, no clamp that saturates."
+    "generator", fix="Keep forward() differentiable in the latents: no rounding, no detach, no clamp that saturates."
 )
 def gradient_reaches_every_latent(subject: Subject) -> None:
     """In every space the gradient to the latents is finite, and no latent, nor row of one, is without."""
@@ -81,7 +81,7 @@ def gradient_reaches_every_latent(subject: Subject) -> None:
         require(silent == 0, f"{subject}: {silent} latents or rows of space {space} have no gradient.")
 
 
-@check("generator", mend="Look for a constant output: latents that are normalised away, dead layers, wrong weights.")
+@check("generator", fix="Look for a constant output: latents that are normalised away, dead layers, wrong weights.")
 def latents_matter(subject: Subject) -> None:
     """Different latents give different images."""
     for space in subject.spec.spaces:
@@ -92,7 +92,7 @@ def latents_matter(subject: Subject) -> None:
 
 @check(
     "generator",
-    mend="Raise faceinv.errors.unknown_name('latent space', …), and ShapeError for latents of another shape.",
+    fix="Raise faceinv.errors.unknown_name('latent space', …), and ShapeError for latents of another shape.",
 )
 def wrong_latents_are_refused(subject: Subject) -> None:
     """An undeclared space raises UsageError, latents of a wrong shape ShapeError."""

@@ -31,7 +31,7 @@ def check_encoder(spec: EncoderSpec, *, files: Sequence[Path] = (), host: Host |
         host: The plugins it lives among; every installed one otherwise.
 
     Raises:
-        CheckFailed: at least one check failed; the text lists each with what it means and how to mend it.
+        CheckFailed: at least one check failed; the text lists each with what it means and how to fix it.
         WeightsError: it cannot be built for want of its weights.
     """
     _check(spec, files=files, host=host)

@@ -32,7 +32,7 @@ def _part(candidate: Candidate, rows: slice) -> Candidate:
     return Candidate(latents, candidate.images[rows], candidate.descriptors[rows])
 
 
-@check("loss", mend="Reduce over everything but the batch: one number for each candidate, unweighted.")
+@check("loss", fix="Reduce over everything but the batch: one number for each candidate, unweighted.")
 def one_number_per_candidate(subject: Subject) -> None:
     """The loss is (B,) and finite, and each candidate's is its own, whatever is beside it."""
     other = _others()[0]
@@ -44,7 +44,7 @@ def one_number_per_candidate(subject: Subject) -> None:
     require(off < TOLERANCE, f"{subject}: a candidate alone differs by {off:.2g} of its loss from that in a batch.")
 
 
-@check("loss", mend="Bound it below (a square, a norm, 1 − cosine): what can fall forever leads the search astray.")
+@check("loss", fix="Bound it below (a square, a norm, 1 − cosine): what can fall forever leads the search astray.")
 def bounded_below(subject: Subject) -> None:
     """It is never negative, near the target nor far from it."""
     for candidate in [targets(), *_others(), _far()]:
@@ -52,7 +52,7 @@ def bounded_below(subject: Subject) -> None:
         require(low >= -1e-6, f"{subject} falls to {low:.3g}; 0 is the least that is due.")
 
 
-@check("loss", mend="Compare the candidate with what prepare() returned for the same row, and get the sign right.")
+@check("loss", fix="Compare the candidate with what prepare() returned for the same row, and get the sign right.")
 def least_at_the_target(subject: Subject) -> None:
     """The target's own image, with a reader that makes no error, costs less than any other."""
     own = _evaluate(subject, targets(), targets().descriptors)
@@ -64,7 +64,7 @@ def least_at_the_target(subject: Subject) -> None:
         )
 
 
-@check("loss", mend="Let the gradient flow through candidate.images or candidate.descriptors; check a custom backward.")
+@check("loss", fix="Let the gradient flow through candidate.images or candidate.descriptors; check a custom backward.")
 def gradient_is_right(subject: Subject) -> None:
     """In float64 the gradient to the latents is finite, not zero, and agrees with finite differences."""
     double = chain(torch.float64)
@@ -88,7 +88,7 @@ def gradient_is_right(subject: Subject) -> None:
         raise CheckFailed(f"{subject}: the gradient is not that of the loss: {str(error).splitlines()[0]}") from error
 
 
-@check("loss", mend="Do in prepare() all that depends on the targets alone, under no_grad, and keep no state.")
+@check("loss", fix="Do in prepare() all that depends on the targets alone, under no_grad, and keep no state.")
 def prepare_is_pure(subject: Subject) -> None:
     """Preparing twice gives the same loss; targets, candidates and global state are left alone."""
     other, descriptors = _others()[0], targets().descriptors.clone()

@@ -27,7 +27,7 @@ def _distance(images: Tensor, descriptors: Tensor) -> Tensor:
 
 
 @check(
-    "method", mend="Return an Inversion with one image and start for each descriptor, and its latent if there is one."
+    "method", fix="Return an Inversion with one image and start for each descriptor, and its latent if there is one."
 )
 def returns_reconstructions(subject: Subject) -> None:
     """Three descriptors give three images in [0, 1], three starts, and three latents or none, all finite."""
@@ -47,14 +47,14 @@ def returns_reconstructions(subject: Subject) -> None:
     require(low >= 0 and high <= 1, f"{subject} returns pixels from {low:.3g} to {high:.3g}.")
 
 
-@check("method", mend="Use the task alone. Whoever holds a descriptor does not hold the photograph.")
+@check("method", fix="Use the task alone. Whoever holds a descriptor does not hold the photograph.")
 def never_sees_the_target_image(subject: Subject) -> None:
     """No operation of the method takes the target's image, which a spy keeps in the frame that calls it."""
     touched = _run(subject).touched
     require(not touched, f"{subject} touches the target's image ({', '.join(sorted(set(touched))[:3])}).")
 
 
-@check("method", mend="With access='scores' call task.score alone; declare access='white-box' if more is needed.")
+@check("method", fix="With access='scores' call task.score alone; declare access='white-box' if more is needed.")
 def access_as_declared(subject: Subject) -> None:
     """With 'scores' it asks for no descriptor and takes no gradient of the encoder; the access is one of the two."""
     require(subject.spec.access in ("white-box", "scores"), f"{subject} declares the access '{subject.spec.access}'.")
@@ -63,7 +63,7 @@ def access_as_declared(subject: Subject) -> None:
         require(not watched.backward, f"{subject} declares access to scores, and takes gradients through the encoder.")
 
 
-@check("method", mend="Declare offline='pairs' for task.start or what is learnt from pairs, 'white-box' for gradients.")
+@check("method", fix="Declare offline='pairs' for task.start or what is learnt from pairs, 'white-box' for gradients.")
 def offline_as_declared(subject: Subject) -> None:
     """What it uses that was learnt from the encoder beforehand it declares, and no more than that."""
     allowed = ("none", "pairs", "white-box")
@@ -73,7 +73,7 @@ def offline_as_declared(subject: Subject) -> None:
         require(watched.learnt_from, f"{subject} declares white-box training, and does not ask the encoder in it.")
 
 
-@check("method", mend="Ask through task.encode and task.score alone, of each target no more often than task.steps.")
+@check("method", fix="Ask through task.encode and task.score alone, of each target no more often than task.steps.")
 def respects_its_query_budget(subject: Subject) -> None:
     """At budgets of 0, 1, 7, 12 and 24 images a target it is never refused, and every query is counted."""
     for steps in (0, 1, 7, 12, 24):
@@ -85,7 +85,7 @@ def respects_its_query_budget(subject: Subject) -> None:
 
 
 @check(
-    "method", mend="Return a trajectory with a row for each image that a target's budget went to, 'total' among them."
+    "method", fix="Return a trajectory with a row for each image that a target's budget went to, 'total' among them."
 )
 def reports_a_trajectory(subject: Subject) -> None:
     """Its trajectory has at most a row for each query of a target, each with a finite 'total' for every target."""
@@ -99,7 +99,7 @@ def reports_a_trajectory(subject: Subject) -> None:
         require("total" in result.trajectory, f"{subject}: its trajectory has no 'total'.")
 
 
-@check("method", mend="Seed a torch.Generator with task.seeds[i] for target i; use no global random numbers.")
+@check("method", fix="Seed a torch.Generator with task.seeds[i] for target i; use no global random numbers.")
 def same_seed_same_result(subject: Subject) -> None:
     """The same seeds give the same result, and random states and torch's settings stay as they were."""
     first = _run(subject).result
@@ -109,7 +109,7 @@ def same_seed_same_result(subject: Subject) -> None:
     require(off < 1e-6, f"{subject}: run again with the same seeds, the images differ by {off:.2g}.")
 
 
-@check("method", mend="Let each target use its own seed and its own optimiser state; take no mean over the batch.")
+@check("method", fix="Let each target use its own seed and its own optimiser state; take no mean over the batch.")
 def batch_mates_do_not_matter(subject: Subject) -> None:
     """A target gets the same reconstruction alone, in a batch, and in another batch size."""
     whole = _run(subject).result.images
@@ -119,7 +119,7 @@ def batch_mates_do_not_matter(subject: Subject) -> None:
         require(off < 0.02, f"{subject}: with other targets beside it an image differs by {off:.2g}.")
 
 
-@check("method", mend="Descend: look at the sign of the step, its size, and whether the result is what was found best.")
+@check("method", fix="Descend: look at the sign of the step, its size, and whether the result is what was found best.")
 def better_than_its_start(subject: Subject) -> None:
     """After 60 image-steps or 240 queries it is nearer to its descriptors than typical faces, and than its start."""
     watched = _run(subject, steps=60 if subject.spec.access == "white-box" else 240)
@@ -133,7 +133,7 @@ def better_than_its_start(subject: Subject) -> None:
         require(float(end.mean()) < float(begin.mean()), f"{subject}: the results are where they started.")
 
 
-@check("method", mend="Optimise a copy of the start, never the generator; leave the task's tensors alone.")
+@check("method", fix="Optimise a copy of the start, never the generator; leave the task's tensors alone.")
 def leaves_the_task_alone(subject: Subject) -> None:
     """Descriptors stay as they were, and the generator keeps its weights and gathers no gradients."""
     generator = chain().generator
@@ -149,7 +149,7 @@ def leaves_the_task_alone(subject: Subject) -> None:
     require(not asking, f"{subject} leaves gradients in the generator.")
 
 
-@check("method", mend="Give the factory a keyword argument for each option that the spec names.")
+@check("method", fix="Give the factory a keyword argument for each option that the spec names.")
 def preset_options_are_taken(subject: Subject) -> None:
     """The method can be built with the options of every objective preset."""
     if not subject.spec.preset_options:

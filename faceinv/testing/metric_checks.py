@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from faceinv.contracts.protocols import IdentityScores, Threshold
 from faceinv.framing import warp_between
 from faceinv.testing.checks import NotApplicable, check, require
 from faceinv.testing.faces import FRAME, draw_faces
@@ -64,7 +62,7 @@ def _scores_pairs(subject: Subject) -> None:
         raise NotApplicable("it is a protocol: it scores all reconstructions together")
 
 
-@check("metric", mend="Return one number for each pair, and guard what can divide by zero.")
+@check("metric", fix="Return one number for each pair, and guard what can divide by zero.")
 def one_number_per_pair(subject: Subject) -> None:
     """Six pairs give six finite numbers, for equal pairs too."""
     for noise in (0.0, 0.3, 1.0):
@@ -73,7 +71,7 @@ def one_number_per_pair(subject: Subject) -> None:
         require(torch.isfinite(values).all(), f"{subject} is not finite.")
 
 
-@check("metric", mend="Set higher_is_better the way the number runs; compare target with reconstruction.")
+@check("metric", fix="Set higher_is_better the way the number runs; compare target with reconstruction.")
 def direction_as_declared(subject: Subject) -> None:
     """Equal pairs score best, and the mean gets worse as the reconstruction does."""
     sign = 1 if subject.spec.higher_is_better else -1
@@ -85,7 +83,7 @@ def direction_as_declared(subject: Subject) -> None:
     require(ordered, f"{subject}: equal, near and far pairs score {listed}; that is not its declared direction.")
 
 
-@check("metric", mend="Set bounds to the least and greatest value that any pair can have, None where there is none.")
+@check("metric", fix="Set bounds to the least and greatest value that any pair can have, None where there is none.")
 def within_its_bounds(subject: Subject) -> None:
     """No pair scores outside the declared bounds, and an equal pair reaches the best of them."""
     low, high = subject.spec.bounds
@@ -103,7 +101,7 @@ def within_its_bounds(subject: Subject) -> None:
         )
 
 
-@check("metric", mend="Score each pair by itself: no statistic of the batch, no state between calls.")
+@check("metric", fix="Score each pair by itself: no statistic of the batch, no state between calls.")
 def parts_equal_the_whole(subject: Subject) -> None:
     """Scored in parts or at once, in whatever order, each pair gets the same number."""
     whole = _values(subject, 0.3)
@@ -112,7 +110,7 @@ def parts_equal_the_whole(subject: Subject) -> None:
     require(off < 1e-4, f"{subject}: scored in parts, the numbers differ by {off:.2g} of their size.")
 
 
-@check("metric", mend="Draw nothing at random, set no global flag, and work on copies of the images.")
+@check("metric", fix="Draw nothing at random, set no global flag, and work on copies of the images.")
 def running_touches_no_global_state(subject: Subject) -> None:
     """Scoring leaves random states, torch's settings and the images as they were, and repeats exactly."""
     _scores_pairs(subject)
@@ -125,48 +123,9 @@ def running_touches_no_global_state(subject: Subject) -> None:
     require(same, f"{subject} writes into the images.")
 
 
-@check("metric", mend="Declare floor=True only for a cosine of an encoder ('attacked' or 'critic').")
+@check("metric", fix="Declare floor=True only for a cosine of an encoder ('attacked' or 'critic').")
 def floor_needs_an_encoder(subject: Subject) -> None:
     """A floor to compare with exists for a metric that reads an encoder, and only there."""
     if not subject.spec.floor:
         raise NotApplicable("it declares no floor")
     require(subject.spec.encoder, f"{subject} declares a floor and reads no encoder.")
-
-
-@check("metric", mend="Return faceinv.contracts.ProtocolScores: columns of N values, rows that name role and encoder.")
-def protocols_score_every_role(subject: Subject) -> None:
-    """A protocol gives columns under its own name, one value a target, and rows of JSON for each encoder."""
-    if not subject.spec.protocol:
-        raise NotApplicable("it scores pairs one by one")
-    roles = [_identity_scores(role) for role in ("attacked", "critic", "critic:other")]
-    with untouched(str(subject)):
-        found = subject.built(roles)
-    for name, values in found.columns.items():
-        require(name.startswith(subject.name), f"{subject} gives a column '{name}', not '{subject.name}…'.")
-        require(tuple(values.shape) == (4,), f"{subject}: column '{name}' has {tuple(values.shape)} for four targets.")
-    for row in found.rows:
-        require({"role", "encoder"} <= set(row), f"{subject}: a row without 'role' and 'encoder': {row}.")
-        json.dumps(row, allow_nan=False)
-    listed = {row["role"] for row in found.rows}
-    require(listed == {scores.role for scores in roles}, f"{subject} gives rows for {', '.join(sorted(listed))} only.")
-
-
-def _identity_scores(role: str) -> IdentityScores:
-    """Return scores of four targets of three people; two have other photographs, one threshold is unknown."""
-    nan = torch.nan
-    gallery = torch.tensor([[nan, 0.1, 0.2], [nan, 0.3, 0.1], [0.2, nan, 0.6], [0.1, 0.2, nan]])
-    return IdentityScores(
-        role=role,
-        encoder=role,
-        leaked=torch.tensor([0.9, 0.4, 0.5, 0.1]),
-        others=torch.tensor([[0.8, 0.2], [0.3, nan], [nan, nan], [nan, nan]]),
-        strangers=torch.tensor(
-            [[nan, nan, 0.1, 0.2], [nan, nan, 0.3, 0.1], [0.2, 0.2, nan, 0.6], [0.1, 0.1, 0.2, nan]]
-        ),
-        gallery_leaked=gallery,
-        gallery_other=gallery,
-        thresholds=(
-            Threshold(0.01, 0.45, 40, 4000, 100, 0.9, None, None),
-            Threshold(1e-4, None, None, 4000, 10_000, None, "too few pairs", None),
-        ),
-    )

@@ -47,13 +47,13 @@ def difference(a: Tensor, b: Tensor) -> float:
     return float(((a.double() - b.double()).abs().amax() / scale).nan_to_num(nan=float("inf")))
 
 
-@check(*_BOTH, mend="Return an nn.Module from the factory; wrap a function in a module.")
+@check(*_BOTH, fix="Return an nn.Module from the factory; wrap a function in a module.")
 def is_a_module(subject: Subject) -> None:
     """The factory returns an nn.Module."""
     require(isinstance(subject.built, nn.Module), f"{subject}: the factory returns a {type(subject.built).__name__}.")
 
 
-@check(*_BOTH, mend="Use no statistics of the batch: keep normalisation layers in eval mode, and mix no rows.")
+@check(*_BOTH, fix="Use no statistics of the batch: keep normalisation layers in eval mode, and mix no rows.")
 def batch_of_one_equals_a_slice(subject: Subject) -> None:
     """A row alone gives what it gives in a batch."""
     alone = apply(subject, subject.built, inputs(subject)[1:2])
@@ -61,7 +61,7 @@ def batch_of_one_equals_a_slice(subject: Subject) -> None:
     require(off < TOLERANCE, f"{subject}: a row alone differs from the same row in a batch by {off:.2g} of its size.")
 
 
-@check(*_BOTH, mend="Use no statistics of the batch, and nothing that depends on a row's place in it.")
+@check(*_BOTH, fix="Use no statistics of the batch, and nothing that depends on a row's place in it.")
 def order_of_the_batch_does_not_matter(subject: Subject) -> None:
     """Rows in another order give the same results in that order."""
     order = [1, 0]
@@ -69,7 +69,7 @@ def order_of_the_batch_does_not_matter(subject: Subject) -> None:
     require(off < TOLERANCE, f"{subject}: in another order the rows differ by {off:.2g} of their size.")
 
 
-@check(*_BOTH, mend="Draw nothing at random in forward(): no dropout, no noise, no augmentation.")
+@check(*_BOTH, fix="Draw nothing at random in forward(): no dropout, no noise, no augmentation.")
 def same_input_gives_the_same_output(subject: Subject) -> None:
     """The same input gives the same output, from one object and from one built anew."""
     again = apply(subject, subject.built, inputs(subject))
@@ -79,7 +79,7 @@ def same_input_gives_the_same_output(subject: Subject) -> None:
     require(off < 1e-5, f"{subject}: built anew, it differs by {off:.2g} of the output's size; seed initial weights.")
 
 
-@check(*_BOTH, mend="Draw from a torch.Generator of your own, and set no global flag in forward().")
+@check(*_BOTH, fix="Draw from a torch.Generator of your own, and set no global flag in forward().")
 def running_touches_no_global_state(subject: Subject) -> None:
     """A pass leaves random states, grad mode, thread count and default dtype as they were."""
     given = inputs(subject)[:1]
@@ -87,7 +87,7 @@ def running_touches_no_global_state(subject: Subject) -> None:
         subject.built(given) if subject.kind == "encoder" else subject.built(given, subject.spec.spaces[0])
 
 
-@check(*_BOTH, mend="Work on a copy: no in-place operation on what forward() was given.")
+@check(*_BOTH, fix="Work on a copy: no in-place operation on what forward() was given.")
 def input_is_left_alone(subject: Subject) -> None:
     """A pass does not change the tensor that it was given."""
     given = inputs(subject)[:1].clone()
@@ -96,7 +96,7 @@ def input_is_left_alone(subject: Subject) -> None:
 
 
 @check(
-    *_BOTH, mend="Leave training mode and running statistics alone in forward(); override neither train() nor eval()."
+    *_BOTH, fix="Leave training mode and running statistics alone in forward(); override neither train() nor eval()."
 )
 def stays_frozen(subject: Subject) -> None:
     """In a run it is in eval mode, no parameter asks for a gradient, and a pass changes no buffer."""
@@ -112,7 +112,7 @@ def stays_frozen(subject: Subject) -> None:
 
 
 @check(
-    *_BOTH, mend="Keep every number that decides the output in a parameter or buffer, and cache nothing made of them."
+    *_BOTH, fix="Keep every number that decides the output in a parameter or buffer, and cache nothing made of them."
 )
 def state_dict_round_trip(subject: Subject) -> None:
     """The state dict holds all that was learned: erased, the output is another; loaded again, it is back."""
@@ -135,7 +135,7 @@ def state_dict_round_trip(subject: Subject) -> None:
     )
 
 
-@check(*_BOTH, mend="Register constant tensors with register_buffer(), and make new ones on the input's device.")
+@check(*_BOTH, fix="Register constant tensors with register_buffer(), and make new ones on the input's device.")
 def moves_between_devices(subject: Subject) -> None:
     """Moved to another device, it works there: torch's meta device always, a GPU where there is one."""
     devices = ["meta", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -152,7 +152,7 @@ def moves_between_devices(subject: Subject) -> None:
         require(made.device.type == device, f"{subject}: moved to {device}, its output is on {made.device.type}.")
 
 
-@check(*_BOTH, mend="Take the dtype from the input or the parameters, not from a literal torch.float32.")
+@check(*_BOTH, fix="Take the dtype from the input or the parameters, not from a literal torch.float32.")
 def moves_between_dtypes(subject: Subject) -> None:
     """In float64 it works, answers in float64, and says what it says in float32."""
     network = copy.deepcopy(subject.built).double()
@@ -162,7 +162,7 @@ def moves_between_dtypes(subject: Subject) -> None:
     require(off < 10 * TOLERANCE, f"{subject}: float64 differs from float32 by {off:.2g} of the output's size.")
 
 
-@check(*_BOTH, mend="Keep no lambda, open file or local class in the module; define functions at module level.")
+@check(*_BOTH, fix="Keep no lambda, open file or local class in the module; define functions at module level.")
 def pickles(subject: Subject) -> None:
     """It can be sent to another process."""
     try:

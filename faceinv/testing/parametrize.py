@@ -36,7 +36,7 @@ class BoundCheck:
         except NotApplicable as reason:
             pytest.skip(f"{self.subject}: {reason}")
         except CheckFailed as error:
-            raise CheckFailed(f"{error}\nIt means: {self.check.meaning}\n{self.check.mend}") from error.__cause__
+            raise CheckFailed(f"{error}\nIt means: {self.check.meaning}\n{self.check.fix}") from error.__cause__
 
     @property
     def id(self) -> str:

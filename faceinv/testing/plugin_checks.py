@@ -67,21 +67,21 @@ def _import_anew(subject: PluginSubject) -> dict[str, Any]:
     return result
 
 
-@check("plugin", mend="Import torch in the module that a spec's target names, which is imported at the first build.")
+@check("plugin", fix="Import torch in the module that a spec's target names, which is imported at the first build.")
 def import_is_light(subject: PluginSubject) -> None:
     """Importing the plugin and asking what it declares imports neither torch nor another heavy library."""
     heavy = _imported(subject)["heavy"]
     require(not heavy, f"{subject} imports {', '.join(heavy)} where it only declares.")
 
 
-@check("plugin", mend="Declare files as WeightSpec; faceinv fetches them at the first build, with licence and hash.")
+@check("plugin", fix="Declare files as WeightSpec; faceinv fetches them at the first build, with licence and hash.")
 def import_uses_no_network(subject: PluginSubject) -> None:
     """Importing the plugin and asking what it declares opens no socket."""
     touched = _imported(subject)["touched"]
     require(not touched, f"{subject} uses the network where it only declares ({', '.join(sorted(set(touched)))}).")
 
 
-@check("plugin", mend="Return the same specs from a hook at every call; keep no counter and read no clock in it.")
+@check("plugin", fix="Return the same specs from a hook at every call; keep no counter and read no clock in it.")
 def declares_the_same_twice(subject: PluginSubject) -> None:
     """Every hook returns equal specs when it is called again."""
     for name in HOOK_KINDS:
@@ -91,7 +91,7 @@ def declares_the_same_twice(subject: PluginSubject) -> None:
             require(first == second, f"{subject}: {name}() returns other specs at the second call.")
 
 
-@check("plugin", mend="Return at least one spec from a hook, or add a command; remove the entry point otherwise.")
+@check("plugin", fix="Return at least one spec from a hook, or add a command; remove the entry point otherwise.")
 def declares_something(subject: PluginSubject) -> None:
     """The plugin declares at least one object, weights file, weight source or command."""
     declared = [name for name in HOOK_KINDS if (hook := getattr(subject.plugin, name, None)) and list(hook())]

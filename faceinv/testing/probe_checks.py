@@ -19,7 +19,7 @@ def _labels(subject: Subject, images: Tensor) -> Tensor:
     return labels.float()
 
 
-@check("probe", mend="Derive the class from faceinv.contracts.Probe, and set shape to that of one image's attribute.")
+@check("probe", fix="Derive the class from faceinv.contracts.Probe, and set shape to that of one image's attribute.")
 def labels_as_declared(subject: Subject) -> None:
     """Labels are finite, (B, *shape), and each image's is its own, whatever is beside it."""
     require(isinstance(subject.built, Probe), f"{subject}: the factory returns a {type(subject.built).__name__}.")
@@ -30,7 +30,7 @@ def labels_as_declared(subject: Subject) -> None:
     require(off < TOLERANCE, f"{subject}: the label of an image alone differs by {off:.2g} from that in a batch.")
 
 
-@check("probe", mend="Draw nothing at random in label() and measure(), and set no global flag.")
+@check("probe", fix="Draw nothing at random in label() and measure(), and set no global flag.")
 def running_touches_no_global_state(subject: Subject) -> None:
     """Labelling leaves random states, grad mode and thread count as they were, and the images too."""
     images = subject.faces.clone()
@@ -42,7 +42,7 @@ def running_touches_no_global_state(subject: Subject) -> None:
     )
 
 
-@check("probe", mend="Return one non-negative number for each prediction, 0 where it is the truth.")
+@check("probe", fix="Return one non-negative number for each prediction, 0 where it is the truth.")
 def error_is_a_distance(subject: Subject) -> None:
     """The error is (B,), finite, 0 for the truth and more for anything else."""
     labels = _labels(subject, subject.faces)
@@ -53,7 +53,7 @@ def error_is_a_distance(subject: Subject) -> None:
     require(torch.isfinite(wrong).all() and float(wrong.min()) > 0, f"{subject}: wrong predictions have no error > 0.")
 
 
-@check("probe", mend="Set measurable=True exactly if measure() is implemented and differentiable.")
+@check("probe", fix="Set measurable=True exactly if measure() is implemented and differentiable.")
 def measurable_as_declared(subject: Subject) -> None:
     """A measurable attribute has a finite gradient to every image; one that is not says so."""
     images = subject.faces.clone().requires_grad_()
@@ -74,7 +74,7 @@ def measurable_as_declared(subject: Subject) -> None:
     require(bool((slope.flatten(1).abs().amax(1) > 0).all()), f"{subject}: the gradient to an image is zero.")
 
 
-@check("probe", mend="Measure what is labelled, in the same unit and order.")
+@check("probe", fix="Measure what is labelled, in the same unit and order.")
 def measure_agrees_with_label(subject: Subject) -> None:
     """What is measured is nearer to the labels than always guessing their mean is."""
     if not subject.spec.measurable:
@@ -87,7 +87,7 @@ def measure_agrees_with_label(subject: Subject) -> None:
     require(own < guess, f"{subject}: what is measured is off by {own:.3g}, guessing the mean by {guess:.3g}.")
 
 
-@check("probe", mend="Look for labels that do not depend on the face, or an error() that does not reward being right.")
+@check("probe", fix="Look for labels that do not depend on the face, or an error() that does not reward being right.")
 def beats_always_guessing(subject: Subject) -> None:
     """Read from descriptors of drawn faces it did not learn from, it beats always guessing the mean beyond chance."""
     train, test = train_and_test()
@@ -106,7 +106,7 @@ def beats_always_guessing(subject: Subject) -> None:
     )
 
 
-@check("probe", mend="Let constrain() return (B, *shape), and leave valid attributes as they are.")
+@check("probe", fix="Let constrain() return (B, *shape), and leave valid attributes as they are.")
 def constrain_keeps_what_is_valid(subject: Subject) -> None:
     """A head's raw output becomes (B, *shape), and a true attribute stays what it is."""
     labels = _labels(subject, subject.faces)
@@ -119,7 +119,7 @@ def constrain_keeps_what_is_valid(subject: Subject) -> None:
 
 
 @check(
-    "probe", mend="Let paper_head(dim) map (B, dim) to (B, prod(shape)), or leave it and paper_recipe() out together."
+    "probe", fix="Let paper_head(dim) map (B, dim) to (B, prod(shape)), or leave it and paper_recipe() out together."
 )
 def paper_head_fits(subject: Subject) -> None:
     """Where the paper has a head for it, the head takes descriptors and gives the attribute's numbers."""

@@ -11,7 +11,7 @@ from faceinv.testing.subjects import Subject
 _ALL = ("encoder", "generator", "probe", "loss", "method", "metric", "dataset", "detector")
 
 
-@check(*_ALL, mend="Give the spec a licence, an importable target, and names of weights that faceinv_weights declares.")
+@check(*_ALL, fix="Give the spec a licence, an importable target, and names of weights that faceinv_weights declares.")
 def declaration(subject: Subject) -> None:
     """The declaration can be relied on: licences are named, the target can be imported, every name exists."""
     spec = subject.spec
@@ -37,7 +37,7 @@ def declaration(subject: Subject) -> None:
         require(spec.unit, f"{subject} names no unit; a pure number has the unit '1'.")
 
 
-@check(*_ALL, mend="Declare what has to be fetched as WeightSpec; the factory gets the files' paths.")
+@check(*_ALL, fix="Declare what has to be fetched as WeightSpec; the factory gets the files' paths.")
 def building_uses_no_network(subject: Subject) -> None:
     """Building the object from its files connects to nothing."""
     asked = subject.second.asked
@@ -46,7 +46,7 @@ def building_uses_no_network(subject: Subject) -> None:
 
 @check(
     *_ALL,
-    mend="Draw from a torch.Generator of your own (torch.random.fork_rng for initial weights), and set no global "
+    fix="Draw from a torch.Generator of your own (torch.random.fork_rng for initial weights), and set no global "
     "flag, thread count or default dtype.",
 )
 def building_touches_no_global_state(subject: Subject) -> None:

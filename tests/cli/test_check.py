@@ -49,7 +49,7 @@ def test_a_broken_plugin_is_told_what_and_how(run, grey: Path) -> None:
     assert result.code == 5
     assert "✗ red_and_blue_differ" in result.out
     assert "Swapping red and blue changes the descriptor" in result.out
-    assert "To mend it: Call faceinv.contracts.check_images(images, size) first in forward()." in result.out
+    assert "To fix it: Call faceinv.contracts.check_images(images, size) first in forward()." in result.out
     assert "✗ declaration" in result.out
     assert "red_and_blue_differ" in result.err
     assert "Traceback" not in result.out + result.err
@@ -59,7 +59,7 @@ def test_for_machines(run, grey: Path) -> None:
     result = run("--plugin", grey, "plugins", "check", "grey", "--json")
     rows = json.loads(result.out)
     assert result.code == 5
-    assert {"kind", "name", "check", "status", "message", "meaning", "mend", "seconds"} == set(rows[0])
+    assert {"kind", "name", "check", "status", "message", "meaning", "fix", "seconds"} == set(rows[0])
     failed = {row["check"] for row in rows if row["status"] == "failed"}
     assert {"red_and_blue_differ", "wrong_images_are_refused", "declaration"} <= failed
     assert "size_and_dimension" not in failed

@@ -1,4 +1,4 @@
-"""Toys that are deliberately broken, each in the one way that the check named beside it must find."""
+"""Toys that are deliberately broken, each in one way that the named check must find."""
 
 from __future__ import annotations
 
@@ -53,21 +53,33 @@ class Broken:
 
 BROKEN: list[Broken] = []
 
+#: Declarations of the objects that broken toys derive from; each must pass every check of its kind.
+GOOD: dict[type, Spec] = {}
+
+
+def _declare(kind: str, name: str, made: Any, /, **declared: Any) -> Any:
+    make, standard = _SPECS[kind]
+    target = f"{made.__module__}:{made.__name__}"
+    return make(**({"name": name, "summary": "A toy", "target": target, "licence": "MIT"} | standard | declared))
+
+
+def good(kind: str, **declared: Any) -> Callable[[type[T]], type[T]]:
+    """Register the decorated class as an unbroken object of this ``kind``."""
+
+    def register(made: type[T]) -> type[T]:
+        GOOD[made] = _declare(kind, f"good-{kind}.{made.__name__.lower()}", made, **declared)
+        return made
+
+    return register
+
 
 def breaks(kind: str, *checks: str, **declared: Any) -> Callable[[T], T]:
-    """Register what is decorated as an object of this ``kind`` that these ``checks`` must fail."""
+    """Register the decorated object as one of this ``kind`` that these ``checks`` must fail."""
 
     def register(broken: T) -> T:
-        make, standard = _SPECS[kind]
-        name, module = broken.__name__, broken.__module__  # type: ignore[attr-defined]
         for check in checks:
-            spec = {
-                "name": f"broken-{kind}.{check.replace('_', '-')}",
-                "summary": f"Broken: {check}",
-                "target": f"{module}:{name}",
-                "licence": "MIT",
-            }
-            BROKEN.append(Broken(check, kind, make(**(spec | standard | declared))))
+            name = f"broken-{kind}.{check.replace('_', '-')}"
+            BROKEN.append(Broken(check, kind, _declare(kind, name, broken, **declared)))
         return broken
 
     return register

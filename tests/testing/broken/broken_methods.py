@@ -6,12 +6,13 @@ import gc
 from dataclasses import replace
 
 import torch
-from breaking import breaks
+from breaking import breaks, good
 
 from faceinv.contracts import Candidate, Inversion
 from faceinv.testing.spy import SpyImage
 
 
+@good("method")
 class Descent:
     """A good method; the broken ones differ from it in one place."""
 

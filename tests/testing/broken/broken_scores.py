@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 
 import torch
-from breaking import breaks
+from breaking import breaks, good
 
 from faceinv.contracts import Dataset, Faces, ProtocolScores
 from faceinv.data import read_image
 from faceinv.testing.toy_networks import ToyTargets
 
+good("dataset")(ToyTargets)
+
 _OPENED = itertools.count()
 
 
+@good("metric")
 class AbsoluteDifference:
     """A good metric; the broken ones differ from it in one place."""
 
@@ -58,8 +61,14 @@ class FloorOfNothing(AbsoluteDifference):
     pass
 
 
+PROTOCOL = {"name": "accepted", "protocol": True, "higher_is_better": True}
+
+
+@good("metric", **PROTOCOL)
 class Accepted:
-    """A good protocol: the share that the attacked encoder accepts; the broken ones differ in one place."""
+    """A good protocol: the share that each encoder accepts; the broken ones differ in one place."""
+
+    column = "accepted"
 
     def __init__(self, *, framing) -> None:
         self.asked = 0
@@ -68,14 +77,15 @@ class Accepted:
         return (cosines >= threshold).double()
 
     def __call__(self, roles):
-        accepted = self.accept(roles[0].leaked, roles[0].thresholds[0].threshold)
-        return ProtocolScores({"accepted": accepted}, [{"share": float(accepted.mean())}])
+        columns, rows = {}, []
+        for scores in roles:
+            accepted = self.accept(scores.leaked, scores.thresholds[0].threshold)
+            columns[f"{self.column}:{scores.role}"] = accepted
+            rows.append({"role": scores.role, "encoder": scores.encoder, "share": float(accepted.mean())})
+        return ProtocolScores(columns, rows)
 
 
-PROTOCOL = {"protocol": True, "higher_is_better": True}
-
-
-@breaks("metric", "protocol_scores_every_target", **PROTOCOL)
+@breaks("metric", "protocol_scores_every_role", **PROTOCOL)
 class OneShare(Accepted):
     def accept(self, cosines, threshold):
         return super().accept(cosines, threshold).mean()
@@ -94,11 +104,18 @@ class Counting(Accepted):
         return (cosines >= threshold).double() / self.asked
 
 
-@breaks("metric", "protocols_score_every_role", **PROTOCOL)
-class ColumnOfNobody(Accepted):
-    """Its column bears another name than its own, and its rows do not say whose they are."""
+@breaks("metric", "protocol_scores_every_role", **PROTOCOL)
+class ColumnOfAnother(Accepted):
+    column = "another-metric"
 
 
+@breaks("metric", "protocol_shares_in_bounds", **PROTOCOL)
+class CountsInPercent(Accepted):
+    def accept(self, cosines, threshold):
+        return 100 * super().accept(cosines, threshold)
+
+
+@good("dataset")
 class Few(Dataset):
     """A good data set of four images; the broken ones differ from it in one place."""
 
@@ -170,6 +187,7 @@ def faces(n: int = 1, **given) -> Faces:
     return Faces(**(standard | {"scores": torch.full((n,), 0.9)} | given))
 
 
+@good("detector")
 class Detector:
     """A good detector: whatever is darker in the middle than at the edge is a face."""
 

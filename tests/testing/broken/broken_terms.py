@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
-from breaking import breaks
+from breaking import breaks, good
 from torch import nn
 
 from faceinv.contracts import Loss
 from faceinv.testing.toy_networks import BrightnessProbe
+
+good("probe")(BrightnessProbe)
 
 
 @breaks("probe", "labels_as_declared")
@@ -62,6 +64,7 @@ class AnotherHead(BrightnessProbe):
         return nn.Linear(dim, 7)
 
 
+@good("loss")
 class Distance(Loss):
     """A good loss; the broken ones differ from it in one place."""
 
