@@ -1,4 +1,4 @@
-"""The machine: processors this process may use, bf16 units, and the allocator told to keep its memory."""
+"""The machine: usable processors, bf16 units, and an allocator that keeps freed memory."""
 
 from __future__ import annotations
 
@@ -8,67 +8,72 @@ import sys
 from functools import cache
 from pathlib import Path
 
-#: What a container may use of its processors: microseconds of a period's, and the period.
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+#: The container's processor quota: microseconds per period, and the period.
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+#: Linux's description of the processor.
+CPU_INFO = Path("/proc/cpuinfo")
+
+#: Flags of processors with bf16 units: x86 with AVX-512 or AMX, and Arm.
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_GIBIBYTE = 1 << 30
 
 
-def processors() -> int:
-    """Return how many processors this process may use: those it is bound to, its container's quota, OMP_NUM_THREADS."""
+def processors(quota: Path = CPU_QUOTA) -> int:
+    """Return how many processors this process may use.
+
+    It is the least of its CPU affinity, its container's quota and OMP_NUM_THREADS.
+
+    Args:
+        quota: File with the container's quota.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limits = [allowed, _quota(), int(given) if (given := os.environ.get("OMP_NUM_THREADS", "")).isdigit() else 0]
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    limits = [allowed, _whole_processors(quota), int(threads) if threads.isdigit() else 0]
     return min(limit for limit in limits if limit)
 
 
-def _quota() -> int:
-    """Return the whole processors of the container's quota, or 0 where there is none."""
+def _whole_processors(quota: Path) -> int:
+    """Return the quota in whole processors, or 0 if there is none."""
     try:
-        quota, period = _QUOTA.read_text().split()
-        return 0 if quota == "max" else max(1, int(quota) // int(period))
+        share, period = quota.read_text().split()
+        return 0 if share == "max" else max(1, int(share) // int(period))
     except (OSError, ValueError):
         return 0
 
 
 def set_threads(sharers: int = 1) -> None:
-    """Let torch compute with this process' share of the processors.
+    """Set torch's threads to this process' share of the processors.
 
     Args:
-        sharers: How many processes share them.
+        sharers: Number of processes that share them.
     """
     import torch
 
     torch.set_num_threads(max(1, processors() // sharers))
 
 
-#: What processors call their bf16 units: x86 with AVX-512 or AMX, and Arm.
-_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
-
-
-_PROCESSORS = Path("/proc/cpuinfo")
-
-
 @cache
-def has_bf16_units() -> bool:
-    """Whether this machine's processor is known to multiply in bf16: Linux says so, other systems do not."""
+def has_bf16_units(cpu_info: Path = CPU_INFO) -> bool:
+    """Return whether the processor is known to multiply in bf16; only Linux tells.
+
+    Args:
+        cpu_info: File with the processor's flags.
+    """
     try:
-        lines = _PROCESSORS.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return False
     flags = next((line for line in lines if line.partition(":")[0].strip() in ("flags", "Features")), "")
-    return not _UNITS.isdisjoint(flags.partition(":")[2].split())
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-
-
-_GIBIBYTE = 1 << 30
+    return not _BF16_FLAGS.isdisjoint(flags.partition(":")[2].split())
 
 
 def keep_memory() -> None:
-    """Tell glibc to reuse freed blocks of up to 1 GiB instead of handing them back to the system.
+    """Make glibc reuse freed blocks of up to 1 GiB instead of returning them to the system.
 
-    A network's intermediates are freed and wanted again at every step. By default each would be
-    mapped anew and faulted in page by page, which costs more than computing on it. Elsewhere than
-    on glibc nothing happens.
+    Every step frees a network's intermediates and allocates them again. By default each would be mapped
+    anew and faulted in page by page, which costs more than computing on it. Without glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return

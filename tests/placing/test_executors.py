@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from faceinv import hardware as processors
 from faceinv.errors import UsageError
 from faceinv.execution.shards import Shard
 from faceinv.execution.tasks import ATTEMPTS, Queue, Task
+from faceinv.hardware import processors
 from faceinv.testing import toy
 
 GRID = [
@@ -148,12 +148,11 @@ def test_a_container_s_quota_limits_the_processors(
     quota: str, found: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "cpu.max").write_text(quota)
-    monkeypatch.setattr(processors, "_QUOTA", tmp_path / "cpu.max")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert processors.processors() == found
+    assert processors(tmp_path / "cpu.max") == found
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert processors.processors() == min(found, 2)
+    assert processors(tmp_path / "cpu.max") == min(found, 2)
 
 
 def test_shards_that_share_a_folder_make_the_whole(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
