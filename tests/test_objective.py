@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
 from faceinv.attack import build_objective
-from faceinv.attack.objective import AttributeLoss, Term, WeightedSum, whitening
-from faceinv.contracts import PRESETS, Candidate, Framing, LossContext
+from faceinv.attack.objective import (
+    AttributeLoss,
+    Term,
+    WeightedSum,
+    error_covariance,
+    prepared_objective,
+    whitening,
+)
+from faceinv.attack.preparation import Preparation
+from faceinv.contracts import PRESETS, Candidate, Framing, LossContext, LossSpec
 from faceinv.errors import PluginError, UnknownNameError
+from faceinv.models import Loader
 from faceinv.plugins import Host
+from faceinv.probes.reader import Split
 from faceinv.testing.toy_networks import BrightnessProbe
+from faceinv.weights import WeightStore
 
 FRAMING = Framing("f", (8, 8), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)))
 
@@ -104,3 +117,22 @@ def test_weights_can_be_overridden_and_presets_are_checked(host: Host) -> None:
 def test_an_attribute_loss_needs_its_probe() -> None:
     with pytest.raises(PluginError, match="must name one"):
         AttributeLoss(LossContext("paper", 1.0))
+
+
+def test_the_error_covariance_is_computed_once_per_reader(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = Loader(host, WeightStore(host))
+    made = Preparation(loader, "toy", "toy-faces", "z", pairs=200, preset="tuned", folder=tmp_path)
+    part = Split.of(200).validation
+    errors = made.read("brightness", made.pairs.descriptors[part]) - made.labels("brightness")[part]
+    covariance = error_covariance(made, "brightness")
+    torch.testing.assert_close(covariance, errors.T @ errors / len(errors))
+    monkeypatch.setattr(made, "read", lambda *given: pytest.fail("the validation part was read again"))
+    loss = LossSpec(
+        name="l", summary="s", target="faceinv.attack.objective:AttributeLoss", licence="MIT", probe="brightness"
+    )
+    for preset in PRESETS:
+        objective = prepared_objective(made, [loss], preset, {})
+        assert [term.name for term in objective.terms] == ["l"]
+    assert error_covariance(made, "brightness") is covariance

@@ -94,7 +94,7 @@ class Workplace:
 
     def attack(self) -> dict[str, Tensor]:
         """Return one tensor of everything that is trained for an attack."""
-        made = preparation.Attack(
+        made = preparation.Preparation(
             self.loader(), "e", "g", "z", pairs=200, preset="tuned", folder=self.cache, probes=["p"]
         )
         spec = MethodSpec(name="m", summary="s", target="edited_method:Method", licence="MIT", offline="pairs")

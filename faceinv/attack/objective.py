@@ -1,4 +1,4 @@
-"""Losses into one number: the weighted sum of equation (4), and the one class behind (2) and the histogram loss."""
+"""Objectives: the weighted sum of losses (equation 4), and the attribute loss behind equation (2) and histograms."""
 
 from __future__ import annotations
 
@@ -6,28 +6,34 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from faceinv.attack.preparation import Preparation
 from faceinv.contracts.losses import Loss, LossContext
 from faceinv.contracts.methods import Candidate
 from faceinv.contracts.specs import PRESETS, LossSpec
 from faceinv.errors import PluginError, unknown_name
 from faceinv.plugins.registry import load_target
+from faceinv.probes.reader import Reader, Split
+
+#: What :func:`error_covariance` computed, for as long as the reader lives.
+_covariances: WeakKeyDictionary[Reader, Tensor] = WeakKeyDictionary()
 
 
 class AttributeLoss(Loss):
     """``‖measure(candidate image) − probe(target descriptor)‖²``: equation (2), for any measurable attribute.
 
-    Under the preset ``"paper"`` it is that squared distance, as it stands. Otherwise it is Mahalanobis's, in
-    the probe's own coordinates and with the covariance of the reader's errors on held-out samples, divided by
-    their number: what can hardly be read pulls less, be it a whole attribute or one direction of it, and 1 is
-    as far as the reader is usually wrong.
+    The preset ``"paper"`` uses this squared distance as it is. All others use the Mahalanobis distance in the
+    probe's own coordinates, with the covariance of the reader's errors on held-out samples, divided by the number
+    of coordinates. An attribute, or one direction of it, that is read poorly then weighs less, and a value of 1 is
+    the reader's usual error.
 
     Args:
-        context: The probe, its trained reader and the covariance of its errors, the preset.
-        measure: ``"module:function"`` that measures the attribute instead of the probe.
+        context: Preset, probe, its trained reader and the covariance of the reader's errors.
+        measure: ``"module:function"`` to measure the attribute with, in place of the probe.
         paper_scale: Factor from the attribute's unit to the paper's.
     """
 
@@ -43,7 +49,7 @@ class AttributeLoss(Loss):
         self._whiten = None if self._paper or covariance is None else whitening(covariance)
 
     def prepare(self, descriptors: Tensor) -> Tensor:
-        """Return the attributes ``(B, *shape)`` read from the target descriptors ``(B, D)``."""
+        """Read the attributes ``(B, *shape)`` from the target descriptors ``(B, D)``."""
         with torch.no_grad():
             return self._read(descriptors)
 
@@ -59,13 +65,13 @@ class AttributeLoss(Loss):
 
 
 def whitening(covariance: Tensor, shrinkage: float = 0.02) -> Tensor:
-    """Return ``W`` ``(k, k)`` with ``W Wᵀ = covariance⁻¹``: errors times W are independent and of variance 1.
+    """Return ``W`` ``(k, k)`` with ``W Wᵀ = covariance⁻¹``: errors times W are uncorrelated, with variance 1.
 
-    A share of the mean variance is added to every direction first: those in which a few thousand samples
-    happen to show no error are not as certain as they seem (Ledoit and Wolf 2004, with a fixed intensity).
+    A share of the mean variance is added to every direction first, because directions in which a few thousand
+    samples show no error are less certain than they seem (Ledoit and Wolf 2004, with a fixed intensity).
 
     Args:
-        covariance: ``(k, k)``, symmetric and not negative.
+        covariance: ``(k, k)``, symmetric and positive semi-definite.
         shrinkage: The share.
     """
     exact = covariance.double()
@@ -77,7 +83,7 @@ def whitening(covariance: Tensor, shrinkage: float = 0.02) -> Tensor:
 
 @dataclass(frozen=True)
 class Term:
-    """One loss of an objective, with its name and weight."""
+    """A loss of an objective, with its name and weight."""
 
     name: str
     loss: Loss
@@ -88,18 +94,18 @@ class WeightedSum:
     """``Σ wᵢ Lᵢ`` (equation 4), per candidate.
 
     Args:
-        terms: The losses with their weights.
+        terms: Losses with their weights.
     """
 
     def __init__(self, terms: list[Term]) -> None:
         self.terms = terms
 
     def prepare(self, descriptors: Tensor) -> list[Any]:
-        """Return what each loss needs of the target descriptors ``(B, D)``."""
+        """Return what each loss computes once from the target descriptors ``(B, D)``."""
         return [term.loss.prepare(descriptors) for term in self.terms]
 
     def __call__(self, candidate: Candidate, prepared: list[Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted sum ``(B,)`` and each term before weighting, by name."""
+        """Return the weighted sum ``(B,)``, and each unweighted term by name."""
         values: dict[str, Tensor] = {}
         total: Tensor | None = None
         for term, target in zip(self.terms, prepared, strict=True):
@@ -114,16 +120,16 @@ class WeightedSum:
 def build_objective(
     specs: list[LossSpec], contexts: Mapping[str, LossContext], weights: Mapping[str, float], preset: str
 ) -> WeightedSum:
-    """Build the objective of these losses.
+    """Return the objective made of these losses.
 
     Args:
-        specs: The losses, in the order given by the user.
-        contexts: What each loss is built with, by its name.
-        weights: Weights that override the preset's, by name.
+        specs: Losses, in the order given by the user.
+        contexts: Context of each loss, by name.
+        weights: Weights by name; they override the preset's.
         preset: ``"paper"`` or ``"balanced"``.
 
     Raises:
-        UnknownNameError: there is no such preset.
+        UnknownNameError: if there is no such preset.
     """
     if preset not in PRESETS:
         raise unknown_name("objective preset", preset, PRESETS)
@@ -137,6 +143,38 @@ def build_objective(
             for spec in specs
         ]
     )
+
+
+def prepared_objective(
+    preparation: Preparation, losses: list[LossSpec], preset: str, weights: Mapping[str, float]
+) -> WeightedSum:
+    """Return the objective made of these losses; train the probes they need."""
+    contexts = {loss.name: _context(preparation, loss.probe, preset) for loss in losses}
+    return build_objective(losses, contexts, weights, preset)
+
+
+def _context(preparation: Preparation, probe: str, preset: str) -> LossContext:
+    variance, whitening = preparation.descriptor_variance, preparation.whitening
+    if not probe:
+        return LossContext(preset, variance, whitening=whitening)
+    reader, covariance = preparation.reader(probe), error_covariance(preparation, probe)
+    return LossContext(preset, variance, preparation.probe(probe), reader, covariance, whitening)
+
+
+def error_covariance(preparation: Preparation, name: str) -> Tensor:
+    """Return the second moments ``(k, k)`` of a reader's errors on the validation part, in the probe's coordinates.
+
+    They are computed once per reader.
+    """
+    reader = preparation.reader(name)
+    if reader not in _covariances:
+        probe, labels = preparation.probe(name), preparation.labels(name)
+        part = Split.of(len(labels)).validation
+        read = preparation.read(name, preparation.pairs.descriptors[part])
+        errors = probe.coordinates(read) - probe.coordinates(labels[part])
+        loader = preparation.loader
+        _covariances[reader] = (errors.T @ errors / len(errors)).to(loader.device, loader.dtype)
+    return _covariances[reader]
 
 
 def _function(target: str) -> Callable[[Tensor], Tensor]:

@@ -69,7 +69,7 @@ def make_pairs(
         {
             "version": 2,
             "parts": dict(parts),
-            "crop": encoder.encoder.spec.framing,
+            "crop": encoder.spec.framing,
             "framing": generator.framing,
             "space": space,
             "n": n,
@@ -78,10 +78,10 @@ def make_pairs(
     )
 
     def make() -> dict[str, Tensor]:
-        device = next(iter(generator.network.state_dict().values())).device
+        device = generator.device
         rng = torch.Generator(device).manual_seed(seed_of(f"faceinv training pairs {seed}"))
         latents = torch.cat([generator.network.sample(min(_BATCH, n - i), space, rng) for i in range(0, n, _BATCH)])
-        descriptors = torch.empty(n, encoder.encoder.spec.dim)
+        descriptors = torch.empty(n, encoder.dim)
         labels = {name: torch.empty(n, *probe.shape) for name, probe in probes.items()}
         with torch.inference_mode():
             for first in range(0, n, _BATCH):
@@ -114,7 +114,7 @@ def label_pairs(
     def make() -> dict[str, Tensor]:
         n = len(pairs.latents)
         labels = torch.empty(n, *probe.shape)
-        device = next(iter(generator.network.state_dict().values())).device
+        device = generator.device
         with torch.inference_mode():
             for first in range(0, n, _BATCH):
                 part = slice(first, first + _BATCH)

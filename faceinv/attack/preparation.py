@@ -1,4 +1,4 @@
-"""What an attacker prepares once per (encoder, generator): pairs, readers, the latent regressor, objectives."""
+"""Everything prepared once per encoder and generator: pairs, readers, the latent regressor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.attack.ceiling import ConditionalMean, coefficients
-from faceinv.attack.objective import WeightedSum, build_objective
 from faceinv.attack.pairs import Pairs, label_pairs, make_pairs
-from faceinv.contracts.losses import LossContext
 from faceinv.contracts.probes import Probe
 from faceinv.contracts.progress import Reporter
-from faceinv.contracts.specs import LossSpec, ProbeSpec
+from faceinv.contracts.specs import ProbeSpec
 from faceinv.models.batching import batch_size_for
 from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.plugins.code import core_hash
@@ -28,10 +26,10 @@ from faceinv.storage.tensors import load_or_make
 
 @dataclass(frozen=True)
 class ProbeScore:
-    """How well a probe reads its attribute on held-out synthetic descriptors.
+    """Error of a probe on held-out synthetic descriptors.
 
     Args:
-        descriptor: Mean error of what is read from the descriptor.
+        descriptor: Mean error of the attribute read from the descriptor.
         baseline: Mean error of always guessing the training mean.
         unit: Unit of both.
         n: Number of held-out samples.
@@ -43,8 +41,8 @@ class ProbeScore:
     n: int
 
 
-class Attack:
-    """Everything that is trained for one encoder and one generator, on demand and once.
+class Preparation:
+    """Everything trained for one encoder and one generator; each part is made on first use and kept.
 
     Args:
         loader: Builds networks and probes.
@@ -53,10 +51,10 @@ class Attack:
         space: Latent space.
         pairs: Number of synthetic pairs to train on.
         preset: Recipe of the probes: ``"tuned"`` or ``"paper"``.
-        folder: Cache folder of what is trained.
+        folder: Cache folder.
         progress: Called with (what, done, of).
-        seed: Seed of pairs and trainings; not the run's, so that runs share what is trained.
-        probes: Probes that will be read: their labels are made in the pass that embeds the pairs.
+        seed: Seed of pairs and training. Independent of the run's seed, so that runs share the cache.
+        probes: Probes that will be read; their labels are computed in the pass that embeds the pairs.
     """
 
     def __init__(
@@ -97,7 +95,7 @@ class Attack:
             self._folder,
             {
                 "core": core_hash(),
-                "encoder": self.loader.provenance(self.encoder.encoder.spec),
+                "encoder": self.loader.provenance(self.encoder.spec),
                 "generator": self.loader.provenance(self.generator.spec),
             },
             self._progress,
@@ -105,7 +103,7 @@ class Attack:
         )
 
     def batch_size(self) -> int:
-        """Return how many targets this machine's cache and memory hold in a step through both networks."""
+        """Return how many targets fit this machine's cache and memory in a step through both networks."""
         generator, device = self.generator.network, self.loader.device
         latents = generator.sample(1, self.space, torch.Generator(device).manual_seed(0))
         latents = latents.to(device, self.loader.dtype).requires_grad_()
@@ -114,12 +112,12 @@ class Attack:
 
     @cached_property
     def descriptor_variance(self) -> float:
-        """Mean squared distance of a sample's descriptor to the mean descriptor."""
+        """Mean squared distance of the samples' descriptors to their mean."""
         return float(self.pairs.descriptors.var(0, correction=0).sum())
 
     @cached_property
     def whitening(self) -> Whitening:
-        """What brings descriptors of samples to unit variance along each of their principal axes."""
+        """PCA whitening fitted to the descriptors of the training pairs."""
         descriptors = self.pairs.descriptors
 
         def make() -> dict[str, Tensor]:
@@ -131,7 +129,7 @@ class Attack:
 
     @cached_property
     def conditional_mean(self) -> ConditionalMean:
-        """The images that descriptors lead one to expect: what bounds the pixels of a reconstruction."""
+        """Linear estimate of the expected image given a descriptor, the upper bound for pixel metrics."""
         pairs, generator = self.pairs, self.generator.network
 
         def make() -> dict[str, Tensor]:
@@ -147,7 +145,7 @@ class Attack:
         shape = self.generator.network.latent_shape(self.space)
         outputs = int(torch.Size(shape).numel())
         reader = trained_reader(
-            lambda: latent_head(self.encoder.encoder.spec.dim, outputs),
+            lambda: latent_head(self.encoder.dim, outputs),
             self.pairs.descriptors,
             self.pairs.latents,
             LATENT_RECIPE,
@@ -181,7 +179,7 @@ class Attack:
         if name in self._readers:
             return self._readers[name]
         probe, labels = self.probe(name), self.labels(name)
-        dim, outputs = self.encoder.encoder.spec.dim, labels[0].numel()
+        dim, outputs = self.encoder.dim, labels[0].numel()
         paper = self._preset == "paper"
 
         def make_head() -> nn.Module:
@@ -205,7 +203,7 @@ class Attack:
         return self._readers[name]
 
     def probe_score(self, name: str) -> ProbeScore:
-        """Score the reader of the probe ``name`` on held-out pairs, beside always guessing the mean."""
+        """Return the error of the reader of the probe ``name`` on held-out pairs, next to that of guessing the mean."""
         probe, labels = self.probe(name), self.labels(name)
         split = Split.of(len(labels))
         truth = labels[split.test]
@@ -218,27 +216,8 @@ class Attack:
             len(truth),
         )
 
-    def objective(self, losses: list[LossSpec], preset: str, weights: dict[str, float]) -> WeightedSum:
-        """Build the objective of these losses, training the probes they need."""
-        contexts = {loss.name: self._context(loss, preset) for loss in losses}
-        return build_objective(losses, contexts, weights, preset)
-
-    def _context(self, loss: LossSpec, preset: str) -> LossContext:
-        if not loss.probe:
-            return LossContext(preset, self.descriptor_variance, whitening=self.whitening)
-        probe, reader = self.probe(loss.probe), self.reader(loss.probe)
-        covariance = self._error_covariance(loss.probe)
-        return LossContext(preset, self.descriptor_variance, probe, reader, covariance, self.whitening)
-
-    def _error_covariance(self, name: str) -> Tensor:
-        """Return the second moments of the reader's errors on the validation part, in the probe's coordinates."""
-        probe, labels = self.probe(name), self.labels(name)
-        part = Split.of(len(labels)).validation
-        errors = probe.coordinates(self.read(name, self.pairs.descriptors[part])) - probe.coordinates(labels[part])
-        return (errors.T @ errors / len(errors)).to(self.loader.device, self.loader.dtype)
-
     def read(self, name: str, descriptors: Tensor) -> Tensor:
-        """Return what the probe's reader reads from ``descriptors`` ``(N, D)``: ``(N, *shape)``, on the CPU."""
+        """Read the attribute of the probe ``name`` from ``descriptors`` ``(N, D)``: ``(N, *shape)``, on the CPU."""
         reader = self.reader(name)
         with torch.inference_mode():
             read: Tensor = reader(descriptors.to(self.loader.device, self.loader.dtype))

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from faceinv.attack.preparation import Attack
+from faceinv.attack.preparation import Preparation
 from faceinv.contracts.methods import LearningMethod, Method, Training
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import MethodSpec
@@ -18,7 +18,9 @@ from faceinv.storage.hashing import fingerprint
 from faceinv.storage.tensors import load_or_make
 
 
-def teach(method: Method, spec: MethodSpec, attack: Attack, folder: Path, progress: Reporter | None = None) -> None:
+def teach(
+    method: Method, spec: MethodSpec, attack: Preparation, folder: Path, progress: Reporter | None = None
+) -> None:
     """Let a method that learns do so, or read back what it learnt; any other is left as it is.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from faceinv.attack.preparation import Attack
+from faceinv.attack.preparation import Preparation
 from faceinv.bench.config import TARGETS
 from faceinv.bench.grid import Cell, targets_key
 from faceinv.bench.naming import code_of, losses_of, networks_of
@@ -73,7 +73,7 @@ class Ingredients:
         self.progress = progress
         self.say = say
         self._probes = tuple(probes)
-        self._attacks: dict[tuple[Any, ...], Attack] = {}
+        self._attacks: dict[tuple[Any, ...], Preparation] = {}
         self._metric_files: dict[str, str] = {}
         self._datasets: dict[tuple[Any, ...], tuple[Dataset, DatasetSpec]] = {}
         self._targets: dict[tuple[Any, ...], TargetFiles] = {}
@@ -119,11 +119,11 @@ class Ingredients:
         """Return a hash of each module that the cell's numbers come from, by what it is."""
         return code_of(self.loader.host, cell)
 
-    def attack(self, cell: Cell) -> Attack:
+    def attack(self, cell: Cell) -> Preparation:
         """Return what is trained for the cell's encoder and generator."""
         key = (cell.encoder, cell.generator, cell.space, cell.pairs, cell.probes)
         if key not in self._attacks:
-            self._attacks[key] = Attack(
+            self._attacks[key] = Preparation(
                 self.loader,
                 cell.encoder,
                 cell.generator,

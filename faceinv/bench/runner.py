@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from faceinv.attack.engine import invert
-from faceinv.attack.preparation import Attack
+from faceinv.attack.objective import prepared_objective
+from faceinv.attack.preparation import Preparation
 from faceinv.attack.teaching import teach
 from faceinv.bench.grid import Cell
 from faceinv.bench.judge import Judge
@@ -70,7 +71,7 @@ class Runner:
         self._trained_hashes: dict[tuple[Any, ...], str] = {}
         self.judge = Judge(self.loader, ingredients.dataset, progress=ingredients.progress, say=ingredients.say)
 
-    def attack(self, cell: Cell) -> Attack:
+    def attack(self, cell: Cell) -> Preparation:
         """Return what is trained for the cell's encoder and generator."""
         return self.ingredients.attack(cell)
 
@@ -173,7 +174,9 @@ class Runner:
             access=spec.access,
             generator=generator,
             space=cell.space,
-            objective=attack.objective(self.ingredients.losses(cell), cell.objective, dict(cell.loss_weights)),
+            objective=prepared_objective(
+                attack, self.ingredients.losses(cell), cell.objective, dict(cell.loss_weights)
+            ),
             start=self._start(cell),
             steps=cell.steps,
             # A result depends on the run's seed and the target's name, not on its place.

@@ -16,7 +16,7 @@ from faceinv.errors import InputError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from faceinv.attack.preparation import Attack
+    from faceinv.attack.preparation import Preparation
     from faceinv.bench.grid import Cell
     from faceinv.bench.runner import Runner
     from faceinv.contracts.methods import Inversion
@@ -108,7 +108,7 @@ def _read(inputs: tuple[Path, ...], runner: Runner, cell: Cell) -> tuple[list[st
     from faceinv.models.loader import check_descriptors
     from faceinv.scoring.pairs import embed_all
 
-    attack: Attack = runner.attack(cell)
+    attack: Preparation = runner.attack(cell)
     names: list[str] = []
     rows: list[Tensor] = []
     targets: dict[int, Tensor] = {}
@@ -116,7 +116,7 @@ def _read(inputs: tuple[Path, ...], runner: Runner, cell: Cell) -> tuple[list[st
         if path.suffix == ".npy":
             array = torch.from_numpy(read_array(path, "descriptors"))
             try:
-                check_descriptors(array, attack.encoder.encoder.spec)
+                check_descriptors(array, attack.encoder.spec)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
             names += [path.stem if len(array) == 1 else f"{path.stem}-{row}" for row in range(len(array))]

@@ -61,12 +61,27 @@ class Encoder(nn.Module):
 
 
 class FramedEncoder(nn.Module):
-    """An encoder behind the warp that brings a generator's framing to the encoder's crop."""
+    """An encoder behind the warp from a generator's framing to the encoder's crop."""
 
     def __init__(self, encoder: Encoder, framing: Framing) -> None:
         super().__init__()
         self.encoder = encoder
         self.warp: Warp = warp_between(framing, encoder.spec.framing)
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """The encoder's declaration."""
+        return self.encoder.spec
+
+    @property
+    def dim(self) -> int:
+        """Length of a descriptor."""
+        return self.encoder.spec.dim
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder's weights are."""
+        return device_of(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return descriptors ``(B, dim)`` of images ``(B, 3, H, W)`` in the generator's framing."""
@@ -89,6 +104,11 @@ class LoadedGenerator:
     network: Generator
     framing: Framing
     weights: Mapping[str, str]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the generator's weights are."""
+        return device_of(self.network)
 
     def space(self, name: str = "") -> str:
         """Return ``name`` if it is one of the generator's spaces; its default space if empty.
@@ -264,6 +284,12 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(tensor.shape) for name, tensor in read_tensors(file).items()}
     except WeightsError:
         return {}
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return the device of a network's weights."""
+    first: Tensor = next(iter(network.state_dict().values()))
+    return first.device
 
 
 def check_descriptors(descriptors: Tensor, spec: EncoderSpec) -> None:
