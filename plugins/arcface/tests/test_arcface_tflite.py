@@ -38,7 +38,7 @@ def test_constants_by_name(write_tflite: Write) -> None:
 @pytest.mark.parametrize("content", [b"", b"TFL3", b"\0\0\0\0TFL3", b"\x10\0\0\0TFLX" + bytes(40), b"PK\x03\x04" * 9])
 def test_other_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(WeightsError, match=r"no TensorFlow Lite file|damaged"):
+    with pytest.raises(WeightsError, match=r"not a TensorFlow Lite file|damaged"):
         read_tflite(tmp_path / "x")
 
 
@@ -67,13 +67,13 @@ def replaced(path: Path, old: bytes, new: bytes) -> Path:
 def test_shape_that_the_content_cannot_fill(write_tflite: Write) -> None:
     path = write_tflite({"w": np.zeros((2, 3, 5), np.float32)})
     giant = replaced(path, struct.pack("<4i", 3, 2, 3, 5), struct.pack("<4i", 3, 2**31 - 1, 3, 5))
-    with pytest.raises(WeightsError, match=r"'w' declares the shape \[2147483647, 3, 5\] over 120 bytes"):
+    with pytest.raises(WeightsError, match=r"'w' has the shape \[2147483647, 3, 5\], but 120 bytes"):
         read_tflite(giant)
 
 
 def test_negative_shape(write_tflite: Write) -> None:
     path = write_tflite({"w": np.zeros((2, 3, 5), np.float32)})
-    with pytest.raises(WeightsError, match="declares the shape"):
+    with pytest.raises(WeightsError, match="has the shape"):
         read_tflite(replaced(path, struct.pack("<4i", 3, 2, 3, 5), struct.pack("<4i", 3, -2, -3, 5)))
 
 
@@ -86,7 +86,7 @@ def test_vector_longer_than_the_file(write_tflite: Write) -> None:
 
 def test_one_name_twice(write_tflite: Write) -> None:
     path = write_tflite({"name1": np.zeros(2, np.float32), "name2": np.zeros(2, np.float32)})
-    with pytest.raises(WeightsError, match="'name1' is there twice"):
+    with pytest.raises(WeightsError, match="there are two tensors 'name1'"):
         read_tflite(replaced(path, b"name2", b"name1"))
 
 

@@ -1,6 +1,6 @@
 """iResNet-50 and -100, the backbones of ArcFace (Deng et al., CVPR 2019; He et al., ECCV 2016).
 
-Layers bear the names of the published files (insightface, ``arcface_torch``).
+Layers have the names of the published files (insightface, ``arcface_torch``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WIDTHS = (64, 128, 256, 512)
 
 
 class Block(nn.Module):
-    """Normalise, filter, normalise, PReLU, filter (with the stride), normalise; add the input."""
+    """Normalisation, convolution, normalisation, PReLU, strided convolution, normalisation; plus the input."""
 
     bn2: nn.Module
     bn3: nn.Module
@@ -46,7 +46,7 @@ class Block(nn.Module):
         return shortcut + y
 
     def fold(self) -> None:
-        """Fold every normalisation that follows a convolution; the first precedes a padded one and stays."""
+        """Fold every normalisation that follows a convolution; the first, before a padded convolution, stays."""
         for conv, name in ((self.conv1, "bn2"), (self.conv2, "bn3")):
             norm = getattr(self, name)
             assert isinstance(norm, nn.BatchNorm2d)
@@ -60,7 +60,7 @@ class Block(nn.Module):
 
 
 class IResNet(nn.Module):
-    """112×112 faces to descriptors of length 512, not normalised.
+    """iResNet: 112×112 faces to descriptors of length 512, not normalised.
 
     Args:
         depth: 50 or 100.
@@ -92,12 +92,12 @@ class IResNet(nn.Module):
         x = self.prelu(self.bn1(self.conv1(x)))
         for number in range(1, 5):
             x = self.get_submodule(f"layer{number}")(x)
-        # flatten(1) puts channels first, whatever the memory format: the order that fc was trained with.
+        # flatten(1) puts channels first in any memory format, as fc was trained with.
         descriptors: Tensor = self.features(self.fc(self.bn2(x).flatten(1)))
         return descriptors
 
     def fold(self) -> None:
-        """Fold every batch normalisation that has a fixed neighbour to take it in."""
+        """Fold every batch normalisation that is next to a linear layer."""
         for module in self.modules():
             if isinstance(module, Block):
                 module.fold()
@@ -114,13 +114,13 @@ def iresnet(path: Path, *, depth: int, name: str, fold: bool = True) -> IResNet:
     """Return the frozen network with the weights of insightface's ``backbone.pth``.
 
     Args:
-        path: State dict, by itself or under ``state_dict_backbone``, with or without ``module.``.
+        path: State dict, alone or under ``state_dict_backbone``, with or without the prefix ``module.``.
         depth: 50 or 100.
         name: The encoder's name, for messages.
-        fold: Whether batch normalisation is folded into its neighbours.
+        fold: Fold batch normalisation into its neighbours.
 
     Raises:
-        WeightsError: the file cannot be read, needs code, or holds another network.
+        WeightsError: if the file cannot be read, names code, or is of another network.
     """
     with torch.device("meta"):
         network = IResNet(depth)

@@ -1,4 +1,4 @@
-"""MobileFaceNet (Chen et al., CCBR 2018, table 1) with batch normalisation already folded."""
+"""MobileFaceNet (Chen et al., CCBR 2018, table 1), with batch normalisation already folded in the published file."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ STAGES = {2: (128, 64, 5, 2), 3: (256, 128, 1, 2), 4: (256, 128, 6, 1), 5: (512,
 
 
 class Convolution(nn.Module):
-    """A convolution with TensorFlow's ``SAME`` padding, and a PReLU unless it is linear.
+    """A convolution with TensorFlow's ``SAME`` padding and, unless linear, a PReLU.
 
     Args:
         inputs: Channels in.
         outputs: Channels out.
         kernel: Side of the kernel.
         stride: 1, or 2 on maps of even size.
-        depthwise: Whether each channel is filtered by itself.
-        linear: Whether the PReLU is left out.
-        same: Whether the map is padded; without padding the kernel must fit.
+        depthwise: Filter each channel separately.
+        linear: Leave out the PReLU.
+        same: Pad the map; without padding, it must not be smaller than the kernel.
     """
 
     def __init__(
@@ -43,35 +43,35 @@ class Convolution(nn.Module):
         same: bool = True,
     ) -> None:
         super().__init__()
-        # On a map of even size, stride 2 needs one pixel of padding in all: SAME puts it behind the
-        # last row and column, where a symmetric padding would put it before the first.
-        self.pad_behind = same and stride == 2 and kernel == 3
-        padding = kernel // 2 if same and not self.pad_behind else 0
+        # On a map of even size, stride 2 needs one pixel of padding in total: SAME adds it after the last row and
+        # column, where symmetric padding would add it before the first.
+        self.pad_after = same and stride == 2 and kernel == 3
+        padding = kernel // 2 if same and not self.pad_after else 0
         groups = inputs if depthwise else 1
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups)
         self.prelu = None if linear else nn.PReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
-        if self.pad_behind:
+        if self.pad_after:
             x = F.pad(x, (0, 1, 0, 1))
         x = self.conv(x)
         return x if self.prelu is None else self.prelu(x)
 
     def widen(self) -> None:
-        """Take the padding behind into a depthwise kernel, 3×3 to 4×4 with zeros before: the same sums.
+        """Replace padding after the map by a depthwise kernel of 4×4, the 3×3 one after zeros: the same sums.
 
-        Padding by one on every side is free, padding behind copies the map. Twice as fast both ways.
+        Symmetric padding costs nothing, while padding on one side copies the map. Twice as fast, forward and backward.
         """
-        if self.pad_behind and self.conv.groups > 1:
+        if self.pad_after and self.conv.groups > 1:
             kernel = F.pad(self.conv.weight.detach(), (1, 0, 1, 0))
             self.conv.weight = nn.Parameter(kernel.contiguous(memory_format=torch.channels_last))
             self.conv.kernel_size, self.conv.padding = (4, 4), (1, 1)
-            self.pad_behind = False
+            self.pad_after = False
 
 
 class Bottleneck(nn.Module):
-    """Expand, filter each channel, project; with a shortcut where the shape stays."""
+    """Expansion, depthwise convolution, projection; plus the input if the shape stays the same."""
 
     def __init__(self, inputs: int, expanded: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Bottleneck(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-    """112×112 faces to descriptors of length 192, not normalised."""
+    """MobileFaceNet: 112×112 faces to descriptors of length 192, not normalised."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ def mobilefacenet(path: Path) -> MobileFaceNet:
     """Return the frozen network with the weights of a ``.tflite`` file.
 
     Raises:
-        WeightsError: the file is no TensorFlow Lite file, is damaged, or holds another network.
+        WeightsError: if the file is not a TensorFlow Lite file, is damaged, or is of another network.
     """
     with torch.device("meta"):
         network = MobileFaceNet()
@@ -141,9 +141,9 @@ def mobilefacenet(path: Path) -> MobileFaceNet:
 
 
 def _from_tflite(name: str, tensor: Tensor) -> Tensor:
-    """Bring a tensor of the file to PyTorch's layout and meaning."""
+    """Convert a tensor of the file to PyTorch's layout and parametrisation."""
     if name.endswith("prelu.weight"):
-        # The file spells PReLU as relu(x) + m (x - |x|), which is 2 m x for a negative x.
+        # The file writes PReLU as relu(x) + m (x - |x|), which is 2 m x for negative x.
         return 2 * tensor
     if tensor.ndim != 4:
         return tensor
@@ -166,7 +166,7 @@ def _layers() -> Iterator[tuple[str, str, str]]:
     yield "conv1", "Conv2d_0", f"{net}/Conv2d_0"
     yield "depthwise1", "SeparableConv2d", f"{net}/SeparableConv2d"
     yield "project1", "Conv", f"{net}/Conv"
-    # Kernels are numbered through the whole network, biases and slopes within their block.
+    # Kernels are numbered through the whole network, biases and slopes within each block.
     count = 0
     for number, (_, _, blocks, _) in STAGES.items():
         for i in range(blocks):

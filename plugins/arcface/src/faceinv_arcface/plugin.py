@@ -1,11 +1,11 @@
-"""What this plugin declares."""
+"""The plugin's declarations."""
 
 from __future__ import annotations
 
 from faceinv import hookimpl
 from faceinv.contracts import EncoderSpec, Framing, WeightSpec
 
-#: The template that ArcFace networks are trained on (insightface, ``face_align.py``), in pixels of 112.
+#: The alignment template of ArcFace's training images (insightface, ``face_align.py``), in pixels of a 112-pixel crop.
 _TEMPLATE = (
     (38.2946, 51.6963),
     (73.5318, 51.5014),
@@ -38,7 +38,7 @@ def faceinv_encoders() -> list[EncoderSpec]:
             summary="MobileFaceNet trained with the ArcFace loss, 192-d",
             target="faceinv_arcface.mobilefacenet:mobilefacenet",
             licence="MIT",
-            weights_licence="MIT, as the package that carries them says; the training photographs are not named",
+            weights_licence="MIT according to the package that contains them; the training photographs are not stated",
             citation=f"Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018; {_ARCFACE}",
             weights=("arcface.mobilefacenet/tflite",),
             default=True,
@@ -78,15 +78,15 @@ def _iresnet(tag: str, depth: int, data: str) -> EncoderSpec:
     )
 
 
-#: Tensors that tell the networks' files apart; the deeper iResNet has the shallower one's names and more.
+#: Tensors that distinguish the networks' files; iResNet-100 also has all names of iResNet-50.
 _IRESNET_50 = {"layer1.0.prelu.weight": (64,), "layer3.13.conv1.weight": (256, 256, 3, 3), "fc.weight": (512, 25088)}
 _IRESNET_100 = {**_IRESNET_50, "layer3.29.conv1.weight": (256, 256, 3, 3)}
 
 
 @hookimpl
 def faceinv_weights() -> list[WeightSpec]:
-    # insightface publishes its backbones in a cloud folder without hashes; the pinned ones are those on
-    # which independent copies agree.
+    # insightface publishes its backbones in a cloud folder without hashes; the pinned hashes are those that
+    # independent copies agree on.
     return [
         WeightSpec(
             name="arcface.mobilefacenet/tflite",

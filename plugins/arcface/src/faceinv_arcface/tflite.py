@@ -1,9 +1,9 @@
-"""Reading the constant tensors of a TensorFlow Lite file, and nothing else of it.
+"""A reader of the constant tensors of a TensorFlow Lite file.
 
-The file is a FlatBuffer; the tables and field numbers used here are those of TensorFlow Lite's
-published schema (``schema.fbs``, version 3): ``Model.subgraphs`` 2, ``Model.buffers`` 4,
-``SubGraph.tensors`` 0, ``Tensor.shape`` 0, ``.type`` 1, ``.buffer`` 2, ``.name`` 3, ``Buffer.data`` 0.
-No offset in the file is followed before it is known to lie inside.
+We read the file ourselves rather than with an interpreter, so that nothing in it is executed. It is a FlatBuffer; the
+tables and field numbers used here are those of TensorFlow Lite's published schema (``schema.fbs``, version 3):
+``Model.subgraphs`` 2, ``Model.buffers`` 4, ``SubGraph.tensors`` 0, ``Tensor.shape`` 0, ``.type`` 1, ``.buffer`` 2,
+``.name`` 3, ``Buffer.data`` 0. An offset is followed only after checking that it is inside the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from faceinv.errors import WeightsError
 
 IDENTIFIER = b"TFL3"
 
-#: ``TensorType`` of the schema → numpy type, for those that have a torch counterpart.
+#: ``TensorType`` of the schema → NumPy type, for the types that PyTorch also has.
 _TYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "|u1", 4: "<i8", 9: "|i1", 10: "<f8"}
 
 
@@ -33,22 +33,22 @@ def read_tflite(path: Path) -> dict[str, Tensor]:
         path: A ``.tflite`` file, at most 2 GiB (the format's own limit).
 
     Raises:
-        WeightsError: the file cannot be read, is no TensorFlow Lite file, or is damaged.
+        WeightsError: if the file cannot be read, is not a TensorFlow Lite file, or is damaged.
     """
     try:
         data = path.read_bytes() if path.stat().st_size < 2**31 else b""
     except OSError as error:
-        raise WeightsError(f"{path}: the file cannot be read: {error.strerror}.") from None
+        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
     if data[4:8] != IDENTIFIER:
-        raise WeightsError(f"{path} is no TensorFlow Lite file (it lacks the mark {IDENTIFIER.decode()}).")
+        raise WeightsError(f"{path} is not a TensorFlow Lite file (it lacks the mark {IDENTIFIER.decode()}).")
     try:
         return _constants(data)
     except _DamageError as error:
-        raise WeightsError(f"{path} is damaged: {error}; remove it and fetch it again.") from None
+        raise WeightsError(f"{path} is damaged: {error}; delete it and fetch it again.") from None
 
 
 class _DamageError(Exception):
-    """What is wrong with the file, in a few words."""
+    """Damage to the file, described in a few words."""
 
 
 class _Table:
@@ -61,7 +61,7 @@ class _Table:
         self._fields_size = _number(data, self._fields, flags.VOffsetTFlags)
 
     def offset(self, field: int) -> int | None:
-        """Return where ``field`` is stored, or ``None`` where it is left at its default."""
+        """Return the position of ``field``, or ``None`` if it has its default value."""
         slot = 4 + 2 * field
         if slot + 2 > self._fields_size:
             return None
@@ -69,19 +69,19 @@ class _Table:
         return self.position + distance if distance else None
 
     def number(self, field: int, kind: Any) -> int:
-        """Return a scalar field; the schema's default for all those read here is 0."""
+        """Return a scalar field; the schema's default is 0 for all fields read here."""
         at = self.offset(field)
         return 0 if at is None else _number(self.data, at, kind)
 
     def vector(self, field: int, item_size: int) -> tuple[int, int]:
-        """Return start and length of a vector of items of ``item_size`` bytes; absent is empty."""
+        """Return start and length of a vector of items of ``item_size`` bytes; a missing vector is empty."""
         at = self.offset(field)
         if at is None:
             return 0, 0
         head = at + _number(self.data, at, flags.UOffsetTFlags)
         length = _number(self.data, head, flags.UOffsetTFlags)
         if head + 4 + length * item_size > len(self.data):
-            raise _DamageError("a vector runs beyond the end of the file")
+            raise _DamageError("a vector extends beyond the end of the file")
         return head + 4, length
 
     def tables(self, field: int) -> list[_Table]:
@@ -91,7 +91,7 @@ class _Table:
         return [_Table(self.data, place + _number(self.data, place, flags.UOffsetTFlags)) for place in places]
 
     def bytes(self, field: int) -> memoryview:
-        """Return a vector of bytes, or a string, without copying it."""
+        """Return a vector of bytes, or a string, without copying."""
         start, length = self.vector(field, 1)
         return memoryview(self.data)[start : start + length]
 
@@ -107,7 +107,7 @@ def _constants(data: bytes) -> dict[str, Tensor]:
     model = _Table(data, _number(data, 0, flags.UOffsetTFlags))
     graphs = model.tables(2)
     if not graphs:
-        raise _DamageError("it holds no graph")
+        raise _DamageError("it contains no graph")
     buffers = model.tables(4)
     found: dict[str, Tensor] = {}
     used = 0
@@ -118,13 +118,13 @@ def _constants(data: bytes) -> dict[str, Tensor]:
         content = buffers[index].bytes(0)
         if not content:  # an intermediate result, not a constant
             continue
-        # Many tensors over one buffer would make a small file take any amount of memory.
+        # Many tensors that share one buffer could make a small file use any amount of memory.
         used += len(content)
         if used > len(data):
             raise _DamageError("its tensors share buffers")
         name = bytes(table.bytes(3)).decode("utf-8", "replace")
         if name in found:
-            raise _DamageError(f"the tensor '{name}' is there twice")
+            raise _DamageError(f"there are two tensors '{name}'")
         found[name] = _tensor(name, table, content)
     return found
 
@@ -134,9 +134,9 @@ def _tensor(name: str, table: _Table, content: memoryview) -> Tensor:
     shape = [_number(table.data, start + 4 * axis, flags.Int32Flags) for axis in range(min(rank, 9))]
     kind = table.number(1, flags.Int8Flags)
     if kind not in _TYPES:
-        raise _DamageError(f"the tensor '{name}' has the type {kind}, which is none of {sorted(_TYPES)}")
+        raise _DamageError(f"the tensor '{name}' has the type {kind}, which is not one of {sorted(_TYPES)}")
     dtype = np.dtype(_TYPES[kind])
     if rank > 8 or min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize != len(content):
-        raise _DamageError(f"the tensor '{name}' declares the shape {shape} over {len(content)} bytes")
+        raise _DamageError(f"the tensor '{name}' has the shape {shape}, but {len(content)} bytes")
     array = np.frombuffer(content, dtype).reshape(shape)
     return torch.from_numpy(array.astype(dtype.newbyteorder("=")))

@@ -1,4 +1,4 @@
-"""Vision transformers (Dosovitskiy et al., ICLR 2021) trained with the ArcFace loss, on timm's trunk."""
+"""Vision transformers (Dosovitskiy et al., ICLR 2021) trained with the ArcFace loss; the trunk is timm's."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from faceinv.weights import load_strictly, read_tensors
 
 
 class FaceTransformer(nn.Module):
-    """112×112 faces in 14×14 patches to descriptors of length 512, not normalised.
+    """Vision transformer: 112×112 faces, in 14×14 patches, to descriptors of length 512, not normalised.
 
     Args:
-        architecture: timm's name of the trunk, whose head becomes the descriptor.
+        architecture: timm's name of the trunk; its head outputs the descriptor.
     """
 
     def __init__(self, architecture: str) -> None:
@@ -32,15 +32,15 @@ class FaceTransformer(nn.Module):
 
 
 def vit(path: Path, *, architecture: str, name: str) -> FaceTransformer:
-    """Return the frozen network with the weights of a state dict under timm's names.
+    """Return the frozen network with the weights of a state dict in timm's names.
 
     Args:
-        path: safetensors, as the Hugging Face hub has it, or a PyTorch file.
+        path: Safetensors, as on the Hugging Face hub, or a PyTorch file.
         architecture: timm's name of the trunk.
         name: The encoder's name, for messages.
 
     Raises:
-        WeightsError: the file cannot be read, needs code, or holds another network.
+        WeightsError: if the file cannot be read, names code, or is of another network.
     """
     with torch.device("meta"):
         network = FaceTransformer(architecture)

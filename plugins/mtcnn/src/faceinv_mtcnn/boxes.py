@@ -1,7 +1,7 @@
-"""Boxes: squares, offsets, non-maximum suppression, and exact resampling of what they hold.
+"""Boxes: squares, offsets, non-maximum suppression, and exact resampling of their content.
 
-A box is (left, top, right, bottom) in pixel coordinates, where the outer corner of the first pixel is
-(0, 0): real numbers throughout, nothing is rounded to whole pixels.
+A box is (left, top, right, bottom) in pixel coordinates, where (0, 0) is the outer corner of the first pixel.
+Coordinates are real numbers and are never rounded to whole pixels.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-#: Boxes resampled at a time, which bounds the memory that a crowd takes.
+#: Boxes resampled at a time, to bound the memory for a photograph with many faces.
 _CHUNK = 256
 
 
 def squared(boxes: Tensor) -> Tensor:
-    """Return the squares ``(n, 4)`` about the same centres, with the longer side of each box."""
+    """Return squares ``(n, 4)`` with the centre and the longer side of each box."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True) / 2
     return torch.cat([centre - half, centre + half], 1)
@@ -28,21 +28,20 @@ def shifted(boxes: Tensor, offsets: Tensor) -> Tensor:
 
 
 def area(boxes: Tensor) -> Tensor:
-    """Return the areas ``(n,)``; a box turned inside out has none."""
+    """Return the areas ``(n,)``; that of an inverted box is 0."""
     return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1)
 
 
 def suppress(boxes: Tensor, scores: Tensor, overlap: float, *, of_smaller: bool = False) -> Tensor:
-    """Return the indices of boxes that no better one overlaps by more than ``overlap``, best first.
+    """Return the indices of boxes that no better box overlaps by more than ``overlap``, best first.
 
     Args:
         boxes: ``(n, 4)``, on the CPU.
         scores: ``(n,)``, on the CPU.
-        overlap: Greatest intersection over union that two kept boxes may have, in ``[0, 1]``.
-        of_smaller: Take the intersection over the smaller box instead, which also drops a box that
-            lies inside another.
+        overlap: Largest intersection over union of two kept boxes, in ``[0, 1]``.
+        of_smaller: Divide the intersection by the smaller box instead, which also drops a box inside another.
     """
-    # NumPy: a step is a handful of tiny operations, on which PyTorch's overhead would be most of the time.
+    # NumPy, because PyTorch's overhead would dominate these tiny operations.
     corners, areas = boxes.numpy(), area(boxes).numpy()
     left = scores.argsort(descending=True, stable=True).numpy()
     kept = []
@@ -59,26 +58,25 @@ def suppress(boxes: Tensor, scores: Tensor, overlap: float, *, of_smaller: bool 
 
 
 def summed_area_table(image: Tensor) -> Tensor:
-    """Return ``(3, H + 1, W + 1)`` float64: the sum of ``image`` ``(3, H, W)`` above and left of each corner.
+    """Return the sum of ``image`` ``(3, H, W)`` above and left of each corner, ``(3, H + 1, W + 1)`` float64.
 
-    Between corners the sum is exactly bilinear, for a pixel is constant (Crow 1984).
+    Between corners the sum is exactly bilinear, because a pixel is constant (Crow 1984).
     """
     table = torch.zeros(image.shape[0], image.shape[1] + 1, image.shape[2] + 1, dtype=torch.float64)
-    # Single precision would lose the small differences of large sums.
+    # Single precision would lose small differences of large sums.
     table[:, 1:, 1:] = image.to("cpu", torch.float64).cumsum(1).cumsum(2)
     return table
 
 
 def resample(table: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """Cut out boxes as squares of ``size`` pixels: the exact mean over each pixel, black beyond the image.
+    """Crop boxes to squares of ``size`` pixels: the exact mean over each pixel, black outside the image.
 
-    Where a box is enlarged, each pixel is the mean over one whole pixel of the image, which is bilinear
-    interpolation.
+    If a box is enlarged, each pixel is the mean over the area of one pixel of the image: bilinear interpolation.
 
     Args:
         table: :func:`summed_area_table` of the image.
         boxes: ``(n, 4)``.
-        size: Side of the result.
+        size: Side of the result in pixels.
 
     Returns:
         ``(n, 3, size, size)`` float32.
@@ -91,7 +89,7 @@ def _resample(table: Tensor, boxes: Tensor, size: int) -> Tensor:
     channels, rows, columns = table.shape
     x, width = _edges(boxes[:, 0], boxes[:, 2], size)
     y, height = _edges(boxes[:, 1], boxes[:, 3], size)
-    # All boxes lie side by side in one grid over the one table.
+    # One grid with all boxes side by side.
     across = (2 * x / (columns - 1) - 1).repeat_interleave(2 * size, 0)
     down = (2 * y / (rows - 1) - 1).view(-1, 1).expand(-1, 2 * size)
     grid = torch.stack([across, down], -1)[None]
@@ -102,7 +100,7 @@ def _resample(table: Tensor, boxes: Tensor, size: int) -> Tensor:
 
 
 def _edges(low: Tensor, high: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return where each of ``size`` pixels begins, then where each ends, ``(n, 2 · size)``; their width ``(n,)``."""
+    """Return the starts of ``size`` pixels followed by their ends, ``(n, 2 · size)``, and their width ``(n,)``."""
     step = (high - low) / size
     centres = low[:, None] + step[:, None] * (torch.arange(size).to(low) + 0.5)
     width = step.clamp(min=1)

@@ -1,4 +1,4 @@
-"""MTCNN: three networks, each looking closer at what the one before let through (Zhang et al. 2016)."""
+"""MTCNN: a cascade of three networks, each examining the boxes that the one before kept (Zhang et al. 2016)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from faceinv.errors import InputError
 from faceinv_mtcnn.boxes import area, resample, shifted, squared, summed_area_table, suppress
 from faceinv_mtcnn.networks import OutputNet, ProposalNet, RefineNet, load_into
 
-#: Smallest face that is looked for, in pixels.
+#: Side of the smallest face to detect, in pixels.
 MINIMUM_FACE = 20
-#: Photographs with a longer side are shrunk to it before anything is looked for.
+#: Larger photographs are first shrunk to this longer side.
 LONGEST_SIDE = 1280
-#: Ratio of successive levels of the pyramid: about half the area.
+#: Ratio of successive levels of the image pyramid: about half the area.
 PYRAMID_STEP = 0.709
-#: Spread of the preference for faces in the middle, in shorter sides of the image.
+#: Standard deviation of the preference for central faces, as a fraction of the image's shorter side.
 CENTRE_SPREAD = 0.25
 
 
 class MTCNN(nn.Module):
-    """The detector. Networks are frozen; the result depends on the image alone.
+    """The detector. Its networks are frozen, and the result depends only on the image.
 
     Args:
-        thresholds: Least probability of a face in each of the three stages.
+        thresholds: Lowest probability of a face in each of the three stages.
     """
 
     def __init__(self, thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)) -> None:
@@ -39,21 +39,21 @@ class MTCNN(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Faces:
-        """Find the faces in one image ``(3, H, W)`` in ``[0, 1]``, H and W at least 20.
+        """Detect the faces in one image ``(3, H, W)`` in ``[0, 1]``, H and W at least 20.
 
-        Most prominent first: probability times area, times a Gaussian of the distance between the
-        centres of box and image, whose standard deviation is a quarter of the shorter side. A portrait
-        is of the largest face, and a press photograph of the one in its middle.
+        The most prominent face comes first: prominence is probability times area, times a Gaussian of the distance
+        between the centres of box and image, with a standard deviation of a quarter of the shorter side. The subject
+        of a portrait is the largest face, and that of a press photograph the one in the middle.
 
         Raises:
-            InputError: the image is smaller than the smallest face.
-            ShapeError: it is no image.
+            InputError: if the image is smaller than the smallest face.
+            ShapeError: if it is not an image.
         """
         check_images(image[None])
         height, width = image.shape[1:]
         if min(height, width) < MINIMUM_FACE:
             raise InputError(
-                f"The image has {width}x{height} pixels; a face can be found from {MINIMUM_FACE}x{MINIMUM_FACE} up."
+                f"The image has {width}x{height} pixels; faces are detected from {MINIMUM_FACE}x{MINIMUM_FACE} up."
             )
         image = image.detach().float().clamp(0, 1)
         shrink = min(1.0, LONGEST_SIDE / max(height, width))
@@ -75,7 +75,7 @@ class MTCNN(nn.Module):
         return torch.zeros(0, 4), torch.zeros(0, 5, 2), torch.zeros(0)
 
     def _propose(self, image: Tensor) -> Tensor:
-        """Return squares ``(n, 4)`` that may hold a face, from every level of the image pyramid."""
+        """Return squares ``(n, 4)`` that may contain a face, from every level of the image pyramid."""
         found, probabilities = [], []
         for size in _pyramid(int(image.shape[1]), int(image.shape[2])):
             level = _resize(image, size)
@@ -108,23 +108,23 @@ class MTCNN(nn.Module):
         boxes, offsets, points, scores = boxes[sure], offsets[sure], points[sure], scores[sure]
         points = boxes[:, None, :2] + points * (boxes[:, 2:] - boxes[:, :2])[:, None]
         boxes = shifted(boxes, offsets)
-        # A face inside a larger one of the same person is the same face.
+        # A box inside a larger box is the same face.
         kept = suppress(boxes, scores, 0.7, of_smaller=True)
         return boxes[kept], points[kept], scores[kept]
 
     def _pixels(self, images: Tensor) -> Tensor:
         pixels = ((images * 255 - 127.5) / 128).to(self.proposal.conv1.weight)
-        # With channels last, pooling on a CPU takes a fifth of the time.
+        # Channels last: pooling on a CPU takes a fifth of the time.
         return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def build(pnet: Path, rnet: Path, onet: Path) -> MTCNN:
-    """Build the detector from its three weights files.
+    """Return the detector with the weights in its three files.
 
     Raises:
-        WeightsError: a file is not what its name says.
+        WeightsError: if a file cannot be read or does not match its network.
     """
-    with torch.device("meta"):  # no initial weights, which would come from the global generator
+    with torch.device("meta"):  # skips initialisation, which would draw from the global generator
         detector = MTCNN()
     load_into(detector.proposal, pnet)
     load_into(detector.refine, rnet)
@@ -133,7 +133,7 @@ def build(pnet: Path, rnet: Path, onet: Path) -> MTCNN:
 
 
 def _pyramid(height: int, width: int) -> list[tuple[int, int]]:
-    """Return the sizes of the levels: the smallest face fills a window in the first, the image in the last."""
+    """Return the sizes of the levels: a window covers the smallest face in the first, the whole image in the last."""
     sizes = []
     scale = ProposalNet.window / MINIMUM_FACE
     while min(height, width) * scale >= ProposalNet.window:

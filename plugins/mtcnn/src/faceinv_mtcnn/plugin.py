@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""The plugin's declarations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def faceinv_detectors() -> list[DetectorSpec]:
     return [
         DetectorSpec(
             name="mtcnn",
-            summary="Cascade of three small networks: boxes and five points, faces from 20 pixels up",
+            summary="Cascade of three small networks; boxes and five points, for faces from 20 pixels up",
             target="faceinv_mtcnn.detector:build",
             licence="MIT",
             weights_licence="MIT",
