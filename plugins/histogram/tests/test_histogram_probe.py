@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from faceinv_histogram.kornia_measure import histogram
 from faceinv_histogram.probe import (
     HistogramProbe,
     earth_movers_distance,
@@ -19,7 +20,7 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from faceinv.contracts import Framing
-from faceinv.errors import PluginError, ShapeError
+from faceinv.errors import ShapeError
 from faceinv.plugins import Host
 from faceinv.plugins.registry import load_target
 
@@ -155,9 +156,6 @@ def test_losses_name_the_probe_and_their_weights() -> None:
 
 
 def test_kornias_measure_is_a_histogram_near_ours(probe: HistogramProbe) -> None:
-    pytest.importorskip("kornia")
-    from faceinv_histogram.kornia_measure import histogram
-
     images = random_images(5, 2, 3, 32, 32).requires_grad_()
     measured = histogram(images)
     torch.testing.assert_close(measured.sum(2), torch.ones(2, 3))
@@ -168,13 +166,6 @@ def test_kornias_measure_is_a_histogram_near_ours(probe: HistogramProbe) -> None
     assert images.grad[0, 0].abs().sum() == 0
     with pytest.raises(ShapeError):
         histogram(torch.zeros(3, 4, 4))
-
-
-def test_without_kornia_the_command_that_mends_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "faceinv_histogram.kornia_measure", raising=False)
-    monkeypatch.setitem(sys.modules, "kornia.enhance", None)
-    with pytest.raises(PluginError, match=r"pip install 'faceinv-histogram\[kornia\]'"):
-        __import__("faceinv_histogram.kornia_measure")
 
 
 def test_declaring_imports_no_torch() -> None:

@@ -1,27 +1,32 @@
-"""LPIPS beside the package lpips, on files in the published format."""
+"""LPIPS against its equation, on files in the published format."""
 
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import lpips
 import numpy as np
 import pytest
 import torch
-from faceinv_imagequality.perceptual import CHANNELS, PerceptualDistance
+from faceinv_imagequality.perceptual import PerceptualDistance
 from torch import Tensor
+from torch.nn import functional as F
 
 from faceinv.errors import ShapeError, WeightsError
 from faceinv.plugins import Host
-from faceinv.weights import WeightStore
+from faceinv.weights import WeightStore, read_tensors
 
+#: Channels of the five feature maps, and side and input channels of the convolutions that make them.
+CHANNELS = (64, 192, 384, 256, 256)
 KERNELS = ((11, 3), (5, 64), (3, 192), (3, 384), (3, 256))
 
 
 def random_tree() -> dict[str, Any]:
-    """Random numbers in the published layout; heads are not negative there, nor here."""
+    """Random numbers in the published layout."""
     rng = np.random.default_rng(0)
     tree: dict[str, Any] = {"AlexNet_0": {}}
     for index, ((side, inputs), outputs) in enumerate(zip(KERNELS, CHANNELS, strict=True)):
@@ -32,6 +37,12 @@ def random_tree() -> dict[str, Any]:
         }
         tree[f"NetLinLayer_{index}"] = {"Conv_0": {"kernel": rng.random((1, 1, outputs, 1), np.float32)}}
     return tree
+
+
+def published_heads() -> list[Tensor]:
+    """The heads that come with the package."""
+    path = Path(lpips.__file__).parent / "weights/v0.1/alex.pth"
+    return list(torch.load(path, map_location="cpu", weights_only=True).values())
 
 
 def saved(path: Path, tree: object) -> Path:
@@ -49,32 +60,49 @@ def images(seed: int, n: int = 3, height: int = 64, width: int = 48) -> Tensor:
     return torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def package(tree: dict[str, Any]) -> torch.nn.Module:
-    """The package's network with the numbers of ``tree``."""
-    lpips = pytest.importorskip("lpips", reason="the package lpips is not installed")
-    with torch.random.fork_rng(devices=[]):
-        network = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
-    convolutions = [layer for layer in network.net.modules() if isinstance(layer, torch.nn.Conv2d)]
-    heads = [layer for layer in network.lins.modules() if isinstance(layer, torch.nn.Conv2d)]
-    with torch.no_grad():
-        for index, (convolution, head) in enumerate(zip(convolutions, heads, strict=True)):
-            numbers = tree["AlexNet_0"][f"Conv_{index}"]
-            convolution.weight.copy_(torch.from_numpy(numbers["kernel"].transpose(3, 2, 0, 1)))
-            convolution.bias.copy_(torch.from_numpy(numbers["bias"]))
-            head.weight.copy_(torch.from_numpy(tree[f"NetLinLayer_{index}"]["Conv_0"]["kernel"].transpose(3, 2, 0, 1)))
-    made: torch.nn.Module = network.eval()
-    return made
+def written_out(a: Tensor, b: Tensor, heads: list[Tensor]) -> Tensor:
+    """Equation (1) of the paper, in float64, with the convolutions of ``random_tree``."""
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)))
+    maps = [(2 * image.double() - 1 - mean) / std for image in (a, b)]
+    tree, total = random_tree()["AlexNet_0"], torch.zeros(len(a), dtype=torch.float64)
+    for index, head in enumerate(heads):
+        weight = torch.from_numpy(tree[f"Conv_{index}"]["kernel"]).double().permute(3, 2, 0, 1)
+        bias = torch.from_numpy(tree[f"Conv_{index}"]["bias"]).double()
+        if index in (1, 2):
+            maps = [F.max_pool2d(each, 3, 2) for each in maps]
+        stride, padding = ((4, 2), (1, 2), (1, 1), (1, 1), (1, 1))[index]
+        maps = [F.conv2d(each, weight, bias, stride, padding).relu() for each in maps]
+        unit_a, unit_b = (each / (each.norm(dim=1, keepdim=True) + 1e-10) for each in maps)
+        total += ((unit_a - unit_b).square().mean((2, 3)) * head.double().flatten()).sum(1)
+    return total
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("size", [(64, 48), (31, 31), (112, 100)])
-def test_the_distance_is_the_packages(metric: PerceptualDistance, size: tuple[int, int]) -> None:
+def test_the_distance_is_equation_1(metric: PerceptualDistance, size: tuple[int, int]) -> None:
     a, b = images(1, 3, *size), images(2, 3, *size)
-    with torch.no_grad():
-        expected = package(random_tree())(a, b, normalize=True).flatten()
+    expected = written_out(a, b, published_heads())
     got = metric(SimpleNamespace(target=a, reconstruction=b))
     assert expected.min() > 0.01
-    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_building_it_is_quiet_needs_no_network_and_leaves_global_state_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    path = saved(tmp_path / "x.ckpt", random_tree())
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    random_state, filters = torch.get_rng_state(), list(warnings.filters)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        metric = PerceptualDistance(path)
+    assert not caught
+    assert capfd.readouterr() == ("", "")
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert warnings.filters == filters
+    assert not any(tensor.is_meta for tensor in metric.state_dict().values())
 
 
 def test_direction_and_bounds_are_as_declared(metric: PerceptualDistance) -> None:
@@ -114,24 +142,22 @@ def test_images_too_small_or_of_two_sizes_are_refused(metric: PerceptualDistance
 def test_wrong_tensors_are_named_as_in_the_file(tmp_path: Path) -> None:
     tree = random_tree()
     del tree["AlexNet_0"]["Conv_3"]["bias"]
-    tree["NetLinLayer_1"]["Conv_0"]["kernel"] = np.zeros((1, 1, 7, 1), np.float32)
+    tree["AlexNet_0"]["Conv_1"]["kernel"] = np.zeros((5, 5, 7, 192), np.float32)
     with pytest.raises(WeightsError) as caught:
         PerceptualDistance(saved(tmp_path / "x.ckpt", tree))
     assert "1 missing (AlexNet_0.Conv_3.bias)" in str(caught.value)
-    assert "NetLinLayer_1.Conv_0.kernel (1, 7) instead of (1, 192)" in str(caught.value)
+    assert "AlexNet_0.Conv_1.kernel (192, 7, 5, 5) instead of (192, 64, 5, 5)" in str(caught.value)
 
 
 @pytest.mark.weights
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 def test_the_published_file_is_alexnet_with_the_packages_heads() -> None:
     path = WeightStore(Host()).path("lpips/alexnet")
     metric = PerceptualDistance(path).requires_grad_(False)
-    # A filter of torchvision's AlexNet begins so, wherever it is printed.
-    first = metric.features.conv1.weight[0, 0, 0, :3]
+    # torchvision's AlexNet begins with these numbers, wherever it is printed.
+    first = metric.network.net.slice1[0].weight[0, 0, 0, :3]
     torch.testing.assert_close(first, torch.tensor([0.11864, 0.094069, 0.095435]), rtol=0, atol=1e-5)
     a = images(1)
     assert 0.1 < metric.distance(a, images(2)).mean() < metric.distance(a, a.flip(2) * 0.1).mean() < 2
-    lpips = pytest.importorskip("lpips", reason="the package lpips is not installed")
-    heads = torch.load(Path(lpips.__file__).parent / "weights/v0.1/alex.pth", map_location="cpu", weights_only=True)
-    for head, published in zip(metric.heads, heads.values(), strict=True):
-        assert torch.equal(head.weight.flatten(), published.flatten())
+    tensors = read_tensors(path)
+    for index, head in enumerate(published_heads()):
+        assert torch.equal(tensors[f"NetLinLayer_{index}.Conv_0.kernel"].flatten(), head.flatten())

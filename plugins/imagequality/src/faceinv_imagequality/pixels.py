@@ -1,4 +1,4 @@
-"""Pixel by pixel: MSE and PSNR."""
+"""Pixel errors: MSE and PSNR."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from torch import Tensor
 
 from faceinv.contracts import Comparison
 
-#: A PSNR above this says no more than that the images are the same.
+#: Upper limit of the PSNR in dB; anything higher only means that the images are equal.
 HIGHEST_PSNR = 100.0
 
 
 class MeanSquaredError:
-    """Mean over pixels and channels of the squared difference.
+    """Squared difference, averaged over pixels and channels.
 
-    The paper gives no scale for its MSE. The PSNR it prints beside it, 12.98 to 13.35 dB, implies 0.050 to 0.046
-    on [0, 1], hence 0.201 to 0.185 on [−1, 1]; ten times that is nearest to the 2.05 to 2.03 that it prints.
+    The paper does not state the scale of its MSE. Its PSNR of 12.98 to 13.35 dB implies an MSE of 0.050 to 0.046 on
+    [0, 1], or 0.201 to 0.185 on [−1, 1]; ten times the latter comes closest to the printed 2.05 to 2.03.
 
     Args:
-        scale: 1 for pixels in [0, 1]; 40 for the paper's, ten times the error in [−1, 1].
+        scale: 1 for pixels in [0, 1]; 40 for the paper's scale, ten times the error on [−1, 1].
     """
 
     def __init__(self, scale: float = 1.0, **_: object) -> None:
         self.scale = scale
 
     def __call__(self, comparison: Comparison) -> Tensor:
-        """Return the error of each pair, ``(B,)``, in 0 to ``scale``."""
+        """Return the error of each pair, ``(B,)``, from 0 to ``scale``."""
         return self.scale * mean_squared_error(comparison.reconstruction, comparison.target)
 
 
 class PeakSignalToNoise:
-    """``−10 log₁₀ MSE`` of each image, at most 100 dB, which equal images get."""
+    """``−10 log₁₀ MSE`` of each image, limited to 100 dB, the value of equal images."""
 
     def __init__(self, **_: object) -> None:
         pass

@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""The metrics and the weights that this plugin declares."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def faceinv_metrics() -> list[MetricSpec]:
         ),
         MetricSpec(
             name="mse_paper",
-            summary="Mean squared error on the scale that the paper's figures imply: 40 times that on [0, 1]",
+            summary="Mean squared error on the scale that the paper's figures imply: 40 times the error on [0, 1]",
             target="faceinv_imagequality.pixels:MeanSquaredError",
             licence="MIT",
             citation=_PAPER,
@@ -35,7 +35,7 @@ def faceinv_metrics() -> list[MetricSpec]:
         ),
         MetricSpec(
             name="psnr",
-            summary="Peak signal-to-noise ratio, for each image",
+            summary="Peak signal-to-noise ratio of each image",
             target="faceinv_imagequality.pixels:PeakSignalToNoise",
             licence="MIT",
             citation=_PAPER,
