@@ -1,7 +1,7 @@
-# Everything a newcomer needs, in one virtual environment. POSIX shell and Python >= 3.11.
+# Everything a newcomer needs, in one virtual environment. Needs a POSIX shell and Python >= 3.11.
 PYTHON ?= python3
 BIN := .venv/bin
-# A process a core with one thread each: small networks gain nothing from more, and threads of two processes collide.
+# One process per core with one thread each: small networks gain nothing from more threads, and processes would compete.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: bench test check docs install clean
@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 bench: .venv/.installed
 	$(BIN)/faceinv bench --encoder arcface --losses id,lm,hist
 
-# Install what the tests need, then run them.
+# Install the test dependencies, then run the tests.
 test: .venv/.tested
 	$(PYTEST)
 
@@ -22,7 +22,7 @@ check: .venv/.checked
 	$(PYTEST)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-# The documentation, warnings are errors.
+# Build the documentation; warnings are errors.
 docs: .venv/.documented
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
@@ -39,7 +39,7 @@ PROJECTS := pyproject.toml requirements/checkout.txt $(wildcard plugins/*/pyproj
 	$(BIN)/python -m pip install --no-build-isolation -r requirements/checkout.txt
 	touch $@
 
-# The extras alone: the requirements files name the checkout again, and it is installed already.
+# Only the extras: the requirements files name the checkout again, which is already installed.
 .venv/.tested: .venv/.installed requirements/test.txt
 	$(BIN)/python -m pip install --no-build-isolation -e '.[test,docs]'
 	touch $@

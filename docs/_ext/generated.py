@@ -1,4 +1,4 @@
-"""Reference pages that are made from the code and from kept results: command line, config, checks, leaderboard."""
+"""Reference pages generated from the code and from kept results: command line, config, checks, leaderboard."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from faceinv.testing import checks_of
 from faceinv.testing.checks import CHECK_MODULES
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-#: Scores with curves on the page; the others are in its table.
+#: Scores drawn as curves; the others are only in the table.
 _DRAWN = ("id_sim_critic", "success_type2@0.001:critic", "psnr")
 _LFW = "--dataset lfw:PATH --per-person 1 --min-photographs 2"
-#: Kept leaderboards: what is compared, the method that differences are to, and the command.
+#: Kept leaderboards: title, reference method of the differences, and command.
 SUITES = {
     "methods": ("All methods", "latent-adam", "faceinv bench benchmarks/suites/methods.yaml"),
     "methods-lfw": (
@@ -44,12 +44,12 @@ SUITES = {
         "--losses id,lm,hist --out runs/all-lfw",
     ),
     "ablation": (
-        "What each ingredient of `faceinv` brings",
+        "What each ingredient of `faceinv` contributes",
         "faceinv",
         "faceinv bench benchmarks/suites/ablation.yaml --limit 24",
     ),
     "ablation-lfw": (
-        "What each ingredient of `faceinv` brings",
+        "What each ingredient of `faceinv` contributes",
         "faceinv",
         f"faceinv bench benchmarks/suites/ablation.yaml --limit 24 {_LFW} --out runs/ablation-lfw",
     ),
@@ -57,16 +57,16 @@ SUITES = {
 
 
 def command_line() -> str:
-    """Return a page with every command, its help and its options, as the command line itself has them."""
+    """Return a page with the help of every command, as the command line prints it."""
     context = click.Context(cli, info_name="faceinv")
-    parts = ["# Command line", "What `--help` says, of every command.", *_command("faceinv", cli, context)]
+    parts = ["# Command line", "The output of `--help` for every command.", *_command("faceinv", cli, context)]
     return "\n\n".join(parts) + "\n"
 
 
 def _command(path: str, command: click.Command, context: click.Context) -> list[str]:
     parts = [f"{'#' * (path.count(' ') + 2)} `{path}`", f"```text\n{command.get_help(context)}\n```"]
     if isinstance(command, click.Group):
-        # What plugins add is theirs to document.
+        # Plugins document their own commands.
         names = COMMANDS if command is cli else command.list_commands(context)
         for name in sorted(names):
             sub = command.get_command(context, name)
@@ -87,13 +87,13 @@ def configuration() -> str:
         [
             "# Config",
             "",
-            "The command line wins over the file, the file over these defaults; a list makes a grid. A file is checked",
-            "wholly before anything runs: an unknown key, a wrong type, an unknown name: exit code 2, and the",
-            "line. `faceinv config > bench.yaml` writes one to start from.",
+            "The command line overrides the file, and the file overrides these defaults; a list makes a grid. The",
+            "whole file is validated before anything runs: an unknown key, a wrong type or an unknown name gives exit",
+            "code 2 and names the line. `faceinv config > bench.yaml` writes a file to start from.",
             "",
             *rows,
             "",
-            "## The defaults, with what each key means",
+            "## The defaults, with the meaning of each key",
             "",
             f"```yaml\n{text}```",
             "",
@@ -105,11 +105,11 @@ def exit_codes() -> str:
     """Return a page with the exit codes and the exceptions that lead to them."""
     table = (errors.__doc__ or "").split("\n\n", 1)[1].strip().splitlines()
     rows = [line.split(None, 1) for line in table if line and not line.startswith("=") and not line.startswith("code")]
-    lines = ["# Exit codes", "", "Errors are one line on standard error, and leave what was computed in place.", ""]
+    lines = ["# Exit codes", "", "An error is one line on standard error; results computed before it are kept.", ""]
     lines += ["| code | meaning |", "| --- | --- |", *(f"| {code} | {meaning} |" for code, meaning in rows)]
     lines += [
         "",
-        "In Python the same mistakes are exceptions of `faceinv.errors`:",
+        "In Python, the same errors are exceptions from `faceinv.errors`:",
         "",
         "| exception | exit code | when |",
     ]
@@ -121,12 +121,12 @@ def exit_codes() -> str:
 
 
 def conformance() -> str:
-    """Return a page with every conformance check, what it means and how to fix it."""
+    """Return a page with the meaning of every conformance check and how to fix a failure."""
     lines = [
         "# Conformance checks",
         "",
-        "What `faceinv plugins check NAME` and `faceinv.testing.parametrize_with_checks` run. For each of them the",
-        "project keeps a toy that is broken in that one way, and tests that the check fails it.",
+        "`faceinv plugins check NAME` and `faceinv.testing.parametrize_with_checks` run these checks. For each one,",
+        "the tests have a toy that is broken in exactly that way, and verify that the check fails it.",
         "",
     ]
     for kind in CHECK_MODULES:
@@ -137,14 +137,15 @@ def conformance() -> str:
 
 
 def leaderboard() -> str:
-    """Return a page with the kept leaderboards of the suites: curves and every number."""
+    """Return a page with the kept leaderboards of the suites: curves and all numbers."""
     lines = [
         "# Leaderboard",
         "",
-        "Inversion methods at equal budgets, on the same targets, judged by a critic that none of them saw; how and",
-        "why in [](../../explanation/comparing-methods.md). White-box budgets are image-steps, scores-only budgets are",
-        "queries: two leagues. Mean [95 % interval]; Δ is a paired difference at the same budget, to the method named.",
-        "Made from `benchmarks/results`, which holds what `faceinv compare RUN --json` printed.",
+        "Inversion methods at equal budgets, on the same targets, judged by a critic that none of them saw;",
+        "[](../../explanation/comparing-methods.md) explains how and why. White-box budgets are image-steps,",
+        "scores-only budgets are queries, so the two are separate leagues. Mean [95 % interval]; Δ is the paired",
+        "difference to the named method at the same budget. Generated from `benchmarks/results`, the output of",
+        "`faceinv compare RUN --json`.",
         "",
     ]
     for name, (title, reference, command) in SUITES.items():
@@ -162,16 +163,16 @@ def leaderboard() -> str:
 def _board(board: Board) -> list[str]:
     places = board.places
     lines = [f"`{board.encoder}` through `{board.generator}`, critic `{board.critic}`.", ""]
-    lines += [f"Mind: {text}\n" for text in board.warnings]
+    lines += [f"Note: {text}\n" for text in board.warnings]
     for score in board.columns:
-        # One budget makes no curve.
+        # A single budget gives no curve.
         if score in _DRAWN and len({place.steps for place in places if place.steps}) > 1:
             heading = f"<p><strong>{SCORES[score][0]}</strong></p>"
             lines += ["```{raw} html", heading, str(chart(score, board)), "```", ""]
     if board.ceiling:
         lines += [
-            f"The image that the descriptor leads one to expect has a PSNR of {with_interval(board.ceiling, 2)} dB; "
-            "*over* is a method's PSNR above it, paired.",
+            f"The expected image given the descriptor has a PSNR of {with_interval(board.ceiling, 2)} dB; "
+            "*over* is the paired difference of a method's PSNR to it.",
             "",
         ]
     several = len({place.precision for place in places}) > 1
@@ -202,7 +203,7 @@ PAGES = {
 
 
 def write_pages(app: Sphinx) -> None:
-    """Write the pages where Sphinx reads them."""
+    """Write the pages to where Sphinx reads them."""
     folder = Path(app.srcdir) / "reference" / "generated"
     folder.mkdir(exist_ok=True)
     for name, make in PAGES.items():

@@ -1,4 +1,4 @@
-"""The reader of pages stands beside its tests."""
+"""Makes ``pages.py`` importable from the tests in this folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands and Python blocks of a Markdown page, in their order."""
+"""The commands and Python blocks of a Markdown page, in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Block:
     Args:
         kind: ``"shell"`` or ``"python"``.
         text: A line without its comment, or the block.
-        line: Where it stands in the page.
+        line: Its line number in the page.
     """
 
     kind: str
@@ -24,7 +24,7 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """Yield the blocks of a page: fenced ``sh`` and ``python``, and lines indented by four blanks."""
+    """Yield the blocks of a page: fenced ``sh`` and ``python``, and lines indented by four spaces."""
     lines = page.read_text(encoding="utf-8").splitlines()
     fence, start, body = "", 0, []
     for number, line in enumerate(lines, 1):

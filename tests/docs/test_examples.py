@@ -1,8 +1,8 @@
 """Every command and Python block of README and tutorial runs, in the order of the page, in an empty folder.
 
-A command is run twice over: its options are resolved with the real names, which validates every name, key and value
-as the command itself would; and the command is carried out on the toy chain with two targets, because the real
-networks take minutes. The two commands of the default chain with real weights are `make bench` and the Python example.
+A command is run twice: its options are resolved with the real names, which validates every name, key and value as the
+command itself would; and the command is executed on the toy chain with two targets, because the real networks take
+minutes. Only `make bench` and the Python example use the default chain with real weights.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PAGES = [
     ROOT / "docs" / "how-to" / "many-machines.md",
     ROOT / "docs" / "reference" / "python.md",
 ]
-#: Runs that the reader of a page has, by its name: of the page before, or of their own.
+#: Run folders that exist before a page is followed, by the page's name.
 BEFORE = {"README": ("a", "b", "methods"), "read-a-report": ("bench",)}
 RUNS = ("bench", "invert", "train")
 CHEAP = ["--critic", "toy.critic", "--generator", "toy-faces", "--pairs", "200", "--steps", "2", "--metric", "mse"]
@@ -42,7 +42,7 @@ CHEAP = ["--critic", "toy.critic", "--generator", "toy-faces", "--pairs", "200",
 
 @pytest.fixture
 def downloaded() -> Path:
-    """Where this machine's weights are; asked for before the test has a cache of its own."""
+    """The folder with this machine's weights, looked up before the test gets its own cache."""
     folder = cache_folder() / "weights"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -50,7 +50,7 @@ def downloaded() -> Path:
 
 @pytest.fixture
 def folder(downloaded: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with the files that a reader is said to have, under the names that pages use."""
+    """An empty folder with the files that the pages assume, under the names they use."""
     cache.mkdir()
     (cache / "weights").symlink_to(downloaded)
     monkeypatch.chdir(tmp_path)
@@ -69,7 +69,7 @@ def folder(downloaded: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def call(arguments: list[str]) -> None:
-    """Run the command line in this process, as a fresh one would."""
+    """Run the command line in this process as if it were a fresh one."""
     for name in [name for name in sys.modules if name.startswith(("my_encoder", "sidelight"))]:
         del sys.modules[name]
     with pytest.raises(SystemExit) as stopped:
@@ -78,11 +78,11 @@ def call(arguments: list[str]) -> None:
 
 
 def execute(command: str, arguments: list[str], before: tuple[str, ...] = ()) -> None:
-    """Run a command that attacks on the toy chain."""
+    """Run an attack command on the toy chain."""
     replaced = {"arcface": "toy", "facenet": "toy", "id,lm,hist": "id,brightness"}
     given = [replaced.get(argument, argument) for argument in arguments]
     if "--steps" in given:
-        # Every budget that is named is one more to compute.
+        # Each budget in the list would be one more to compute.
         place = given.index("--steps")
         given = given[:place] + given[place + 2 :]
     extra = [*CHEAP]
@@ -98,7 +98,7 @@ def execute(command: str, arguments: list[str], before: tuple[str, ...] = ()) ->
 
 
 def resolve(arguments: list[str], before: tuple[str, ...]) -> None:
-    """Resolve the options of a command with the real names, as `faceinv config` does, and compute nothing."""
+    """Resolve the options of a command with the real names, as `faceinv config` does, without computing anything."""
     inputs = re.compile(r".+\.(npy|jpg|png)$")
     call(
         [
@@ -110,7 +110,7 @@ def resolve(arguments: list[str], before: tuple[str, ...]) -> None:
 
 
 def probe(arguments: list[str]) -> None:
-    """Take the options of `faceinv probe` with the real names, and carry it out on drawn faces and the toy encoder."""
+    """Parse the options of `faceinv probe` with the real names, then run it on drawn faces with the toy encoder."""
     options = probe_command.make_context("probe", list(arguments)).params
     host = Host()
     for name in options["encoders"]:
@@ -120,11 +120,11 @@ def probe(arguments: list[str]) -> None:
 
 
 class Reader:
-    """Somebody who follows a page.
+    """A reader who follows a page.
 
     Args:
-        folder: Where they are.
-        environment: Sets a variable.
+        folder: The working folder.
+        environment: Sets an environment variable.
     """
 
     def __init__(self, folder: Path, environment: Callable[[str, str], None]) -> None:
@@ -133,7 +133,7 @@ class Reader:
         self._set = environment
 
     def shell(self, line: str) -> None:
-        """Do what a line says."""
+        """Execute one line of a page."""
         words = shlex.split(line)
         if words[0] == "make":
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
@@ -146,11 +146,11 @@ class Reader:
             name, _, value = words[1].partition("=")
             self._set(name, value)
         else:
-            assert words[0] in ("faceinv", ".venv/bin/faceinv"), f"nobody knows how to run: {line}"
+            assert words[0] in ("faceinv", ".venv/bin/faceinv"), f"this test cannot run: {line}"
             self.faceinv(words[1:])
 
     def faceinv(self, words: list[str]) -> None:
-        """Run one of faceinv's own commands."""
+        """Run a ``faceinv`` command."""
         target = Path()
         if ">" in words:
             words, target = words[: words.index(">")], self.folder / words[-1]
@@ -169,7 +169,7 @@ class Reader:
             call([*before, *words])
 
     def capture(self, words: list[str], target: Path) -> None:
-        """Run a command with its output in a file, as the shell would."""
+        """Run a command with its output redirected to a file, as the shell would."""
         output = os.dup(1)
         sys.stdout.flush()
         with open(target, "w") as file:
@@ -182,14 +182,14 @@ class Reader:
                 os.close(output)
 
     def python(self, text: str) -> None:
-        """Write a block that names its file in the first line, and run any other."""
+        """Write a block to a file if its first line names one, otherwise run it."""
         named = re.match(r"# (\S+\.py)\n", text)
         if named:
             path = self.folder / named[1]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             return
-        # The same example with fewer steps and pairs; everything else is as it stands.
+        # The same example with fewer steps and pairs, otherwise unchanged.
         cheap = re.sub(r"(invert\([^)]*|probe\([^)]*)\)", r"\1, pairs=200)", text)
         exec(compile(re.sub(r"(invert\([^)]*)\)", r"\1, steps=2)", cheap), "example", "exec"), {})
 

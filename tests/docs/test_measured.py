@@ -1,4 +1,4 @@
-"""Numbers in prose are those that were kept: every mean with its interval stands in ``benchmarks/results``."""
+"""Numbers in prose match the kept results: every mean with an interval is in ``benchmarks/results``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def estimates(content: Any) -> Iterator[Estimate]:
             yield from estimates(item)
 
 
-def test_every_interval_in_the_comparison_of_methods_was_kept() -> None:
+def test_every_interval_in_the_comparison_of_methods_is_in_the_kept_results() -> None:
     kept = {
         with_interval(found, digits, sign=sign)
         for path in (ROOT / "benchmarks" / "results").glob("*.json")
