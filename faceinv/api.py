@@ -6,25 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import torch
 from torch import Tensor
 
-from faceinv.bench.config import defaults, load_config
-from faceinv.bench.grid import cells
-from faceinv.bench.resources import Ingredients
-from faceinv.bench.runner import Runner
+from faceinv.bench.config import BenchConfig, defaults, load_config
+from faceinv.bench.grid import Cell, cells
+from faceinv.bench.setup import Setup, make_loader, make_runner
 from faceinv.errors import UsageError
-from faceinv.hardware import keep_memory
-from faceinv.models.loader import Encoder, Loader, check_descriptors
+from faceinv.models.loader import Encoder, check_descriptors
 from faceinv.plugins.host import Host
-from faceinv.storage.cache import cache_folder
-from faceinv.storage.hashing import file_sha256
-from faceinv.storage.run_folder import RunFolder
 from faceinv.weights.store import WeightStore
 
 if TYPE_CHECKING:
     from faceinv.attack.preparation import ProbeScore
-    from faceinv.bench.grid import Cell
     from faceinv.contracts.methods import Inversion
     from faceinv.contracts.progress import Reporter
 
@@ -64,10 +57,8 @@ def load_encoder(
         torch.Size([2, 192])
     """
     host = host or Host(paths=plugins)
-    spec = host.spec("encoder", name)
-    files = {spec.name: Path(weights)} if weights is not None else {}
-    keep_memory()
-    return Loader(host, WeightStore(host, offline=offline), files=files, device=device).encoder(name)
+    files = {} if weights is None else {host.spec("encoder", name).name: weights}
+    return make_loader(host, _store(host, offline), weights=files, device=device).encoder(name)
 
 
 def invert(
@@ -87,6 +78,7 @@ def invert(
     weights: Weights | None = None,
     device: str = "cpu",
     batch_size: int | None = None,
+    checkpoint_activations: bool = False,
     plugins: Sequence[str | Path] = (),
     offline: bool = False,
     host: Host | None = None,
@@ -113,6 +105,7 @@ def invert(
         weights: Your own weights files, by name.
         device: ``"cpu"``, ``"cuda"``, …
         batch_size: Descriptors at a time.
+        checkpoint_activations: Recompute the generator's activations in the backward pass to save memory.
         plugins: Files or folders of plugins that are not installed.
         offline: Never use the network.
         host: The plugins, where you keep them yourself; ``plugins`` is not used then.
@@ -140,9 +133,16 @@ def invert(
         "method": method,
         "steps": steps,
         "pairs": pairs,
+        "seed": seed,
+        "loss_weights": dict(loss_weights or {}),
+        "weights": dict(weights or {}),
+        "device": device,
         "batch_size": batch_size,
+        "checkpoint_activations": checkpoint_activations,
     }
-    cell, runner = _runner(given, loss_weights, weights, seed, device, host or Host(paths=plugins), offline, progress)
+    host = host or Host(paths=plugins)
+    config, cell = _only_cell(given, host)
+    runner = make_runner(host, _store(host, offline), config, [cell], progress=progress)
     batch = descriptors[None] if descriptors.ndim == 1 else descriptors
     check_descriptors(batch, runner.loader.encoder(cell.encoder).spec)
     if names is not None and len(names) != len(batch):
@@ -254,99 +254,46 @@ def probe(
         >>> score.descriptor < score.baseline
         True
     """
-    given: dict[str, Any] = {
-        "encoder": encoder,
-        "generator": generator,
-        "space": space,
-        "probes": recipe,
-        "pairs": pairs,
-    }
     host = host or Host(paths=plugins)
-    if dataset:
-        loader = _loader(host, {}, weights, device, offline)
-        return _audit(
-            loader, attributes, dataset, encoder, labels, recipe, limit, image, precision, seed, Path(out), progress
+    if not dataset:
+        given = {"encoder": encoder, "generator": generator, "space": space, "probes": recipe, "pairs": pairs}
+        wanted = {name: host.spec("probe", name).name for name in attributes}
+        config, cell = _only_cell(given | {"weights": dict(weights or {}), "device": device}, host)
+        runner = make_runner(
+            host, _store(host, offline), config, [cell], progress=progress, probes=list(wanted.values())
         )
-    wanted = [host.spec("probe", name).name for name in attributes]
-    cell, runner = _runner(given, None, weights, 0, device, host, offline, progress, wanted)
-    attack = runner.attack(cell)
-    return {name: attack.probe_score(wanted[index]) for index, name in enumerate(attributes)}
+        attack = runner.attack(cell)
+        return {name: attack.probe_score(probe) for name, probe in wanted.items()}
 
-
-def _runner(
-    given: Mapping[str, Any],
-    loss_weights: Mapping[str, float] | None,
-    weights: Weights | None,
-    seed: int,
-    device: str,
-    host: Host,
-    offline: bool,
-    progress: Reporter | None,
-    probes: Sequence[str] = (),
-) -> tuple[Cell, Runner]:
-    """Return the only cell of a config, and what computes it; a value that is empty is left to the defaults."""
-    overrides = {key: value for key, value in given.items() if value not in ("", None)}
-    overrides |= {"seed": seed, "loss_weights": dict(loss_weights or {}), "weights": dict(weights or {})}
-    config, source = load_config(None, overrides)
-    cell = cells(config, host, source)[0]
-    loader = _loader(host, config.weights, None, device, offline)
-    read = [spec.probe for spec in (host.spec("loss", name) for name in cell.losses) if spec.probe]
-    ingredients = Ingredients(
-        loader,
-        RunFolder(config.out),
-        cache=cache_folder() / "trained",
-        progress=progress,
-        probes=list(probes) or read,
-    )
-    return cell, Runner(ingredients, batch_size=config.batch_size)
-
-
-def _loader(host: Host, checked: Mapping[str, Path], given: Weights | None, device: str, offline: bool) -> Loader:
-    """Return a loader that takes the user's own weights files, by whatever name they are given."""
-    files = {}
-    for name, file in {**checked, **(given or {})}.items():
-        kinds = [kind for kind in ("encoder", "generator", "probe", "metric") if host.knows(kind, name)]
-        spec = host.spec(kinds[0] if kinds else "encoder", name)
-        files[spec.name] = Path(file)
-    keep_memory()
-    return Loader(host, WeightStore(host, offline=offline), files=files, device=torch.device(device))
-
-
-def _audit(
-    loader: Loader,
-    attributes: Sequence[str],
-    dataset: str,
-    encoder: str,
-    labels: str | Path | None,
-    recipe: str,
-    limit: int | None,
-    image: bool,
-    precision: str,
-    seed: int,
-    out: Path,
-    progress: Reporter | None,
-) -> list[dict[str, Any]]:
-    """Return the rows that ``faceinv probe`` prints as JSON for one encoder."""
-    from faceinv.audit.audit import Audit
     from faceinv.audit.image_reader import ImageRecipe
-    from faceinv.audit.settings import AuditSettings
-    from faceinv.contracts.data import DatasetContext
-    from faceinv.data.opening import open_dataset
-    from faceinv.storage.probe_folder import ProbeFolder
+    from faceinv.audit.setup import make_audit
 
-    file = Path(labels) if labels else None
-    opened, spec = open_dataset(loader.host, dataset, DatasetContext(None, None, "", seed, limit, file))
-    settings = AuditSettings(
-        dataset=dataset,
-        labels=file_sha256(file) if file else "",
-        attributes=tuple(attributes),
-        recipes=(recipe or "tuned",),
-        detector=loader.host.spec("detector", defaults()["detector"]).name if opened.framing is None else "",
+    standard = defaults()
+    audit = make_audit(
+        make_loader(host, _store(host, offline), weights=weights, device=device),
+        dataset,
+        attributes=attributes,
+        recipes=[recipe] if recipe else [],
+        generator=generator or standard["generator"][0],
+        detector=standard["detector"],
+        labels=Path(labels) if labels else None,
         limit=limit,
         seed=seed,
         image=ImageRecipe() if image else None,
         precision=precision,
+        out=Path(out),
+        progress=progress,
     )
-    audit = Audit(loader, opened, spec, settings, folder=ProbeFolder(out), cache=cache_folder(), progress=progress)
-    rows: list[dict[str, Any]] = audit.run(encoder or defaults()["encoder"][0])["rows"]
+    rows: list[dict[str, Any]] = audit.run(encoder or standard["encoder"][0])["rows"]
     return rows
+
+
+def _only_cell(given: Mapping[str, Any], host: Host) -> tuple[BenchConfig, Cell]:
+    """Return a config and its only cell; empty values are left to the defaults."""
+    config, source = load_config(None, {key: value for key, value in given.items() if value not in ("", None)})
+    (cell,) = cells(config, host, source)
+    return config, cell
+
+
+def _store(host: Host, offline: bool) -> WeightStore:
+    return Setup(offline=offline).store(host)

@@ -99,3 +99,12 @@ def test_mistakes_are_said(cache: Path) -> None:
         faceinv.invert(descriptors(), encoder="toy", losses=["id"], names=list("abc"), **CHEAP)
     with pytest.raises(UnknownNameError, match="brightness"):
         faceinv.probe(["brightnes"], encoder="toy", **CHEAP)
+
+
+def test_the_device_is_checked_and_options_reach_the_generator(cache: Path) -> None:
+    with pytest.raises(UsageError, match="Unknown device 'gpu'"):
+        faceinv.load_encoder("toy", device="gpu", plugins=[toy.__file__])
+    with pytest.raises(UsageError, match="Unknown device 'gpu'"):
+        faceinv.invert(descriptors(), encoder="toy", losses=["id"], device="gpu", **CHEAP)
+    with pytest.raises(UsageError, match="'toy-faces' takes no option 'checkpoint_activations'"):
+        faceinv.invert(descriptors(), encoder="toy", losses=["id"], checkpoint_activations=True, **CHEAP)

@@ -94,8 +94,8 @@ def test_synthesize_from_seeds_and_from_latents_agree(run, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("args", "code", "word"),
     [
-        (["--seeds", "4-2"], 2, "no seed or range"),
-        (["--seeds", "a"], 2, "no seed or range"),
+        (["--seeds", "4-2"], 2, "not a seed or a range"),
+        (["--seeds", "a"], 2, "not a seed or a range"),
         ([], 2, "either --latents"),
         (["--seeds", "1", "--space", "w+"], 2, "no latent space 'w+'. Available: z, w"),
         (["--seeds", "1", "--truncation", "0.5"], 2, "takes no option 'truncation'"),

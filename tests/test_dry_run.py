@@ -32,7 +32,7 @@ def test_what_is_there_is_found_and_the_rest_is_timed(run: Callable[..., Any], c
     assert there["unknown"] == []
     shown = run(*GRID, "--seed", "0", "--seed", "1", "--dry-run", *out)
     assert row["id"] in shown.out
-    assert "2 cells, 1 of them there" in shown.err
+    assert "2 cells, 1 of them computed" in shown.err
 
 
 def test_a_method_that_was_not_timed_costs_by_its_access(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:

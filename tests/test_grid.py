@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from faceinv.bench.config import load_config
 from faceinv.bench.grid import cells
@@ -95,7 +95,7 @@ def test_the_id_is_the_content(host: Host) -> None:
         ("recognition: target\n", r"recognition: Unknown dataset 'target'"),
         ("objective: fair\n", r"objective: Unknown objective preset 'fair'"),
         ("method_options: {latent-adamm: {}}\n", r"method_options: Unknown method"),
-        ("weights: {nothing: f.pt}\n", r"weights: Unknown plugin 'nothing'"),
+        ("weights: {nothing: f.pt}\n", r"weights: Unknown encoder 'nothing'"),
         ("- a\n- b\n", r"c\.yaml:1: a config is a mapping of keys to values, got a list"),
         ("a: [1\n", r"c\.yaml:2: not valid YAML"),
     ],
@@ -115,6 +115,8 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
         load_config(tmp_path / "none.yaml", {})
 
 
+# Drawing values takes seconds on a busy machine.
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=5))
 def test_any_value_is_taken_or_refused_in_one_line(value: object) -> None:
     for key in ("steps", "encoder", "loss_weights", "ablate", "weights"):

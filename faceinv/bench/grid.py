@@ -130,9 +130,10 @@ def _cells(config: BenchConfig, host: Host) -> Iterator[Cell]:
     if recognition != TARGETS:
         recognition, _ = _dataset("recognition", recognition, host)
     for key in config.weights:
-        kinds = [kind for kind in ("encoder", "generator", "metric", "probe") if host.knows(kind, key)]
-        if not kinds:
-            raise _KeyedError("weights", unknown_name("plugin", key, [item.name for item in host.specs("encoder")]))
+        try:
+            host.weighted(key)
+        except UsageError as error:
+            raise _KeyedError("weights", error) from None
     for key in itertools.chain.from_iterable(config.method_options):
         spec("method_options", "method", key)
     for key in config.dataset_options:

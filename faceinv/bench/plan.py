@@ -107,7 +107,7 @@ def _weights(
     cell: Cell, config: BenchConfig, host: Host, store: WeightStore
 ) -> tuple[dict[str, str | None], tuple[str, ...]]:
     """Return the hash of each file that it takes no torch to know, ``None`` for others, and what is not here."""
-    own = {_spec_name(host, name): path for name, path in config.weights.items()}
+    own = {host.weighted(name).name: path for name, path in config.weights.items()}
     hashes: dict[str, str | None] = {}
     fetch: list[str] = []
     specs: list[Spec] = [*networks_of(host, cell), *metrics_of(host, cell)]
@@ -127,12 +127,6 @@ def _weights(
     if cell.labels:
         hashes["labels"] = _hash_of(Path(cell.labels))
     return hashes, tuple(dict.fromkeys(fetch))
-
-
-def _spec_name(host: Host, name: str) -> str:
-    kind = next(kind for kind in ("encoder", "generator", "probe", "metric") if host.knows(kind, name))
-    found: str = host.spec(kind, name).name
-    return found
 
 
 def _hash_of(path: Path) -> str:

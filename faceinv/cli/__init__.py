@@ -8,32 +8,33 @@ from collections.abc import Sequence
 
 import click
 
+from faceinv.bench.setup import Setup
 from faceinv.cli.application import Application
 from faceinv.errors import FaceinvError, StorageError, suggest
 
-#: Command → where it lives and what ``faceinv --help`` says of it, so that help imports none of them.
+#: Import path and one-line help of each command, so that ``faceinv --help`` imports none of them.
 COMMANDS = {
     "bench": ("faceinv.cli.bench:bench", "Invert descriptors over a grid of choices and score the results."),
     "compare": ("faceinv.cli.compare:compare", "Compare runs target by target."),
-    "config": ("faceinv.cli.config:config", "Print the resolved config, or validate a config file."),
-    "embed": ("faceinv.cli.embed:embed", "Turn images into descriptors."),
+    "config": ("faceinv.cli.config:config", "Validate a config and print it resolved."),
+    "embed": ("faceinv.cli.embed:embed", "Compute the descriptors of images."),
     "export": ("faceinv.cli.export:export", "Write a run's tables as LaTeX, CSV, Markdown or JSON."),
-    "invert": ("faceinv.cli.invert:invert", "Rebuild faces from your own images or descriptors."),
-    "merge": ("faceinv.cli.merge:merge", "Join runs that were made apart, such as shards."),
-    "plugins": ("faceinv.cli.plugins:plugins", "List what is installed, or show one of it."),
-    "probe": ("faceinv.cli.probe:probe", "Read attributes from descriptors of photographs: the paper's Table 1."),
-    "report": ("faceinv.cli.report:report", "Make one self-contained HTML page of runs."),
+    "invert": ("faceinv.cli.invert:invert", "Reconstruct faces from your own photographs or descriptors."),
+    "merge": ("faceinv.cli.merge:merge", "Merge runs that were computed separately, such as shards."),
+    "plugins": ("faceinv.cli.plugins:plugins", "List what the installed plugins offer, or show one item."),
+    "probe": ("faceinv.cli.probe:probe", "Infer attributes from descriptors of photographs: the paper's Table 1."),
+    "report": ("faceinv.cli.report:report", "Write one self-contained HTML page about runs."),
     "synthesize": ("faceinv.cli.synthesize:synthesize", "Generate images from latents or seeds."),
-    "train": ("faceinv.cli.train:train", "Train what an attack needs ahead of time."),
+    "train": ("faceinv.cli.train:train", "Train the probes and regressors of an attack ahead of time."),
     "weights": ("faceinv.cli.weights:weights", "List, fetch and verify weights files."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called, and that plugins can add to."""
+    """A group that imports its commands when they are called, and that plugins can extend."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands, the plugins' own included."""
+        """Return the names of all commands, including those of plugins."""
         ctx.ensure_object(Application).add_plugin_commands(self)
         return sorted({*COMMANDS, *super().list_commands(ctx)})
 
@@ -48,10 +49,10 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Suggest the closest command when there is none of this name."""
+        """Suggest the closest command if the name is unknown."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            ctx.fail(f"There is no command '{name}'.{suggest(name, self.list_commands(ctx))}")
+            ctx.fail(f"Unknown command '{name}'.{suggest(name, self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -67,13 +68,13 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 done, 1 something failed, 2 usage, 3 input, 4 weights, 5 plugin, 6 storage, 130 interrupted.",
+    epilog="Exit codes: 0 success, 1 failure, 2 usage, 3 input, 4 weights, 5 plugin, 6 storage, 130 interrupted.",
 )
 @click.option("--plugin", "paths", multiple=True, metavar="PATH", help="Load a plugin from a file or folder.")
-@click.option("--no-plugins", "blocked", multiple=True, metavar="NAME", help="Leave a plugin out.")
+@click.option("--no-plugins", "blocked", multiple=True, metavar="NAME", help="Do not load this plugin.")
 @click.option("--offline", is_flag=True, envvar="FACEINV_OFFLINE", help="Never use the network.")
 @click.option(
-    "--trust-sha256", "trusted", multiple=True, metavar="HASH", help="Accept a weights file that has no published hash."
+    "--trust-sha256", "trusted", multiple=True, metavar="HASH", help="Accept a weights file without a published hash."
 )
 @click.version_option(package_name="faceinv")
 @click.pass_context
@@ -88,7 +89,7 @@ def cli(
       faceinv plugins
     """
     app = ctx.ensure_object(Application)
-    app.configure(paths=paths, blocked=blocked, offline=offline, trusted=trusted)
+    app.configure(Setup(plugins=paths, blocked=blocked, trusted=trusted, offline=offline))
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -103,10 +104,10 @@ def main(args: Sequence[str] | None = None) -> None:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        app.fail("Interrupted. What was computed is kept; the same command goes on from there.")
+        app.fail("Interrupted. Finished work is kept; run the same command again to continue.")
         code = 130
     except BrokenPipeError:
-        # The reader (head, less) went away: not an error, but stdout must not be flushed again.
+        # The reader (head, less) closed the pipe: not an error, but stdout must not be flushed again.
         sys.stderr.close()
         code = 0
     except OSError as error:

@@ -1,4 +1,4 @@
-"""``faceinv config``: what a run would mean, before anything runs."""
+"""``faceinv config``: the resolved config, before anything runs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import click
 
 from faceinv.cli.application import Application
-from faceinv.cli.bench import CONFIG_FILE, config_options, overrides
+from faceinv.cli.options import CONFIG_FILE, config_options, overrides
 
 
 @click.command()
 @CONFIG_FILE
-@config_options
+@config_options()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def config(app: Application, /, config_file: Path | None, as_json: bool, **given: Any) -> None:
-    """Validate a config wholly and print it resolved: command line over file over defaults.
+    """Validate a whole config and print it resolved: the command line overrides the file, the file the defaults.
 
     \b
     Examples:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from faceinv.bench.config import defaults
 from faceinv.cli.application import Application
-from faceinv.cli.running import checked_device
+from faceinv.cli.options import Standard
 from faceinv.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from faceinv.contracts.networks import Detector
+    from faceinv.contracts.progress import Reporter
+    from faceinv.contracts.specs import EncoderSpec
+    from faceinv.models.loader import Encoder, Loader
 
 _BATCH = 32
 
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--encoder", default=defaults()["encoder"][0], show_default=True, help="Encoder.")
+@click.option("--encoder", default=Standard("encoder"), show_default=True, help="Encoder.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Your own weights file.")
 @click.option("--aligned", is_flag=True, help="The images are already the encoder's own crop.")
-@click.option("--detector", default=defaults()["detector"], show_default=True, help="Finds the faces in photographs.")
+@click.option("--detector", default=Standard("detector"), show_default=True, help="Finds the faces in photographs.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, …")
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File.npy to write.")
 @click.pass_obj
@@ -35,54 +44,68 @@ def embed(
 ) -> None:
     """Write the descriptors of IMAGES, in their order, as a float32 array (N, D).
 
-    Photographs are searched for the most prominent face, which is aligned to the encoder's crop.
+    The most prominent face of each photograph is aligned to the encoder's crop.
 
     \b
     Examples:
       faceinv embed portrait.jpg --out portrait.npy
       faceinv embed --encoder facenet --aligned crops/*.png --out crops.npy
     """
-    import numpy as np
     import torch
 
+    from faceinv.bench.setup import make_loader
     from faceinv.cli.files import save_array
     from faceinv.cli.progress import reporter
-    from faceinv.data.alignment import align_photograph
-    from faceinv.data.images import read_image
-    from faceinv.models.loader import Loader
 
-    spec = app.host.spec("encoder", encoder)
-    files = {spec.name: weights} if weights else {}
-    loader = Loader(app.host, app.store, files=files, device=checked_device(device))
+    loader = make_loader(app.host, app.store, weights={encoder: weights} if weights else {}, device=device)
     network = loader.encoder(encoder)
     find = None if aligned else loader.detector(detector)
-    descriptors, failures = [], []
     with reporter(app.console) as progress, torch.inference_mode():
-        for first in range(0, len(images), _BATCH):
-            batch = []
-            for path in images[first : first + _BATCH]:
-                try:
-                    image = read_image(path)
-                    if find is not None:
-                        image = align_photograph(image, find, spec.framing)
-                    elif tuple(image.shape[1:]) != tuple(spec.framing.size):
-                        height, width = spec.framing.size
-                        raise InputError(
-                            f"the crop of '{spec.name}' is {width}x{height} pixels, the image has "
-                            f"{image.shape[2]}x{image.shape[1]}; leave --aligned out to have it aligned."
-                        )
-                except InputError as error:
-                    text = str(error)
-                    failures.append(text if str(path) in text else f"{path}: {text}")
-                    continue
-                batch.append(image)
-            if batch:
-                stacked = torch.stack(batch).to(loader.device, loader.dtype)
-                descriptors.append(network(stacked).float().cpu().numpy())
-            progress("embedding", min(first + _BATCH, len(images)), len(images))
+        descriptors = _embedded(images, network, find, loader, progress)
+    save_array(descriptors.numpy(), out)
+    app.say(f"{out}: {len(images)} descriptors of length {network.spec.dim}")
+
+
+def _embedded(
+    paths: Sequence[Path], network: Encoder, find: Detector | None, loader: Loader, progress: Reporter
+) -> Tensor:
+    """Return the descriptors ``(N, D)`` of these images.
+
+    Raises:
+        InputError: if any image cannot be used: a missing row would shift all rows after it.
+    """
+    import torch
+
+    descriptors, failures = [], []
+    for first in range(0, len(paths), _BATCH):
+        batch = []
+        for path in paths[first : first + _BATCH]:
+            try:
+                batch.append(_crop(path, network.spec, find))
+            except InputError as error:
+                text = str(error)
+                failures.append(text if str(path) in text else f"{path}: {text}")
+        if batch:
+            descriptors.append(network(torch.stack(batch).to(loader.device, loader.dtype)).float().cpu())
+        progress("embedding", min(first + _BATCH, len(paths)), len(paths))
     if failures:
-        # A row that is missing would shift all that follow: all rows or no file.
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         raise InputError(f"{failures[0]}{more} Nothing was written.")
-    save_array(np.concatenate(descriptors), out)
-    app.say(f"{out}: {len(images)} descriptors of length {spec.dim}")
+    return torch.cat(descriptors)
+
+
+def _crop(path: Path, spec: EncoderSpec, find: Detector | None) -> Tensor:
+    """Return an image as the encoder's crop: aligned if there is a detector, as it is otherwise."""
+    from faceinv.data.alignment import align_photograph
+    from faceinv.data.images import read_image
+
+    image = read_image(path)
+    if find is not None:
+        return align_photograph(image, find, spec.framing)
+    height, width = spec.framing.size
+    if tuple(image.shape[1:]) != (height, width):
+        raise InputError(
+            f"the crop of '{spec.name}' is {width}x{height} pixels, the image has "
+            f"{image.shape[2]}x{image.shape[1]}; leave out --aligned to have it aligned."
+        )
+    return image

@@ -1,4 +1,4 @@
-"""Arrays in and out of .npy files, without pickles."""
+"""Read and write arrays as .npy files, without pickles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from faceinv.storage.atomic import write_atomically
 
 
 def save_array(array: npt.NDArray[np.float32], path: Path) -> None:
-    """Write ``array`` as .npy, whole or not at all."""
+    """Write ``array`` as .npy, atomically."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     write_atomically(path, buffer.getvalue())
@@ -23,15 +23,15 @@ def read_array(path: Path, what: str) -> npt.NDArray[np.float32]:
     """Read a .npy file of numbers; a single vector becomes one row.
 
     Raises:
-        InputError: the file is missing, no .npy file, or does not hold numbers.
+        InputError: if the file is missing, is not a .npy file, or does not contain numbers.
     """
     try:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file.") from None
+        raise InputError(f"{path}: no such file.") from None
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: not a .npy file of {what}: {' '.join(str(error).split())}.") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim == 0 or array.size == 0:
-        raise InputError(f"{path}: {what} are numbers in rows; the file holds something else.")
+        raise InputError(f"{path}: {what} must be numbers in rows; the file contains something else.")
     rows = array[None] if array.ndim == 1 else array
     return np.ascontiguousarray(rows, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""``faceinv invert``: one's own photographs or descriptors."""
+"""``faceinv invert``: your own photographs or descriptors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from faceinv.cli.application import Application
-from faceinv.cli.bench import config_options, overrides
+from faceinv.cli.options import config_options, overrides
 from faceinv.cli.report import OPEN, finish, make_report
 from faceinv.errors import InputError, UsageError
 
@@ -23,56 +23,7 @@ if TYPE_CHECKING:
 
 #: Name of the record of the last call.
 _RECORD = "inverted"
-
-
-@click.command()
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE|DESCRIPTOR.npy…")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file.")
-@config_options
-@click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
-@OPEN
-@click.pass_obj
-def invert(
-    app: Application, /, inputs: tuple[Path, ...], config_file: Path | None, as_json: bool, open_it: bool, **given: Any
-) -> None:
-    """Rebuild faces from photographs (embedded first) or from descriptors in .npy files.
-
-    Writes a PNG per descriptor into --out (``inverted`` by default). For photographs the aligned
-    target is written beside it and the pair is scored. report.html shows all of it.
-
-    \b
-    Examples:
-      faceinv invert portrait.jpg
-      faceinv invert leaked.npy --encoder arcface --losses id,lm,hist --out rebuilt
-    """
-    from faceinv.bench.config import TARGETS, load_config
-    from faceinv.bench.grid import cells
-    from faceinv.cli.progress import reporter
-    from faceinv.cli.running import make_runner
-
-    config, source = load_config(config_file, {"out": Path("inverted")} | overrides(given))
-    grid = cells(config, app.host, source)
-    if len(grid) > 1:
-        raise UsageError(
-            f"invert takes one choice of each option; these make a grid of {len(grid)}. Use 'faceinv bench'."
-        )
-    cell = replace(grid[0], recognition=TARGETS, recognition_limit=0)
-    for warning in cell.warnings:
-        app.warn(warning)
-    with reporter(app.console) as progress:
-        runner = make_runner(app, config, grid, progress)
-        names, descriptors, targets = _read(inputs, runner, cell)
-        inversion = runner.invert(cell, descriptors, names)
-        rows = _write_and_score(runner, cell, config.out, names, descriptors, targets, inversion)
-        _write_record(runner, cell, config.out, rows, descriptors, targets, inversion)
-    if as_json:
-        app.print_json(rows)
-    else:
-        _print_table(app, rows)
-    finish(app, make_report(app, (config.out,), loader=runner.loader), open_it)
-
-
-#: The targets are what is given, whole; pairs are scored one by one, and no threshold is measured.
+#: Keys without an option: all inputs are targets, pairs are scored one by one, and no threshold is measured.
 _UNUSED = (
     "dataset",
     "labels",
@@ -84,7 +35,53 @@ _UNUSED = (
     "recognition",
     "recognition_limit",
 )
-invert.params = [option for option in invert.params if option.name not in _UNUSED]
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE|DESCRIPTOR.npy…")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file.")
+@config_options(without=_UNUSED)
+@click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
+@OPEN
+@click.pass_obj
+def invert(
+    app: Application, /, inputs: tuple[Path, ...], config_file: Path | None, as_json: bool, open_it: bool, **given: Any
+) -> None:
+    """Reconstruct faces from photographs (embedded first) or from descriptors in .npy files.
+
+    Writes one PNG per descriptor to --out (``inverted`` by default). For photographs it also writes the
+    aligned target and scores the pair. report.html shows all results.
+
+    \b
+    Examples:
+      faceinv invert portrait.jpg
+      faceinv invert leaked.npy --encoder arcface --losses id,lm,hist --out reconstructed
+    """
+    from faceinv.bench.config import TARGETS, load_config
+    from faceinv.bench.grid import cells
+    from faceinv.bench.setup import make_runner
+    from faceinv.cli.progress import reporter
+
+    config, source = load_config(config_file, {"out": Path("inverted")} | overrides(given))
+    grid = cells(config, app.host, source)
+    if len(grid) > 1:
+        raise UsageError(
+            f"invert takes one value per option; these options make a grid of {len(grid)}. Use 'faceinv bench' instead."
+        )
+    cell = replace(grid[0], recognition=TARGETS, recognition_limit=0)
+    for warning in cell.warnings:
+        app.warn(warning)
+    with reporter(app.console) as progress:
+        runner = make_runner(app.host, app.store, config, grid, progress=progress, say=app.say)
+        names, descriptors, targets = _read(inputs, runner, cell)
+        inversion = runner.invert(cell, descriptors, names)
+        rows = _write_and_score(runner, cell, config.out, names, descriptors, targets, inversion)
+        _write_record(runner, cell, config.out, rows, descriptors, targets, inversion)
+    if as_json:
+        app.print_json(rows)
+    else:
+        _print_table(app, rows)
+    finish(app, make_report(app, (config.out,), loader=runner.loader), open_it)
 
 
 def _print_table(app: Application, rows: list[dict[str, Any]]) -> None:
@@ -99,7 +96,7 @@ def _print_table(app: Application, rows: list[dict[str, Any]]) -> None:
 
 
 def _read(inputs: tuple[Path, ...], runner: Runner, cell: Cell) -> tuple[list[str], Tensor, dict[int, Tensor]]:
-    """Return a name and a descriptor for each face, and the targets of those that came as photographs."""
+    """Return a name and a descriptor for each face, and the aligned photographs by row."""
     import torch
 
     from faceinv.cli.files import read_array
@@ -134,7 +131,7 @@ def _read(inputs: tuple[Path, ...], runner: Runner, cell: Cell) -> tuple[list[st
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Number the names that come more than once: two folders may hold a face.jpg each."""
+    """Number repeated names: two folders may each have a face.jpg."""
     seen: dict[str, int] = {}
     result = []
     for name in names:
@@ -189,7 +186,7 @@ def _write_record(
     targets: dict[int, Tensor],
     inversion: Inversion,
 ) -> None:
-    """Leave a record of the last call, so that it can be reported as a run; the pictures stay where they are."""
+    """Write a record of this call, so that the report can read it as a run."""
     from faceinv.bench.record import inverted_record
     from faceinv.storage.run_folder import RunFolder
 

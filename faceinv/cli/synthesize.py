@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from faceinv.bench.config import defaults
 from faceinv.cli.application import Application
-from faceinv.cli.running import checked_device
+from faceinv.cli.options import Standard
 from faceinv.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from faceinv.contracts.progress import Reporter
+    from faceinv.models.loader import LoadedGenerator, Loader
 
 _BATCH = 16
 
@@ -18,27 +24,27 @@ def parse_seeds(text: str) -> list[int]:
     """Return the seeds in ``"0-3,7"``: 0, 1, 2, 3, 7.
 
     Raises:
-        UsageError: the text is no list of whole numbers and ranges.
+        UsageError: if the text is not a list of whole numbers and ranges.
     """
     seeds: list[int] = []
     for part in text.split(","):
         low, dash, high = part.strip().partition("-")
         if not low.isdecimal() or (dash and not high.isdecimal()) or (dash and int(high) < int(low)):
-            raise UsageError(f"--seeds {text}: '{part.strip()}' is no seed or range; write 0-15 or 3,5,8.")
+            raise UsageError(f"--seeds {text}: '{part.strip()}' is not a seed or a range. Examples: 0-15 or 3,5,8.")
         seeds += range(int(low), int(high or low) + 1)
     if len(seeds) > 1_000_000:
-        raise UsageError(f"--seeds {text}: at most a million seeds at a time.")
+        raise UsageError(f"--seeds {text}: at most a million seeds are allowed.")
     return seeds
 
 
 @click.command()
-@click.option("--generator", default=defaults()["generator"][0], show_default=True, help="Generator.")
+@click.option("--generator", default=Standard("generator"), show_default=True, help="Generator.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Your own weights file.")
 @click.option("--latents", type=click.Path(path_type=Path), help="File.npy of latents.")
-@click.option("--space", default="", help="Latent space of the latents; the generator's first by default.")
+@click.option("--space", default="", help="Latent space of the latents; by default the generator's first.")
 @click.option("--seeds", help="Sample latents instead: 0-15 or 3,5,8.")
-@click.option("--truncation", type=float, help="Truncation ψ of every w, in any space, for generators that have it.")
-@click.option("--noise", help="Noise (const, none or a seed), for generators that have it.")
+@click.option("--truncation", type=float, help="Truncation ψ of every w, in any space, if the generator supports it.")
+@click.option("--noise", help="Noise (const, none or a seed), if the generator supports it.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, …")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File.npy, or a folder for PNGs.")
 @click.pass_obj
@@ -64,48 +70,72 @@ def synthesize(
     """
     if (latents is None) == (seeds is None):
         raise UsageError("Give either --latents FILE.npy or --seeds 0-15.")
-    import numpy as np
     import torch
 
-    from faceinv.cli.files import read_array, save_array
+    from faceinv.bench.setup import make_loader
     from faceinv.cli.progress import reporter
-    from faceinv.data.images import write_image
-    from faceinv.models.loader import Loader
 
-    spec = app.host.spec("generator", generator)
+    name = app.host.spec("generator", generator).name
     options = {key: value for key, value in (("truncation", truncation), ("noise", noise)) if value is not None}
-    files = {spec.name: weights} if weights else {}
-    loader = Loader(app.host, app.store, files=files, device=checked_device(device), options={spec.name: options})
-    loaded = loader.generator(generator)
+    files = {name: weights} if weights else {}
+    loader = make_loader(app.host, app.store, weights=files, device=device, options={name: options})
+    loaded = loader.generator(name)
     space = loaded.space(space)
-    shape = loaded.network.latent_shape(space)
     if latents is not None:
-        codes = torch.from_numpy(read_array(latents, "latents"))
-        if tuple(codes.shape) == tuple(shape):
-            codes = codes[None]
-        if tuple(codes.shape[1:]) != tuple(shape):
-            raise InputError(
-                f"{latents}: latents in '{space}' are (N, {', '.join(map(str, shape))}), got {tuple(codes.shape)}."
-            )
-        if not torch.isfinite(codes).all():
-            raise InputError(f"{latents}: the latents hold NaN or infinity.")
+        codes = _read_latents(latents, loaded, space)
     else:
-        # One stream per seed: seed 7 is the same face whichever range it stands in.
+        # One random stream per seed: seed 7 gives the same face in every range.
         streams = [torch.Generator(loader.device).manual_seed(seed) for seed in parse_seeds(seeds or "")]
         codes = torch.cat([loaded.network.sample(1, space, rng) for rng in streams])
-    as_file = out.suffix == ".npy"
-    if not as_file:
+    with reporter(app.console) as progress, torch.inference_mode():
+        _write(codes, loaded, space, loader, out, progress)
+    app.say(f"{out}: {len(codes)} images of {loaded.framing.size[1]}x{loaded.framing.size[0]} pixels")
+
+
+def _read_latents(path: Path, generator: LoadedGenerator, space: str) -> Tensor:
+    """Return the latents ``(N, *shape)`` of a file; a single one may lack the first axis.
+
+    Raises:
+        InputError: if they have another shape or are not finite.
+    """
+    import torch
+
+    from faceinv.cli.files import read_array
+
+    shape = tuple(generator.network.latent_shape(space))
+    codes = torch.from_numpy(read_array(path, "latents"))
+    if tuple(codes.shape) == shape:
+        codes = codes[None]
+    if tuple(codes.shape[1:]) != shape:
+        raise InputError(
+            f"{path}: latents in '{space}' are (N, {', '.join(map(str, shape))}), got {tuple(codes.shape)}."
+        )
+    if not torch.isfinite(codes).all():
+        raise InputError(f"{path}: the latents contain NaN or infinity.")
+    return codes
+
+
+def _write(
+    codes: Tensor, generator: LoadedGenerator, space: str, loader: Loader, out: Path, progress: Reporter
+) -> None:
+    """Write the images of these latents, as one array or a PNG each."""
+    import torch
+
+    from faceinv.cli.files import save_array
+    from faceinv.data.images import write_image
+
+    as_array = out.suffix == ".npy"
+    if not as_array:
         out.mkdir(parents=True, exist_ok=True)
     kept = []
-    with reporter(app.console) as progress, torch.inference_mode():
-        for first in range(0, len(codes), _BATCH):
-            images = loaded.network(codes[first : first + _BATCH].to(loader.device, loader.dtype), space).float().cpu()
-            if as_file:
-                kept.append(images.numpy())
-            else:
-                for offset, image in enumerate(images):
-                    write_image(image, out / f"{first + offset:05d}.png")
-            progress("generating", min(first + _BATCH, len(codes)), len(codes))
-    if as_file:
-        save_array(np.concatenate(kept), out)
-    app.say(f"{out}: {len(codes)} images of {loaded.framing.size[1]}x{loaded.framing.size[0]} pixels")
+    for first in range(0, len(codes), _BATCH):
+        batch = codes[first : first + _BATCH].to(loader.device, loader.dtype)
+        images = generator.network(batch, space).float().cpu()
+        if as_array:
+            kept.append(images)
+        else:
+            for offset, image in enumerate(images):
+                write_image(image, out / f"{first + offset:05d}.png")
+        progress("generating", min(first + _BATCH, len(codes)), len(codes))
+    if as_array:
+        save_array(torch.cat(kept).numpy(), out)

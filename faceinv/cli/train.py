@@ -1,4 +1,4 @@
-"""``faceinv train``: the pairs, probes and regressor of an attack, ahead of time."""
+"""``faceinv train``: the pairs, probes and latent regressor of an attack, ahead of time."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import click
 
 from faceinv.cli.application import Application
-from faceinv.cli.bench import CONFIG_FILE, config_options, overrides
+from faceinv.cli.options import CONFIG_FILE, config_options, overrides
 
 
 @click.command()
 @CONFIG_FILE
-@config_options
-@click.option("--json", "as_json", is_flag=True, help="Print how well each probe reads as JSON.")
+@config_options()
+@click.option("--json", "as_json", is_flag=True, help="Print the scores of the probes as JSON.")
 @click.pass_obj
 def train(app: Application, /, config_file: Path | None, as_json: bool, **given: Any) -> None:
-    """Train what a run would need (synthetic pairs, latent regressor, probes), and score the probes.
+    """Train what a run needs (synthetic pairs, latent regressor, probes), and score the probes.
 
-    Takes the options of ``bench``. What is trained is kept in the cache by a hash of everything
-    that went in, and every later run with the same encoder and generator reads it from there.
+    Takes the options of ``bench``. Results are cached by a hash of all inputs; later runs with the
+    same encoder and generator read them from the cache.
 
     \b
     Examples:
@@ -33,29 +33,27 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
 
     from faceinv.bench.config import load_config
     from faceinv.bench.grid import cells
+    from faceinv.bench.setup import make_runner
     from faceinv.cli.progress import reporter
-    from faceinv.cli.running import make_runner
 
     config, source = load_config(config_file, overrides(given))
     grid = cells(config, app.host, source)
-    rows = []
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
     with reporter(app.console) as progress:
-        runner = make_runner(app, config, grid, progress)
-        done = set()
+        runner = make_runner(app.host, app.store, config, grid, progress=progress, say=app.say)
         for cell in grid:
-            attack = runner.attack(cell)
             runner.prepare(cell)
             for name in cell.losses:
                 probe = app.host.spec("loss", name).probe
-                if probe and (id(attack), probe) not in done:
-                    done.add((id(attack), probe))
-                    names = {"encoder": cell.encoder, "generator": cell.generator, "probe": probe}
-                    rows.append(names | {"recipe": cell.probes} | asdict(attack.probe_score(probe)))
+                key = (cell.encoder, cell.generator, probe, cell.probes)
+                if probe and key not in rows:
+                    row = dict(zip(("encoder", "generator", "probe", "recipe"), key, strict=True))
+                    rows[key] = row | asdict(runner.attack(cell).probe_score(probe))
     if as_json:
-        app.print_json(rows)
+        app.print_json(list(rows.values()))
         return
     table = Table("encoder", "generator", "probe", "recipe", "descriptor", "guess", "better", "n", box=None)
-    for row in rows:
+    for row in rows.values():
         better = 1 - row["descriptor"] / row["baseline"]
         table.add_row(
             row["encoder"], row["generator"], row["probe"], row["recipe"],

@@ -11,7 +11,8 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from faceinv.errors import Failure
-from faceinv.execution.tasks import Done, OnSteps, Queue, RunnerFactory, Task, Worker
+from faceinv.execution.factory import WorkerFactory
+from faceinv.execution.tasks import Done, OnSteps, Queue, Task, Worker
 from faceinv.hardware import set_threads
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Processes:
 
     def __init__(
         self,
-        make: RunnerFactory,
+        make: WorkerFactory,
         devices: Sequence[str],
         *,
         progress: Reporter | None = None,
@@ -160,7 +161,7 @@ class Processes:
         return done
 
 
-def _serve(pipe: Connection, make: RunnerFactory, device: str, workers: int) -> None:
+def _serve(pipe: Connection, make: WorkerFactory, device: str, workers: int) -> None:
     """Be one of this many workers: compute what comes through the pipe until it is closed."""
     # Ctrl-C goes to the whole group of processes; only the first of them says what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

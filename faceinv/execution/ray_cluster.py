@@ -16,7 +16,8 @@ from typing import Any
 
 from faceinv.contracts.progress import Reporter
 from faceinv.errors import FaceinvError, Failure, UsageError
-from faceinv.execution.tasks import ATTEMPTS, Done, OnSteps, Queue, RunnerFactory, Task, Worker
+from faceinv.execution.factory import WorkerFactory
+from faceinv.execution.tasks import ATTEMPTS, Done, OnSteps, Queue, Task, Worker
 from faceinv.storage.atomic import write_atomically
 from faceinv.storage.parts import CELL, Parts
 from faceinv.storage.run_folder import RunFolder
@@ -71,7 +72,7 @@ class RayWorker:
         folder: Where relative paths begin.
     """
 
-    def __init__(self, make: RunnerFactory, device: str, threads: int, mark: str, word: bytes, folder: str) -> None:
+    def __init__(self, make: WorkerFactory, device: str, threads: int, mark: str, word: bytes, folder: str) -> None:
         import torch
 
         torch.set_num_threads(threads)
@@ -173,7 +174,7 @@ class RayExecutor:
 
     def __init__(
         self,
-        make: RunnerFactory,
+        make: WorkerFactory,
         *,
         out: Path,
         address: str = "",

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from faceinv.bench.grid import Cell
     from faceinv.bench.resources import NamedCell
     from faceinv.bench.runner import Runner
-    from faceinv.contracts.progress import Reporter
 
 
 #: How often a batch is begun before it is given up: what kills its worker every time is the batch's own doing.
@@ -62,19 +61,6 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Stop whatever is still at work."""
-        ...
-
-
-class RunnerFactory(Protocol):
-    """Makes the runner of a worker; crosses processes, so it holds names and no networks."""
-
-    @property
-    def cells(self) -> Sequence[Cell]:
-        """The grid."""
-        ...
-
-    def __call__(self, *, device: str, progress: Reporter | None, say: Callable[[str], None], out: str = "") -> Runner:
-        """Return a runner on this device; ``out`` is a run folder in place of the config's."""
         ...
 
 

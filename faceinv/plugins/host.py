@@ -145,6 +145,16 @@ class Host:
             return registry.get(name, hint=f"It comes with {hint}: pip install {hint}")
         return registry.get(name)
 
+    def weighted(self, name: str) -> Spec:
+        """Return the spec that a user's own weights file given under ``name`` is for.
+
+        Raises:
+            UnknownNameError: if no encoder, generator, probe or metric has this name.
+        """
+        kind = next((kind for kind in ("encoder", "generator", "probe", "metric") if self.knows(kind, name)), "encoder")
+        spec: Spec = self.spec(kind, name)
+        return spec
+
     def specs(self, kind: str) -> list[Any]:
         """Return all specs of a ``kind``, sorted by name."""
         return self._registry(kind).specs()

@@ -137,7 +137,7 @@ def test_ctrl_c_stops_the_workers_and_keeps_what_was_computed(
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on from there" in err
+    assert "run the same command again to continue" in err
     assert "Traceback" not in err
     wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 10)
     assert list(tmp_path.glob("cells/*/parts/*.npz"))

@@ -233,7 +233,7 @@ def test_ctrl_c_stops_the_workers_and_keeps_what_was_computed(bench: Bench, tick
     pids = both(tickets, process)
     # As a terminal does it: to the whole group.
     os.killpg(process.pid, signal.SIGINT)
-    assert "the same command goes on from there" in finished(process, 130)
+    assert "run the same command again to continue" in finished(process, 130)
     gone(pids)
     assert len(parts(out)) == 1
     assert not (out / ".ray").exists()

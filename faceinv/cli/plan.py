@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from faceinv.bench.config import BenchConfig
     from faceinv.bench.grid import Cell
 
+_COLUMNS = (
+    "cell", "encoder", "generator", "method", "losses", "data set", "seed", "targets", "steps", "computed", "left",
+)  # fmt: skip
+
 
 def show_plan(app: Application, config: BenchConfig, grid: Sequence[Cell], as_json: bool) -> None:
-    """Print each cell, what is there of it and how long the rest may take."""
+    """Print each cell, how much of it is computed and an estimate of the time left."""
     planned = plan(config, grid, app.host, app.store)
     if as_json:
         app.print_json([item.row() for item in planned])
@@ -22,45 +26,32 @@ def show_plan(app: Application, config: BenchConfig, grid: Sequence[Cell], as_js
     from rich.table import Table
     from rich.text import Text
 
-    names = (
-        "cell",
-        "encoder",
-        "generator",
-        "method",
-        "losses",
-        "data set",
-        "seed",
-        "targets",
-        "steps",
-        "there",
-        "left",
-    )
-    table = Table(*names, box=None, header_style="bold", pad_edge=False)
+    table = Table(*_COLUMNS, box=None, header_style="bold", pad_edge=False)
     for number, item in enumerate(planned, 1):
         cell = item.cell
-        there = {"cached": f"yes ({item.id})", "begun": f"{item.targets_done} targets ({item.id})", "missing": "no"}
+        computed = {"cached": f"yes ({item.id})", "begun": f"{item.targets_done} targets ({item.id})", "missing": "no"}
         texts = [str(number), cell.encoder, cell.generator, cell.method, ",".join(cell.losses), cell.dataset]
-        texts += [str(cell.seed), str(cell.limit), str(cell.steps), there[item.status], _duration(item.seconds)]
-        # Names of plugins and paths are not markup.
+        texts += [str(cell.seed), str(cell.limit), str(cell.steps), computed[item.status], _duration(item.seconds)]
+        # Text, because names of plugins and paths are not markup.
         table.add_row(*map(Text, texts))
     app.output.print(table)
     app.say(_summary(planned))
     for text in dict.fromkeys(text for item in planned for text in item.unknown):
-        app.say(f"Not known without torch: {text}; if so, a cell that is there is another and is computed anew.")
+        app.say(f"A dry run cannot check {text}. If that changed, computed cells no longer apply.")
     fetch = dict.fromkeys(name for item in planned for name in item.fetch)
     if fetch:
-        app.say(f"Would be fetched: {', '.join(fetch)}.")
+        app.say(f"Files to download: {', '.join(fetch)}.")
 
 
 def _summary(planned: Sequence[Planned]) -> str:
     cached = sum(item.status == "cached" for item in planned)
     left = [item for item in planned if item.status != "cached"]
-    text = f"{len(planned)} cell{'s' if len(planned) != 1 else ''}, {cached} of them there."
+    text = f"{len(planned)} cell{'s' if len(planned) != 1 else ''}, {cached} of them computed."
     if not left:
         return text
     basis = "; ".join(dict.fromkeys(item.basis for item in left))
     seconds = _duration(sum(item.seconds for item in left))
-    return f"{text} The rest: about {seconds} on one worker, without training ({basis})."
+    return f"{text} The rest takes about {seconds} on one worker, without training ({basis})."
 
 
 def _duration(seconds: float) -> str:

@@ -45,19 +45,18 @@ def test_files_come_back_where_no_folder_is_shared(
 ) -> None:
     from faceinv.bench.config import load_config
     from faceinv.bench.grid import cells
-    from faceinv.cli.application import Application
-    from faceinv.cli.placing import worker_factory
+    from faceinv.bench.setup import Setup
+    from faceinv.execution.factory import WorkerFactory
     from faceinv.execution.ray_cluster import RayWorker
     from faceinv.execution.tasks import Task
 
     monkeypatch.setenv("FACEINV_CACHE", str(shared / "cache"))
-    app = Application(lambda text: None)
-    app.configure(paths=(toy.__file__,), blocked=(), offline=True, trusted=())
+    setup = Setup(plugins=(toy.__file__,), offline=True)
     (record,) = (json.loads(path.read_text()) for path in (local / "cells").glob("*.json"))
     given = {key: record["config"][key] for key in ("encoder", "generator", "dataset", "limit", "steps", "pairs")}
     given |= {"critic": "toy.critic", "losses": "id,brightness", "metrics": record["config"]["metrics"]}
     config, source = load_config(None, given | {"batch_size": 2})
-    factory = worker_factory(app, config, cells(config, app.host, source))
+    factory = WorkerFactory.of(setup, config, cells(config, setup.host(), source))
     worker = RayWorker(factory, "cpu", 1, str(shared / "not there"), b"", str(shared))
     answer = worker.work(Task(0, record["id"], range(4, 6), record["targets"], 2))
     assert answer.failure is None
@@ -74,5 +73,5 @@ def test_a_cluster_that_is_not_there_is_one_line(shared: Path) -> None:
     process = start(shared, "--ray-address", "127.0.0.1:1")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "--ray-address is for --executor ray" in err
+    assert "--ray-address needs --executor ray" in err
     assert "Traceback" not in err

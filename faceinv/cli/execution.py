@@ -1,14 +1,12 @@
-"""Where ``bench`` computes: options, and the executor they mean."""
+"""Where ``bench`` computes: the options, and the executor that they select."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -28,12 +26,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Placement:
-    """What the command line says about where to compute.
+    """Where to compute, according to the command line.
 
     Args:
         executor: ``"local"`` or ``"ray"``.
-        workers: How many; ``None`` lets the devices decide.
-        address: Of a Ray cluster; empty starts one here, or takes ``RAY_ADDRESS``.
+        workers: Number of workers; ``None`` for one per device or node.
+        address: Address of a Ray cluster; empty takes ``RAY_ADDRESS``, or starts a cluster on this machine.
         shard: ``k/n``, or empty for the whole grid.
     """
 
@@ -44,7 +42,7 @@ class Placement:
 
 
 def placement_options(command: F) -> F:
-    """Add the options that say where to compute; none of them changes a number."""
+    """Add the options that select where to compute; none of them changes a number."""
     for option in reversed(
         [
             click.option(
@@ -57,48 +55,16 @@ def placement_options(command: F) -> F:
             click.option(
                 "--workers",
                 type=click.IntRange(1),
-                help="Worker processes; one a device (local) or a node without GPUs (ray) by default.",
+                help="Number of worker processes; by default one per device (local) or per node or GPU (ray).",
             ),
-            click.option("--ray-address", default="", metavar="HOST:PORT", help="Ray cluster; one is started if none."),
-            click.option("--shard", default="", metavar="K/N", help="Compute the K-th of N parts of the grid."),
+            click.option(
+                "--ray-address", default="", metavar="HOST:PORT", help="Ray cluster; by default one is started here."
+            ),
+            click.option("--shard", default="", metavar="K/N", help="Compute only the K-th of N parts of the grid."),
         ]
     ):
         command = option(command)
     return command
-
-
-@dataclass(frozen=True)
-class WorkerFactory:
-    """Makes a worker's runner out of what the command line said; crosses processes and machines.
-
-    Args:
-        config: The config, its paths absolute.
-        cells: The grid.
-        options: What stood before the command.
-        environment: Variables that decide what is found where.
-    """
-
-    config: BenchConfig
-    cells: tuple[Cell, ...]
-    options: Mapping[str, Any]
-    environment: Mapping[str, str]
-
-    def __call__(self, *, device: str, progress: Reporter | None, say: Callable[[str], None], out: str = "") -> Runner:
-        """Return a runner on this device that reports to ``progress`` and ``say``."""
-        from faceinv.cli.running import make_runner
-
-        os.environ.update(self.environment)
-        app = Application(say)
-        app.configure(**self.options)
-        changed = {"device": device} | ({"out": Path(out)} if out else {})
-        return make_runner(app, self.config.model_copy(update=changed), self.cells, progress)
-
-
-def worker_factory(app: Application, config: BenchConfig, cells: Sequence[Cell]) -> WorkerFactory:
-    """Return the factory of the workers of this call."""
-    variables = {name: value for name, value in os.environ.items() if name.startswith("FACEINV_")}
-    absolute = config.model_copy(update={"out": config.out.absolute()})
-    return WorkerFactory(absolute, tuple(cells), app.options, variables)
 
 
 @contextmanager
@@ -110,16 +76,17 @@ def make_executor(
     runner: Runner,
     progress: Reporter | None,
 ) -> Iterator[Executor]:
-    """Yield the executor that the options mean, and stop its workers at the end, however it comes."""
+    """Yield the executor that the options select, and stop its workers at the end, even after an error."""
+    from faceinv.execution.factory import WorkerFactory
     from faceinv.execution.local import InProcess, Processes
 
     if placement.address and placement.executor != "ray":
-        raise UsageError("--ray-address is for --executor ray.")
+        raise UsageError("--ray-address needs --executor ray.")
     executor: Executor
+    make = WorkerFactory.of(app.setup, config, cells)
     if placement.executor == "ray":
         from faceinv.execution.ray_cluster import RayExecutor
 
-        make = worker_factory(app, config, cells)
         executor = RayExecutor(
             make, out=make.config.out, address=placement.address, workers=placement.workers,
             gpus=runner.loader.device.type == "cuda", progress=progress, say=app.say,
@@ -129,8 +96,8 @@ def make_executor(
         if len(devices) == 1:
             executor = InProcess(runner, cells)
         else:
-            executor = Processes(worker_factory(app, config, cells), devices, progress=progress, say=app.say)
-    # Ray tells of lost nodes on standard output, which is for results.
+            executor = Processes(make, devices, progress=progress, say=app.say)
+    # Ray reports lost nodes on standard output, which is reserved for results.
     with redirect_stdout(sys.stderr):
         try:
             yield executor
@@ -150,6 +117,6 @@ def local_devices(device: str, workers: int | None) -> list[str]:
 
 
 def taken(given: dict[str, Any]) -> Placement:
-    """Take the placement's options out of what the command line says."""
+    """Remove the placement's options from ``given`` and return them."""
     names = {"address": "ray_address"}
     return Placement(**{f.name: given.pop(names.get(f.name, f.name)) for f in dataclasses.fields(Placement)})
