@@ -1,7 +1,7 @@
-"""From one framing to another: one similarity transform, differentiable, done here and nowhere else.
+"""Similarity transforms between framings, and differentiable warps by them.
 
-Frame coordinates run from (0, 0), the outer corner of the first pixel, to (1, 1), that of the last;
-pixel coordinates are those times the size, so the centre of the first pixel is (0.5, 0.5).
+Frame coordinates run from (0, 0), the outer corner of the first pixel, to (1, 1), the outer corner of the last. Pixel
+coordinates are frame coordinates times the size, so the centre of the first pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ def pixel_points(framing: Framing) -> FloatArray:
 
 
 def similarity(source: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
-    """Return the least-squares similarity ``(2, 3)`` that takes points ``source`` to ``target``.
+    """Return the least-squares similarity ``(2, 3)`` that maps points ``source`` to ``target``.
 
-    Rotation, uniform scale and translation; never a reflection (Umeyama 1991).
+    Rotation, uniform scale and translation, without reflection (Umeyama 1991).
 
     Args:
-        source: ``(n, 2)`` points, n ≥ 2, not all in one place.
+        source: ``(n, 2)`` points, n ≥ 2, not all equal.
         target: ``(n, 2)`` points.
 
     Raises:
-        ValueError: the points cannot determine a similarity.
+        ValueError: the points do not determine a similarity.
     """
     a = np.asarray(source, dtype=np.float64)
     b = np.asarray(target, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2 or len(a) < 2:
-        raise ValueError(f"Two lists of at least two (x, y) points are due, got shapes {a.shape} and {b.shape}.")
+        raise ValueError(f"Expected two lists of at least two (x, y) points, got shapes {a.shape} and {b.shape}.")
     mean_a, mean_b = a.mean(0), b.mean(0)
-    # In the plane a similarity is one complex factor: least squares has a closed form.
+    # In the plane a similarity is a complex factor, so that least squares has a closed form.
     p = (a - mean_a) @ (1, 1j)
     q = (b - mean_b) @ (1, 1j)
     spread = float(np.vdot(p, p).real)
     if not math.isfinite(spread) or spread < 1e-12:
-        raise ValueError("The points are all in one place or not finite: they determine no similarity.")
+        raise ValueError("The points are all equal or not finite, so they do not determine a similarity.")
     factor = np.vdot(p, q) / spread
     linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
     return np.column_stack([linear, mean_b - linear @ mean_a])
@@ -60,19 +60,18 @@ def framing_similarity(source: Framing, target: Framing) -> FloatArray:
 
 
 def apply_similarity(matrix: FloatArray, points: npt.ArrayLike) -> FloatArray:
-    """Return ``points`` ``(..., 2)`` moved by ``matrix`` ``(2, 3)``."""
+    """Apply ``matrix`` ``(2, 3)`` to ``points`` ``(..., 2)``."""
     moved: FloatArray = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
     return moved
 
 
 class Warp(nn.Module):
-    """Resample images by a fixed pixel similarity; beyond the source's edge its border repeats.
+    """Resample images by a fixed pixel similarity, repeating the border beyond the source's edge.
 
-    Bilinear, after a Gaussian that removes what the target's sampling could not carry when the
-    similarity shrinks. Differentiable in the images.
+    Bilinear, preceded by a Gaussian against aliasing if the similarity shrinks. Differentiable in the images.
 
     Args:
-        matrix: ``(2, 3)``, source pixels to target pixels.
+        matrix: ``(2, 3)``, from source pixels to target pixels.
         source_size: Height and width of the images.
         target_size: Height and width of the result.
     """
@@ -99,7 +98,7 @@ class Warp(nn.Module):
             return images
         if len(self.kernel) > 1:
             images = self._blur(images, self.kernel.to(images))
-        # Half precision would misplace pixels: it has 11 bits at most, and a coordinate needs more.
+        # Half precision would misplace pixels: coordinates need more than its 11 bits.
         dtype = torch.promote_types(images.dtype, torch.float32)
         grid = self.grid.to(images.device, dtype).expand(len(images), -1, -1, -1)
         resampled = nn.functional.grid_sample(
@@ -108,20 +107,20 @@ class Warp(nn.Module):
         return resampled.to(images.dtype)
 
     def _sampling_grid(self) -> Tensor:
-        """Return ``(1, *target_size, 2)`` float32: where in the blurred image each target pixel lies."""
+        """Return ``(1, *target_size, 2)`` float32: the position of each target pixel in the blurred image."""
         inverse = np.linalg.inv(self._matrix[:, :2])
         height, width = self.target_size
         x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         source = (np.stack([x, y], axis=-1) - self._matrix[:, 2]) @ inverse.T
-        # The blurred image has one pixel for every ``_step``-th of the source, from the first one on.
+        # The blurred image has every ``_step``-th pixel of the source, starting with the first.
         place = (source - 0.5) / self._step + 0.5
         size = [_strided(side, self._step) for side in self.source_size[::-1]]
         return torch.from_numpy(2 * place / size - 1).float()[None]
 
     def _blur(self, images: Tensor, kernel: Tensor) -> Tensor:
-        """Return the Gaussian mean about every ``_step``-th pixel of ``images``, borders repeated."""
+        """Return ``images`` blurred by a Gaussian at every ``_step``-th pixel, with repeated borders."""
         channels, radius, step = images.shape[1], len(kernel) // 2, self._step
-        # Up to the last pixel or beyond, so that the border of the result is the border of the images.
+        # Up to the last pixel or beyond, so that the result's border is that of the images.
         bottom, right = ((_strided(side, step) - 1) * step - (side - 1) + radius for side in self.source_size)
         images = nn.functional.pad(images, (radius, right, radius, bottom), mode="replicate")
         row = kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
@@ -145,13 +144,14 @@ def align(image: Tensor, points: npt.ArrayLike, framing: Framing) -> Tensor:
 
     Args:
         image: ``(3, H, W)`` in ``[0, 1]``.
-        points: ``(5, 2)`` pixel coordinates of its five points.
+        points: ``(5, 2)``, pixel coordinates of its five points.
+        framing: The framing to bring the face into.
 
     Returns:
         ``(3, *framing.size)`` in ``[0, 1]``.
 
     Raises:
-        ValueError: the points cannot determine a similarity.
+        ValueError: the points do not determine a similarity.
     """
     matrix = similarity(points, pixel_points(framing))
     aligned: Tensor = _view(matrix, (int(image.shape[1]), int(image.shape[2])), framing.size).to(image.device)(image)
@@ -159,15 +159,15 @@ def align(image: Tensor, points: npt.ArrayLike, framing: Framing) -> Tensor:
 
 
 def view_between(source: Framing, target: Framing) -> View:
-    """Return what brings single images from ``source`` to ``target``, as :func:`warp_between` does batches."""
+    """Return the :class:`View` from ``source`` to ``target``: :func:`warp_between` for single images."""
     return _view(framing_similarity(source, target), source.size, target.size)
 
 
 class View(nn.Module):
-    """A :class:`Warp` of that part of an image alone which the result depends on.
+    """A :class:`Warp` that processes only the part of an image that the result depends on.
 
     Args:
-        warp: Of the part.
+        warp: Warp of the part.
         box: The part (left, top, right, bottom) in pixels.
         source_size: Height and width of the images.
     """
@@ -189,14 +189,14 @@ class View(nn.Module):
 def _view(matrix: FloatArray, source_size: tuple[int, int], target_size: tuple[int, int]) -> View:
     box = _footprint(matrix, target_size, source_size)
     left, top, right, bottom = box
-    # Only this part is blurred and resampled: a photograph may be hundreds of times larger than the face.
+    # A photograph may be hundreds of times larger than the face.
     cut = matrix.copy()
     cut[:, 2] += matrix[:, :2] @ (left, top)
     return View(Warp(cut, (bottom - top, right - left), target_size), box, source_size)
 
 
 def _footprint(matrix: FloatArray, target_size: tuple[int, int], source_size: tuple[int, int]) -> tuple[int, ...]:
-    """Return the part (left, top, right, bottom) of the source, in whole pixels, that the target depends on."""
+    """Return the part (left, top, right, bottom) of the source that the target depends on, in whole pixels."""
     height, width = target_size
     corners = np.array([(0, 0), (width, 0), (0, height), (width, height)], dtype=np.float64)
     reached = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
@@ -204,10 +204,10 @@ def _footprint(matrix: FloatArray, target_size: tuple[int, int], source_size: tu
     step = _step(scale)
     margin = len(_antialias_kernel(scale)) // 2 + step + 1
     limit = np.array(source_size[::-1])
-    # A face beyond the edge still needs the border that repeats, and what is blurred into it.
+    # A face beyond the edge still needs the repeated border, and the pixels blurred into it.
     low = np.clip(np.floor(reached.min(0)) - margin, 0, np.maximum(limit - margin, 0))
     high = np.clip(np.ceil(reached.max(0)) + margin, np.minimum(margin, limit), limit)
-    low -= low % step  # the blurred image is sampled at the same pixels as that of the whole photograph
+    low -= low % step  # sample the same pixels as in the whole photograph
     return tuple(int(side) for side in (*low, *high))
 
 
@@ -216,23 +216,23 @@ def _scale(matrix: FloatArray) -> float:
 
 
 def _step(scale: float) -> int:
-    """Return how many source pixels apart the blurred image may be sampled: at most a quarter of a target pixel.
+    """Return the sampling distance of the blurred image in source pixels, at most a quarter of a target pixel.
 
-    There the Gaussian has left nothing that could fold back, and interpolating adds little to its width.
+    At this distance the Gaussian prevents aliasing, and interpolation adds little to its width.
     """
     return max(1, int(0.25 / scale))
 
 
 def _strided(side: int, step: int) -> int:
-    """Return how many pixels ``step`` apart reach from the first of ``side`` pixels to the last or beyond."""
+    """Return the number of pixels, ``step`` apart, that cover ``side`` pixels from the first to the last."""
     return -(-(side - 1) // step) + 1
 
 
 def _antialias_kernel(scale: float) -> Tensor:
-    """Return a 1-D Gaussian for shrinking by ``scale``, or a single 1 where nothing shrinks.
+    """Return a 1-D Gaussian for shrinking by ``scale``, or a single 1 if nothing shrinks.
 
-    A pixel is a box of variance 1/12, and bilinear sampling between pixels that are s apart adds s²/6;
-    the Gaussian makes up the difference to the same filter at the target's pixel size.
+    A pixel is a box of variance 1/12, and bilinear sampling between pixels s apart adds s²/6. The Gaussian adds the
+    rest of the variance that the same filter has at the target's pixel size.
     """
     if scale >= 1:
         return torch.ones(1)

@@ -52,12 +52,14 @@ def test_labels_reach_a_data_set_that_takes_them(host: Host, folder: Path) -> No
     dataset, spec = open_dataset(host, f"folder:{folder / 'images'}", labelled(folder / "labels.csv"))
     assert spec.name == "folder"
     assert dataset.annotations["hat"].tolist() == [1, 0]
-    with pytest.raises(UsageError, match=r"'celeba\.official' takes no --labels\. Those that do: .*folder.*lfw"):
+    with pytest.raises(
+        UsageError, match=r"'celeba\.official' does not take --labels\. Data sets that do: .*folder.*lfw"
+    ):
         open_dataset(host, f"celeba:{folder}", labelled(folder / "labels.csv"))
 
 
 def test_options_are_those_of_the_factory(host: Host, folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"'folder' has no option 'split'\. It has none\."):
+    with pytest.raises(UsageError, match=r"'folder' has no option 'split'\. It has no options\."):
         open_dataset(host, f"folder:{folder}", options={"split": "mine"})
     with pytest.raises(UsageError, match=r"no option 'cuont'\. Did you mean 'count'\? Allowed: count"):
         open_dataset(host, "synthetic", options={"cuont": 3})

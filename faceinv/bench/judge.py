@@ -23,7 +23,7 @@ from faceinv.errors import WeightsError
 from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.scoring.gallery import JUDGED, Gallery, gallery_of_dataset, gallery_of_people, gallery_of_targets
 from faceinv.scoring.pairs import embed_all, score_pairs, with_floors
-from faceinv.scoring.recognition import Recognition, compare, cosines_of_pairs, judge
+from faceinv.scoring.recognition import Recognition, cosines_of_pairs, identity_scores, measure_recognition
 
 Opened = tuple[Dataset, DatasetSpec]
 
@@ -199,7 +199,9 @@ class Judge:
     def _identity(
         self, cell: Cell, gallery: Gallery, descriptors: Mapping[str, tuple[Tensor, Tensor]]
     ) -> dict[str, IdentityScores]:
-        return {role: compare(role, name, descriptors[name][1], gallery) for role, name in self._roles(cell).items()}
+        return {
+            role: identity_scores(role, name, descriptors[name][1], gallery) for role, name in self._roles(cell).items()
+        }
 
     def _gallery(self, cell: Cell, targets: Targets, descriptors: Mapping[str, Tensor]) -> Gallery:
         """Return the targets and further photographs of their people."""
@@ -225,7 +227,7 @@ class Judge:
             key = (_recognition_key(cell), cell.recognition)
             gallery = self._recognition_gallery(cell)
         if (key, encoder) not in self._recognition:
-            self._recognition[key, encoder] = judge(gallery, encoder, cell.recognition)
+            self._recognition[key, encoder] = measure_recognition(gallery, encoder, cell.recognition)
         return self._recognition[key, encoder]
 
     def _recognition_gallery(self, cell: Cell) -> Gallery:

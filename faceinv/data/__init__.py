@@ -1,4 +1,4 @@
-"""Images, labels, splits and data sets; targets chosen and brought into a framing."""
+"""Images, labels, splits and data sets; photographs aligned; targets selected and kept."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Annotations from a CSV file: a column ``image``, optionally ``identity`` and ``split``, one for each attribute."""
+"""Labels files: CSV with a column ``image``, optionally ``identity`` and ``split``, and one column per attribute."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from faceinv.data.splits import SHARES
 from faceinv.errors import InputError, suggest
 
-#: What stands for "not known" in a cell.
+#: Cell values that mean "unknown".
 UNKNOWN = frozenset({"", "na", "n/a", "nan", "none", "null", "?"})
 
 
@@ -25,9 +25,9 @@ class Labels:
     Args:
         path: The file.
         images: The image of each row, as the file names it.
-        annotations: Attribute → a value for each row, NaN where it is not known.
-        identities: Who is in each row's image; nothing where a row does not say. ``None`` without such a column.
-        splits: Each row's part. ``None`` without such a column.
+        annotations: A value for each row by attribute, NaN if unknown.
+        identities: The person in each row's image, empty if unknown; ``None`` without such a column.
+        splits: The split of each row; ``None`` without such a column.
     """
 
     path: Path
@@ -39,11 +39,11 @@ class Labels:
 
 @dataclass(frozen=True)
 class Match:
-    """Which row belongs to which image.
+    """The rows of a labels file that belong to images.
 
     Args:
-        rows: For each image the number of its row, or -1.
-        unmatched: The rows that have no image.
+        rows: The row of each image, or -1.
+        unmatched: The rows without an image.
     """
 
     rows: tuple[int, ...]
@@ -56,14 +56,14 @@ class Match:
 
 
 def read_labels(path: Path) -> Labels:
-    """Read a labels file: UTF-8 with a header; separated by commas, semicolons or tabs.
+    """Read a labels file: UTF-8 with a header, separated by commas, semicolons or tabs.
 
-    A cell of an attribute is a number, or one of :data:`UNKNOWN`. Where all numbers of a column are -1 and 1,
-    as CelebA writes no and yes, they become 0 and 1.
+    An attribute's cell is a number or one of :data:`UNKNOWN`. In a column of only -1 and 1, CelebA's no and yes,
+    they become 0 and 1.
 
     Raises:
-        InputError: the file cannot be read, has no column ``image``, or a cell that is not allowed; the message
-            names the line and the column.
+        InputError: the file cannot be read, has no column ``image``, or has an invalid cell; the message names the
+            line and the column.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -79,7 +79,7 @@ def read_labels(path: Path) -> Labels:
 
 
 def match_images(labels: Labels, ids: Sequence[str]) -> Match:
-    """Find the row of each image: by its id (a path below the folder), or by its file name where that is unique."""
+    """Find the row of each image by its id (a path below the folder), or by its file name if that is unique."""
     place = {image: row for row, image in enumerate(labels.images)}
     names: dict[str, int] = {}
     for name in ids:
@@ -97,7 +97,7 @@ def match_images(labels: Labels, ids: Sequence[str]) -> Match:
 
 
 def has_images(path: Path) -> bool:
-    """Say whether a file looks like a labels file: a header with a column ``image``."""
+    """Return whether a file looks like a labels file: its header has a column ``image``."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             head = file.readline()
@@ -116,12 +116,12 @@ def _parse(path: Path, lines: Iterable[str]) -> Labels:
     places: list[int] = []
     for place, cells in _rows(lines, separator):
         if len(cells) != len(names):
-            raise InputError(f"{path}:{place}: {len(cells)} cells, where the header has {len(names)}.")
+            raise InputError(f"{path}:{place}: {len(cells)} cells, but the header has {len(names)}.")
         places.append(place)
         for name, cell in zip(names, cells, strict=True):
             columns[name].append(cell.strip())
     if not places:
-        raise InputError(f"{path}: no row below the header.")
+        raise InputError(f"{path}: no rows below the header.")
     images = tuple(cell.replace("\\", "/").removeprefix("./") for cell in columns.pop("image"))
     identities, splits = columns.pop("identity", None), columns.pop("split", None)
     _check_images(path, images, places)
@@ -141,7 +141,7 @@ def _separator(head: str) -> str:
 
 
 def _rows(lines: Iterator[str], separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line that a row ends on, and its cells; empty lines are no rows."""
+    """Yield the number of each row's last line, and its cells; empty lines are skipped."""
     reader = csv.reader(lines, delimiter=separator)
     for cells in reader:
         if cells:
@@ -156,7 +156,7 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
         if not name:
             raise InputError(f"{path}:1: column {names.index(name) + 1} has no name.")
         if names.count(name) > 1:
-            raise InputError(f"{path}:1: the column '{name}' stands there twice.")
+            raise InputError(f"{path}:1: the column '{name}' appears twice.")
 
 
 def _check_images(path: Path, images: Sequence[str], places: Sequence[int]) -> None:
@@ -165,7 +165,7 @@ def _check_images(path: Path, images: Sequence[str], places: Sequence[int]) -> N
         if not image:
             raise InputError(f"{path}:{place}: the cell 'image' is empty.")
         if seen.setdefault(image, place) != place:
-            raise InputError(f"{path}:{place}: '{image}' was named in line {seen[image]} already.")
+            raise InputError(f"{path}:{place}: '{image}' is already named in line {seen[image]}.")
 
 
 def _check_splits(path: Path, splits: Sequence[str], places: Sequence[int]) -> None:
@@ -186,8 +186,8 @@ def _numbers(path: Path, name: str, cells: Sequence[str], places: Sequence[int])
             value = math.inf
         if math.isinf(value):
             raise InputError(
-                f"{path}:{place}: {name} is '{cell}'; an attribute is a number (0 and 1 for no and yes), "
-                "or empty where it is not known."
+                f"{path}:{place}: {name} is '{cell}'; an attribute must be a number (0 and 1 for no and yes), "
+                "or empty if unknown."
             )
         values.append(value)
     column = torch.tensor(values, dtype=torch.float32)

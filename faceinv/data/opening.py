@@ -1,4 +1,4 @@
-"""From ``NAME[:PATH]`` to a data set."""
+"""Data sets opened by ``NAME[:PATH]``."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def open_dataset(
     context: DatasetContext | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[Dataset, DatasetSpec]:
-    """Build the data set ``given``, as ``name`` or ``name:PATH``.
+    """Open a data set.
 
     Args:
         host: The plugins.
-        given: Which one.
-        context: What it is built with; without one there is no generator to sample.
-        options: Keyword arguments for its factory, over those of its spec.
+        given: ``name`` or ``name:PATH``.
+        context: Generator, seed and labels; the default has none of them.
+        options: Keyword arguments for its factory; they override those of its spec.
 
     Raises:
-        UsageError: there is none of this name, a path or labels are missing or not taken, or it has no such option.
-        InputError: what is at the path is not such a data set.
+        UsageError: no data set has this name, a path is missing, or a path, labels or an option are not accepted.
+        InputError: the path does not hold such a data set.
     """
     from faceinv.contracts.data import DatasetContext
 
@@ -41,12 +41,12 @@ def open_dataset(
     context = context or DatasetContext(None, None, "", 0, None)
     if context.labels is not None and not spec.takes_labels:
         takes = [other.name for other in host.specs("dataset") if other.takes_labels]
-        raise UsageError(f"The data set '{spec.name}' takes no --labels. Those that do: {', '.join(takes)}.")
+        raise UsageError(f"The data set '{spec.name}' does not take --labels. Data sets that do: {', '.join(takes)}.")
     factory = load_target(spec)
     allowed = [key for key in inspect.signature(factory).parameters if key not in ("path", "context")]
     for key in options or {}:
         if key not in allowed:
-            listed = f"Allowed: {', '.join(allowed)}." if allowed else "It has none."
+            listed = f"Allowed: {', '.join(allowed)}." if allowed else "It has no options."
             raise UsageError(f"The data set '{spec.name}' has no option '{key}'.{suggest(key, allowed)} {listed}")
     dataset: Dataset = factory(path, context=context, **{**spec.options, **(options or {})})
     return dataset, spec
@@ -56,7 +56,7 @@ def parse_dataset(host: Host, given: str) -> tuple[str, Path | None]:
     """Return the full name and the path of ``name[:PATH]``.
 
     Raises:
-        UsageError: there is none of this name, or a path is missing or not taken.
+        UsageError: no data set has this name, or a path is missing or not accepted.
     """
     name, colon, path = given.partition(":")
     spec: DatasetSpec = host.spec("dataset", name)

@@ -1,4 +1,4 @@
-"""Images loaded ahead of their use by threads, in order, into a few batches that are used again and again."""
+"""Prefetching: threads load images ahead of their use, in order, into a few reused batches."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from torch import Tensor
 from faceinv.errors import InputError
 from faceinv.hardware import processors
 
-#: Batches that exist: one is computed on while the next ones fill.
+#: Number of batches: one is in use while the next ones fill.
 _BUFFERS = 3
 
 
 def default_workers() -> int:
-    """Return how many threads load images where nothing else is said: one for each processor, at most 8."""
+    """Return the default number of loading threads: one for each processor, at most 8."""
     return min(8, processors())
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images that were loaded together.
+    """A batch of loaded images.
 
     Args:
-        rows: Their numbers in the data set.
-        views: ``(B, 3, H, W)`` float32 each; valid until the next batch is asked for.
+        rows: Their indices in the data set.
+        views: ``(B, 3, H, W)`` float32 each; valid until the next batch is requested.
         failed: The reason for each row that could not be loaded.
     """
 
@@ -38,13 +38,13 @@ class Batch:
 
 
 class Frames:
-    """Loads images with threads: Pillow decodes, and torch resamples, without Python's lock.
+    """Loader of images in threads; Pillow decodes and torch resamples without holding Python's lock.
 
     Args:
-        load: Row to views ``(3, H, W)`` of the image; raises :class:`InputError` for one that cannot be used.
+        load: Returns the views ``(3, H, W)`` of a row's image; raises :class:`InputError` if it cannot be used.
         sizes: Height and width of each view.
         workers: Number of threads.
-        batch_size: Images in a batch at most.
+        batch_size: Maximum number of images in a batch.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Frames:
         self._sizes = sizes
         self._batch_size = batch_size
         self._threads = torch.get_num_threads()
-        # The workers are the parallelism: each resampling on all cores would but have them wait for each other.
+        # The workers already use all cores: more threads in each would only wait for each other.
         self._pool = ThreadPoolExecutor(workers, "frames", torch.set_num_threads, (1,))
 
     def __enter__(self) -> Frames:
@@ -62,11 +62,11 @@ class Frames:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
-        # A thread's setting is its own, but threads that start later take the last one made.
+        # The setting belongs to a thread, but threads that start later inherit the last one made.
         torch.set_num_threads(self._threads)
 
     def read(self, spans: Sequence[range]) -> Iterator[Iterator[Batch]]:
-        """Yield the batches of each span of rows; each must be used up before the next span is asked for."""
+        """Yield the batches of each span of rows; consume them all before requesting the next span."""
         parts = [
             range(first, min(first + self._batch_size, span.stop))
             for span in spans
@@ -93,9 +93,9 @@ class Frames:
                 free.append(buffers)
 
     def _into(self, buffers: Sequence[Tensor], place: int, row: int) -> str:
-        """Load the views of one image into their place; return why it could not be loaded, or nothing."""
+        """Load the views of one image into the buffers; return why that failed, or an empty string."""
         try:
-            with torch.no_grad():  # a thread has its own setting
+            with torch.no_grad():  # this setting, too, belongs to a thread
                 for buffer, view in zip(buffers, self._load(row), strict=True):
                     buffer[place].copy_(view)
         except (InputError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Train, validation and test parts that share no person."""
+"""Training, validation and test splits that share no person."""
 
 from __future__ import annotations
 
@@ -7,36 +7,34 @@ from collections.abc import Iterable, Sequence
 
 from faceinv.errors import InputError
 
-#: The parts, and the share of the people that each gets where a data set does not say.
+#: The splits, and the share of the people in each if a data set does not define its own.
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
 def hashed_splits(people: Iterable[str]) -> tuple[str, ...]:
-    """Return a part for each image, by the hash of who is in it.
-
-    A person is in one part whatever other people there are: adding photographs moves nobody.
+    """Return a split for each image by the hash of its person, so that adding photographs moves nobody.
 
     Args:
-        people: Who is in each image; the image's id where that is not known.
+        people: The person in each image; the image's id if that is unknown.
     """
     parts: dict[str, str] = {}
     return tuple(parts[person] if person in parts else parts.setdefault(person, _part(person)) for person in people)
 
 
 def check_disjoint(splits: Sequence[str], identities: Sequence[str] | None, source: str) -> None:
-    """Raise :class:`InputError` if a person is in two parts: what is known from training is no test.
+    """Raise :class:`InputError` if a person is in two splits.
 
     Args:
-        splits: A part for each image.
-        identities: Who is in each image, if that is known.
-        source: Where the parts come from, for the message.
+        splits: A split for each image.
+        identities: The person in each image, if known.
+        source: Where the splits come from, for the message.
     """
     seen: dict[str, str] = {}
     for person, part in zip(identities or (), splits, strict=bool(identities)):
         if seen.setdefault(person, part) != part:
             raise InputError(
-                f"{source}: '{person}' is in '{seen[person]}' and in '{part}'; a person must be in one part alone, "
-                "or the test would ask for what was trained on."
+                f"{source}: '{person}' is in '{seen[person]}' and in '{part}'; a person must be in one split only, "
+                "otherwise people seen in training would be tested."
             )
 
 

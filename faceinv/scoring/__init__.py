@@ -1,4 +1,4 @@
-"""Scores with intervals of reconstructions and descriptors; knows no cell and no file."""
+"""Scores of reconstructions and descriptors, with intervals; independent of cells and files."""
 
 import lazy_loader
 

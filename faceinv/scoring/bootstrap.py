@@ -1,49 +1,35 @@
-"""Scores of an audit, each with a 95 % interval over people: photographs of one person are not independent.
+"""Audit scores with 95 % intervals by a bootstrap over people: photographs of one person are not independent.
 
-Every metric takes item weights, so that the bootstrap is the metric itself under other weights: whole people
-are drawn with replacement (cluster bootstrap), and the same draws serve every source of an attribute, which
-makes differences and the leakage paired.
+Every metric takes item weights, so a bootstrap replicate is the metric under other weights. Whole people are drawn
+with replacement (cluster bootstrap), and every source of an attribute uses the same draws, which makes differences
+and the leakage paired.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from faceinv.scoring.statistics import Interval
+
 Array = npt.NDArray[np.float64]
 
-#: (truth, predicted, weights ``(R, n)``) to scores ``(R,)``; NaN where a score is not defined.
+#: Maps (truth, predicted, weights ``(R, n)``) to scores ``(R,)``, NaN where a score is undefined.
 Score = Callable[[Array, Array, Array], Array]
 
 RESAMPLES = 1000
 
-#: Weights of about this many items and draws are worked on at a time.
+#: Number of weights in memory at a time.
 _BLOCK = 4_000_000
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A score with its 95 % interval.
-
-    Args:
-        mean: The score of all items.
-        low: Lower end of the percentile bootstrap interval over people; NaN for fewer than two people.
-        high: Upper end.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-
 class People:
-    """Draws of people with replacement, as weights of their items.
+    """Bootstrap draws of people with replacement, as weights of their items.
 
     Args:
-        identities: Who is in each of ``n`` items.
+        identities: The person in each of ``n`` items.
         resamples: Number of draws.
         seed: Seed of the draws.
     """
@@ -52,20 +38,23 @@ class People:
         names, self._person = np.unique(np.asarray(identities, dtype=str), return_inverse=True)
         self.n = len(names)
         rng = np.random.default_rng(seed)
-        # The first row is the sample itself. All draws of one person are the same: that is no interval.
+        # The first row is the sample itself. With one person all draws are equal and give no interval.
         draws = resamples if self.n > 1 else 0
         drawn = rng.multinomial(self.n, np.full(self.n, 1 / max(1, self.n)), size=draws)
         self._counts = np.concatenate([np.ones((1, self.n)), drawn])
 
     def replicates(self, score: Score, truth: Array, predicted: Array) -> Array:
-        """Return ``score`` of the items, and then of each draw: ``(1 + resamples,)``."""
+        """Return ``score`` of the items, followed by that of each draw: ``(1 + resamples,)``."""
         step = max(1, _BLOCK // max(1, len(self._person)))
         blocks = (self._counts[first : first + step] for first in range(0, len(self._counts), step))
         return np.concatenate([score(truth, predicted, block[:, self._person]) for block in blocks])
 
 
 def interval(replicates: Array) -> Interval:
-    """Return the first of the ``replicates`` with the 95 % interval of the others; undefined ones are left out."""
+    """Return the first of the ``replicates`` with the 95 % percentile interval of the others, ignoring undefined ones.
+
+    The interval is NaN for fewer than two people.
+    """
     draws = replicates[1:][np.isfinite(replicates[1:])]
     if len(draws) < 2:
         return Interval(float(replicates[0]), float("nan"), float("nan"))
@@ -74,7 +63,7 @@ def interval(replicates: Array) -> Interval:
 
 
 def accuracy(truth: Array, predicted: Array, weights: Array) -> Array:
-    """Return the share of items on the right side of 0.5.
+    """Return the share of items predicted on the correct side of 0.5.
 
     Args:
         truth: ``(n,)`` 0 or 1.
@@ -85,7 +74,7 @@ def accuracy(truth: Array, predicted: Array, weights: Array) -> Array:
 
 
 def balanced_accuracy(truth: Array, predicted: Array, weights: Array) -> Array:
-    """Return the mean of both classes' shares on the right side of 0.5; NaN where a class is missing."""
+    """Return the mean of both classes' accuracies; NaN if a class is missing."""
     right = ((predicted > 0.5) == (truth > 0.5)).astype(float)
     positive = truth > 0.5
     return (_mean(right[positive], weights[:, positive]) + _mean(right[~positive], weights[:, ~positive])) / 2
@@ -94,7 +83,7 @@ def balanced_accuracy(truth: Array, predicted: Array, weights: Array) -> Array:
 def auc(truth: Array, predicted: Array, weights: Array) -> Array:
     """Return the area under the ROC curve: the chance that a 1 is rated above a 0, ties counting half.
 
-    NaN where a class is missing.
+    NaN if a class is missing.
     """
     order = np.argsort(predicted, kind="stable")
     rated, positive, weights = predicted[order], truth[order] > 0.5, weights[:, order]
@@ -111,14 +100,14 @@ def mean_error(errors: Array, _: Array, weights: Array) -> Array:
 
 
 def r2(truth: Array, predicted: Array, weights: Array) -> Array:
-    """Return the share of the variance that is explained, of all outputs together.
+    """Return the share of variance explained over all outputs together.
 
-    One minus the squared error over the squared distance to the mean of the items themselves, both summed over
-    the outputs ``(n, k)`` (scikit-learn's ``multioutput="variance_weighted"``). NaN where nothing varies.
+    One minus the squared error divided by the squared distance to the items' own mean, both summed over the outputs
+    ``(n, k)`` (scikit-learn's ``multioutput="variance_weighted"``). NaN if nothing varies.
     """
     total = weights.sum(1)
     squared_error = weights @ np.square(truth - predicted).sum(1)
-    # About the mean of all items first: the difference of two large numbers would lose digits.
+    # Centred first: the difference of two large numbers would lose digits.
     centred = truth - truth.mean(0)
     means = (weights @ centred) / np.where(total > 0, total, np.nan)[:, None]
     spread = weights @ np.square(centred).sum(1) - total * np.square(means).sum(1)
@@ -126,11 +115,10 @@ def r2(truth: Array, predicted: Array, weights: Array) -> Array:
 
 
 def leakage(source: Array, baseline: Array, image: Array) -> Array:
-    """Return the share of the way from the baseline's score to the image's that ``source`` has come.
+    """Return how far ``source`` gets from the baseline's score (0) to the image's (1).
 
-    All are replicates of one score under the same draws. NaN where looking at the image is not clearly better
-    than guessing (the 95 % interval of the difference reaches the other side): then there is no way to go. It
-    does not matter whether low or high scores are good.
+    All are replicates of one score under the same draws. NaN if predicting from the image is not clearly better than
+    guessing, that is, if the 95 % interval of their difference contains 0. Works for scores of either direction.
     """
     way = image - baseline
     sure = interval(way)

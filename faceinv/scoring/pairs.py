@@ -1,4 +1,4 @@
-"""Targets beside reconstructions to a row of scores for each target; encoders run once for all metrics."""
+"""Scores of each reconstruction against its target; encoders run once for all metrics."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from faceinv.contracts.metrics import Metric
 from faceinv.contracts.protocols import IdentityScores, blocks
 from faceinv.contracts.specs import MetricSpec
 
-#: Images at a time.
+#: Images in a batch.
 BATCH = 32
 
 
 @dataclass(frozen=True)
 class EncodedComparison:
-    """A batch of targets and reconstructions with the cosines of the encoders already taken.
+    """A batch of targets and reconstructions, with the encoders' cosines already computed.
 
     Args:
         target: ``(B, 3, H, W)``.
@@ -31,21 +31,21 @@ class EncodedComparison:
     cosines: Mapping[str, Tensor]
 
     def similarity(self, role: str) -> Tensor:
-        """Return the cosine of each pair on the encoder in this ``role``, ``(B,)``."""
+        """Return the cosine of each pair for the encoder in this ``role``, ``(B,)``."""
         return self.cosines[role]
 
 
 def embed_all(
     encode: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = BATCH, device: torch.device | None = None
 ) -> Tensor:
-    """Return the descriptors ``(N, D)`` of images ``(N, 3, H, W)``, a batch at a time, on the CPU."""
+    """Return the descriptors ``(N, D)`` of images ``(N, 3, H, W)`` on the CPU, computed in batches."""
     with torch.inference_mode():
         batches = torch.split(images, batch_size)
         return torch.cat([encode(batch if device is None else batch.to(device)).float().cpu() for batch in batches])
 
 
 def column(name: str, role: str) -> str:
-    """Return the column of the metric ``name`` in a ``role``: further critics are named, after a colon."""
+    """Return the column of the metric ``name`` in a ``role``; further critics add their name after a colon."""
     _, colon, critic = role.partition(":")
     return f"{name}{colon}{critic}"
 
@@ -56,13 +56,13 @@ def score_pairs(
     metrics: Mapping[str, tuple[MetricSpec, Metric]],
     leaked: Mapping[str, Tensor],
 ) -> dict[str, list[float]]:
-    """Return a column per metric, and for a metric of critics one for each critic; each pair is scored by itself.
+    """Return a column of scores for each metric, or for each critic if the metric uses critics.
 
     Args:
         targets: ``(N, 3, H, W)``.
         reconstructions: ``(N, 3, H, W)``.
-        metrics: Spec and built metric, by name.
-        leaked: Cosine of each pair ``(N,)`` on each encoder, by role.
+        metrics: Spec and metric, by name.
+        leaked: Cosine of each pair ``(N,)`` for each encoder, by role.
     """
     return {
         column(name, role): _values(metric, targets, reconstructions, leaked, role)
@@ -74,17 +74,17 @@ def score_pairs(
 def with_floors(
     columns: Mapping[str, list[float]], specs: Iterable[MetricSpec], identity: Mapping[str, IdentityScores]
 ) -> dict[str, list[float]]:
-    """Return the columns of :func:`score_pairs` with what puts them in place beside them.
+    """Return the columns of :func:`score_pairs` plus their baselines.
 
-    Where a metric's spec asks for a floor, two more columns put its value in place: ``<metric>_floor`` is the
-    mean cosine to the targets of other people, ``<metric>_other`` that to other photographs of the same person,
-    if there are any: that a reconstruction resembles the very photograph that leaked proves less than that it
-    resembles another. Columns without a single value are left out.
+    A metric with ``floor`` gets two more columns: ``<metric>_floor``, the mean cosine to the targets of other people,
+    and ``<metric>_other``, the mean cosine to other photographs of the same person. A reconstruction that resembles
+    another photograph proves more than one that resembles the photograph that leaked. Columns without any value are
+    omitted.
 
     Args:
         columns: A value for each target, by column.
         specs: The metrics.
-        identity: What each encoder says, by role.
+        identity: Each encoder's scores, by role.
     """
     found: dict[str, list[float]] = {}
     for spec in specs:
@@ -102,7 +102,7 @@ def with_floors(
 
 
 def _roles(spec: MetricSpec, roles: Iterable[str]) -> list[str]:
-    """Return the roles that a metric scores in; one without a name where it reads no encoder."""
+    """Return the roles that a metric is scored in; a single empty one if it uses no encoder."""
     return [role for role in roles if role.partition(":")[0] == spec.encoder] if spec.encoder else [""]
 
 

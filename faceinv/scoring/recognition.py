@@ -1,4 +1,4 @@
-"""What an encoder says about identity: how well it tells people apart, and whom it takes reconstructions for."""
+"""Recognition by an encoder: how well it tells people apart, and the cosines of reconstructions to photographs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from faceinv.scoring.verification import (
     threshold_at,
 )
 
-#: Bins of the histograms in a record, from -1 to 1.
+#: Bins of the histograms in a record, from −1 to 1.
 BINS = 100
 
 
@@ -31,13 +31,13 @@ class Recognition:
     """How well an encoder tells the people of a gallery apart.
 
     Args:
-        encoder: Its name.
+        encoder: The encoder's name.
         source: ``"targets"``, or the data set that the photographs come from.
-        photographs: How many.
-        people: How many people, or ``None`` where it is not known.
-        notes: What has to be known about the scores.
+        photographs: Number of photographs.
+        people: Number of people, or ``None`` if unknown.
+        notes: Restrictions of the scores.
         genuine: Cosines of pairs of one person.
-        impostor: Cosines of pairs of two.
+        impostor: Cosines of pairs of two people.
         thresholds: One for each false match rate.
         equal_error: Equal error rate and its threshold, or ``None`` without genuine pairs.
         accuracy: Verification accuracy, or ``None`` with too few people.
@@ -55,7 +55,7 @@ class Recognition:
     accuracy: Accuracy | None
 
     def record(self, scores: IdentityScores) -> dict[str, Any]:
-        """Return what the record keeps of it, with the distributions of a cell's reconstructions beside."""
+        """Return the entry of the record, including the distributions of a cell's reconstructions."""
         rate, threshold = self.equal_error or (None, None)
         return {
             "encoder": self.encoder,
@@ -77,8 +77,8 @@ class Recognition:
         }
 
 
-def judge(gallery: Gallery, encoder: str, source: str) -> Recognition:
-    """Return how well ``encoder`` tells the people of ``gallery`` apart, from all pairs of its photographs."""
+def measure_recognition(gallery: Gallery, encoder: str, source: str) -> Recognition:
+    """Measure how well ``encoder`` tells the people of ``gallery`` apart, over all pairs of its photographs."""
     descriptors = gallery.descriptors[encoder].numpy()
     genuine, impostor = all_pairs(descriptors, gallery.people)
     accuracy = cross_validated_accuracy(descriptors, gallery.people)
@@ -100,29 +100,29 @@ def _notes(gallery: Gallery, genuine: int, accuracy: Accuracy | None) -> tuple[s
     notes = []
     if not gallery.real:
         notes.append(
-            "Samples of the generator: no two are known to show one person, so there are impostor pairs only; "
-            "what a system makes of photographs may differ (--recognition DATASET:PATH)."
+            "Samples of the generator have no identities, so there are impostor pairs only, and scores of "
+            "photographs may differ (--recognition DATASET:PATH)."
         )
     elif not gallery.known:
         notes.append(
-            "Who is on the photographs is not known: each counts as another person, so there are impostor pairs "
-            "only, and two of one person would raise the thresholds."
+            "The photographs have no identities: each counts as another person, so there are impostor pairs only, "
+            "and two photographs of one person would raise the thresholds."
         )
     elif not genuine:
-        notes.append("Nobody has two photographs: there are impostor pairs only.")
+        notes.append("Nobody has two photographs, so there are impostor pairs only.")
     elif accuracy is None:
-        notes.append(f"Verification accuracy needs {FOLDS} people with two photographs.")
+        notes.append(f"Verification accuracy needs {FOLDS} people with two photographs each.")
     return tuple(notes)
 
 
 class Cosines:
-    """Cosines of reconstructions to photographs, made some rows at a time; NaN where both show one person.
+    """Matrix of cosines of reconstructions to photographs, computed by rows; NaN where both show one person.
 
     Args:
-        results: Descriptors ``(N, D)`` of the reconstructions, of length 1.
-        photographs: Descriptors ``(M, D)`` of length 1.
-        whose: Who is on each reconstruction's target ``(N,)``.
-        people: Who is on each photograph ``(M,)``.
+        results: Unit-length descriptors ``(N, D)`` of the reconstructions.
+        photographs: Unit-length descriptors ``(M, D)``.
+        whose: The person in each reconstruction's target ``(N,)``.
+        people: The person in each photograph ``(M,)``.
     """
 
     def __init__(self, results: Tensor, photographs: Tensor, whose: Tensor, people: Tensor) -> None:
@@ -135,28 +135,28 @@ class Cosines:
         return len(self._results), len(self._photographs)
 
     def __getitem__(self, rows: slice, /) -> Tensor:
-        """Return these rows, ``(n, M)``."""
+        """Return some rows, ``(n, M)``."""
         cosines = self._results[rows] @ self._photographs.T
         return cosines.masked_fill_(self._whose[rows, None] == self._people[None, :], torch.nan)
 
 
 def cosines_of_pairs(left: Tensor, right: Tensor) -> Tensor:
-    """Return the cosine of each row of ``left`` ``(N, D)`` with that of ``right``, ``(N,)``."""
+    """Return the cosine of each row of ``left`` ``(N, D)`` with the same row of ``right``, ``(N,)``."""
     return (nn.functional.normalize(left) * nn.functional.normalize(right)).sum(1)
 
 
-def compare(
+def identity_scores(
     role: str, encoder: str, results: Tensor, gallery: Gallery, thresholds: tuple[Threshold, ...] = ()
 ) -> IdentityScores:
     """Return the cosines of reconstructions to the photographs of a gallery.
 
     Args:
-        role: What the encoder scores as.
-        encoder: Its name.
+        role: The encoder's role: ``"attacked"``, ``"critic"`` or ``"critic:<name>"``.
+        encoder: The encoder's name.
         results: Descriptors ``(N, D)`` of the reconstructions; the gallery's first ``N`` photographs are their
             targets.
         gallery: Targets, and further photographs of their people.
-        thresholds: The encoder's.
+        thresholds: The encoder's thresholds.
     """
     n = len(results)
     unit, photographs = nn.functional.normalize(results), nn.functional.normalize(gallery.descriptors[encoder])
@@ -185,7 +185,7 @@ def compare(
 
 
 def _other_photographs(gallery: Gallery, n: int) -> list[list[int]]:
-    """Return for each of ``n`` targets the rows of the person's other photographs, in the data set's order."""
+    """Return the rows of the other photographs of each target's person, in the data set's order."""
     of_person: dict[int, list[int]] = {}
     for row in sorted(range(len(gallery)), key=gallery.places.__getitem__):
         of_person.setdefault(gallery.people[row], []).append(row)

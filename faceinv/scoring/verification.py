@@ -1,6 +1,6 @@
-"""How well an encoder tells people apart: thresholds, error rates, accuracy; defined in docs/reference/protocols.md.
+"""Verification: thresholds, error rates and accuracy of an encoder, as defined in docs/reference/protocols.md.
 
-Scores are cosines; a pair is accepted from the threshold up. Nothing here knows a network.
+Scores are cosines; a pair is accepted if its score is at or above the threshold.
 """
 
 from __future__ import annotations
@@ -16,18 +16,16 @@ from faceinv.scoring.statistics import wilson
 
 Scores = npt.NDArray[np.float64]
 
-#: False match rates at which attacks are judged.
+#: False match rates at which attacks are scored.
 FALSE_MATCH_RATES = (1e-2, 1e-3, 1e-4)
-#: With fewer false matches than these, the rate at the threshold is not known within 30 % (Doddington's rule of 30).
+#: With fewer false matches, the rate at the threshold is not known within 30 % (Doddington's rule of 30).
 ENOUGH_FALSE_MATCHES = 30
 FOLDS = 10
-#: Rows of the matrix of all pairs held at a time.
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of pairs told right with thresholds chosen on other people, with its 95 % Wilson interval."""
+    """Share of pairs decided correctly with thresholds chosen on other people, with its 95 % Wilson interval."""
 
     accuracy: float
     low: float
@@ -36,12 +34,13 @@ class Accuracy:
     folds: int
 
 
-def all_pairs(descriptors: npt.NDArray[np.floating], people: Sequence[int]) -> tuple[Scores, Scores]:
-    """Return the cosines of every pair of photographs: of one person, and of two.
+def all_pairs(descriptors: npt.NDArray[np.floating], people: Sequence[int], block: int = 1024) -> tuple[Scores, Scores]:
+    """Return the cosines of all pairs of photographs, those of one person and those of two.
 
     Args:
-        descriptors: ``(N, D)`` of any length but 0.
-        people: ``N`` numbers that say who is on each.
+        descriptors: ``(N, D)``, none of them zero; they need not have unit length.
+        people: The person in each photograph, ``N`` numbers.
+        block: Number of rows of the matrix of all pairs in memory at a time.
 
     Returns:
         Genuine and impostor scores; together ``N (N − 1) / 2``.
@@ -49,10 +48,10 @@ def all_pairs(descriptors: npt.NDArray[np.floating], people: Sequence[int]) -> t
     unit = _unit(descriptors)
     codes = np.asarray(people)
     genuine, impostor = [], []
-    for first in range(0, len(unit), _BLOCK):
-        block = unit[first : first + _BLOCK] @ unit[first:].T
-        rows, columns = np.triu_indices(len(block), k=1, m=block.shape[1])
-        scores = block[rows, columns].astype(np.float64)
+    for first in range(0, len(unit), block):
+        cosines = unit[first : first + block] @ unit[first:].T
+        rows, columns = np.triu_indices(len(cosines), k=1, m=cosines.shape[1])
+        scores = cosines[rows, columns].astype(np.float64)
         same = codes[first + rows] == codes[first + columns]
         genuine.append(scores[same])
         impostor.append(scores[~same])
@@ -60,7 +59,7 @@ def all_pairs(descriptors: npt.NDArray[np.floating], people: Sequence[int]) -> t
 
 
 def threshold_at(fmr: float, impostor: Scores, genuine: Scores) -> Threshold:
-    """Return the threshold at a false match rate, from measured scores alone: never extrapolated.
+    """Return the threshold at a false match rate, from measured scores only; nothing is extrapolated.
 
     Args:
         fmr: Between 0 and 1.
@@ -72,7 +71,7 @@ def threshold_at(fmr: float, impostor: Scores, genuine: Scores) -> Threshold:
         reason = f"too few pairs: FMR {fmr:g} needs at least {needed:,} impostor pairs, there are {n:,}"
         return Threshold(fmr, None, None, n, needed, None, reason, None)
     allowed = int(np.floor(fmr * n + 1e-9))
-    # Of the scores from here up there are `allowed`, or more if the next one is equal: then it is the next higher.
+    # `allowed` scores are above highest[0], fewer if some of them equal it.
     highest = np.sort(np.partition(impostor, n - allowed - 1)[n - allowed - 1 :]) if allowed < n else np.sort(impostor)
     above = highest[highest > highest[0]] if allowed < n else highest
     threshold = float(above[0]) if len(above) else float(np.nextafter(highest[0], np.inf))
@@ -88,15 +87,15 @@ def threshold_at(fmr: float, impostor: Scores, genuine: Scores) -> Threshold:
 
 
 def equal_error_rate(genuine: Scores, impostor: Scores) -> tuple[float, float] | None:
-    """Return the equal error rate and its threshold; ``None`` where either kind of pair is missing.
+    """Return the equal error rate and its threshold, or ``None`` if either kind of pair is missing.
 
-    The rate is where the straight lines between the measured points (false match rate, false non-match
-    rate) cross the diagonal; the threshold is the measured one nearest to it.
+    The rate is where the line through the measured points (false match rate, false non-match rate) crosses the
+    diagonal; the threshold is that of the nearest measured point.
     """
     if not len(genuine) or not len(impostor):
         return None
     thresholds = np.unique(np.concatenate([genuine, impostor]))
-    # One point more, where nothing is accepted.
+    # One more point, at which nothing is accepted.
     thresholds = np.append(thresholds, np.nextafter(thresholds[-1], np.inf))
     accepted = len(impostor) - np.searchsorted(np.sort(impostor), thresholds, side="left")
     fmr = accepted / len(impostor)
@@ -111,13 +110,13 @@ def equal_error_rate(genuine: Scores, impostor: Scores) -> tuple[float, float] |
 
 
 def best_threshold(scores: Scores, same: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the threshold that tells most pairs right, and the share it does.
+    """Return the threshold that decides most pairs correctly, and their share.
 
-    Of a range of equally good ones the middle of the first: the fairest to other pairs.
+    Of equally good thresholds, this is the middle of the first interval.
     """
     order = np.argsort(scores, kind="stable")
     ordered, truth = scores[order], same[order]
-    # With a threshold below ordered[k], what comes before k is rejected.
+    # With a threshold just below ordered[k], all pairs before k are rejected.
     right = np.concatenate([[0], np.cumsum(~truth)]) + truth.sum() - np.concatenate([[0], np.cumsum(truth)])
     padded = np.concatenate([[ordered[0] - 1], ordered, [ordered[-1] + 1]])
     possible = np.concatenate([[True], ordered[1:] > ordered[:-1], [True]])
@@ -128,21 +127,21 @@ def best_threshold(scores: Scores, same: npt.NDArray[np.bool_]) -> tuple[float, 
 def cross_validated_accuracy(
     descriptors: npt.NDArray[np.floating], people: Sequence[int], folds: int = FOLDS
 ) -> Accuracy | None:
-    """Return the verification accuracy on as many impostor as genuine pairs; ``None`` with too few people.
+    """Return the verification accuracy on as many impostor as genuine pairs, or ``None`` with too few people.
 
-    As LFW's View 2: people are dealt to folds, pairs are formed inside a fold, and the threshold for a fold is
-    the best on all others.
+    As in LFW's View 2: people are divided into folds, pairs are formed within a fold, and the threshold of a fold is
+    the best one on all others.
 
     Args:
         descriptors: ``(N, D)``.
-        people: Who is on each photograph.
-        folds: How many; as many people have to have two photographs.
+        people: The person in each photograph, ``N`` numbers.
+        folds: Number of folds; at least as many people must have two photographs.
     """
     unit, codes = _unit(descriptors), np.asarray(people)
     names, counts = np.unique(codes, return_counts=True)
     if (counts > 1).sum() < folds:
         return None
-    # Dealt in turn, those with several photographs first: every fold has genuine pairs.
+    # People with several photographs first, in turn, so that every fold has genuine pairs.
     fold_of = {name: k % folds for k, name in enumerate(names[np.argsort(-counts, kind="stable")])}
     fold = np.array([fold_of[code] for code in codes])
     rng = np.random.default_rng(0)

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from faceinv.scoring.bootstrap import Interval
+from faceinv.scoring.statistics import Interval
 from faceinv.storage.probe_folder import ProbeFolder
 
 NAMES = tuple(

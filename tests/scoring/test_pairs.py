@@ -13,7 +13,7 @@ from faceinv.plugins import Host
 from faceinv.plugins.registry import load_target
 from faceinv.scoring.gallery import Gallery
 from faceinv.scoring.pairs import embed_all, score_pairs, with_floors
-from faceinv.scoring.recognition import compare
+from faceinv.scoring.recognition import identity_scores
 from faceinv.testing.toy_networks import ToyEncoder
 
 
@@ -34,7 +34,7 @@ def gallery(photographs: Tensor, people: tuple[int, ...], places: tuple[int, ...
 
 
 def scores(role: str, results: Tensor, of: Gallery, seed: int = 1) -> IdentityScores:
-    return compare(role, f"toy.{seed}", embed_all(ToyEncoder(seed), results), of)
+    return identity_scores(role, f"toy.{seed}", embed_all(ToyEncoder(seed), results), of)
 
 
 def columns_of(photographs: Tensor, results: Tensor, metrics: dict, found: dict[str, IdentityScores]) -> dict:

@@ -32,14 +32,13 @@ def people_and_photographs(people: int, each: int, spread: float, seed: int = 0)
     return photographs.astype(np.float32), [index // each for index in range(people * each)]
 
 
-def test_all_pairs_are_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_pairs_are_scikit_learns() -> None:
     photographs, people = people_and_photographs(12, 3, 0.5)
     expected = cosine_similarity(photographs)
     rows, columns = np.triu_indices(36, k=1)
     same = np.array([people[a] == people[b] for a, b in zip(rows, columns, strict=True)])
     for block in (1024, 7):
-        monkeypatch.setattr("faceinv.scoring.verification._BLOCK", block)
-        genuine, impostor = all_pairs(photographs, people)
+        genuine, impostor = all_pairs(photographs, people, block)
         assert (len(genuine), len(impostor)) == (36, 630 - 36)
         np.testing.assert_allclose(np.sort(genuine), np.sort(expected[rows, columns][same]), atol=1e-6)
         np.testing.assert_allclose(np.sort(impostor), np.sort(expected[rows, columns][~same]), atol=1e-6)
