@@ -1,7 +1,7 @@
-"""What crosses a boundary: the specs that plugins declare and the interfaces that they implement.
+"""The types that cross a boundary: specs that plugins declare, and interfaces that they implement.
 
-Images are ``float32`` RGB ``(B, 3, H, W)`` in ``[0, 1]``, everywhere. Descriptors are ``(B, D)``.
-Specs are free of torch: every name is imported on first use.
+Images are ``float32`` RGB ``(B, 3, H, W)`` in ``[0, 1]`` everywhere. Descriptors are ``(B, D)``.
+Every name is imported on first use, so that specs can be used without importing torch.
 """
 
 import lazy_loader

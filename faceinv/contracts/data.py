@@ -1,4 +1,4 @@
-"""The interface of a data set."""
+"""The data set interface."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 
 class Dataset(ABC):
-    """Images, and what is known of each. The same folder gives the same order, ids and annotations."""
+    """Images and what is known about each. The same folder always gives the same order, ids and annotations."""
 
-    #: One id for each image, unique in the data set.
+    #: One id per image, unique within the data set.
     ids: Sequence[str]
-    #: Who is in each image, or ``None`` where it is not known.
+    #: The person in each image, or ``None`` if unknown.
     identities: Sequence[str] | None = None
-    #: Where the faces sit, or ``None`` if they have to be found first.
+    #: The framing of all images, or ``None`` if faces must be detected first.
     framing: Framing | None = None
-    #: Whether ``framing`` is but the mean of images that others aligned: near enough to read attributes
-    #: of thousands, while the targets of an inversion are searched for faces one by one.
+    #: True if ``framing`` is an average over images that somebody else aligned. That is good enough for an audit
+    #: of thousands of images; an inversion detects the face in each target anyway.
     framing_is_approximate: bool = False
-    #: What is known of the images: name → ``(N,)`` float32, 0 and 1 or continuous, NaN where not known.
+    #: Annotations by name, each ``(N,)`` float32: 0 and 1, or continuous; NaN if unknown.
     annotations: Mapping[str, Tensor] = MappingProxyType({})
-    #: ``"train"``, ``"val"`` or ``"test"`` for each image, disjoint by identity; ``None`` where it is not split.
+    #: ``"train"``, ``"val"`` or ``"test"`` per image, disjoint by identity; ``None`` without a split.
     splits: Sequence[str] | None = None
-    #: The part (left, top, right, bottom) of the frame, in frame coordinates of ``framing``, that shows the
-    #: photograph in every image; attributes of all pixels are measured in it. ``None`` is the whole frame.
+    #: The part of the frame (left, top, right, bottom), in frame coordinates of ``framing``, that shows the
+    #: photograph in every image; whole-frame attributes are measured within it. ``None`` is the whole frame.
     clean_box: tuple[float, float, float, float] | None = None
-    #: (id, reason) of what is listed but is not among ``ids``: a row without an image, an image without a row.
+    #: (id, reason) of everything left out of ``ids``, such as a row without an image or an image without a row.
     skipped: Sequence[tuple[str, str]] = ()
-    #: Whether its name stands for all of its images, so that a part must not go by it.
+    #: True if the name refers to the whole data set; a subset must then have another name.
     whole: bool = False
 
     @abstractmethod
@@ -47,25 +47,25 @@ class Dataset(ABC):
         """Return image ``index`` as ``(3, H, W)`` in ``[0, 1]``; may be called from several threads at once.
 
         Raises:
-            InputError: the image cannot be decoded; it is reported and skipped.
+            InputError: if the image cannot be decoded; it is then reported and skipped.
         """
 
     def fingerprint(self) -> str:
-        """Return a hash that changes when the images do; records are named by it. By default, of the ids."""
+        """Return a hash that changes with the images; it is part of a record's id. By default it covers the ids."""
         return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class DatasetContext:
-    """What a data set is built with.
+    """Arguments for building a data set.
 
     Args:
-        generator: The generator of the run, for data sets that sample it.
+        generator: The run's generator, for data sets that sample it.
         framing: The generator's framing.
         space: Latent space.
         seed: Seed of the run.
-        limit: How many images will be asked for at most.
-        labels: A CSV file of annotations, for data sets that take one.
+        limit: Maximum number of images that will be loaded.
+        labels: CSV file of annotations, for data sets that take one.
     """
 
     generator: Generator | None

@@ -1,4 +1,4 @@
-"""The interface of a loss."""
+"""The loss interface."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ class Loss(ABC):
 
     @abstractmethod
     def prepare(self, descriptors: Tensor) -> Any:
-        """Return whatever the targets ``(B, D)`` determine, computed once per batch and not per step."""
+        """Return everything that depends only on the target descriptors ``(B, D)``; called once per batch."""
 
     @abstractmethod
     def __call__(self, candidate: Candidate, prepared: Any) -> Tensor:
-        """Return the loss of each candidate, ``(B,)``, unreduced and unweighted."""
+        """Return the unreduced, unweighted loss of each candidate, ``(B,)``."""
 
 
 @dataclass(frozen=True)
 class LossContext:
-    """What a loss is built with.
+    """Arguments for building a loss.
 
     Args:
-        preset: Name of the objective preset: ``"paper"`` takes losses in the paper's own units,
-            every other preset in units in which a value near 1 is what an ignorant guess costs
-            (``id``) or what the probe's own error amounts to (attributes).
-        descriptor_variance: Mean squared distance of a descriptor to the mean descriptor, over
-            samples of the generator.
+        preset: Name of the objective preset. ``"paper"`` expects losses in the paper's own units. Every other
+            preset expects a scale on which 1 is the loss of an uninformed guess (``id``) or the probe's own
+            error (attributes).
+        descriptor_variance: Mean squared distance of a descriptor to the mean descriptor, over samples of
+            the generator.
         probe: The probe of an attribute loss.
-        reader: Its trained head: descriptors ``(B, D)`` to attributes ``(B, *shape)``.
+        reader: The probe's trained head: descriptors ``(B, D)`` to attributes ``(B, *shape)``.
         error_covariance: Second moments ``(k, k)`` of the reader's errors on held-out samples, in the probe's
-            own coordinates ``(k,)``; ``None`` where they are not known, and every error then counts as it is.
-        whitening: Brings descriptors ``(B, D)`` of the generator's samples to unit variance along each of their
+            own coordinates ``(k,)``; ``None`` if unknown, in which case errors are not rescaled.
+        whitening: Scales descriptors ``(B, D)`` of the generator's samples to unit variance along each of their
             principal axes.
     """
 

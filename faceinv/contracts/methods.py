@@ -1,4 +1,4 @@
-"""What crosses the boundary to a method, as types; import them from :mod:`faceinv.contracts`."""
+"""The inversion method interface, and the types that it takes and returns."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Candidate images of one step, and their descriptors, computed once and shared by all losses.
+    """The candidate images of one step and their descriptors, computed once and shared by all losses.
 
     Args:
-        latents: ``(B, *latent_shape)``; ``None`` where images are searched that no generator made.
+        latents: ``(B, *latent_shape)``; ``None`` if the images do not come from the generator.
         images: ``(B, 3, H, W)`` in the generator's framing.
         descriptors: ``(B, D)`` on the attacked encoder.
     """
@@ -29,20 +29,21 @@ class Candidate:
 
 @dataclass
 class Inversion:
-    """What a method gives back.
+    """The result of a method.
+
+    The host counts the queries itself and overwrites the four counts.
 
     Args:
-        latents: ``(B, *latent_shape)``; ``None`` where the images are no generator's.
+        latents: ``(B, *latent_shape)``; ``None`` if the images do not come from the generator.
         images: ``(B, 3, H, W)`` in the generator's framing.
-        start: ``(B, 3, H, W)``: the images it started from.
-        trajectory: Loss name to ``(n, B)``, a row for each image that the encoder was asked about, in order, and
-            no more rows than that; ``"total"`` is the weighted sum. Who keeps the best candidate reports the best
-            so far. A target that converged stays at its last value.
-        queries: Images that the encoder was asked about, of the target that took most; counted by the host,
-            whatever the method says.
-        image_steps: How many of them under white-box access, where gradients can be had.
-        queries_mean: Images that the encoder was asked about, on average over the targets: less where some converged.
-        image_steps_mean: How many of them under white-box access.
+        start: ``(B, 3, H, W)``: the images that the search started from.
+        trajectory: Loss name to ``(n, B)``: at most one row per image that the encoder was queried with, in order.
+            ``"total"`` is the weighted sum. A method that returns the best candidate reports the best loss so
+            far. A converged target keeps its last value.
+        queries: Images that the encoder was queried with, for the target that took most.
+        image_steps: How many of those queries had white-box access, and so gradients.
+        queries_mean: Queries per target on average; lower than ``queries`` if some targets converged early.
+        image_steps_mean: Queries with white-box access per target on average.
     """
 
     latents: Tensor | None
@@ -59,11 +60,11 @@ class Objective(Protocol):
     """The weighted sum of losses."""
 
     def prepare(self, descriptors: Tensor) -> Any:
-        """Return whatever the target descriptors ``(B, D)`` determine, once per batch."""
+        """Return everything that depends only on the target descriptors ``(B, D)``; called once per batch."""
         ...
 
     def __call__(self, candidate: Candidate, prepared: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted sum ``(B,)`` and each term before weighting, by name."""
+        """Return the weighted sum ``(B,)``, and the unweighted terms by name."""
         ...
 
 
@@ -71,55 +72,56 @@ class Encode(Protocol):
     """The attacked encoder under white-box access."""
 
     def __call__(self, images: Tensor, of: Tensor | None = None) -> Tensor:
-        """Return descriptors ``(N, D)``, through which gradients flow.
+        """Return descriptors ``(N, D)`` that gradients flow through.
 
-        One pass back through them is part of the image-step; each further one counts as an image-step again.
+        The first backward pass through them is part of the image-step; each further one counts as another.
 
         Args:
             images: ``(N, 3, H, W)`` in the generator's framing.
-            of: ``(N,)``: the row of the target that each image is a candidate for; without it they are one for
-                each target, in order.
+            of: ``(N,)``: the row of the target that each image is a candidate for. Without it there must be one
+                image per target, in order.
 
         Raises:
-            PluginError: the method declares access to scores, or a target's budget is spent.
+            PluginError: if the method declares access to scores only, or a target's budget is spent.
         """
         ...
 
 
 class Score(Protocol):
-    """The objective's value of candidates: all that a method with access to scores gets of the encoder."""
+    """The objective without gradients: all that a method with access to scores learns about the encoder."""
 
     def __call__(
         self, of: Tensor, *, latents: Tensor | None = None, images: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the objective of each candidate ``(N,)`` and its terms before weighting; no gradient flows.
+        """Return the objective of each candidate ``(N,)`` and its unweighted terms by name, without gradients.
 
         Args:
-            of: ``(N,)``: the row of the target that each candidate is for; any number for any target.
+            of: ``(N,)``: the row of the target that each candidate is for; a target may have any number of them.
             latents: ``(N, *latent_shape)``; rendered a few at a time unless ``images`` are given.
-            images: ``(N, 3, H, W)`` in the generator's framing, where no generator makes them or they are there.
+            images: ``(N, 3, H, W)`` in the generator's framing, if they are already rendered or do not come
+                from the generator.
 
         Raises:
-            PluginError: a target's budget is spent.
+            PluginError: if a target's budget is spent.
         """
         ...
 
 
 @dataclass(frozen=True)
 class InversionTask:
-    """All that a method is given about a batch of targets. The target images are not in it.
+    """Everything that a method knows about a batch of targets. The target images are not part of it.
 
     Args:
         descriptors: The leaked descriptors ``(B, D)``.
         generator: The face prior.
         space: Latent space to search.
-        encode: Images to descriptors on the attacked encoder, with gradients; white-box access alone.
-        score: Candidates to values of the objective, without gradients; under either access.
-        objective: What to minimise, given a candidate's descriptors.
-        start: The regressor from descriptors ``(B, D)`` to latents, learnt from pairs beforehand.
-        steps: The budget of each target: how many images the encoder may be asked about, through ``encode`` and
-            ``score`` together. What is rendered and not shown to the encoder costs nothing.
-        seeds: One seed per target, so that a result does not depend on the batch around it.
+        encode: Images to descriptors of the attacked encoder, with gradients; requires white-box access.
+        score: Candidates to values of the objective, without gradients; available with either access.
+        objective: The function to minimise, given a candidate's descriptors.
+        start: Regressor from descriptors ``(B, D)`` to latents, trained on synthetic pairs.
+        steps: Budget per target: the number of images that the encoder may be queried with, by ``encode`` and
+            ``score`` together. Rendering an image without querying the encoder is free.
+        seeds: One seed per target, so that a result does not depend on the rest of the batch.
     """
 
     descriptors: Tensor
@@ -137,26 +139,26 @@ class Method(Protocol):
     """An inversion algorithm."""
 
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return reconstructions of all targets in ``task``."""
+        """Return a reconstruction of every target in ``task``."""
         ...
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a method that learns is given before it is used. No target is in it.
+    """Everything that a learning method is trained with, before any target is known.
 
     Args:
-        latents: Of the attack's synthetic pairs, ``(N, *latent_shape)``, on the CPU.
-        descriptors: Of the same pairs, ``(N, D)``.
+        latents: Latents ``(N, *latent_shape)`` of the attack's synthetic pairs, on the CPU.
+        descriptors: Descriptors ``(N, D)`` of the same pairs.
         generator: The face prior, frozen; gradients flow through it.
         space: Latent space.
-        encode: The attacked encoder, frozen: images ``(B, 3, H, W)`` to descriptors. It is not counted, and refused
-            unless the method declares ``offline="white-box"``, and to everyone once ``prepare`` has returned.
-        whiten: Brings descriptors ``(B, D)`` along their principal axes, each to unit variance over the pairs.
-        seed: Seed of first weights and order.
+        encode: The attacked encoder, frozen: images ``(B, 3, H, W)`` to descriptors. Calls are not counted. It
+            raises an error unless the method declares ``offline="white-box"``, and after ``prepare`` has returned.
+        whiten: Scales descriptors ``(B, D)`` to unit variance over the pairs along each of their principal axes.
+        seed: Seed for initial weights and for the order of the pairs.
         cached: ``cached(settings, make)`` returns the tensors that ``make()`` returned the first time for these
             pairs, this code of the method and these ``settings``.
-        progress: Called with (what, done, of).
+        progress: Called with a description, the number of steps done, and their total.
     """
 
     latents: Tensor
@@ -172,12 +174,12 @@ class Training:
 
 @runtime_checkable
 class LearningMethod(Protocol):
-    """A method that learns from the attack's pairs before it meets a target."""
+    """A method that is trained on the attack's synthetic pairs before it sees a target."""
 
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return reconstructions of all targets in ``task``."""
+        """Return a reconstruction of every target in ``task``."""
         ...
 
     def prepare(self, training: Training) -> None:
-        """Learn, or read back what was learnt; called once, before any target."""
+        """Train, or load what was trained before; called once, before any target."""
         ...

@@ -1,4 +1,4 @@
-"""The interface of a metric."""
+"""The metric interface."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Comparison(Protocol):
-    """Targets beside their reconstructions, in the generator's framing; descriptors made on demand."""
+    """Targets and their reconstructions in the generator's framing; descriptors are computed on demand."""
 
     @property
     def target(self) -> Tensor:
@@ -21,7 +21,7 @@ class Comparison(Protocol):
         ...
 
     def similarity(self, role: str) -> Tensor:
-        """Return the cosine of target and reconstruction ``(B,)`` on the ``"attacked"`` encoder or ``"critic"``."""
+        """Return the cosine similarity of each pair, ``(B,)``, on the ``"attacked"`` encoder or the ``"critic"``."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The interfaces of generators and detectors, and the check of the image contract."""
+"""The generator and detector interfaces, and the check of the image contract."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from faceinv.errors import ShapeError
 
 
 def check_images(images: Tensor, size: tuple[int, int] | None = None) -> None:
-    """Raise :class:`ShapeError` unless ``images`` is floating point ``(B, 3, H, W)`` of this ``size``."""
+    """Raise an error unless ``images`` are floating point ``(B, 3, H, W)``.
+
+    Args:
+        images: The images.
+        size: Required height and width.
+
+    Raises:
+        ShapeError: if shape, size or dtype is wrong.
+    """
     if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != 3:
         given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ShapeError(f"Images must be (B, 3, H, W), got {given}.")
@@ -32,7 +40,7 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
-        """Draw ``n`` typical latents ``(n, *latent_shape)`` from ``rng``, on its device."""
+        """Draw ``n`` latents ``(n, *latent_shape)`` from ``rng``, on its device."""
 
     @abstractmethod
     def forward(self, latents: Tensor, space: str) -> Tensor:
@@ -40,10 +48,10 @@ class Generator(nn.Module, ABC):
 
 
 class Detector(Protocol):
-    """Finds faces in photographs."""
+    """A face detector."""
 
     def __call__(self, image: Tensor) -> Faces:
-        """Find the faces in one image ``(3, H, W)`` in ``[0, 1]``, the most prominent first."""
+        """Return the faces in one image ``(3, H, W)`` in ``[0, 1]``, most prominent first."""
         ...
 
 
@@ -52,10 +60,10 @@ class Faces:
     """Faces found in one image.
 
     Args:
-        boxes: ``(n, 4)`` left, top, right, bottom in pixels.
-        points: ``(n, 5, 2)`` the five points of a framing, (x, y) in pixels, where the centre of the
-            first pixel is (0.5, 0.5).
-        scores: ``(n,)`` confidence in ``[0, 1]``.
+        boxes: ``(n, 4)``: left, top, right and bottom in pixels.
+        points: ``(n, 5, 2)``: the five points of a framing as (x, y) in pixels, where the centre of the first
+            pixel is (0.5, 0.5).
+        scores: ``(n,)``: confidence in ``[0, 1]``.
     """
 
     boxes: Tensor

@@ -1,4 +1,4 @@
-"""The interface of a probe: an attribute, how it is measured on an image and read from a descriptor."""
+"""The probe interface: an attribute, its measurement on an image, and its inference from a descriptor."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a head is trained on (descriptor, attribute) pairs.
+    """Training settings of a head on (descriptor, attribute) pairs.
 
     Args:
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"``.
-        learning_rate: Step size; ``schedule`` says how it falls.
-        batch_size: Pairs in a step.
-        epochs: Passes over the pairs at most.
+        learning_rate: Initial step size.
+        batch_size: Pairs per step.
+        epochs: Maximum number of passes over the pairs.
         objective: ``"mse"`` or ``"bce"`` (on logits).
         weight_decay: Decoupled weight decay.
-        schedule: ``"constant"`` or ``"cosine"``.
-        whiten: Whether descriptors are decorrelated and brought to unit variance along each of their principal
-            axes, and attributes number by number.
-        patience: Epochs without progress on the validation part after which training stops; 0 trains
-            all epochs.
+        schedule: Of the learning rate: ``"constant"`` or ``"cosine"``.
+        whiten: Whether descriptors are scaled to unit variance along each of their principal axes, and each
+            number of the attribute to unit variance.
+        patience: Stop after this many epochs without progress on the validation part; 0 trains all epochs.
     """
 
     optimizer: str = "adam"
@@ -42,7 +41,7 @@ class Recipe:
 
 
 class Probe(ABC):
-    """An attribute, how it is measured on an image, and how it is read from a descriptor."""
+    """An attribute, how it is measured on an image, and how it is inferred from a descriptor."""
 
     #: Shape of the attribute of one image, such as ``(68, 2)``.
     shape: tuple[int, ...]
@@ -52,7 +51,7 @@ class Probe(ABC):
         """Return the true attribute ``(B, *shape)`` of ``images``; need not be differentiable."""
 
     def measure(self, images: Tensor) -> Tensor:
-        """Return the attribute ``(B, *shape)``, differentiable in ``images``; the loss is built on it."""
+        """Return the attribute ``(B, *shape)``, differentiable in ``images``; the attribute loss uses it."""
         raise NotImplementedError(f"{type(self).__name__} cannot be measured differentiably.")
 
     @abstractmethod
@@ -60,7 +59,7 @@ class Probe(ABC):
         """Return the error of each prediction, ``(B,)``, in the unit that the spec declares."""
 
     def paper_head(self, dim: int) -> nn.Module:
-        """Return the paper's untrained head, ``(B, dim)`` to ``(B, prod(shape))``, if the paper has one."""
+        """Return the paper's head, untrained, from ``(B, dim)`` to ``(B, prod(shape))``, if the paper has one."""
         raise NotImplementedError(f"The paper has no head for {type(self).__name__}; use the preset 'tuned'.")
 
     def paper_recipe(self) -> Recipe:
@@ -68,35 +67,35 @@ class Probe(ABC):
         raise NotImplementedError(f"The paper has no recipe for {type(self).__name__}; use the preset 'tuned'.")
 
     def reading_loss(self, raw: Tensor, truth: Tensor) -> Tensor | None:
-        """Return what the tuned recipe makes small, ``(B,)``, of unconstrained readings ``(B, *shape)``.
+        """Return the training loss ``(B,)`` of the tuned recipe for unconstrained predictions ``(B, *shape)``.
 
-        ``None``, the default, is the squared distance of standardised attributes. An :meth:`error` that is no
-        squared distance is read better by one that trains on it: the mean of an attribute is not its median.
+        ``None``, the default, means the squared distance of standardised attributes. If :meth:`error` is not
+        a squared distance, training on it directly is better: it may ask for a median rather than a mean.
         """
         return None
 
     def coordinates(self, attribute: Tensor) -> Tensor:
-        """Return attributes ``(B, *shape)`` as points ``(B, k)`` whose distance means what :meth:`error` does.
+        """Return attributes ``(B, *shape)`` as points ``(B, k)`` whose distance corresponds to :meth:`error`.
 
-        As they are, by default. Losses and their scale are taken in these coordinates.
+        Losses and their scale are computed in these coordinates. By default, the attribute flattened.
         """
         return attribute.flatten(1)
 
     def constrain(self, raw: Tensor) -> Tensor:
-        """Bring a head's raw output ``(B, prod(shape))`` to a valid attribute ``(B, *shape)``."""
+        """Return a valid attribute ``(B, *shape)`` for a head's raw output ``(B, prod(shape))``."""
         return raw.reshape(len(raw), *self.shape)
 
     def mirror(self, attribute: Tensor) -> Tensor | None:
-        """Return the attributes ``(B, *shape)`` of the mirror images, or ``None`` where they are not known."""
+        """Return the attributes ``(B, *shape)`` of the mirrored images, or ``None`` if they are unknown."""
         return None
 
 
 class DerivedProbe(Probe):
-    """An attribute that is computed from those of other probes, such as the head's pose from landmarks.
+    """An attribute computed from those of other probes, such as head pose from landmarks.
 
     Args:
-        sources: The probes that the spec's ``needs`` name, in that order.
-        framing: Where the face sits in the images.
+        sources: The probes named by the spec's ``needs``, in that order.
+        framing: Framing of the images.
     """
 
     def __init__(self, *sources: Probe, framing: Framing) -> None:
@@ -105,12 +104,12 @@ class DerivedProbe(Probe):
 
     @abstractmethod
     def derive(self, *attributes: Tensor) -> Tensor:
-        """Return the attribute ``(B, *shape)`` of images whose ``sources`` are ``attributes``; differentiable."""
+        """Return the attribute ``(B, *shape)`` given those of the ``sources``; differentiable."""
 
     def label(self, images: Tensor) -> Tensor:
         """Return the attribute ``(B, *shape)`` derived from the sources' labels."""
         return self.derive(*(source.label(images) for source in self.sources))
 
     def measure(self, images: Tensor) -> Tensor:
-        """Return the attribute ``(B, *shape)`` derived from what the sources measure, differentiable."""
+        """Return the attribute ``(B, *shape)`` derived from the sources' measurements; differentiable."""
         return self.derive(*(source.measure(images) for source in self.sources))

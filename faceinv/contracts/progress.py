@@ -1,4 +1,4 @@
-"""The callback that long work reports its progress to."""
+"""The progress callback of long computations."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Takes (what, done, of)."""
+    """A progress callback."""
 
     def __call__(self, what: str, done: int, of: int) -> None:
-        """Report that ``done`` of ``of`` are done."""
+        """Report that ``done`` of ``of`` steps of the work called ``what`` are done."""
         ...

