@@ -1,11 +1,11 @@
-"""Time and peak memory of the bank, from cold and from what is kept; each phase in a process of its own.
+"""Time and peak memory of the bank, with an empty and with a filled cache; each phase in its own process.
 
     python benchmarks/bank.py lfw:PATH/TO/lfw --encoder arcface --probe landmarks --probe histogram
     python benchmarks/bank.py --generated 1000 --generated 100000
 
-Prints wall-clock and processor seconds, the peak of resident memory, and how much of it was there before the first
-image was asked for. ``--generated N`` makes a folder of N small images and banks them with a tiny encoder:
-what grows with N is the bank's own.
+Prints wall-clock and processor seconds, the peak of resident memory, and how much of it was in use before the first
+image was requested. ``--generated N`` makes a folder of N small images and banks them with a tiny encoder, so that
+whatever grows with N belongs to the bank.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 
 def measure(given: argparse.Namespace) -> dict[str, float]:
-    """Open the bank in this process."""
+    """Open the bank in this process and return its figures."""
     from faceinv.audit.bank import open_bank
     from faceinv.data import open_dataset
     from faceinv.hardware import keep_memory
@@ -60,12 +60,12 @@ def measure(given: argparse.Namespace) -> dict[str, float]:
 
 
 def peak() -> float:
-    """Return the most memory that this process has had, in MB."""
+    """Return the peak memory of this process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def generate(folder: Path, n: int) -> None:
-    """Make ``n`` small images: a hundred that differ, each under many names."""
+    """Make ``n`` small images: a hundred different ones, each under many names."""
     import torch
 
     from faceinv.data import write_image
@@ -81,13 +81,13 @@ def generate(folder: Path, n: int) -> None:
 
 
 def main() -> None:
-    """Measure cold and kept."""
+    """Measure with an empty and with a filled cache."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", nargs="?", help="NAME[:PATH]")
     parser.add_argument("--encoder", default="")
     parser.add_argument("--probe", action="append", default=[])
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--folder", type=Path, help="where the bank is kept; a new folder by default")
+    parser.add_argument("--folder", type=Path, help="folder of the bank; a new one by default")
     parser.add_argument("--generated", type=int, action="append", default=[], metavar="N")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What is timed: the jobs of each group, with their references beside them, and the ratios that come of their times."""
+"""The timed jobs of each group with their references, and the ratios of their times."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from faceinv.weights import WeightStore
 
 BATCH, STEPS = 32, 4
 Job = Callable[[], Any]
-#: A group yields jobs, is sent the time of each, and yields rows made of them.
+#: A group yields jobs, is sent the time of each, and yields rows computed from the times.
 Group = Generator["dict[str, Job] | Row", "dict[str, float]", None]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A ratio: how many times as fast as its reference something is.
+    """A ratio: how many times as fast as its reference a job is.
 
     Args:
-        group: What it belongs to.
-        what: What was timed.
-        reference: What it was timed beside.
-        ratio: Time of the reference over its own.
-        least: What it shall be at least, 0 where nothing is asked.
+        group: Name of the group.
+        what: The job that was timed.
+        reference: The job it is compared with.
+        ratio: Time of the reference over the job's own.
+        least: The goal for the ratio, 0 if there is none.
         note: Times.
     """
 
@@ -56,10 +56,10 @@ class Row:
 
 
 class Chain:
-    """The default chain, with its networks as they ship and with PyTorch's own convolutions.
+    """The default chain.
 
     Args:
-        folder: Where files go.
+        folder: Folder for files that jobs write.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +75,7 @@ class Chain:
             self.descriptors = self.encoder(self.images).flip(0)
 
     def inversion(self, losses: list[str], size: int = BATCH) -> Job:
-        """A few steps of ``latent-adam`` through the engine."""
+        """Return a job that runs a few steps of ``latent-adam`` through the engine."""
         specs = [self.host.spec("loss", name) for name in losses]
         contexts = {}
         for spec in specs:
@@ -103,7 +103,7 @@ class Chain:
         )
 
     def bare_loop(self) -> None:
-        """The same steps without the engine, and the images before and after them."""
+        """Run the same steps without the engine, and generate the images before and after them."""
         with torch.no_grad():
             self.generator.network(self.latents, "z")
         latents = self.latents.clone().requires_grad_()
@@ -117,7 +117,7 @@ class Chain:
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """Return a copy with PyTorch's own convolutions in place of frozen ones."""
+    """Return a copy with PyTorch's own convolutions instead of frozen ones."""
     network = copy.deepcopy(network)
     for name, layer in list(network.named_modules()):
         if isinstance(layer, FrozenConvolution):
@@ -132,7 +132,7 @@ def plain(network: nn.Module) -> nn.Module:
 
 
 def gradient(network: Callable[[Tensor], Tensor], x: Tensor) -> Job:
-    """A forward and backward pass down to ``x``."""
+    """Return a job that runs a forward pass and the backward pass to ``x``."""
     leaf = x.detach().clone().requires_grad_()
     result = network(leaf)
     direction = torch.randn(result.shape, generator=torch.Generator().manual_seed(1))
@@ -140,6 +140,8 @@ def gradient(network: Callable[[Tensor], Tensor], x: Tensor) -> Job:
 
 
 def forward(network: Callable[[Tensor], Tensor], x: Tensor) -> Job:
+    """Return a job that runs a forward pass."""
+
     def run() -> Tensor:
         with torch.no_grad():
             return network(x)
@@ -213,24 +215,24 @@ def encoders(chain: Chain) -> Group:
 
 
 def in_halves(network: Callable[[Tensor], Tensor], crops: Tensor) -> Job:
-    """A forward pass for each half of a batch: so many images stay in the cache."""
+    """Return a job that runs a forward pass for each half of a batch: that many images fit in the cache."""
     jobs = [forward(network, half) for half in crops.chunk(2)]
     return lambda: [job() for job in jobs]
 
 
 def onnx_runtime(network: nn.Module, crops: Tensor) -> dict[str, Job]:
-    """Return the same network exported and run by ONNX Runtime, if that is installed (``onnx``, ``onnxruntime``)."""
+    """Return a job with the network exported to ONNX Runtime, if ``onnx`` and ``onnxruntime`` are installed."""
     try:
-        import onnx  # noqa: F401  # what PyTorch's exporter needs
+        import onnx  # noqa: F401  # PyTorch's exporter needs it
         from onnxruntime import InferenceSession, SessionOptions
     except ImportError:
         return {}
     file, options = io.BytesIO(), SessionOptions()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the exporter says of shapes that it takes as given
+        warnings.simplefilter("ignore")  # the exporter warns about shapes that it treats as constants
         torch.onnx.export(network, (crops,), file, dynamo=False, input_names=["crops"])
     options.intra_op_num_threads = torch.get_num_threads()
-    # Its threads would spin on after a run, on the cores that the next job is timed on.
+    # After a run its threads would keep spinning on the cores that the next job is timed on.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
     given = crops.numpy()
@@ -309,13 +311,13 @@ def start_up(chain: Chain) -> Group:
 
 
 def step_of(generator: Callable[..., Tensor], encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Return latents to descriptors."""
+    """Return the function from latents to descriptors."""
     return lambda latents: encode(generator(latents, "z"))
 
 
 def compiled(chain: Chain) -> Group:
     network, step = chain.encoder.encoder.network, step_of(chain.generator.network, chain.encoder)
-    yield from beside(
+    yield from compared(
         chain, "compiled", "`torch.compile`", "eager", (network, step), tuple(map(torch.compile, (network, step)))
     )
 
@@ -323,10 +325,10 @@ def compiled(chain: Chain) -> Group:
 def precision(chain: Chain) -> Group:
     network, parts = chain.encoder.encoder.network, (chain.generator.network, chain.encoder)
     lowered = in_bf16(network), step_of(*map(in_bf16, parts))
-    yield from beside(chain, "precision", "bf16", "fp32", (network, step_of(*parts)), lowered, 1.3)
+    yield from compared(chain, "precision", "bf16", "fp32", (network, step_of(*parts)), lowered, 1.3)
 
 
-def beside(
+def compared(
     chain: Chain,
     group: str,
     name: str,
@@ -335,17 +337,17 @@ def beside(
     changed: tuple[Callable[[Tensor], Tensor], ...],
     least: float = 0,
 ) -> Group:
-    """Time the encoder alone, and a step, as they are and changed; of the step ``least`` is asked."""
+    """Time the encoder alone and a whole step, plain and changed; ``least`` is the goal for the step."""
     few = chain.latents[: BATCH // 2]
     crops = torch.rand(len(few), 3, 112, 112, generator=torch.Generator().manual_seed(0))
     kinds = (
         ("MobileFaceNet, embedding", forward, crops, 0.0),
         ("DCGAN and MobileFaceNet, forward and gradient", gradient, few, least),
     )
-    for (what, make, given, asked), function, other in zip(kinds, plainly, changed, strict=True):
+    for (what, make, given, goal), function, other in zip(kinds, plainly, changed, strict=True):
         best = yield {reference: make(function, given), name: make(other, given)}
         note = f"{len(few) / best[name]:.1f} images/s"
-        yield Row(group, f"{what}, {name}", reference, best[reference] / best[name], asked, note)
+        yield Row(group, f"{what}, {name}", reference, best[reference] / best[name], goal, note)
 
 
 MEASURED = (engine, encoders, embedding_bank, generators, losses, metrics, precision, compiled, start_up)
@@ -353,7 +355,7 @@ GROUPS = {f.__name__.replace("_", "-"): f for f in MEASURED}
 
 
 def jobs_of(group: Group) -> dict[str, Job]:
-    """Return all jobs of a group, and run none."""
+    """Return all jobs of a group without running any."""
     found: dict[str, Job] = {}
     item = next(group, None)
     while item is not None:
@@ -361,6 +363,6 @@ def jobs_of(group: Group) -> dict[str, Job]:
             item = next(group, None)
         else:
             found |= item
-            # Times that can be subtracted from each other; what comes of them is not looked at.
+            # Any times whose differences are not zero; the ratios computed from them are discarded.
             item = group.send({name: 1.0 + place for place, name in enumerate(item)})
     return found

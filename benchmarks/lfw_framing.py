@@ -1,10 +1,10 @@
-"""Where the faces of the deep-funneled LFW sit: the mean of the five points that MTCNN finds, over people.
+"""Mean position of the faces in the deep-funneled LFW: the five points that MTCNN finds, averaged over people.
 
     python benchmarks/lfw_framing.py PATH/TO/lfw
 
-Takes the first photograph of every person in ``peopleDevTrain.txt``, and of its faces the most prominent one.
-Prints the mean points in frame coordinates, as they are and made symmetric about the middle of the face, their
-standard deviations, and how far single faces are from the mean in scale, angle and position.
+Uses the most prominent face in the first photograph of every person in ``peopleDevTrain.txt``. Prints the mean points
+in frame coordinates, as measured and made symmetric about the middle of the face, their standard deviations, and how
+far single faces deviate from the mean in scale, angle and position.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
     """Print the points."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lfw", type=Path)
-    parser.add_argument("--people", type=int, help="how many people; all by default")
+    parser.add_argument("--people", type=int, help="number of people; all by default")
     given = parser.parse_args()
     lines = (given.lfw / "peopleDevTrain.txt").read_text(encoding="utf-8").split("\n")[1:]
     names = [line.split()[0] for line in lines if line.strip()][: given.people]
@@ -47,12 +47,12 @@ def main() -> None:
     fits = np.stack([similarity(mean, face) for face in points])
     factor = fits[:, 0, 0] + 1j * fits[:, 1, 0]
     moved = points.mean(1) - mean.mean(0)
-    print(f"{len(points)} faces, {without} photographs without one")
+    print(f"{len(points)} faces; no face in {without} photographs")
     print("mean      ", np.round(mean, 4).tolist())
     print("symmetric ", np.round(symmetric, 3).tolist())
     print("deviation ", np.round(points.std(0), 4).tolist())
     print(
-        f"of single faces: scale ± {np.abs(factor).std():.3f}, angle ± {np.degrees(np.angle(factor)).std():.1f}°, "
+        f"single faces: scale ± {np.abs(factor).std():.3f}, angle ± {np.degrees(np.angle(factor)).std():.1f}°, "
         f"centre ± {moved[:, 0].std():.3f} and ± {moved[:, 1].std():.3f} of the frame"
     )
 

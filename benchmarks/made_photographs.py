@@ -1,4 +1,4 @@
-"""JPEG files to embed where no data set is at hand."""
+"""JPEG files to embed if no data set is available."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCE = Framing("source", (250, 250), ((0.42, 0.45), (0.59, 0.45), (0.5, 0.55),
 
 
 class Photographs(Dataset):
-    """JPEG files of 250x250 pixels with as much detail as photographs have."""
+    """JPEG files of 250x250 pixels with as much detail as photographs."""
 
     framing = SOURCE
 

@@ -1,4 +1,4 @@
-"""Heads of an audit trained together, and one after another: seconds side by side in one run.
+"""Time for training the heads of an audit together and one after another, measured in one run.
 
 python benchmarks/many_heads.py [--rows 4000] [--dim 192] [--heads 40]
 """
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _seconds(descriptors: torch.Tensor, tasks: list[Task], parts: Parts) -> float:
-    # Processor time: other work on the machine does not count.
+    # Processor time, so that other work on the machine does not count.
     began = time.process_time()
     train_heads(descriptors, tasks, parts, seed=0)
     return time.process_time() - began

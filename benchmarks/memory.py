@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py --targets 64 512
 
-One step and one cheap score for each target, so that what is kept for a target is what could grow.
+One step and one cheap score for each target, so that only memory kept per target can grow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OPTIONS = ["--losses", "id", "--steps", "1", "--pairs", "500", "--metric", "mse"
 
 
 def peak(targets: int, options: list[str]) -> tuple[float, float]:
-    """Return MB at the peak, and seconds, of a run in a process of its own."""
+    """Return the peak MB and the seconds of a run in its own process."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "faceinv", "bench", *options, "--limit", str(targets), "--out", folder]
         began = time.perf_counter()

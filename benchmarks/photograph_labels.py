@@ -1,8 +1,8 @@
-"""How good the labels of photographs are: the small landmark network against dlib, and whether the pose is the head's.
+"""Quality of the labels of photographs: the small landmark network against dlib, and whether the pose is the head's.
 
     python benchmarks/photograph_labels.py PATH/TO/lfw [--limit N]
 
-A pose that were the shape of somebody's face would vary between people; the head's own varies within them.
+A pose that reflected the shape of a face would vary between people; that of the head varies within each person.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from faceinv.weights import WeightStore
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lfw")
-    parser.add_argument("--limit", type=int, help="photographs, evenly from all")
+    parser.add_argument("--limit", type=int, help="number of photographs, evenly spaced over all")
     given = parser.parse_args()
     host = Host()
     loader = Loader(host, WeightStore(host))

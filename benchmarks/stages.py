@@ -1,11 +1,11 @@
-"""Where a command's time goes: what every part of the program took, with all that it called.
+"""Where the time of a command goes: the time of every part of the program, including everything it calls.
 
     python benchmarks/stages.py bench --encoder arcface --losses id,lm,hist --limit 32 --out /tmp/run
     python benchmarks/stages.py probe --encoder arcface --dataset lfw:PATH
 
-Prints the functions of faceinv and of its plugins that took more than a share of the whole (``--least``, in per
-cent, before the command), the longest first, and below them PyTorch's own operations likewise. Times are of the
-main thread; work of other threads, such as decoding, shows as the wait for it.
+Prints the functions of faceinv and its plugins that took more than a share of the total (``--least``, in per cent,
+given before the command), longest first, followed by PyTorch's own operations. Only the main thread is timed; work in
+other threads, such as decoding, shows up as waiting for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from faceinv.cli import main as command
 
 
 def name_of(file: str, line: int, function: str) -> str:
-    """Return a function's name from its package on, or nothing if it is neither faceinv's nor a plugin's."""
+    """Return the qualified name of a function of faceinv or a plugin, and an empty string for any other."""
     parts = Path(file).with_suffix("").parts
     package = max((place for place, part in enumerate(parts) if part.startswith("faceinv")), default=None)
     if package is None or not line:

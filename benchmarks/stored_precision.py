@@ -1,9 +1,9 @@
-"""What is still read of descriptors that are stored with fewer digits: heads trained and scored on each kind anew.
+"""What can still be read from descriptors stored with less precision: heads are trained and scored for each kind.
 
     python benchmarks/stored_precision.py PATH/TO/lfw [--encoder arcface]
 
-Prints how faint the principal axes are (their amplitude as a share of the greatest), and for float32, unit length,
-half precision and 8 bits with one scale for all numbers: the main score of each attribute with its interval.
+Prints the amplitudes of the principal axes as a share of the largest, and the main score of each attribute with its
+interval, for float32, unit length, half precision, and 8 bits with one scale for all numbers.
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ def main() -> None:
     variances = torch.linalg.eigvalsh(bank.descriptors[train].double().T.cov()).clamp_min(0)
     amplitudes = (variances / variances[-1]).sqrt()
     for share in (0.0, 0.25, 0.5, 0.75):
-        print(
-            f"{share:.0%} of the axes have an amplitude below {float(amplitudes.quantile(share)):.1e} of the greatest"
-        )
+        print(f"{share:.0%} of the axes have an amplitude below {float(amplitudes.quantile(share)):.1e} of the largest")
     labels = {item.name: item.labels(dataset, bank.attributes.__getitem__) for item in chosen}
     for kind, store in KINDS.items():
         descriptors = store(bank.descriptors.clone())

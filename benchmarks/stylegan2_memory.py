@@ -2,8 +2,8 @@
 
     python benchmarks/stylegan2_memory.py --resolution 1024 --batch 1
 
-A network of the published sizes with arbitrary weights is written as rosinality's file; each measurement is a
-process of its own, which prints the memory that it holds once the network is there, and its peak.
+A network of the published size with arbitrary weights is written in rosinality's format; each measurement runs in its
+own process, which prints its peak and how much of that the backward pass takes.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import torch
 from faceinv_stylegan2.generator import build
 from torch import Tensor
 
-#: Channels by side, as published; from 64 on half as many in the smaller configuration.
+#: Channels by side length, as published; the smaller configuration has half as many from 64 on.
 CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
 
 
 def state(resolution: int) -> dict[str, Tensor]:
-    """Return arbitrary weights under rosinality's names."""
+    """Return arbitrary weights with rosinality's names."""
     found: dict[str, Tensor] = {"input.input": torch.randn(1, 512, 4, 4), "noises.noise_0": torch.randn(1, 1, 4, 4)}
     for layer in range(1, 9):
         found |= {f"style.{layer}.weight": 100 * torch.randn(512, 512), f"style.{layer}.bias": torch.zeros(512)}
@@ -53,12 +53,12 @@ def state(resolution: int) -> dict[str, Tensor]:
 
 
 def megabytes() -> float:
-    """Return the greatest memory that this process has held."""
+    """Return the peak memory of this process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def once(file: Path, batch: int, checkpoint: bool) -> None:
-    """Print what one backward pass takes."""
+    """Print the memory and time of one backward pass."""
     generator = build(file, checkpoint_activations=checkpoint)
     rows = generator.sample(batch, "w+", torch.Generator().manual_seed(0)).requires_grad_()
     before, start = megabytes(), time.perf_counter()
@@ -85,7 +85,7 @@ def main() -> None:
         torch.save({"g_ema": state(options.resolution)}, file)
         command = [sys.executable, __file__, "--file", str(file), "--batch", str(options.batch)]
         environment = os.environ | {"FACEINV_CACHE": scratch}
-        # The first process also reads the published file and estimates the moments of w, which takes memory of its own.
+        # A first process reads the published file and estimates the moments of w, so that their memory is not measured.
         subprocess.run([sys.executable, "-c", WARM, str(file)], env=environment, check=True)
         for flags in ([], ["--checkpoint"]):
             subprocess.run([*command, *flags], env=environment, check=True)

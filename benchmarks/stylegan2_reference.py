@@ -1,12 +1,12 @@
-"""StyleGAN2 beside the code that its files were written by: the same images, and the time they take on a CPU.
+"""StyleGAN2 compared with the code that wrote its files: differences between the images, and time on a CPU.
 
     python benchmarks/stylegan2_reference.py --nvidia PATH/TO/stylegan2-ada-pytorch \\
         --rosinality PATH/TO/stylegan2-pytorch --resolution 256 --batch 2
 
-Each reference makes a network of its published sizes with arbitrary weights (no noise strength, bias or mean of w is
-left at zero) and writes its own kind of file, which ours reads. Printed are the largest differences in w and in
-images, and seconds, ours and the reference's in turn, of a forward pass and of a pass with the gradient to w+.
-Running it runs the code in the folders that are named; it is no part of the tests.
+Each reference makes a network of the published size with arbitrary weights (no noise strength, bias or mean of w is
+left at zero) and writes it in its own format, which ours reads. Prints the largest differences in w and in images, and
+the seconds of a forward pass and of a pass with the gradient to w+, alternating between ours and the reference. This
+runs the code in the given folders; it is not part of the tests.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from torch import Tensor, nn
 
 from faceinv.hardware import keep_memory
 
-#: How many images are compared.
+#: Number of images compared.
 IMAGES = 3
 
 
 class Reference:
-    """A reference network: how its file is written, and how it gets from z to w and from w+ to images."""
+    """A reference network: writes its file, and maps z to w and w+ to images."""
 
     name: str
     network: Any
 
     def save(self, path: Path) -> None:
-        """Write the network as its authors publish it."""
+        """Write the network in its authors' format."""
         raise NotImplementedError
 
     def mapping(self, z: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class Reference:
         raise NotImplementedError
 
     def images(self, rows: Tensor, noise: str) -> Tensor:
-        """Return images, about [−1, 1], of w+ ``(B, rows, 512)``."""
+        """Return the images of w+ ``(B, rows, 512)``, roughly in [−1, 1]."""
         raise NotImplementedError
 
 
@@ -92,7 +92,7 @@ class Rosinality(Reference):
     def __init__(self, folder: Path, resolution: int) -> None:
         from torch.utils import cpp_extension
 
-        # Its kernels for CUDA are compiled on import; on a CPU they are not used.
+        # Its CUDA kernels are compiled on import but not used on a CPU.
         cpp_extension.load = lambda *_, **__: SimpleNamespace()
         sys.path.insert(0, str(folder))
         from model import Generator
@@ -116,7 +116,7 @@ class Rosinality(Reference):
 
 
 def disturb(network: nn.Module) -> None:
-    """Give what a fresh network has at zero a value that can be seen, and keep the images within range."""
+    """Replace the zeros of a fresh network by values that matter, and keep the images within range."""
     rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
@@ -131,7 +131,7 @@ def disturb(network: nn.Module) -> None:
 
 
 def largest(given: Tensor, expected: Tensor) -> float:
-    """Return the greatest difference, relative to the greatest number expected."""
+    """Return the largest difference, relative to the largest expected value."""
     return float((given - expected).abs().max() / expected.abs().max())
 
 
@@ -153,7 +153,7 @@ def compare(reference: Reference, file: Path, ours: StyleGAN2) -> None:
 
 
 def median_times(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Return the median seconds of each call, made in turn."""
+    """Return the median seconds of each call, running them alternately."""
     for call in calls.values():
         call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}
@@ -166,7 +166,7 @@ def median_times(calls: dict[str, Callable[[], object]], repeats: int) -> dict[s
 
 
 def measure(reference: Reference, ours: StyleGAN2, batch: int, repeats: int) -> None:
-    """Print the times, and how many times faster ours is."""
+    """Print the times and how many times as fast ours is."""
     rows = torch.randn(batch, ours.architecture.rows, 512, generator=torch.Generator().manual_seed(3))
     reference.network.requires_grad_(False)
 
@@ -190,11 +190,11 @@ def measure(reference: Reference, ours: StyleGAN2, batch: int, repeats: int) -> 
     for what, make in (("forward", forward), ("forward and backward", backward)):
         found = median_times({"ours": make(mine), "theirs": make(theirs)}, repeats)
         ratio = found["theirs"] / found["ours"]
-        print(f"  {what}: ours {found['ours']:.3f} s, theirs {found['theirs']:.3f} s, {ratio:.2f} times faster")
+        print(f"  {what}: ours {found['ours']:.3f} s, theirs {found['theirs']:.3f} s, {ratio:.2f} times as fast")
 
 
 def main() -> None:
-    """Compare and measure what the command line names."""
+    """Compare and measure the references given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nvidia", type=Path, metavar="FOLDER")
     parser.add_argument("--rosinality", type=Path, metavar="FOLDER")

@@ -1,9 +1,9 @@
-"""Peak memory of ``faceinv bench`` by number of targets, each in a fresh process; the scaling of local workers.
+"""Peak memory of ``faceinv bench`` by number of targets, each in a fresh process, and the scaling of local workers.
 
     python benchmarks/targets_memory.py memory --targets 64,1024,4096
     python benchmarks/targets_memory.py workers --workers 1,2,4 --targets 128 --steps 50
 
-``--chain toy`` (the default) takes the chain of faceinv.testing, ``--chain default`` the default networks.
+``--chain toy`` (the default) uses the chain of faceinv.testing, ``--chain default`` the default networks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ METRICS = ["--metric", "mse", "--metric", "id_sim_attacked", "--metric", "id_sim
 
 
 def run(chain: str, targets: int, steps: int, workers: int) -> tuple[float, float]:
-    """Return the peak memory of the process that was started, in MB, and its seconds."""
+    """Return the peak memory of the started process, in MB, and its seconds."""
     names = [*TOY, "--losses", "id", "--pairs", "500"] if chain == "toy" else ["--losses", "id,lm,hist"]
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "faceinv", "--plugin", toy.__file__, "bench", *names, *METRICS]
@@ -50,7 +50,7 @@ def main() -> None:
             peak, seconds = run(given.chain, n, given.steps, 1)
             print(f"| {n} | {peak:.0f} | {seconds:.0f} |", flush=True)
         return
-    run(given.chain, 32, 1, 1)  # what is trained is in the cache afterwards
+    run(given.chain, 32, 1, 1)  # fills the cache with what has to be trained
     print("| workers | s | ratio |\n| --- | --- | --- |")
     first = 0.0
     for workers in map(int, given.workers.split(",")):

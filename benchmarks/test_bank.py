@@ -1,11 +1,11 @@
-"""The bank beside the bare encoder: what decoding, framing and keeping cost.
+"""The bank compared with the bare encoder: the cost of decoding, framing and storing.
 
     OMP_NUM_THREADS=1 pytest benchmarks/test_bank.py -s
 
-Both embed ``IMAGES`` JPEG photographs, in turns in one run: the bare encoder from crops that lie in memory, the
-bank from the files. Prints images a second, their ratio, and how fast threads and processes decode alone.
-Embedding takes one thread here; with a second core to decode on, the bank should not fall behind. The second ratio
-is of the processor time of that thread alone: what it does besides embedding, however busy the machine is.
+Both embed ``IMAGES`` JPEG photographs, alternately in one run: the bare encoder from crops in memory, the bank from
+the files. Prints images per second, their ratio, and the speed of decoding alone in threads and in processes. Embedding
+takes one thread here; with a second core for decoding, the bank should not fall behind. The second ratio is by the
+processor time of that thread alone: it shows the overhead besides embedding, however busy the machine is.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def decode(folder: Path, name: str) -> int:
 
 
 def test_threads_or_processes(photographs: Photographs, capsys: pytest.CaptureFixture[str]) -> None:
-    """Decoding alone. Processes would have to hand each image over on top of this."""
+    """Decoding alone; processes would also have to hand over each image."""
     pools: dict[str, Executor] = {
         f"{n} {kind}": make(n)
         for n in (1, 2)
@@ -93,13 +93,13 @@ def test_threads_or_processes(photographs: Photographs, capsys: pytest.CaptureFi
 
 
 def in_turns(work: dict[str, Callable[[int], None]]) -> dict[str, tuple[float, float]]:
-    """Return images a second, by the clock and by this thread's processor time, of each in its best turn."""
+    """Return images per second by wall clock and by this thread's processor time, for the best turn of each."""
     best = {name: [float("inf")] * 2 for name in work}
     for turn in range(ROUNDS + 1):
         for name, run in work.items():
             began, spent = time.perf_counter(), time.thread_time()
             run(turn)
-            if turn:  # the first one warms up
+            if turn:  # the first turn warms up
                 took = (time.perf_counter() - began, time.thread_time() - spent)
                 best[name] = [min(pair) for pair in zip(best[name], took, strict=True)]
     return {name: (IMAGES / clock, IMAGES / max(processor, 1e-9)) for name, (clock, processor) in best.items()}

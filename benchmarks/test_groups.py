@@ -1,9 +1,9 @@
-"""What ``ratios.py`` times, job by job with their spread, grouped with their references.
+"""The jobs of ``ratios.py`` timed one by one with their spread, grouped with their references.
 
     pytest benchmarks/test_groups.py --benchmark-only
     pytest benchmarks/test_groups.py --benchmark-autosave   # and --benchmark-compare the next time
 
-Ratios come from ``python benchmarks/ratios.py``, which runs a job and its reference in turns.
+``python benchmarks/ratios.py`` computes the ratios, running a job and its reference alternately.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from faceinv.hardware import keep_memory
 sys.path.insert(0, str(Path(__file__).parent))
 from groups import GROUPS, Chain, jobs_of
 
-#: The jobs of each group, its references among them.
+#: The jobs of each group, including the references.
 JOBS = {
     "engine": ("bare", "id", "all", "one"),
     "encoders": ("forward", "both", "forward, plain", "both, plain", "ours", "LiteRT with XNNPACK", "ONNX Runtime"),
@@ -46,6 +46,6 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
 def test_job(benchmark: object, chain: Chain, group: str, job: str) -> None:
     jobs = jobs_of(GROUPS[group](chain))
     if job not in jobs:
-        pytest.skip(f"what '{job}' needs is not installed")
+        pytest.skip(f"'{job}' needs a package that is not installed")
     assert set(jobs) <= set(JOBS[group])
     benchmark.pedantic(jobs[job], rounds=5, warmup_rounds=1)  # type: ignore[attr-defined]

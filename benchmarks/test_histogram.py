@@ -1,4 +1,4 @@
-"""The soft histogram's cost on one thread, forward and backward, beside kornia's and a direct evaluation.
+"""Cost of the soft histogram on one thread, forward and backward, compared with kornia and a direct evaluation.
 
 ``pytest benchmarks/test_histogram.py --benchmark-only -s`` prints the times and the ratios.
 """
@@ -15,12 +15,12 @@ from torch import Tensor
 
 SHAPE = (16, 3, 224, 224)
 
-#: How many times faster than the others the soft histogram has to be.
+#: The soft histogram must be at least this many times as fast as the others.
 LEAST = 20
 
 
 def direct(images: Tensor) -> Tensor:
-    """Equation (3) with a sigmoid for every pixel and edge."""
+    """Evaluate equation (3) with a sigmoid for every pixel and edge."""
     edges = torch.linspace(0, 255, 11, dtype=images.dtype)
     above = torch.sigmoid(1.85 * (images.flatten(2).unsqueeze(3) * 255 - edges)).sum(2)
     return above[..., :-1] - above[..., 1:]
@@ -37,7 +37,7 @@ def kornia(images: Tensor) -> Tensor:
 
 
 def step(measure: Callable[[Tensor], Tensor]) -> Callable[[], tuple[Tensor, Tensor]]:
-    """One forward and backward pass over the same images, and what came out of both."""
+    """Return a job that runs a forward and a backward pass over the same images and returns both results."""
     rng = torch.Generator().manual_seed(0)
     images = torch.rand(SHAPE, generator=rng).requires_grad_()
     weights = torch.randn(*SHAPE[:2], 10, generator=rng)
@@ -54,7 +54,7 @@ def step(measure: Callable[[Tensor], Tensor]) -> Callable[[], tuple[Tensor, Tens
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """One thread: then nothing waits for a core that another process holds, and the ratios stay put."""
+    """Use one thread, so that nothing waits for a core that another process holds and the ratios are stable."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -70,7 +70,7 @@ def test_histogram(benchmark, measure: Callable[[Tensor], Tensor]) -> None:  # t
 
 
 def test_ratio_and_parity() -> None:
-    """Interleaved, with as much time for each; the best time of each counts."""
+    """Run interleaved with equal time for each; the best time of each counts."""
     pytest.importorskip("kornia")
     steps = {measure.__name__: step(measure) for measure in (ours, direct, kornia)}
     outcomes = {name: run() for name, run in steps.items()}

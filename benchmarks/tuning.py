@@ -1,11 +1,11 @@
-"""The settings of a method, one value after the other, on development targets that no report uses.
+"""Try settings of a method one value at a time, on development targets that no report uses.
 
     python benchmarks/tuning.py zeroth --steps 200 --try learning_rate=0.05,0.2 --try radius=0.03,0.3
     python benchmarks/tuning.py faceinv --try mirror=false --dataset lfw:PATH --limit 32
     python benchmarks/tuning.py faceinv --try '{"shift": 0, "zoom": 0}'        # several at once
 
-The targets are samples of seed 1, or photographs of people after the first 64, who are the report's. Each value is
-tried alone, the other settings as they ship, and compared target by target with what ships.
+The targets are samples of seed 1, or photographs of people after the first 64, which belong to the report. Each value
+is tried alone, with defaults for all other settings, and compared target by target with the defaults.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SCORES = ("id_sim_critic", "psnr", "landmark_error")
 
 
 def run(given: argparse.Namespace, options: dict[str, Any]) -> Path:
-    """Invert the development targets under ``options``; return the run folder."""
+    """Invert the development targets with ``options`` and return the run folder."""
     targets = f"{given.dataset.partition(':')[0]}-{given.seed}-{given.skip}-{given.limit}"
     chosen = "-".join([given.method, str(given.steps), *(f"{key}={value}" for key, value in options.items())])
     out = Path(given.out, targets, chosen)
@@ -51,7 +51,7 @@ def run(given: argparse.Namespace, options: dict[str, Any]) -> Path:
 
 
 def settings(text: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return what one ``--try`` names: each value of an option by itself, or several options at once."""
+    """Return the settings of one ``--try``: each value of an option by itself, or several options at once."""
     if text.startswith("{"):
         return [(text, json.loads(text))]
     option, _, values = text.partition("=")
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dataset", default="synthetic")
-    parser.add_argument("--skip", type=int, help="targets to pass over first; of photographs by default 64")
+    parser.add_argument("--skip", type=int, help="targets to skip; by default 64 for photographs")
     parser.add_argument("--out", default="runs/tuning")
     given = parser.parse_args()
     if given.skip is None:

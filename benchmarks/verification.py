@@ -1,12 +1,11 @@
-"""How well encoders tell people apart on LFW, with photographs found, aligned and embedded as targets are.
+"""How well encoders tell people apart on LFW, with photographs detected, aligned and embedded like targets.
 
     python benchmarks/verification.py PATH/TO/lfw --encoder facenet --encoder arcface
 
-``PATH/TO/lfw`` holds ``lfw-deepfunneled/`` and ``pairsDevTrain.txt``. For each encoder: the accuracy at the
-threshold that is best on these very pairs, the accuracy at thresholds chosen on the other nine tenths of
-them, and the cosines of the same person and of two. ``--through dcgan`` brings photographs into that
-generator's frame first, which is what an attack has to work with; ``--declared`` takes faces to sit where the
-data set lfw declares, and searches for none.
+``PATH/TO/lfw`` holds ``lfw-deepfunneled/`` and ``pairsDevTrain.txt``. For each encoder, prints the accuracy at the
+threshold that is best on these very pairs, the cross-validated accuracy (thresholds chosen on the other nine tenths),
+and the cosines of pairs of one person and of two. ``--through dcgan`` brings photographs into that generator's frame
+first, as an attack does; ``--declared`` assumes faces to be where the data set lfw declares and detects none.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Pair:
-    """Two photographs, and whether they are of one person."""
+    """Two photographs, and whether they show the same person."""
 
     first: Path
     second: Path
@@ -47,7 +46,7 @@ class Pair:
 def read_pairs(lfw: Path, count: int, start: int = 0) -> list[Pair]:
     """Read ``count`` matched and ``count`` mismatched pairs of ``pairsDevTrain.txt``, each from ``start`` on.
 
-    The file has their number N in its first line, then N lines ``name i j``, then N lines ``name i name j``.
+    The first line of the file is their number N; then come N lines ``name i j``, then N lines ``name i name j``.
     """
     lines = (lfw / "pairsDevTrain.txt").read_text(encoding="utf-8").splitlines()
     half = int(lines[0])
@@ -63,9 +62,9 @@ def read_pairs(lfw: Path, count: int, start: int = 0) -> list[Pair]:
 
 
 def aligned(paths: Iterable[Path], detector: Detector | None, framings: Sequence[Framing]) -> dict[Path, list[Tensor]]:
-    """Return each photograph in all ``framings``; one in which no face is found is left out.
+    """Return each photograph in all ``framings``, leaving out those in which no face is found.
 
-    Without a detector faces are taken to sit where the data set declares.
+    Without a detector, faces are assumed to be where the data set declares.
     """
     found: dict[Path, list[Tensor]] = {}
     views = [view_between(DEEP_FUNNELED, framing) for framing in framings]
@@ -90,14 +89,14 @@ def embed(encoder: Encoder | FramedEncoder, images: Sequence[Tensor]) -> Tensor:
 
 
 def cosines(pairs: Sequence[Pair], descriptors: dict[Path, Tensor]) -> tuple[Tensor, Tensor, int]:
-    """Return the cosine of each pair, whether it is of one person, and how many pairs lack a face."""
+    """Return the cosine of each pair, whether it shows one person, and the number of pairs without a face."""
     usable = [pair for pair in pairs if pair.first in descriptors and pair.second in descriptors]
     cosine = torch.stack([descriptors[pair.first] @ descriptors[pair.second] for pair in usable])
     return cosine, torch.tensor([pair.same for pair in usable]), len(pairs) - len(usable)
 
 
 def cross_validated(cosine: Tensor, same: Tensor, folds: int = 10) -> float:
-    """Return the share told right when each fold's threshold is chosen on the others."""
+    """Return the accuracy when each fold's threshold is chosen on the others."""
     fold = torch.arange(len(cosine)) % folds
     right = 0
     for k in range(folds):
@@ -109,14 +108,14 @@ def cross_validated(cosine: Tensor, same: Tensor, folds: int = 10) -> float:
 def verify(
     loader: Loader, pairs: Sequence[Pair], encoders: Sequence[str], through: str = "", declared: bool = False
 ) -> dict[str, tuple[Tensor, Tensor, int]]:
-    """Return :func:`cosines` of each encoder; every photograph is searched for a face once.
+    """Return :func:`cosines` for each encoder; faces are detected once per photograph.
 
     Args:
         loader: Builds the networks.
-        pairs: Which photographs to compare.
-        encoders: Their names.
-        through: A generator whose frame photographs are brought into first, or nothing.
-        declared: Whether faces are taken to sit where the data set declares.
+        pairs: The photographs to compare.
+        encoders: Names of the encoders.
+        through: A generator into whose frame photographs are brought first, or empty.
+        declared: Whether faces are assumed to be where the data set declares.
     """
     built = [loader.encoder(name) for name in encoders]
     paths = sorted({path for pair in pairs for path in (pair.first, pair.second)})
@@ -136,14 +135,14 @@ def verify(
 
 
 def main() -> None:
-    """Print one line for each encoder."""
+    """Print one line per encoder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lfw", type=Path)
     parser.add_argument("--encoder", action="append", help="may be repeated; default: facenet and arcface")
     parser.add_argument("--pairs", type=int, default=200, help="matched pairs, and as many mismatched ones")
     parser.add_argument("--start", type=int, default=0, help="the first pair of each kind")
-    parser.add_argument("--through", default="", help="a generator whose frame comes first")
-    parser.add_argument("--declared", action="store_true", help="search for no faces")
+    parser.add_argument("--through", default="", help="bring photographs into the frame of this generator first")
+    parser.add_argument("--declared", action="store_true", help="do not detect faces")
     given = parser.parse_args()
     host = Host()
     loader = Loader(host, WeightStore(host, notify=print))
