@@ -13,7 +13,7 @@ import torch
 
 from faceinv.audit.annotations import AnnotationProbe
 from faceinv.audit.audit import tuned_head
-from faceinv.probes.reader import TUNED
+from faceinv.probes.recipe import TUNED
 from faceinv.probes.training import Parts, Task, train_heads
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from faceinv.contracts import Recipe
 from faceinv.probes import Whitening
-from faceinv.probes.reader import TUNED, TunedHead
+from faceinv.probes.reader import TunedHead
+from faceinv.probes.recipe import TUNED
 from faceinv.probes.training import Parts, Task, train_heads
 from faceinv.storage import seed_of
 

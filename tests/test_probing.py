@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import Recipe
-from faceinv.probes.reader import TUNED, Split, TunedHead, latent_head, trained_reader
+from faceinv.probes.reader import Split, TunedHead, latent_head, trained_reader
+from faceinv.probes.recipe import TUNED
 
 
 @pytest.fixture(scope="module")

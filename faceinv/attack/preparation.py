@@ -18,7 +18,8 @@ from faceinv.contracts.specs import ProbeSpec
 from faceinv.models.batching import batch_size_for
 from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.plugins.code import core_hash
-from faceinv.probes.reader import LATENT_RECIPE, TUNED, Reader, Split, TunedHead, latent_head, trained_reader
+from faceinv.probes.reader import Reader, Split, TunedHead, latent_head, trained_reader
+from faceinv.probes.recipe import LATENT_RECIPE, TUNED
 from faceinv.probes.whitening import Whitening
 from faceinv.storage.hashing import fingerprint
 from faceinv.storage.tensors import load_or_make

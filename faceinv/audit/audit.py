@@ -27,7 +27,8 @@ from faceinv.data.splits import hashed_splits
 from faceinv.errors import InputError, UsageError
 from faceinv.models.loader import Loader
 from faceinv.plugins.code import code_hash, core_hash
-from faceinv.probes.reader import TUNED, Reader, TunedHead
+from faceinv.probes.reader import Reader, TunedHead
+from faceinv.probes.recipe import TUNED
 from faceinv.probes.training import Parts, Task, train_heads
 from faceinv.storage.hashing import fingerprint
 from faceinv.storage.probe_folder import ProbeFolder

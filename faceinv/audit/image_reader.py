@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import Framing
 from faceinv.errors import PluginError, UsageError, suggest
+from faceinv.probes.recipe import EarlyStopping
 from faceinv.storage.hashing import seed_of
 
 #: What the network sees: the bank's portrait framing, nearer, so that a mouth has twenty pixels.
@@ -34,7 +35,7 @@ class ImageRecipe:
         batch_size: Photographs in a step.
         learning_rate: Peak of a one-cycle schedule, AdamW.
         weight_decay: Decoupled weight decay.
-        patience: Epochs in which no attribute got better after which training stops.
+        patience: Epochs without progress on any attribute after which training stops.
     """
 
     backbone: str = "lcnet_050"
@@ -121,9 +122,8 @@ class _Training:
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.15
         )
-        best: dict[str, float] = {}
+        stopping = EarlyStopping(recipe.patience, len(self.tasks))
         kept: dict[str, dict[str, Tensor]] = {}
-        waited = 0
         for epoch in range(recipe.epochs):
             self.network.train()
             order = self.train[torch.randperm(len(self.train), generator=self.rng)]
@@ -138,14 +138,11 @@ class _Training:
                     progress("training on photographs", epoch * steps + step + 1, recipe.epochs * steps)
             outputs = self._outputs(val)
             losses = self._losses(outputs, [task.labels[val] for task in self.tasks])
-            state = None
-            waited += 1
-            for task, loss in zip(self.tasks, losses, strict=True):
-                if float(loss) < best.get(task.name, math.inf):
-                    best[task.name], waited = float(loss), 0
-                    state = state or copy.deepcopy(self.network.state_dict())
-                    kept[task.name] = state
-            if waited >= recipe.patience:
+            improved = stopping.improved(torch.stack(losses))
+            if improved.any():
+                state = copy.deepcopy(self.network.state_dict())
+                kept |= {task.name: state for task, better in zip(self.tasks, improved, strict=True) if better}
+            if stopping.finished.all():
                 break
         if progress:
             progress("training on photographs", recipe.epochs * steps, recipe.epochs * steps)

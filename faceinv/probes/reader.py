@@ -1,4 +1,4 @@
-"""Readers: small networks from a descriptor to an attribute, or to a latent; trained, scored, cached."""
+"""Readers: small networks from a descriptor to an attribute or a latent, trained and cached."""
 
 from __future__ import annotations
 
@@ -12,34 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts.probes import Recipe
+from faceinv.probes.recipe import EarlyStopping, make_optimizer, set_learning_rate
 from faceinv.probes.whitening import Whitening
 from faceinv.storage.hashing import fingerprint
 from faceinv.storage.tensors import load_or_make
-
-#: One recipe for every attribute: whitened, regularised, early-stopped.
-TUNED = Recipe(
-    optimizer="adamw",
-    learning_rate=1e-3,
-    batch_size=256,
-    epochs=40,
-    weight_decay=0.05,
-    schedule="cosine",
-    whiten=True,
-    patience=6,
-)
-
-#: The paper gives the latent regressor's layers and not how it is trained (section 4.1). Three passes: from the
-#: fourth on it only learns its pairs by heart (a descriptor determines a tenth of a latent's variance).
-LATENT_RECIPE = Recipe(
-    optimizer="adamw",
-    learning_rate=5e-4,
-    batch_size=256,
-    epochs=3,
-    weight_decay=0.01,
-    schedule="cosine",
-    whiten=True,
-    patience=2,
-)
 
 
 class Reader(nn.Module):
@@ -47,9 +23,9 @@ class Reader(nn.Module):
 
     Args:
         head: ``(B, dim)`` to ``(B, k)``.
-        shape: Shape of what is read; k is its product.
-        whitening: What descriptors go through first; ``None`` leaves them as they are.
-        constrain: Brings ``(B, k)`` to a valid ``(B, *shape)``.
+        shape: Shape of the attribute; k is its product.
+        whitening: Applied to descriptors first; ``None`` leaves them as they are.
+        constrain: Maps ``(B, k)`` to a valid ``(B, *shape)``.
     """
 
     output_mean: Tensor
@@ -72,7 +48,7 @@ class Reader(nn.Module):
         self.register_buffer("output_scale", torch.ones(k))
 
     def inputs(self, descriptors: Tensor) -> Tensor:
-        """Return what the head is given of descriptors ``(B, dim)``: ``(B, dim)``."""
+        """Return the head's inputs ``(B, dim)`` for descriptors ``(B, dim)``."""
         return descriptors if self.whitening is None else self.whitening(descriptors)
 
     def standardised(self, descriptors: Tensor) -> Tensor:
@@ -81,14 +57,14 @@ class Reader(nn.Module):
         return output
 
     def forward(self, descriptors: Tensor) -> Tensor:
-        """Return what is read from descriptors ``(B, dim)``: ``(B, *shape)``."""
+        """Read the attribute ``(B, *shape)`` from descriptors ``(B, dim)``."""
         raw = self.standardised(descriptors) * self.output_scale + self.output_mean
         return self._constrain(raw) if self._constrain else raw.reshape(len(raw), *self.shape)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Parts of the pairs: the last tenth is held out for scores, the tenth before it stops the training."""
+    """Parts of the pairs: the last tenth for scores, the tenth before it for early stopping, the rest for training."""
 
     train: slice
     validation: slice
@@ -102,7 +78,7 @@ class Split:
 
 
 class TunedHead(nn.Module):
-    """An MLP with two hidden layers beside a linear map, which alone reads most of a Gaussian attribute."""
+    """Two-layer MLP plus a linear skip connection (the linear part reads most of a Gaussian attribute)."""
 
     def __init__(self, dim: int, outputs: int, width: int = 512, dropout: float = 0.2) -> None:
         super().__init__()
@@ -151,24 +127,24 @@ def trained_reader(
     reading_loss: Callable[[Tensor, Tensor], Tensor | None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Reader:
-    """Return a reader trained on (descriptor, target) pairs, or read it back.
+    """Return a reader trained on (descriptor, target) pairs; read it from the cache if it is there.
 
     Args:
-        make_head: Makes the untrained head.
+        make_head: Builds the untrained head.
         descriptors: ``(N, dim)``.
         targets: ``(N, *shape)``.
         recipe: How to train.
-        seed: Seed of first weights, order and dropout.
+        seed: Seed of initial weights, batch order and dropout.
         what: Name for progress and the file.
-        parts: Everything that went into the pairs, for the hash.
+        parts: Everything the pairs depend on, for the cache key.
         folder: Cache folder.
         whitening: Of the pairs' descriptors, for recipes that whiten; by default fitted to the training part.
-        constrain: Brings the raw output to a valid attribute.
-        reading_loss: The probe's own, for recipes that whiten.
+        constrain: Maps the raw output to a valid attribute.
+        reading_loss: The probe's own loss, for recipes that whiten.
         progress: Called with (what, epoch, of).
     """
     with torch.random.fork_rng(devices=[]):
-        # nn.Module draws first weights from the global generator, which must stay untouched.
+        # nn.Module draws initial weights from the global generator, whose state must not change.
         torch.manual_seed(seed)
         head = make_head()
     if recipe.whiten and whitening is None:
@@ -203,47 +179,34 @@ def _train(
         reader.output_mean.copy_(flat[split.train].mean(0))
         reader.output_scale.copy_(flat[split.train].std(0).clamp_min(1e-6))
     standard = (flat - reader.output_mean) / reader.output_scale
-    # On the paper's terms a constrained output (softmax) is compared as it is, elsewhere the raw one.
     objective = _objective(reader, recipe, reading_loss)
-    optimizer = _optimizer(reader, recipe)
-    steps = max(1, math.ceil((split.train.stop - split.train.start) / recipe.batch_size))
-    total = recipe.epochs * steps
-    warm = max(1, total // 20)
-
-    def rate(step: int) -> float:
-        if recipe.schedule == "constant":
-            return 1.0
-        return float(min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * step / total)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    optimizer = make_optimizer(reader.head.parameters(), recipe)
+    batches = max(1, math.ceil(split.train.stop / recipe.batch_size))
     rng = torch.Generator().manual_seed(seed)
-    best, best_state, waited = math.inf, None, 0
+    stopping, best_state = EarlyStopping(recipe.patience), None
     with torch.random.fork_rng(devices=[]):
-        # Dropout knows no generator of its own.
+        # Dropout takes no generator.
         torch.manual_seed(seed)
         for epoch in range(recipe.epochs):
             reader.train()
             order = torch.randperm(split.train.stop, generator=rng)
-            for index in torch.split(order, recipe.batch_size):
+            for number, index in enumerate(torch.split(order, recipe.batch_size)):
+                set_learning_rate(optimizer, recipe, epoch * batches + number, recipe.epochs * batches)
                 loss = objective(descriptors[index], flat[index], standard[index])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-                schedule.step()
             progress(epoch + 1)
             if recipe.patience:
                 reader.eval()
                 with torch.inference_mode():
                     part = split.validation
-                    score = float(objective(descriptors[part], flat[part], standard[part]))
-                if score < best:
-                    best, waited = score, 0
+                    score = objective(descriptors[part], flat[part], standard[part])
+                if stopping.improved(score[None]):
                     best_state = {name: tensor.clone() for name, tensor in reader.state_dict().items()}
-                else:
-                    waited += 1
-                    if waited >= recipe.patience:
-                        progress(recipe.epochs)
-                        break
+                if stopping.finished:
+                    progress(recipe.epochs)
+                    break
     if best_state is not None:
         reader.load_state_dict(best_state)
     reader.eval()
@@ -255,6 +218,7 @@ def _objective(
     if recipe.objective == "bce":
         return lambda x, raw, _: nn.functional.binary_cross_entropy_with_logits(reader.standardised(x), raw)
     if not recipe.whiten:
+        # The paper's recipes compare the constrained output (softmax), the tuned one the raw output.
         return lambda x, raw, _: nn.functional.mse_loss(reader(x).flatten(1), raw)
 
     def tuned(x: Tensor, raw: Tensor, standard: Tensor) -> Tensor:
@@ -267,12 +231,3 @@ def _objective(
         return nn.functional.mse_loss(output, standard)
 
     return tuned
-
-
-def _optimizer(reader: Reader, recipe: Recipe) -> torch.optim.Optimizer:
-    parameters = reader.head.parameters()
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
-    return torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)

@@ -1,9 +1,9 @@
-"""Many heads trained at once: one loop over the descriptors, equal heads stacked into one.
+"""Training of many heads at once: one loop over the descriptors, with equal heads stacked into one.
 
-The heads of an audit are small: one step of one head is mostly overhead. Heads of equal layers share every
+The heads of an audit are small, and one step of one head is mostly overhead. Heads with equal layers share every
 operation (their parameters are stacked, and :func:`torch.vmap` runs them as one), and all heads with equal
-batches share the loop. Each head is trained as if it were alone, up to rounding: parameters, order of the
-batches and dropout depend on the seed and the head's own name, never on what else is trained.
+batches share the loop. Each head is trained as if it were alone, up to rounding: parameters, batch order and
+dropout depend on the seed and the head's own name, never on the other heads.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from torch.func import functional_call, stack_module_state
 from faceinv.contracts.probes import Recipe
 from faceinv.contracts.progress import Reporter
 from faceinv.probes.reader import Reader
+from faceinv.probes.recipe import EarlyStopping, make_optimizer, set_learning_rate
 from faceinv.probes.whitening import Whitening
 from faceinv.storage.hashing import seed_of
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one head is to learn.
+    """An attribute for one head to learn.
 
     Args:
-        name: Unique name; first weights are drawn from it.
-        labels: ``(N, *shape)``, NaN in all places of a row that is not known.
-        make_head: Makes the untrained head, ``(B, dim)`` to ``(B, prod(shape))``.
+        name: Unique name; it seeds the initial weights.
+        labels: ``(N, *shape)``; all NaN in a row whose label is unknown.
+        make_head: Builds the untrained head, ``(B, dim)`` to ``(B, prod(shape))``.
         recipe: How to train it.
-        constrain: Brings a raw output to a valid attribute; for ``objective="bce"`` the sigmoid.
+        constrain: Maps a raw output to a valid attribute; for ``objective="bce"`` the sigmoid.
     """
 
     name: str
@@ -44,11 +45,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of the descriptors by what they are for; disjoint.
+    """Rows of the descriptors for training and for validation; disjoint.
 
     Args:
-        train: ``(n,)`` rows to learn from.
-        val: ``(m,)`` rows that stop the training; may be empty where no recipe has patience.
+        train: ``(n,)`` rows to train on.
+        val: ``(m,)`` rows for early stopping; may be empty if no recipe has patience.
     """
 
     train: Tensor
@@ -67,10 +68,10 @@ def train_heads(
     """Return a trained reader for each task.
 
     Args:
-        descriptors: ``(N, dim)``; may be mapped from a file, rows are taken as they are needed.
-        tasks: What to learn.
-        parts: Which rows.
-        seed: Seed of first weights, order and dropout.
+        descriptors: ``(N, dim)``; may be mapped from a file, since rows are read batch by batch.
+        tasks: Attributes to learn.
+        parts: Rows for training and validation.
+        seed: Seed of initial weights, batch order and dropout.
         what: Name for progress.
         progress: Called with (what, epochs done, of).
     """
@@ -84,7 +85,7 @@ def train_heads(
     with torch.random.fork_rng(devices=[]):
         for (batch_size, epochs), members in loops.items():
             for group in members:
-                # Where nothing can be learnt, the untrained head is the best one.
+                # If nothing can be learnt, the untrained head is the best one.
                 group.validate(descriptors, parts.val)
             order = torch.Generator().manual_seed(seed_of(f"order {seed}"))
             for epoch in range(epochs):
@@ -116,7 +117,8 @@ def _epoch(
         batch = descriptors[rows]
         for group in active:
             if group.has_dropout:
-                # Which knows no generator of its own; a head sees the same noise whatever else is trained.
+                # Dropout takes no generator, so seed globally: each head sees the same noise
+                # regardless of the other heads.
                 torch.manual_seed(seed_of(f"dropout {seed} {epoch} {number}"))
             group.step(batch, rows)
     for group in active:
@@ -125,16 +127,16 @@ def _epoch(
 
 @dataclass
 class _Group:
-    """Heads of equal layers and recipe, their parameters stacked.
+    """Heads with equal layers and recipe, their parameters stacked.
 
     Args:
-        names: The tasks'.
-        recipe: Common to all.
+        names: Names of the tasks.
+        recipe: The recipe of all of them.
         heads: The untrained heads.
-        inputs: Brings the descriptors to what the heads are given.
-        labels: ``(K, N, k)`` in standardised units; 0 where not known.
-        known: ``(K, N)`` 1 where a label is known, else 0.
-        steps: Optimiser steps in an epoch.
+        inputs: Maps descriptors to the heads' inputs.
+        labels: ``(K, N, k)`` in standardised units; 0 where unknown.
+        known: ``(K, N)``: 1 where a label is known, else 0.
+        steps: Optimiser steps per epoch.
     """
 
     names: list[str]
@@ -149,25 +151,22 @@ class _Group:
         parameters, buffers = stack_module_state(self.heads)
         self._parameters = {name: value.detach().requires_grad_() for name, value in parameters.items()}
         self._buffers = buffers
-        self._optimizer = _optimizer(list(self._parameters.values()), self.recipe)
+        self._optimizer = make_optimizer(self._parameters.values(), self.recipe, fused=True)
         self._taken = 0
-        count = len(self.heads)
-        self._best = torch.full((count,), math.inf)
-        self._waited = torch.zeros(count, dtype=torch.long)
+        self._stopping = EarlyStopping(self.recipe.patience, len(self.heads))
         self._kept: dict[str, Tensor] | None = None
         self._module = self.heads[0]
         self.has_dropout = any(isinstance(module, nn.Dropout) for module in self._module.modules())
 
     @property
     def is_finished(self) -> bool:
-        """Whether every head has run out of patience."""
-        return self.recipe.patience > 0 and bool((self._waited >= self.recipe.patience).all())
+        """True once every head is out of patience."""
+        return bool(self._stopping.finished.all())
 
     def step(self, descriptors: Tensor, rows: Tensor) -> None:
         """Take one step on a batch."""
         self._module.train()
-        for settings in self._optimizer.param_groups:
-            settings["lr"] = self.recipe.learning_rate * self._rate()
+        set_learning_rate(self._optimizer, self.recipe, self._taken, self.recipe.epochs * self.steps)
         loss = self._losses(descriptors, rows).sum()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -175,7 +174,7 @@ class _Group:
         self._taken += 1
 
     def validate(self, descriptors: Tensor, rows: Tensor) -> None:
-        """Keep the parameters of each head that got better on ``rows``."""
+        """Keep the parameters of each head that improved on ``rows``."""
         if not self.recipe.patience or not len(rows):
             return
         self._module.eval()
@@ -185,18 +184,15 @@ class _Group:
                 weight = self.known[:, part].sum(1)
                 sums += self._losses(descriptors[part], part) * weight
                 counts += weight
-            score = torch.where(counts > 0, sums / counts.clamp_min(1), self._best.new_zeros(()))
-            # A head that has run out of patience is done: what it would do later does not count.
-            better = (score < self._best) & (self._waited < self.recipe.patience)
+            # A head that is out of patience is done, as it would be if it were trained alone.
+            better = self._stopping.improved((sums / counts.clamp_min(1)).where(~self._stopping.finished, math.inf))
             if self._kept is None:
                 self._kept = {name: value.detach().clone() for name, value in self._parameters.items()}
             for name, value in self._parameters.items():
                 self._kept[name][better] = value.detach()[better]
-        self._best = torch.where(better, score, self._best)
-        self._waited = torch.where(better, 0, self._waited + 1)
 
     def unstack(self, readers: dict[str, Reader]) -> None:
-        """Put the trained parameters into the readers."""
+        """Write the trained parameters into the readers."""
         stacked = self._kept or self._parameters
         for index, name in enumerate(self.names):
             own = {key: value[index].detach().clone() for key, value in stacked.items()}
@@ -225,17 +221,9 @@ class _Group:
         outputs: Tensor = functional_call(self._module, parameters | buffers, (inputs,))
         return outputs
 
-    def _rate(self) -> float:
-        """Return the share of the learning rate at this step: a short warm-up, then half a cosine."""
-        if self.recipe.schedule == "constant":
-            return 1.0
-        total = self.recipe.epochs * self.steps
-        warm = max(1, total // 20)
-        return min(1.0, (self._taken + 1) / warm) * 0.5 * (1 + math.cos(math.pi * self._taken / total))
-
 
 def _reader(task: Task, descriptors: Tensor, parts: Parts, seed: int, whitening: Whitening | None) -> Reader:
-    """Return the untrained reader of a task, its standardisation set from the rows it learns from."""
+    """Return the untrained reader of a task, standardised by its training rows."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(f"head {seed} {task.name}"))
         head = task.make_head()
@@ -250,7 +238,7 @@ def _reader(task: Task, descriptors: Tensor, parts: Parts, seed: int, whitening:
 
 
 def _grouped(tasks: Sequence[Task], readers: dict[str, Reader], parts: Parts) -> list[_Group]:
-    """Stack the tasks whose heads have equal layers and recipes."""
+    """Stack tasks whose heads have equal layers and recipes."""
     together: dict[tuple[Recipe, str], list[Task]] = {}
     for task in tasks:
         together.setdefault((task.recipe, repr(readers[task.name].head)), []).append(task)
@@ -274,11 +262,3 @@ def _grouped(tasks: Sequence[Task], readers: dict[str, Reader], parts: Parts) ->
             )
         )
     return groups
-
-
-def _optimizer(parameters: list[Tensor], recipe: Recipe) -> torch.optim.Optimizer:
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-    return torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
