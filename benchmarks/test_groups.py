@@ -8,16 +8,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from groups import GROUPS, Chain, jobs_of
 
 from faceinv.hardware import keep_memory
-
-sys.path.insert(0, str(Path(__file__).parent))
-from groups import GROUPS, Chain, jobs_of
 
 #: The jobs of each group, including the references.
 JOBS = {
