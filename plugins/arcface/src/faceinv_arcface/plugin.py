@@ -38,7 +38,7 @@ def faceinv_encoders() -> list[EncoderSpec]:
             summary="MobileFaceNet trained with the ArcFace loss, 192-d",
             target="faceinv_arcface.mobilefacenet:mobilefacenet",
             licence="MIT",
-            weights_licence="MIT according to the package that contains them; the training photographs are not stated",
+            weights_licence="MIT according to their package; the training photographs are not stated",
             citation=f"Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018; {_ARCFACE}",
             weights=("arcface.mobilefacenet/tflite",),
             default=True,

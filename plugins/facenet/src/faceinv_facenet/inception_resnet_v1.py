@@ -1,8 +1,8 @@
 """Inception-ResNet-v1 (Szegedy et al., AAAI 2017, figures 10 to 14) as FaceNet uses it.
 
-The differences from the paper's drawing, common to FaceNet's published weights: the stem has
-unpadded convolutions and 80 channels before 192, and the last block has scale 1 and no ReLU.
-Layers bear the names that facenet-pytorch's files use, so such a file loads as it is.
+Differences from the paper's figures, common to all published FaceNet weights: the stem has unpadded convolutions and
+80 channels before 192, and the last block has scale 1 and no ReLU. Layers have the names of facenet-pytorch's files,
+so these load as they are.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class ConvNorm(nn.Module):
 
 
 class Residual(nn.Module):
-    """Parallel branches, joined, projected, scaled and added to their input.
+    """Parallel branches, concatenated, projected, scaled and added to their input.
 
     Args:
-        width: Channels in and out.
-        branches: What runs in parallel, from ``width`` channels.
-        joined: Channels of all branches together.
+        width: Channels of input and output.
+        branches: The branches, each from ``width`` channels.
+        joined: Total channels of the branches.
         scale: Factor of the residual.
-        relu: Whether the sum is rectified.
+        relu: Apply a ReLU to the sum.
     """
 
     def __init__(self, width: int, branches: list[nn.Module], joined: int, scale: float, relu: bool = True) -> None:
@@ -69,7 +69,7 @@ class Residual(nn.Module):
 
 
 class Reduction(nn.Module):
-    """Parallel branches of stride 2 and a 3×3 maximum, joined; no padding."""
+    """Parallel branches of stride 2 and a 3×3 max pooling, concatenated; no padding."""
 
     def __init__(self, branches: list[nn.Module]) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ def block8(scale: float = 0.20, relu: bool = True) -> Residual:
 
 
 class InceptionResnetV1(nn.Module):
-    """Faces, standardised by the caller, to descriptors before normalisation to unit length.
+    """Inception-ResNet-v1: standardised faces to descriptors, before normalisation to unit length.
 
     Args:
         dim: Length of a descriptor.

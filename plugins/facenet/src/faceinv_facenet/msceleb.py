@@ -1,4 +1,7 @@
-"""FaceNet trained on MS-Celeb-1M, read from the Keras file that carries it."""
+"""FaceNet trained on MS-Celeb-1M, read from a Keras file.
+
+We read the HDF5 file ourselves rather than with Keras, so that nothing in it is executed.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,15 @@ from faceinv.errors import WeightsError
 from faceinv.weights import load_strictly
 from faceinv_facenet.inception_resnet_v1 import ConvNorm, InceptionResnetV1
 
-#: No weight of such a network has more numbers; nothing larger is read.
+#: Larger than any weight of this network; nothing larger is read.
 _MOST_ELEMENTS = 50_000_000
 
 
 class FaceNet(nn.Module):
-    """160×160 faces to descriptors of length 128 and unit length.
+    """FaceNet: 160×160 faces to unit-length 128-d descriptors.
 
-    FaceNet's descriptors lie on the unit sphere (Schroff, Kalenichenko, Philbin, CVPR 2015, 3.1); the
-    normalisation is no layer of the file but part of the system.
+    FaceNet's descriptors lie on the unit sphere (Schroff, Kalenichenko, Philbin, CVPR 2015, 3.1). The normalisation
+    is part of the system, although it is not a layer of the file.
     """
 
     def __init__(self, dim: int = 128) -> None:
@@ -37,15 +40,15 @@ class FaceNet(nn.Module):
 
 
 def standardise(images: Tensor) -> Tensor:
-    """Return each image with zero mean and unit variance over all its values.
+    """Return each image standardised to zero mean and unit variance over all its values.
 
     Args:
-        images: ``(B, 3, H, W)`` in ``[0, 1]``. On 8-bit values the standard deviation is bounded below
-            by ``1 / sqrt(3 H W)``, FaceNet's own floor, so a blank image gives zeros.
+        images: ``(B, 3, H, W)`` in ``[0, 1]``. The standard deviation of the 8-bit values is at least
+            ``1 / sqrt(3 H W)``, as in FaceNet's own code, so a blank image gives zeros.
     """
     values = images * 255
     variance, mean = torch.var_mean(values, dim=(1, 2, 3), correction=0, keepdim=True)
-    # Bounding the variance and not its root keeps the gradient finite on a blank image.
+    # Clamping the variance rather than its root keeps the gradient finite for a blank image.
     return (values - mean) * variance.clamp_min(1 / images[0].numel()).rsqrt()
 
 
@@ -53,18 +56,18 @@ def msceleb(path: Path, *, fold: bool = True) -> FaceNet:
     """Return the frozen network with the weights of ``facenet_keras.h5``.
 
     Args:
-        path: HDF5 file as Keras 2 saves a model.
-        fold: Whether batch normalisation is folded into the convolutions.
+        path: HDF5 file of a model saved by Keras 2.
+        fold: Fold batch normalisation into the convolutions.
 
     Raises:
-        WeightsError: the file is no such HDF5 file, is damaged, or holds another network.
+        WeightsError: if the file is not such an HDF5 file, is damaged, or is of another network.
     """
     with torch.device("meta"):
         network = FaceNet()
     tensors = read_keras(path)
     for name in list(tensors):
         if name.endswith("_BatchNorm/beta"):
-            # The file's normalisations have no gamma, which is the same as ones.
+            # The file's normalisations have no gamma, which means ones.
             tensors.setdefault(name.removesuffix("beta") + "gamma", torch.ones_like(tensors[name]))
     names = dict(_keras_names(network.trunk))
     load_strictly(network.trunk, tensors, network="facenet.msceleb", names=names, convert=_from_keras)
@@ -75,26 +78,26 @@ def msceleb(path: Path, *, fold: bool = True) -> FaceNet:
 
 
 def read_keras(path: Path) -> dict[str, Tensor]:
-    """Return the weights of a Keras 2 model file as ``"layer/weight"`` to tensor, in Keras's layout.
+    """Return the weights in a Keras 2 model file by ``"layer/weight"``, in Keras's layout.
 
-    The model's description is not read: it may carry code, and the architecture is ours.
+    The model's description is not read: it may contain code, and the architecture is defined here.
 
     Raises:
-        WeightsError: the file is missing, is no HDF5 file of a Keras model, or is damaged.
+        WeightsError: if the file is missing, is not an HDF5 file of a Keras model, or is damaged.
     """
     try:
         with h5py.File(path, "r") as file:
             if _kind(file, "model_weights") is not h5py.Group:
-                raise WeightsError(f"{path} is no model file of Keras 2: it has no group 'model_weights'.")
+                raise WeightsError(f"{path} is not a Keras 2 model: it has no group 'model_weights'.")
             return dict(_weights(file["model_weights"]))
     except FileNotFoundError:
-        raise WeightsError(f"{path}: there is no such file.") from None
+        raise WeightsError(f"{path} does not exist.") from None
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read as HDF5: {' '.join(str(error).split())}.") from None
 
 
 def _kind(group: h5py.Group, name: str) -> type | None:
-    """Say what ``name`` is, without following a link that may lead out of the file or in circles."""
+    """Return the type of ``name``, or ``None`` for a soft or external link, which is not followed."""
     link = group.get(name, getlink=True)
     return group.get(name, getclass=True) if isinstance(link, h5py.HardLink) else None
 
@@ -110,13 +113,14 @@ def _weights(group: h5py.Group) -> Iterator[tuple[str, Tensor]]:
                 continue
             data = scope[name]
             if data.external or data.is_virtual or data.dtype != "float32" or data.size > _MOST_ELEMENTS:
-                raise ValueError(f"the weight '{layer}/{name}' is no array of float32 stored in the file")
+                raise ValueError(f"the weight '{layer}/{name}' is not a float32 array stored in the file")
             yield f"{layer}/{name.split(':')[0]}", torch.from_numpy(data[()])
 
 
 def _keras_names(network: InceptionResnetV1) -> Iterator[tuple[str, str]]:
-    """Yield (our name of a tensor, the file's): ``repeat_1.0.branch2.1.bn.bias`` is beta of a layer
-    ``Block35_1_Branch_2_Conv2d_0b_3x3_BatchNorm``.
+    """Yield (our name of a tensor, the file's).
+
+    For example, ``repeat_1.0.branch2.1.bn.bias`` is ``Block35_1_Branch_2_Conv2d_0b_3x3_BatchNorm/beta``.
     """
     for name, module in network.named_modules():
         if isinstance(module, ConvNorm):
@@ -140,7 +144,7 @@ _BLOCKS = {"repeat_1": "Block35", "repeat_2": "Block17", "repeat_3": "Block8"}
 
 
 def _keras_layer(name: str, conv: nn.Module) -> str:
-    """Return the file's name of a convolution, which spells out block, branch, step and kernel."""
+    """Return the file's name of a convolution, composed of block, branch, step and kernel."""
     assert isinstance(conv, nn.Conv2d)
     parts = name.split(".")
     place = parts.pop(0)
@@ -154,13 +158,13 @@ def _keras_layer(name: str, conv: nn.Module) -> str:
     if parts[0] == "conv2d":
         return f"{place}_Conv2d_{size}"
     branch, *step = parts
-    # A step of stride 2 is 1a wherever it stands; a branch of one step of stride 1 has no letter.
+    # A step of stride 2 is always 1a; the only step of a branch has no letter if its stride is 1.
     letter = "1a_" if conv.stride[0] == 2 else f"0{'abc'[int(step[0])]}_" if step else ""
     return f"{place.capitalize()}_Branch_{branch.removeprefix('branch')}_Conv2d_{letter}{size}"
 
 
 def _from_keras(name: str, tensor: Tensor) -> Tensor:
-    """Bring a kernel (height, width, in, out), or (in, out), to PyTorch's layout."""
+    """Convert a kernel (height, width, in, out), or (in, out), to PyTorch's layout."""
     if tensor.ndim == 4:
         return tensor.permute(3, 2, 0, 1)
     return tensor.T if tensor.ndim == 2 else tensor

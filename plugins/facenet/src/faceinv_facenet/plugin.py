@@ -1,15 +1,15 @@
-"""What this plugin declares."""
+"""The plugin's declarations."""
 
 from __future__ import annotations
 
 from faceinv import hookimpl
 from faceinv.contracts import EncoderSpec, Framing, WeightSpec
 
-#: The crop of FaceNet's own training: an MTCNN box with 22 pixels of the photograph added on each side,
-#: brought to 182x182 and cut to the middle 160. The points are the means in such crops over 672
-#: photographs of LFW, made symmetric. The training squeezed boxes to squares, which a similarity does
-#: not; of the crops tried (a margin of 32, one relative to the box, this one 7 to 15 % smaller and 8 %
-#: larger) none is better by more than a pair in 400, on these or on other photographs.
+#: The crop that FaceNet was trained on: an MTCNN box with 22 pixels of the photograph added on each side, resized to
+#: 182x182 and cut to the middle 160. The points are the means in such crops over 672 photographs of LFW, made
+#: symmetric. Training stretched boxes to squares, which a similarity transform does not; of the other crops tried (a
+#: margin of 32, a margin relative to the box, this crop 7 to 15 % smaller and 8 % larger), none is better by more
+#: than one pair in 400, on these or other photographs.
 _FRAMING = Framing(
     name="facenet-160",
     size=(160, 160),
@@ -25,7 +25,7 @@ def faceinv_encoders() -> list[EncoderSpec]:
             summary="FaceNet (Inception-ResNet-v1) trained on MS-Celeb-1M, 128-d",
             target="faceinv_facenet.msceleb:msceleb",
             licence="MIT",
-            weights_licence="MIT, as the package that carries them says; MS-Celeb-1M was withdrawn by its publisher",
+            weights_licence="MIT according to their package; MS-Celeb-1M was withdrawn by its publisher",
             citation="Schroff, Kalenichenko, Philbin: FaceNet, CVPR 2015; weights: David Sandberg, facenet",
             weights=("facenet.msceleb/h5",),
             default=True,

@@ -1,4 +1,4 @@
-"""Inception-ResNet-v1 trained on VGGFace2, from the file that facenet-pytorch publishes."""
+"""Inception-ResNet-v1 trained on VGGFace2, from the file published by facenet-pytorch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from faceinv.weights import load_strictly, read_tensors
 
 
 class VggFace2Inception(nn.Module):
-    """160×160 faces to descriptors of length 512 and unit length."""
+    """Inception-ResNet-v1: 160×160 faces to unit-length 512-d descriptors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,10 +33,10 @@ def inception(path: Path, *, name: str, fold: bool = True) -> VggFace2Inception:
     Args:
         path: State dict, with or without the classifier ``logits``.
         name: The encoder's name, for messages.
-        fold: Whether batch normalisation is folded into the convolutions.
+        fold: Fold batch normalisation into the convolutions.
 
     Raises:
-        WeightsError: the file cannot be read, needs code, or holds another network.
+        WeightsError: if the file cannot be read, names code, or is of another network.
     """
     with torch.device("meta"):
         network = VggFace2Inception()

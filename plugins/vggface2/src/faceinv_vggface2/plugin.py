@@ -1,19 +1,19 @@
-"""What this plugin declares."""
+"""The plugin's declarations."""
 
 from __future__ import annotations
 
 from faceinv import hookimpl
 from faceinv.contracts import EncoderSpec, Framing, WeightSpec
 
-#: VGGFace2's test crop (Cao et al., section V): the MTCNN box widened by 0.3, its shorter side brought to
-#: 256, the middle 224. The five points are those of MTCNN's boxes on photographs (median of 90 faces).
+#: VGGFace2's test crop (Cao et al., section V): the MTCNN box enlarged by 0.3, its shorter side resized to 256, then
+#: the middle 224. The five points are the medians of 90 faces detected by MTCNN in photographs.
 _VGGFACE2 = Framing(
     name="vggface2-224",
     size=(224, 224),
     points=((0.299, 0.369), (0.701, 0.369), (0.500, 0.601), (0.320, 0.808), (0.680, 0.808)),
 )
 
-#: FaceNet's training crop, in which this network too was trained; measured in the plugin of facenet.
+#: FaceNet's training crop, which this network was also trained on; the facenet plugin explains its points.
 _FACENET = Framing(
     name="facenet-160",
     size=(160, 160),
@@ -26,8 +26,8 @@ _PARKHI = "Parkhi, Vedaldi, Zisserman: Deep Face Recognition, BMVC 2015"
 _ALBANIE = "https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn"
 
 _TAGS = {
-    "ft": "pre-trained on MS-Celeb-1M, tuned on VGGFace2",
-    "scratch": "trained on VGGFace2 alone",
+    "ft": "pre-trained on MS-Celeb-1M, fine-tuned on VGGFace2",
+    "scratch": "trained on VGGFace2 only",
 }
 
 
@@ -81,7 +81,7 @@ def faceinv_encoders() -> list[EncoderSpec]:
     ]
 
 
-#: Tensors that tell the networks' files apart; SE-ResNet-50 has ResNet-50's names and more.
+#: Tensors that distinguish the networks' files; SE-ResNet-50 also has all names of ResNet-50.
 _RESNET50 = {"conv1_7x7_s2.weight": (64, 3, 7, 7), "conv5_3_1x1_increase.weight": (2048, 512, 1, 1)}
 _SENET50 = {**_RESNET50, "conv5_3_1x1_up.weight": (2048, 128, 1, 1)}
 

@@ -1,9 +1,9 @@
-"""VGGFace2's ResNet-50 and SE-ResNet-50 (Cao et al., FG 2018; Hu et al., CVPR 2018), as Caffe built them.
+"""VGGFace2's ResNet-50 and SE-ResNet-50 (Cao et al., FG 2018; Hu et al., CVPR 2018), in Caffe's architecture.
 
-Caffe's ResNet is not torchvision's: the stride of a stage lies on the first 1×1 convolution, and the
-maximum after the stem is unpadded and rounds its size up. Two families of files hold the weights: the
-``*_dag.pth`` state dicts (Albanie), whose names are Caffe's and whose input is RGB, and the conversions
-of cydonia999, whose names are torchvision's and whose input is BGR.
+Caffe's ResNet differs from torchvision's: a stage has its stride on the first 1×1 convolution, and the max pooling
+after the stem is unpadded and rounds its size up. The weights come in two families of files: the ``*_dag.pth`` state
+dicts (Albanie), with Caffe's names and RGB input, and the conversions by cydonia999, with torchvision's names and BGR
+input.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from faceinv.weights import load_strictly, read_tensors
 #: Stage → (inner width, blocks, stride).
 STAGES = {2: (64, 3, 1), 3: (128, 4, 2), 4: (256, 6, 2), 5: (512, 3, 2)}
 
-#: People in VGGFace2's training set, one output each of the published classifiers.
+#: People in VGGFace2's training set: the classes of the published classifiers.
 IDENTITIES = 8631
 
 #: Mean of VGGFace2's training images, RGB on 8-bit values.
@@ -53,7 +53,7 @@ class ConvNorm(nn.Module):
 
 
 class Gate(nn.Module):
-    """Squeeze and excitation: one factor for each channel, from the means of all (Hu et al., equation 3)."""
+    """Squeeze and excitation: a factor for each channel, from the means of all channels (Hu et al., equation 3)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Gate(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Reduce, filter, increase, gate; add the input, projected where the shape changes."""
+    """Bottleneck of three convolutions and the gate; plus the input, projected if the shape changes."""
 
     def __init__(self, inputs: int, inner: int, stride: int, *, project: bool, gate: bool) -> None:
         super().__init__()
@@ -84,10 +84,10 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """224×224 faces to descriptors of length 2,048 (``pool5``), not normalised.
+    """ResNet-50: 224×224 faces to descriptors of length 2,048 (``pool5``), not normalised.
 
     Args:
-        gate: Whether every block has a squeeze-and-excitation gate.
+        gate: Give every block a squeeze-and-excitation gate.
     """
 
     mean: Tensor
@@ -125,14 +125,13 @@ def resnet50(path: Path, *, gate: bool, name: str, fold: bool = True) -> ResNet5
     """Return the frozen network with the weights of a published file.
 
     Args:
-        path: ``*_dag.pth``, or a conversion of cydonia999 as pickle or PyTorch file; with or without
-            the classifier.
-        gate: Whether the file is one of SE-ResNet-50.
+        path: ``*_dag.pth``, or a conversion by cydonia999 as a pickle or PyTorch file; with or without the classifier.
+        gate: True for SE-ResNet-50.
         name: The encoder's name, for messages.
-        fold: Whether batch normalisation is folded into the convolutions.
+        fold: Fold batch normalisation into the convolutions.
 
     Raises:
-        WeightsError: the file cannot be read, needs code, or holds another network.
+        WeightsError: if the file cannot be read, names code, or is of another network.
     """
     with torch.device("meta"):
         network = ResNet50(gate=gate)
@@ -155,17 +154,17 @@ def resnet50(path: Path, *, gate: bool, name: str, fold: bool = True) -> ResNet5
 
 
 def _check_head(weight: Tensor | None, path: Path, name: str) -> None:
-    """Refuse a classifier of other classes: torchvision's ResNet-50 has the same names, and is another network."""
+    """Refuse a classifier with other classes: torchvision's ResNet-50 has the same names but is another network."""
     if weight is not None and len(weight) != IDENTITIES:
         raise WeightsError(
             f"{path} does not hold the tensors of '{name}': its classifier has {len(weight)} classes, but VGGFace2's "
-            f"has {IDENTITIES}. ImageNet's ResNet-50 bears the same names, with the strides elsewhere; if this is a "
-            "file tuned from VGGFace2's, leave its classifier out."
+            f"has {IDENTITIES}. ImageNet's ResNet-50 has the same names but strides elsewhere; if this file was "
+            "fine-tuned from VGGFace2's, remove its classifier."
         )
 
 
 def _from_bgr(name: str, tensor: Tensor) -> Tensor:
-    """Turn the stem's input channels from BGR to RGB."""
+    """Convert the stem's input channels from BGR to RGB."""
     return tensor.flip(1) if name == "stem.conv.weight" and tensor.ndim == 4 else tensor
 
 

@@ -1,4 +1,4 @@
-"""VGG-Face (Parkhi, Vedaldi, Zisserman, BMVC 2015): VGG-16 up to fc7, on timm's trunk."""
+"""VGG-Face (Parkhi, Vedaldi, Zisserman, BMVC 2015): VGG-16 up to fc7; the trunk is timm's."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from faceinv.contracts import check_images
 from faceinv.weights import load_strictly, read_tensors
 
-#: Mean of the training images, RGB on 8-bit values, as the published file's description gives it.
+#: Mean of the training images, RGB on 8-bit values, from the description of the published file.
 MEAN = (129.186279296875, 104.76238250732422, 93.59396362304688)
 
 
 class VggFace(nn.Module):
-    """224×224 faces to descriptors of length 4,096 (fc7 after its ReLU), not normalised."""
+    """VGG-16: 224×224 faces to descriptors of length 4,096 (fc7 after its ReLU), not normalised."""
 
     mean: Tensor
 
@@ -42,7 +42,7 @@ def vgg16(path: Path, *, name: str) -> VggFace:
         name: The encoder's name, for messages.
 
     Raises:
-        WeightsError: the file cannot be read, needs code, or holds another network.
+        WeightsError: if the file cannot be read, names code, or is of another network.
     """
     with torch.device("meta"):
         network = VggFace()
@@ -52,7 +52,7 @@ def vgg16(path: Path, *, name: str) -> VggFace:
 
 
 def _from_dense(name: str, tensor: Tensor) -> Tensor:
-    """Turn fc6 and fc7 into the convolutions that timm has in their place."""
+    """Reshape fc6 and fc7 to the convolutions that timm uses instead."""
     if tensor.ndim != 2:
         return tensor
     side = 7 if "fc1" in name and tensor.shape[1] % 49 == 0 else 1
