@@ -1,1 +1,1 @@
-"""faceinv generator: StyleGAN2, from the published files, without running anything in them."""
+"""faceinv generator: StyleGAN2 from the published files; nothing in them is executed."""

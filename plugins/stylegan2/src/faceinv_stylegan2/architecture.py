@@ -1,21 +1,21 @@
-"""What a StyleGAN2 generator is made of, worked out from the names and shapes of its tensors.
+"""The architecture of a StyleGAN2 generator, derived from the names and shapes of its tensors.
 
-All published files are brought to one set of names, with the run-time factors of "equalised
-learning rate" (Karras et al. 2018, 4.1) already multiplied into the weights:
+The tensors of all published files are renamed to one scheme, with the run-time factors of "equalised learning rate"
+(Karras et al. 2018, 4.1) already multiplied into the weights:
 
 =========================================  =====================================================
 tensor                                     shape
 =========================================  =====================================================
 ``mapping.{i}.weight``, ``.bias``          (out, in), (out): the layers from z to w
-``mapping.w_avg``                          (w,): running mean of w in training; may be absent
-``synthesis.4.const``                      (C, 4, 4): the learnt constant input
-``synthesis.{R}.conv0|conv1.weight``       (out, in, 3, 3); conv0 upsamples, and 4x4 has none
+``mapping.w_avg``                          (w,): running mean of w in training; optional
+``synthesis.4.const``                      (C, 4, 4): the learned constant input
+``synthesis.{R}.conv0|conv1.weight``       (out, in, 3, 3); conv0 upsamples; not at 4x4
 ``….affine.weight``, ``….affine.bias``     (in, w), (in): from w to the style
 ``….bias``                                 (out)
-``….noise``, ``….noise_strength``          (R, R), (): may be absent, both together
+``….noise``, ``….noise_strength``          (R, R), (): optional, both together
 ``synthesis.{R}.torgb.weight``, …          (3, in), with ``.affine`` and ``.bias`` as above
-``synthesis.{R}.skip.weight``              (out, in): only of the residual architecture
-``synthesis.clamp``                        (): bound of the activations; may be absent
+``synthesis.{R}.skip.weight``              (out, in): only in the residual architecture
+``synthesis.clamp``                        (): bound of the activations; optional
 =========================================  =====================================================
 """
 
@@ -29,7 +29,7 @@ from faceinv.errors import WeightsError, first_five
 
 Shape = tuple[int, ...]
 
-#: Output image sides that are accepted.
+#: Range of supported image sides.
 SMALLEST, LARGEST = 8, 1024
 
 
@@ -38,12 +38,12 @@ class Architecture:
     """A generator's sizes.
 
     Args:
-        kind: ``"skip"``: an image grows from block to block; ``"orig"``: only the last block makes
-            one; ``"resnet"``: the same, over residual blocks (Karras et al. 2020, figure 7).
+        kind: ``"skip"``: every block adds to the image; ``"orig"``: only the last block makes an image; ``"resnet"``:
+            the same with residual blocks (Karras et al. 2020, figure 7).
         resolution: Side of the image in pixels.
         z_dim: Length of z.
         w_dim: Length of w.
-        layers: Layers from z to w.
+        layers: Number of layers from z to w.
         has_noise: Whether the convolutions add noise.
     """
 
@@ -56,33 +56,33 @@ class Architecture:
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """Sides of the blocks: 4, 8, …, the image's."""
+        """Sides of the blocks: 4, 8, …, up to the image's."""
         return tuple(1 << n for n in range(2, self.resolution.bit_length()))
 
     @property
     def rows(self) -> int:
-        """Rows of w+: one for each convolution, two a block but one at 4x4, and one for the last image."""
+        """Rows of w+: one for each convolution (two per block, one at 4x4), and one for the last image."""
         return 2 * len(self.resolutions)
 
     def has_torgb(self, resolution: int) -> bool:
-        """Say whether the block of this side makes an image."""
+        """Return whether the block of this side makes an image."""
         return self.kind == "skip" or resolution == self.resolution
 
 
 def describe(shapes: Mapping[str, Shape]) -> Architecture:
-    """Return the architecture that tensors of these ``shapes`` make up.
+    """Return the architecture of a generator whose tensors have these ``shapes``.
 
     Raises:
-        WeightsError: a tensor is missing, unexpected or wrongly shaped; the first five are named.
+        WeightsError: if tensors are missing, unexpected or wrongly shaped; the first five are named.
     """
     sides = sorted(
         int(found[1]) for name in shapes if (found := re.fullmatch(r"synthesis\.(\d{1,4})\.conv1\.weight", name))
     )
     layers = sum(bool(re.fullmatch(r"mapping\.\d{1,3}\.weight", name)) for name in shapes)
     if not sides or not layers or "mapping.0.weight" not in shapes:
-        raise WeightsError("it holds no StyleGAN2 generator: its mapping or synthesis layers are missing")
+        raise WeightsError("it contains no StyleGAN2 generator: its mapping or synthesis layers are missing")
     if sides != [1 << n for n in range(2, 2 + len(sides))] or not SMALLEST <= sides[-1] <= LARGEST:
-        raise WeightsError(f"its blocks are of sides {sides}; known are 4, 8, … up to {SMALLEST}–{LARGEST}")
+        raise WeightsError(f"its blocks have sides {sides}; supported are 4, 8, … up to {SMALLEST}–{LARGEST}")
     kind = "skip" if "synthesis.4.torgb.weight" in shapes else "orig"
     if any(name.endswith(".skip.weight") for name in shapes):
         kind = "resnet"
@@ -101,7 +101,7 @@ def describe(shapes: Mapping[str, Shape]) -> Architecture:
 
 
 def _expected(architecture: Architecture, hidden: list[int], widths: Mapping[int, int]) -> dict[str, Shape]:
-    """Return the tensors that must be there, with their shapes."""
+    """Return the shapes of the required tensors."""
     w, expected = architecture.w_dim, dict[str, Shape]()
     for i, (inputs, outputs) in enumerate(zip([architecture.z_dim, *hidden], hidden, strict=False)):
         expected |= {f"mapping.{i}.weight": (outputs, inputs), f"mapping.{i}.bias": (outputs,)}
@@ -145,6 +145,6 @@ def _compare(shapes: Mapping[str, Shape], expected: dict[str, Shape]) -> None:
 
 
 def _at(shapes: Mapping[str, Shape], name: str, axis: int) -> int:
-    """Return one side of a tensor, or 0, which no expected shape then agrees with."""
+    """Return one side of a tensor; 0 if it is missing, which then matches no expected shape."""
     shape = shapes.get(name, ())
     return shape[axis] if axis < len(shape) else 0

@@ -1,12 +1,11 @@
-"""Where the face sits in photographs aligned as FFHQ's are.
+"""The framing of photographs aligned like FFHQ.
 
-FFHQ's rule (Karras et al. 2019, appendix A; its code in the data set's repository): with E the
-distance between the centres of the eyes and M that from the middle of the eyes to the middle of
-the mouth's corners, the frame is a square of side max(4 E, 3.6 M) whose centre lies 0.1 M below
-the middle of the eyes. The mean points are published with facexlib, which restores FFHQ faces, in
-pixels of 512 with the centre of the first pixel at (0, 0). They obey the rule: E = 125.9 and
-M = 131.2 give a side of 503.7 ≈ 512, the mean of a maximum being larger than the maximum of the
-means, and put the middle of the eyes 0.1 M = 13.1 above the centre, at 242.4, against 240.1.
+FFHQ's rule (Karras et al. 2019, appendix A; code in the data set's repository): let E be the distance between the
+centres of the eyes, and M the distance from the midpoint of the eyes to the midpoint of the mouth corners. The frame is
+a square of side max(4 E, 3.6 M), centred 0.1 M below the midpoint of the eyes. The mean points are published with
+facexlib, which restores FFHQ faces, in pixels of a 512-pixel frame, with (0, 0) at the centre of the first pixel. They
+agree with the rule: E = 125.9 and M = 131.2 give a side of 503.7 ≈ 512 (the mean of a maximum exceeds the maximum of
+the means), and put the midpoint of the eyes 0.1 M = 13.1 above the centre, at 242.4, against 240.1 measured.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _PIXELS = (
 
 
 def framing(resolution: int) -> Framing:
-    """Return FFHQ's framing for square images of this many pixels a side."""
+    """Return FFHQ's framing for square images of side ``resolution``, in pixels."""
     return Framing(name=f"ffhq-{resolution}", size=(resolution, resolution), points=_POINTS)
 
 

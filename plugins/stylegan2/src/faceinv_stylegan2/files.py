@@ -1,7 +1,8 @@
-"""From a file, in any of the published layouts or our own, to the tensors of ``architecture.py``.
+"""Reading of a file, in any of the published formats or our own, to the tensors of ``architecture.py``.
 
-The layout is told by the content, never by the suffix. A published file is read once: its tensors
-are kept as safetensors in the cache folder, under the file's SHA-256, and read from there later.
+We read published files ourselves rather than with ``torch.load``, so that nothing in them is executed. The format is
+detected from the content, not the suffix. A published file is read once; its tensors are then kept as safetensors in
+the cache folder, under the file's SHA-256.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from faceinv_stylegan2.nvidia import nvidia, nvidia_builders
 from faceinv_stylegan2.published import Published
 from faceinv_stylegan2.rosinality import ROSINALITY_BUILDERS, rosinality
 
-#: Part of the cached file's name, so that another way of reading makes another file.
+#: Part of the cached file's name; change it together with the reading.
 _VERSION = "v1"
 
 
@@ -30,11 +31,11 @@ def load(file: str | Path) -> dict[str, Tensor]:
     """Return the float32 tensors of a StyleGAN2 generator, under the names of ``architecture.py``.
 
     Args:
-        file: NVIDIA's ``.pkl``, rosinality's ``.pt``, or safetensors made by :func:`convert`.
+        file: NVIDIA's ``.pkl``, rosinality's ``.pt``, or safetensors written by :func:`convert`.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds no StyleGAN2 that is supported.
-        StorageError: the cache folder cannot be written.
+        WeightsError: if the file is missing, damaged, or not a supported StyleGAN2.
+        StorageError: if the cache folder cannot be written to.
     """
     path = Path(file)
     if _is_safetensors(path):
@@ -46,11 +47,11 @@ def load(file: str | Path) -> dict[str, Tensor]:
 def convert(file: str | Path, out: str | Path) -> None:
     """Write the generator in a published ``file`` as safetensors to ``out``.
 
-    The SHA-256 of ``file`` is in the metadata of ``out``.
+    The metadata of ``out`` contains the SHA-256 of ``file``.
 
     Raises:
-        WeightsError: ``file`` is missing, damaged, or holds no StyleGAN2 that is supported.
-        StorageError: ``out`` cannot be written.
+        WeightsError: if ``file`` is missing, damaged, or not a supported StyleGAN2.
+        StorageError: if ``out`` cannot be written.
     """
     source = Path(file)
     tensors = _read_safetensors(source) if _is_safetensors(source) else read_published(source)
@@ -58,10 +59,10 @@ def convert(file: str | Path, out: str | Path) -> None:
 
 
 def read_published(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a published file, read without the cache and without running anything in it.
+    """Return the tensors of a published file, without the cache.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds no StyleGAN2 that is supported.
+        WeightsError: if the file is missing, damaged, or not a supported StyleGAN2.
     """
     try:
         length = path.stat().st_size
@@ -74,31 +75,31 @@ def read_published(path: Path) -> dict[str, Tensor]:
             elif head.startswith(b"\x80"):
                 published = nvidia(interpret(content, nvidia_builders(budget), budget=budget))
             else:
-                raise WeightsError("it is no .pkl of NVIDIA's, no .pt of rosinality's, and no safetensors")
+                raise WeightsError("it is neither a .pkl of NVIDIA's, nor a .pt of rosinality's, nor safetensors")
             return _read(published, length)
     except WeightsError as error:
-        raise WeightsError(f"{path} is no StyleGAN2 that can be read: {error}.") from None
+        raise WeightsError(f"{path} cannot be read as a StyleGAN2: {error}.") from None
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read: {error}.") from None
 
 
 def _read(published: Published, length: int) -> dict[str, Tensor]:
-    """Read the parts, once their names, shapes and sizes are known to be right.
+    """Read the parts after checking their names, shapes and sizes.
 
     Args:
         published: The generator in its file.
-        length: Bytes of the file.
+        length: Size of the file in bytes.
     """
     parts = published.parts
     extra: dict[str, Shape] = {} if published.clamp is None else {"synthesis.clamp": ()}
     describe({name: part.final_shape for name, part in parts.items()} | extra)
-    # Many tensors that share one run of numbers could together be far larger than the file.
+    # Many tensors that share the same numbers could together be far larger than the file.
     if sum(part.stored.nbytes for part in parts.values()) > length:
         raise WeightsError("the file is damaged: its tensors overlap")
     tensors = {}
     for name, part in parts.items():
         if not part.stored.storage.dtype.is_floating_point:
-            raise WeightsError(f"its tensor {name} is of {part.stored.storage.dtype}, not floating point")
+            raise WeightsError(f"its tensor {name} is {part.stored.storage.dtype}, not floating point")
         tensors[name] = part.stored.read().float().mul_(part.gain).reshape(part.final_shape)
     if published.clamp is not None:
         tensors["synthesis.clamp"] = torch.tensor(float(published.clamp))
@@ -107,7 +108,7 @@ def _read(published: Published, length: int) -> dict[str, Tensor]:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Say whether a file begins like safetensors: the header's length in 8 bytes, then the header."""
+    """Return whether a file begins like safetensors: the header's length in 8 bytes, then the header."""
     try:
         with path.open("rb") as file:
             head = file.read(9)
@@ -124,7 +125,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
             tensors = {name: file.get_tensor(name).float() for name in names}
         _check_finite(tensors)
     except WeightsError as error:
-        raise WeightsError(f"{path} is no StyleGAN2 made by 'faceinv weights convert': {error}.") from None
+        raise WeightsError(f"{path} is not a StyleGAN2 written by 'faceinv weights convert': {error}.") from None
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} cannot be read: {' '.join(str(error).split())}.") from None
     return tensors

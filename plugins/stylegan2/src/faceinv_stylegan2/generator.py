@@ -1,4 +1,4 @@
-"""StyleGAN2 behind faceinv's generator contract."""
+"""StyleGAN2 as a faceinv generator."""
 
 from __future__ import annotations
 
@@ -21,29 +21,28 @@ SPACES = ("w", "w+", "z")
 
 
 class StyleGAN2(Generator):
-    """A frozen StyleGAN2 generator. Its spaces are ``z``, ``w`` and ``w+``, a w for each layer.
+    """A frozen StyleGAN2 generator with the latent spaces ``z``, ``w`` and ``w+`` (a w for each layer).
 
     Attributes:
-        framing: FFHQ's framing at this generator's resolution.
-        architecture: Its sizes.
+        framing: FFHQ's framing at the generator's resolution.
+        architecture: The generator's sizes.
         w_mean: Mean of w over the prior of z, ``(w,)``.
-        w_centre: What truncation draws towards: the file's running mean, or else :attr:`w_mean`.
+        w_centre: Centre of truncation: the file's running mean if it has one, otherwise :attr:`w_mean`.
 
     Args:
-        tensors: Under the names of ``architecture.py``, float32.
-        truncation: ψ: every w on its way to a layer becomes ``centre + ψ (w − centre)`` (Karras et
-            al. 2019, appendix B), whichever space the latent is in; 1 changes nothing. Samples are
-            those of the whole prior.
-        truncation_cutoff: How many rows of w+, from the coarsest, are truncated; ``None`` for all.
-        noise: ``"const"`` for the noise in the file, ``"none"``, or the seed, 0 or more, of noise
-            drawn once: the same for every image.
-        checkpoint_activations: Whether a backward pass computes activations again, one image after
-            the other, instead of keeping them: slower, and a batch takes little more than one image.
+        tensors: Tensors by the names of ``architecture.py``, float32.
+        truncation: ψ: every w that enters a layer becomes ``centre + ψ (w − centre)`` (Karras et al. 2019, appendix
+            B), in every latent space; 1 changes nothing. Samples are not truncated.
+        truncation_cutoff: Number of rows of w+, from the coarsest, to truncate; ``None`` for all.
+        noise: ``"const"`` for the noise in the file, ``"none"``, or a seed (0 or more) for noise drawn once and used
+            for every image.
+        checkpoint_activations: In a backward pass, recompute activations image by image instead of keeping them:
+            slower, but a batch takes little more memory than one image.
 
     Raises:
-        WeightsError: the tensors make up no StyleGAN2.
-        UsageError: an option is out of range.
-        StorageError: the cache folder, which keeps the mean of w, cannot be written.
+        WeightsError: if the tensors are not those of a StyleGAN2.
+        UsageError: if an option is out of range.
+        StorageError: if the cache folder, which keeps the mean of w, cannot be written to.
     """
 
     w_mean: Tensor
@@ -83,7 +82,7 @@ class StyleGAN2(Generator):
         """Return ``(z,)``, ``(w,)`` or ``(rows, w)``.
 
         Raises:
-            UnknownNameError: there is no such space.
+            UnknownNameError: if there is no such space.
         """
         sizes = self.architecture
         shapes = {"z": (sizes.z_dim,), "w": (sizes.w_dim,), "w+": (sizes.rows, sizes.w_dim)}
@@ -93,10 +92,10 @@ class StyleGAN2(Generator):
 
     @torch.no_grad()
     def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
-        """Draw ``n`` latents ``(n, *latent_shape)``: z from a normal distribution, w and w+ mapped from it.
+        """Draw ``n`` latents ``(n, *latent_shape)``: z standard normal, w and w+ mapped from such z.
 
         Raises:
-            UnknownNameError: there is no such space.
+            UnknownNameError: if there is no such space.
         """
         shape = self.latent_shape(space)
         z = torch.randn(n, self.architecture.z_dim, generator=rng, device=rng.device)
@@ -109,18 +108,18 @@ class StyleGAN2(Generator):
         """Return images ``(B, 3, R, R)`` in ``[0, 1]`` for ``latents`` ``(B, *latent_shape)``.
 
         Raises:
-            UnknownNameError: there is no such space.
-            ShapeError: the latents have another shape or type.
+            UnknownNameError: if there is no such space.
+            ShapeError: if the latents have another shape or type.
         """
         image: Tensor = self.synthesis(self.rows(latents, space))
         return ((image + 1) / 2).clamp(0, 1)
 
     def rows(self, latents: Tensor, space: str) -> Tensor:
-        """Return what each layer is given, ``(B, rows, w)``, truncated, for ``latents`` ``(B, *latent_shape)``.
+        """Return the truncated w of each layer, ``(B, rows, w)``, for ``latents`` ``(B, *latent_shape)``.
 
         Raises:
-            UnknownNameError: there is no such space.
-            ShapeError: the latents have another shape or type.
+            UnknownNameError: if there is no such space.
+            ShapeError: if the latents have another shape or type.
         """
         self._check(latents, space)
         if space == "z":
@@ -154,12 +153,12 @@ def build(
     """Return the generator in a published or converted file; options as in :class:`StyleGAN2`.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds no StyleGAN2 that is supported.
-        UsageError: not one file is given, or an option is out of range.
-        StorageError: the cache folder cannot be written.
+        WeightsError: if the file is missing, damaged, or not a supported StyleGAN2.
+        UsageError: if not exactly one file is given, or an option is out of range.
+        StorageError: if the cache folder cannot be written to.
     """
     if len(files) != 1:
-        raise UsageError(f"StyleGAN2 is read from one file, got {len(files)}.")
+        raise UsageError(f"StyleGAN2 needs exactly one file, got {len(files)}.")
     return StyleGAN2(
         load(files[0]),
         truncation=truncation,
@@ -170,7 +169,7 @@ def build(
 
 
 def _noise_maps(tensors: Mapping[str, Tensor], architecture: Architecture, noise: str | int) -> dict[str, Tensor]:
-    """Return, by layer, the noise ``(R, R)`` times its strength."""
+    """Return the noise ``(R, R)`` of each layer, times its strength."""
     seed = int(noise) if str(noise).isdecimal() else None
     if seed is None and noise not in ("const", "none"):
         raise UsageError(f"noise must be 'const', 'none' or a seed (0 or more), got {noise!r}.")

@@ -1,10 +1,10 @@
 """A modulated 3x3 convolution with noise, bias and leaky ReLU, differentiable in input and style.
 
-Weight demodulation (Karras et al. 2020, equations 1–3) gives each image weights of its own,
+Weight demodulation (Karras et al. 2020, equations 1–3) gives each image its own weights,
 ``w'_{oik} = s_i w_{oik} / sqrt(Σ_{ik} (s_i w_{oik})² + ε)``. Scaling the input by ``s`` and the
-output by the root is the same map, and keeps the weights shared: one convolution serves the batch,
-and no gradient with respect to weights is ever due. All that follows the convolution is pointwise,
-so forward and backward keep only the layer's input and its output.
+output by the root gives the same result with shared weights: one convolution computes the whole batch, and no gradient
+with respect to weights is needed. All steps after the convolution are pointwise, so the backward pass needs only the
+layer's input and output.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 SLOPE = 0.2
-#: A leaky ReLU is followed by this factor, which keeps the variance (Karras et al. 2018, 4.1).
+#: Factor after a leaky ReLU, which preserves the variance (Karras et al. 2018, 4.1).
 GAIN = math.sqrt(2)
 
 
 class ModulatedConvolution(torch.autograd.Function):
-    """``clamp(lrelu(scale · conv(style · x) + noise + bias))``; see :func:`modulated_convolution`."""
+    """``clamp(lrelu(scale · conv(style · x) + noise + bias))``.
+
+    Tensors: ``x`` ``(B, in, R, R)``, ``style`` ``(B, in)``, ``scale`` ``(B, out)``, ``bias`` ``(out,)``, ``noise`` of
+    the output's size, and ``weight`` ``(out, in, 3, 3)``, or ``(in, out, 3, 3)`` with the ``kernel`` ``(out, 1, 4, 4)``
+    that upsamples.
+    """
 
     @staticmethod
     def forward(
@@ -37,7 +42,7 @@ class ModulatedConvolution(torch.autograd.Function):
         kernel: Tensor | None,
         clamp: float | None,
     ) -> Tensor:
-        """Compute the layer, and keep what :meth:`backward` needs."""
+        """Compute the layer, and save the tensors that :meth:`backward` needs."""
         y = x * style[:, :, None, None]
         if kernel is None:
             y = F.conv2d(y, weight, padding=1)
@@ -63,12 +68,12 @@ class ModulatedConvolution(torch.autograd.Function):
         with torch.autocast(grad.device.type, enabled=False):
             if ctx.clamp is not None:
                 grad = torch.where(y.abs() < ctx.clamp, grad, 0)
-            # The slope of a leaky ReLU can be told from its result.
+            # The sign of the result determines the slope of a leaky ReLU.
             inner = torch.ops.aten.leaky_relu_backward(grad, y, SLOPE, True)
             grad_scale = None
             if ctx.needs_input_grad[2]:
                 # d/dscale = Σ inner · conv, where scale · conv = pre − noise − bias, and
-                # inner · pre = grad · y, since a leaky ReLU is linear on either side of 0.
+                # inner · pre = grad · y, because a leaky ReLU is linear on either side of 0.
                 total = (grad * y).sum((2, 3))
                 flat = inner.flatten(2)
                 total = total - bias * flat.sum(2)

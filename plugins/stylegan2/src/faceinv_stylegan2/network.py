@@ -1,9 +1,8 @@
 """The StyleGAN2 generator, layer by layer (Karras et al. 2019 and 2020), for frozen weights.
 
-Everything is built from the tensors of ``architecture.py``. Images in here are (B, 3, R, R), about
-[−1, 1] and not clipped. Activations are kept channels-last, which suits the convolutions of CPUs
-and GPUs alike. Nothing waits for a device, and nothing depends on a tensor's values, so a forward
-and backward pass can be captured in a CUDA graph.
+The layers are built from the tensors of ``architecture.py``. Images are (B, 3, R, R), about [−1, 1] and not clipped.
+Activations are channels-last, which suits convolutions on both CPUs and GPUs. Nothing synchronises with the device and
+no control flow depends on tensor values, so a forward and backward pass can be captured in a CUDA graph.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from faceinv_stylegan2.architecture import Architecture
 from faceinv_stylegan2.modulated import GAIN, SLOPE, ModulatedConvolution
 
-#: ε under the root of demodulation and of the normalisation of z.
+#: ε under the root in demodulation and in the normalisation of z.
 _EPSILON = 1e-8
 
 
@@ -34,7 +33,7 @@ class MappingNetwork(nn.Module):
             self.register_buffer(f"bias{i}", tensors[f"mapping.{i}.bias"])
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return w; z is scaled to a mean square of 1 first."""
+        """Return w; z is first scaled to a mean square of 1."""
         x = z * (z.square().mean(1, keepdim=True) + _EPSILON).rsqrt()
         for i in range(self.layers):
             x = F.linear(x, self.get_buffer(f"weight{i}"), self.get_buffer(f"bias{i}"))
@@ -43,7 +42,7 @@ class MappingNetwork(nn.Module):
 
 
 class Affine(nn.Module):
-    """From w ``(B, w)`` to the style ``(B, in)`` of one convolution."""
+    """Affine map from w ``(B, w)`` to the style ``(B, in)`` of one convolution."""
 
     weight: Tensor
     bias: Tensor
@@ -62,10 +61,10 @@ class StyledConvolution(nn.Module):
     """A modulated and demodulated 3x3 convolution, with noise, bias and leaky ReLU.
 
     Args:
-        tensors: The generator's.
-        name: Prefix of this layer's.
-        upsample: Whether the image's side is doubled.
-        noise: ``(R, R)``, already times its strength, or ``None``.
+        tensors: The generator's tensors.
+        name: Prefix of this layer's tensors.
+        upsample: Double the side of the image.
+        noise: Noise ``(R, R)`` times its strength, or ``None``.
         clamp: Bound of the activations, or ``None``.
         gain: Factor of the result.
     """
@@ -92,8 +91,8 @@ class StyledConvolution(nn.Module):
         self.gain = gain * GAIN
         self.clamp = None if clamp is None else clamp * gain
         weight = tensors[f"{name}.weight"]
-        # Demodulation cancels the scale of the weights of one output, so that it can be chosen such
-        # that half precision does not overflow; ε is scaled along, which makes this exact.
+        # Demodulation cancels the scale of an output's weights, so it can be chosen to avoid overflow in half
+        # precision. Scaling ε accordingly makes this exact.
         largest = weight.abs().amax((1, 2, 3)).clamp_min(_EPSILON)
         factor = 1 / (largest * math.sqrt(weight[0].numel()))
         weight = weight * factor[:, None, None, None]
@@ -107,10 +106,10 @@ class StyledConvolution(nn.Module):
         self.register_buffer("kernel", binomial_kernel(len(self.bias)) if upsample else None)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """Return ``(B, out, R, R)`` for ``x`` ``(B, in, R, R)``, or half that side, and w ``(B, w)``."""
+        """Return ``(B, out, R, R)`` for ``x`` ``(B, in, R, R)`` (half that side if upsampling) and w ``(B, w)``."""
         with torch.autocast(x.device.type, enabled=False):
             style = self.affine(w)
-            # The scale of a style cancels like that of the weights. Its gradient does, too.
+            # The scale of a style cancels like that of the weights, and so does its gradient.
             factor = 1 / style.detach().abs().amax(1, keepdim=True).clamp_min(_EPSILON)
             style = style * factor
             energy = F.linear(style.square(), self.squares) + self.epsilon * factor.square()
@@ -138,7 +137,7 @@ class ToRGB(nn.Module):
         """Return ``(B, 3, R, R)`` for ``x`` ``(B, C, R, R)`` and w ``(B, w)``."""
         with torch.autocast(x.device.type, enabled=False):
             weights = self.weight * self.affine(w)[:, None]
-            # A 1x1 convolution is a product of matrices; channels-last, x is one already.
+            # A 1x1 convolution is a matrix product; channels-last, x already has that layout.
             pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
             image = torch.matmul(pixels, weights.to(x.dtype).transpose(1, 2)).to(w.dtype) + self.bias
         image = image.reshape(len(x), *x.shape[2:], 3).permute(0, 3, 1, 2)
@@ -163,7 +162,7 @@ class Residual(nn.Module):
 
 
 class Block(nn.Module):
-    """All layers of one side: one convolution at 4x4, two above, and the image where there is one."""
+    """All layers of one side: one convolution at 4x4 and two above, and the image if this block makes one."""
 
     const: Tensor | None
     kernel: Tensor
@@ -192,7 +191,7 @@ class Block(nn.Module):
         self.register_buffer("kernel", binomial_kernel(3))
 
     def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return activations and image of this side.
+        """Return the activations and image of this side.
 
         Args:
             x: Activations of half the side; ``None`` at 4x4.
@@ -224,11 +223,11 @@ class SynthesisNetwork(nn.Module):
     """From w+ ``(B, rows, w)`` to images ``(B, 3, R, R)``.
 
     Args:
-        tensors: The generator's.
-        architecture: Its sizes.
-        noise: By layer, ``(R, R)`` times its strength; empty for none.
-        checkpoint_activations: Whether a backward pass computes the activations again, one image after
-            the other, instead of keeping them: a batch then takes little more memory than one image.
+        tensors: The generator's tensors.
+        architecture: The generator's sizes.
+        noise: Noise ``(R, R)`` of each layer times its strength; empty for none.
+        checkpoint_activations: In a backward pass, recompute activations image by image instead of keeping them: a
+            batch then takes little more memory than one image.
     """
 
     def __init__(
@@ -250,8 +249,8 @@ class SynthesisNetwork(nn.Module):
         """Return images for ``ws`` ``(B, rows, w)``."""
         if not (self.checkpoint_activations and torch.is_grad_enabled() and ws.requires_grad):
             return self._images(ws)
-        # Image by image and not block by block: what the last layer alone works on is half of what
-        # all layers keep, so computing blocks again would save next to nothing.
+        # Image by image rather than block by block: the last layer alone needs half the memory of all layers, so
+        # recomputing blocks would save almost nothing.
         images = [checkpoint(self._images, row, use_reentrant=False, preserve_rng_state=False) for row in ws.split(1)]
         return torch.cat(images)
 
@@ -269,20 +268,20 @@ class SynthesisNetwork(nn.Module):
 
 
 def binomial_kernel(channels: int) -> Tensor:
-    """Return the filter 1 3 3 1 in both directions, for each of ``channels`` alone, ``(C, 1, 4, 4)``.
+    """Return the separable filter 1 3 3 1 for ``channels`` separate channels, ``(C, 1, 4, 4)``.
 
-    Upsampling by two puts zeros between the pixels, so the filter sums to 4 (Karras et al. 2019, 4.1).
+    Upsampling by two inserts zeros between the pixels, so the filter sums to 4 (Karras et al. 2019, 4.1).
     """
     row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
     return torch.outer(row, row).repeat(channels, 1, 1, 1)
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
-    """Return ``x`` ``(B, C, R, R)`` at twice the side: zeros put in between, then the filter."""
+    """Return ``x`` ``(B, C, R, R)`` at twice the side: zeros inserted, then filtered."""
     return F.conv_transpose2d(x, kernel.to(x.dtype), stride=2, padding=1, groups=len(kernel))
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
-    """Return the type that convolutions are computed in: autocast's where it is on, else that of ``x``."""
+    """Return the type of the convolutions: autocast's if it is enabled, otherwise that of ``x``."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

@@ -1,7 +1,8 @@
-"""NVIDIA's layout (``stylegan2-ada-pytorch`` and later): a pickle of whole modules.
+"""NVIDIA's format (``stylegan2-ada-pytorch`` and later): a pickle of whole modules.
 
-Each module is described by its class's name, its class's source and its attributes. Only the
-attributes are used; the source, which other readers execute, is left where it is.
+We read the file ourselves rather than with ``torch.load``, so that nothing in it is executed. Each module is stored as
+its class's name, its class's source and its attributes. Other readers execute the source; only the attributes are used
+here.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from faceinv_stylegan2.published import MAPPING_RATE, Part, Published, check_bin
 
 @dataclass(frozen=True)
 class Persistent:
-    """An object of one of NVIDIA's classes: its attributes, inert; its class is left behind."""
+    """The attributes of an object of one of NVIDIA's classes, without the class."""
 
     state: dict[Any, Any]
 
 
 def _persistent(meta: Any) -> Persistent:
-    """Stand in for the function that would run the class's source, which is not even looked at."""
+    """Stand in for the function that would execute the class's source; the source is ignored."""
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
         raise ValueError("a persistent object without state")
     return Persistent(meta["state"])
@@ -34,12 +35,12 @@ def _persistent(meta: Any) -> Persistent:
 def _tensorflow(*_: Any) -> None:
     raise WeightsError(
         "it is a TensorFlow pickle; convert it first with legacy.py of stylegan2-ada-pytorch, "
-        "on a machine where running its code is no risk"
+        "on a machine where running its code is safe"
     )
 
 
 def nvidia_builders(budget: Budget) -> Mapping[str, Builder]:
-    """Return stand-ins for all that NVIDIA's files name; what lies in their storages pays from ``budget``."""
+    """Return stand-ins for all globals in NVIDIA's files; the pickles in their storages use the same ``budget``."""
     return {
         **TENSOR_BUILDERS,
         "torch_utils.persistence._reconstruct_persistent_obj": _persistent,
@@ -53,22 +54,22 @@ def nvidia(described: Any) -> Published:
     """Return the generator ``G_ema`` of NVIDIA's pickle.
 
     Raises:
-        WeightsError: there is none, or it is no StyleGAN2 that is supported; the text says why.
+        WeightsError: if there is none, or it is not a supported StyleGAN2; the message says why.
     """
     generator = described.get("G_ema") if isinstance(described, dict) else described
     if not isinstance(generator, Persistent):
-        raise WeightsError("it holds no generator 'G_ema'")
+        raise WeightsError("it contains no generator 'G_ema'")
     root = _Module("G_ema", generator)
     mapping, synthesis = root.child("mapping"), root.child("synthesis")
     if root.number("c_dim", default=0) != 0:
         raise WeightsError("its generator is conditional (c_dim is not 0); only unconditional ones are supported")
     if "b4" not in synthesis.children:
-        raise WeightsError(f"its generator is no StyleGAN2: its synthesis has {first_five(synthesis.children)}")
+        raise WeightsError(f"its generator is not a StyleGAN2: its synthesis has {first_five(synthesis.children)}")
     parts: dict[str, Part] = {}
     for i in range(len([name for name in mapping.children if name.startswith("fc")])):
         layer = mapping.child(f"fc{i}")
         layer.expect("activation", "lrelu")
-        # A bias is multiplied by the relative learning rate alone, so this is the rate.
+        # The only factor of a bias is the relative learning rate.
         parts |= layer.linear(f"mapping.{i}", layer.number("bias_gain", default=MAPPING_RATE) or 0.0)
     parts |= mapping.optional("w_avg", "mapping.w_avg")
     clamps = set()
@@ -84,13 +85,13 @@ def nvidia(described: Any) -> Published:
             weight = block.child("skip").tensor("weight")
             parts[f"{name}.skip.weight"] = Part(weight, fan_in_gain(weight), weight.shape[:2])
     if len(clamps) > 1:
-        raise WeightsError("its layers differ in conv_clamp, which no published generator's do")
+        raise WeightsError("its layers differ in conv_clamp; no published generator has such layers")
     return Published(parts, clamps.pop() if clamps else None)
 
 
 @dataclass(frozen=True)
 class _Module:
-    """An ``nn.Module`` in NVIDIA's pickle, seen through its attributes."""
+    """An ``nn.Module`` in NVIDIA's pickle, read through its attributes."""
 
     name: str
     object: Persistent
@@ -139,14 +140,14 @@ class _Module:
         if value is None:
             return None
         if not isinstance(value, (int, float)) or not abs(value) < 1e30:
-            raise WeightsError(f"its {self.name}.{name} is no plain number")
+            raise WeightsError(f"its {self.name}.{name} is not a plain number")
         return float(value)
 
     def expect(self, name: str, value: str) -> None:
         given = self.object.state.get(name, value)
         if given != value:
             shown = repr(given[:40]) if isinstance(given, str) else "of an unknown kind"
-            raise WeightsError(f"its {self.name} has {name} {shown}; supported is {value!r}")
+            raise WeightsError(f"its {self.name} has {name} {shown}; only {value!r} is supported")
 
     def expect_binomial(self, name: str) -> None:
         found = self.find(name)
@@ -166,7 +167,7 @@ class _Module:
         if ours.endswith("torgb"):
             parts[f"{ours}.weight"] = Part(weight, fan_in_gain(weight), weight.shape[:2])
         else:
-            # Demodulation makes the scale of these weights irrelevant; NVIDIA leaves it out.
+            # Demodulation cancels the scale of these weights, so NVIDIA omits it.
             parts[f"{ours}.weight"] = Part(weight)
         if self.object.state.get("use_noise", True) is not False:
             parts |= self.optional("noise_const", f"{ours}.noise")

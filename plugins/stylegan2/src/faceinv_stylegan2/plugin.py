@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""The plugin's declarations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CITATION = (
     "weights: Karras et al.: Training Generative Adversarial Networks with Limited Data, NeurIPS 2020"
 )
 _WEIGHTS_LICENCE = (
-    "Nvidia Source Code License: research or evaluation only, and so is what is derived from the weights; "
+    "Nvidia Source Code License: research or evaluation only, for the weights and anything derived from them; "
     "photographs of FFHQ: CC BY-NC-SA 4.0 and the photographers' own licences"
 )
 _PUBLISHER = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained"
@@ -31,7 +31,7 @@ def faceinv_generators() -> list[GeneratorSpec]:
             weights=(f"stylegan2.ffhq-{resolution}/pkl",),
             default=default,
             framing=framing(resolution),
-            # w first: it is the space that the paper and its successors search.
+            # w is the default: the paper and its successors optimise in it.
             spaces=("w", "w+", "z"),
         )
 
@@ -54,7 +54,7 @@ def faceinv_weights() -> list[WeightSpec]:
         WeightSpec(
             name="stylegan2.ffhq-256/pkl",
             filename="ffhq-res256-mirror-paper256-noaug.pkl",
-            sha256="",  # NVIDIA publishes none, and no second copy is known that could confirm one.
+            sha256="",  # NVIDIA publishes no hash, and no independent copy is known to confirm one.
             sources=(f"{_PUBLISHER}/transfer-learning-source-nets/ffhq-res256-mirror-paper256-noaug.pkl",),
             licence=_WEIGHTS_LICENCE,
             origin="NVIDIA, stylegan2-ada-pytorch; FFHQ and its mirror images at 256x256",

@@ -1,4 +1,4 @@
-"""A published StyleGAN2 generator on its way from its file's names to those of ``architecture.py``."""
+"""A published StyleGAN2 generator, still in its file, under the names of ``architecture.py``."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Part:
     """A tensor of the generator, still in its file.
 
     Args:
-        stored: Where it is.
-        gain: What it is multiplied by.
-        shape: What it is reshaped to, with as many elements; ``None`` keeps its own.
+        stored: Tensor in the file.
+        gain: Factor of its values.
+        shape: Shape to reshape it to, with as many elements; ``None`` keeps its own.
 
     Raises:
-        WeightsError: it cannot be reshaped so.
+        WeightsError: if it cannot be reshaped to ``shape``.
     """
 
     stored: StoredTensor
@@ -34,11 +34,11 @@ class Part:
 
     def __post_init__(self) -> None:
         if math.prod(self.final_shape) != math.prod(self.stored.shape):
-            raise WeightsError(f"it has a tensor {self.stored.shape} where {self.final_shape} is due")
+            raise WeightsError(f"it has a tensor of shape {self.stored.shape} instead of {self.final_shape}")
 
     @property
     def final_shape(self) -> tuple[int, ...]:
-        """Shape once read."""
+        """Shape of the tensor, once read."""
         return self.stored.shape if self.shape is None else self.shape
 
 
@@ -51,11 +51,11 @@ class Published:
 
 
 def fan_in_gain(weight: StoredTensor, leading: int = 1) -> float:
-    """Return 1/sqrt(inputs of one output), the factor of equalised learning rate.
+    """Return 1/sqrt(fan-in), the factor of equalised learning rate.
 
     Args:
-        weight: Its axes are ``leading`` ones, the last of them the outputs, then the inputs.
-        leading: How many axes to leave out.
+        weight: Weight; the axes after the ``leading`` ones are inputs.
+        leading: Number of axes before the inputs, the last of which are the outputs.
     """
     return 1 / math.sqrt(max(math.prod(weight.shape[leading:]), 1))
 
@@ -66,7 +66,7 @@ def linear(name: str, weight: StoredTensor, bias: StoredTensor, rate: float = 1.
 
 
 def check_binomial(name: str, stored: StoredTensor, gain: float) -> None:
-    """Raise :class:`WeightsError` unless a resampling filter is the binomial 1 3 3 1, times ``gain``."""
+    """Raise :class:`WeightsError` unless a resampling filter is the binomial 1 3 3 1 times ``gain``."""
     binomial = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
     expected = torch.outer(binomial, binomial) * gain
     if stored.shape != (4, 4) or not torch.allclose(stored.read().float(), expected, atol=1e-6):

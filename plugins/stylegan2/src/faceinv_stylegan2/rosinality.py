@@ -1,4 +1,7 @@
-"""rosinality's layout (``stylegan2-pytorch``): a dictionary of tensors under ``g_ema``."""
+"""rosinality's format (``stylegan2-pytorch``): a dictionary of tensors under ``g_ema``.
+
+We read the file ourselves rather than with ``torch.load``, so that nothing in it is executed.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,19 @@ from faceinv.errors import WeightsError, first_five
 from faceinv.weights import TENSOR_BUILDERS, Builder, StoredTensor, ignore
 from faceinv_stylegan2.published import MAPPING_RATE, Part, Published, check_binomial, fan_in_gain
 
-#: Stand-ins for all that rosinality's files name; training checkpoints hold their options.
+#: Stand-ins for all globals in rosinality's files; training checkpoints also contain their options.
 ROSINALITY_BUILDERS: Mapping[str, Builder] = {**TENSOR_BUILDERS, "argparse.Namespace": ignore}
 
 
 def rosinality(described: Any) -> Published:
-    """Return the generator ``g_ema`` of rosinality's checkpoint, or of a bare dictionary of its tensors.
+    """Return the generator ``g_ema`` of a checkpoint of rosinality's, or that of a plain dictionary of its tensors.
 
     Raises:
-        WeightsError: there is none, or a tensor is not one of a StyleGAN2's.
+        WeightsError: if there is none, or a tensor does not belong to a StyleGAN2.
     """
     state = described.get("g_ema", described) if isinstance(described, dict) else None
     if not isinstance(state, dict) or not isinstance(state.get("input.input"), StoredTensor):
-        raise WeightsError("it holds no generator 'g_ema' with the tensor 'input.input'")
+        raise WeightsError("it contains no generator 'g_ema' with the tensor 'input.input'")
     parts: dict[str, Part] = {}
     unknown: list[str] = []
     average = described.get("latent_avg")
@@ -31,9 +34,9 @@ def rosinality(described: Any) -> Published:
         parts["mapping.w_avg"] = Part(average, shape=average.shape[-1:])
     for name, tensor in state.items():
         if not isinstance(tensor, StoredTensor):
-            raise WeightsError(f"its {str(name)[:80]!r} is no tensor")
+            raise WeightsError(f"its {str(name)[:80]!r} is not a tensor")
         if str(name).endswith((".blur.kernel", ".upsample.kernel")):
-            # Upsampling by two spreads each value over four pixels.
+            # Upsampling by two distributes each value over four pixels.
             check_binomial(name, tensor, gain=4.0)
         else:
             found = _part(str(name), tensor)
@@ -45,7 +48,7 @@ def rosinality(described: Any) -> Published:
 
 
 def _part(name: str, tensor: StoredTensor) -> dict[str, Part]:
-    """Return our part for one of rosinality's tensors, or nothing where the name is unknown."""
+    """Return our part for one of rosinality's tensors, or nothing if the name is unknown."""
     if name == "input.input":
         return {"synthesis.4.const": Part(tensor, shape=tensor.shape[1:])}
     if found := re.fullmatch(r"style\.([1-9]\d?)\.(weight|bias)", name):
@@ -63,10 +66,10 @@ def _part(name: str, tensor: StoredTensor) -> dict[str, Part]:
 
 
 def _layer(ours: str, rest: str, tensor: StoredTensor, *, is_convolution: bool) -> dict[str, Part]:
-    """Return our part for a tensor of a modulated convolution, whose own name is ``rest``."""
+    """Return our part for the tensor ``rest`` of a modulated convolution."""
     if rest == "conv.weight":
         shape = tensor.shape[1:] if is_convolution else tensor.shape[1:3]
-        # (1, out, in, k, k), and scaled although demodulation follows: so the latter's ε keeps its place.
+        # (1, out, in, k, k); scaled although demodulation follows, so that its ε keeps its meaning.
         return {f"{ours}.weight": Part(tensor, fan_in_gain(tensor, leading=2), shape)}
     if rest == "conv.modulation.weight":
         return {f"{ours}.affine.weight": Part(tensor, fan_in_gain(tensor))}
@@ -80,5 +83,5 @@ def _layer(ours: str, rest: str, tensor: StoredTensor, *, is_convolution: bool) 
 
 
 def _convolution(index: int) -> str:
-    """Return our name of ``convs.{index}``; -1 stands for ``conv1``, the only one at 4x4."""
+    """Return our name of ``convs.{index}``; -1 means ``conv1``, the only one at 4x4."""
     return "synthesis.4.conv1" if index < 0 else f"synthesis.{8 << index // 2}.conv{index % 2}"

@@ -1,4 +1,4 @@
-"""Mean of w over the prior of z, estimated once and kept in the cache folder."""
+"""Mean of w over the prior of z, estimated once and cached."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from faceinv_stylegan2.network import MappingNetwork
 #: Samples of z: the mean's standard error is then 1/256 of w's standard deviation.
 SAMPLES = 65_536
 _BATCH = 4_096
-#: Part of the cached file's name, so that another way of estimating makes another file.
+#: Part of the cached file's name; change it together with the estimation.
 _VERSION = "v1"
 
 
 def mean_w(tensors: Mapping[str, Tensor], layers: int) -> Tensor:
-    """Return the mean of w ``(w,)``, float64, read from the cache if it is there.
+    """Return the mean of w ``(w,)`` in float64, from the cache if possible.
 
     Args:
-        tensors: A generator's tensors; those of its mapping network are used.
-        layers: Layers of the mapping network.
+        tensors: Tensors of the generator; only those of the mapping network are used.
+        layers: Number of layers of the mapping network.
 
     Raises:
-        StorageError: if the cache folder cannot be written.
+        StorageError: if the cache folder cannot be written to.
     """
     digest = hashlib.sha256()
     names = [f"mapping.{i}.{part}" for i in range(layers) for part in ("weight", "bias")]
@@ -39,14 +39,14 @@ def mean_w(tensors: Mapping[str, Tensor], layers: int) -> Tensor:
 
 @torch.no_grad()
 def estimate(mapping: MappingNetwork) -> dict[str, Tensor]:
-    """Return the ``mean`` of w over :data:`SAMPLES` draws of z, which are always the same."""
+    """Return the ``mean`` of w over :data:`SAMPLES` fixed draws of z."""
     rng = torch.Generator().manual_seed(0)
     z_dim = mapping.get_buffer("weight0").shape[1]
     count, total = 0, torch.zeros(())
     shift = None
     while count < SAMPLES:
         w = mapping(torch.randn(_BATCH, z_dim, generator=rng)).double()
-        # Sums of small differences round less than sums of w.
+        # Summing differences from an approximate mean reduces rounding errors.
         shift = w.mean(0) if shift is None else shift
         count, total = count + len(w), total + (w - shift).sum(0)
     assert shift is not None
