@@ -1,7 +1,8 @@
-"""A weights file of another known network is told by its hash or its tensors."""
+"""A weights file of another known network is identified by its hash or its tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from faceinv.models import Loader
 from faceinv.plugins import Host
 from faceinv.storage import file_sha256
 from faceinv.weights import WeightStore, load_strictly, read_tensors
-from faceinv.weights.identify import recognise
+from faceinv.weights.identify import identify
 
 
 def file(name: str, fingerprint: dict[str, tuple[int, ...]] | None = None, sha256: str = "") -> WeightSpec:
@@ -47,22 +48,22 @@ SPECS = [
     ],
 )
 def test_recognise(shapes: dict[str, tuple[int, ...]], sha256: str, names: list[str]) -> None:
-    assert recognise(SPECS, shapes, sha256) == names
+    assert identify(SPECS, shapes, sha256) == names
 
 
 def build(path: Path, *, width: int, name: str) -> nn.Module:
-    """The factory of both networks below."""
+    """Factory of both networks below."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, width))
     load_strictly(network, read_tensors(path), network=name)
     return network
 
 
-def encoder(name: str, width: int) -> EncoderSpec:
+def encoder(name: str, width: int, factory: Callable[..., nn.Module]) -> EncoderSpec:
     frame = Framing("f", (2, 2), ((0.3, 0.3), (0.7, 0.3), (0.5, 0.5), (0.4, 0.8), (0.6, 0.8)))
     return EncoderSpec(
         name=name,
         summary="x",
-        target=f"{__name__}:build",
+        target=f"{__name__}:{factory.__name__}",
         licence="MIT",
         weights=(f"{name}/pth",),
         options={"width": width, "name": name},
@@ -72,15 +73,14 @@ def encoder(name: str, width: int) -> EncoderSpec:
 
 
 def build_of_another_format(path: Path, **options: Any) -> nn.Module:
-    raise WeightsError(f"{path} is no file of the right format.")
+    raise WeightsError(f"{path} is not a file of the right format.")
 
 
 @pytest.mark.parametrize("factory", [build, build_of_another_format])
 @pytest.mark.parametrize("by_hash", [True, False])
-def test_the_loader_says_whose_file_it_is(
-    tmp_path: Path, by_hash: bool, factory: Any, monkeypatch: pytest.MonkeyPatch
+def test_the_loader_names_the_network_that_a_file_belongs_to(
+    tmp_path: Path, by_hash: bool, factory: Callable[..., nn.Module]
 ) -> None:
-    monkeypatch.setattr("faceinv.models.loader.load_target", lambda spec: build if spec.name == "wide" else factory)
     for name, width in (("narrow", 3), ("wide", 5)):
         torch.save({"1.weight": torch.ones(width, 12), "1.bias": torch.ones(width)}, tmp_path / name)
     pins = {name: file_sha256(tmp_path / name) for name in ("narrow", "wide")}
@@ -89,7 +89,7 @@ def test_the_loader_says_whose_file_it_is(
     class Plugin:
         @hookimpl
         def faceinv_encoders(self) -> list[EncoderSpec]:
-            return [encoder("narrow", 3), encoder("wide", 5)]
+            return [encoder("narrow", 3, factory), encoder("wide", 5, build)]
 
         @hookimpl
         def faceinv_weights(self) -> list[WeightSpec]:

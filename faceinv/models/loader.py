@@ -21,7 +21,7 @@ from faceinv.plugins.bundled import distribution_of
 from faceinv.plugins.code import code_hash
 from faceinv.plugins.host import Host
 from faceinv.plugins.registry import load_target
-from faceinv.weights.conversion import whose
+from faceinv.weights.conversion import identify_file
 from faceinv.weights.formats.state_dict import TensorsError, read_tensors
 from faceinv.weights.store import WeightStore
 
@@ -262,7 +262,7 @@ class Loader:
         if own is None:
             return ""
         shapes = error.shapes if isinstance(error, TensorsError) else _shapes(own)
-        names = whose(self.host, own, shapes)
+        names = identify_file(self.host, own, shapes)
         if not names or spec.name in names:
             return ""
         return f" {own} is a file of {' or '.join(names)}."

@@ -13,7 +13,7 @@ from faceinv.errors import PluginError, UsageError, WeightsError
 from faceinv.plugins.host import Host
 from faceinv.storage.hashing import file_sha256
 from faceinv.weights.formats.state_dict import read_tensors, save_tensors
-from faceinv.weights.identify import recognise
+from faceinv.weights.identify import identify
 
 Converter = Callable[[Path, Path], None]
 
@@ -51,13 +51,13 @@ def convert(host: Host, file: Path, out: Path) -> str:
         raise WeightsError(" ".join([*refusals, str(error)])) from None
     save_tensors(tensors, out, source=file)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    return " or ".join(recognise(specs, shapes, file_sha256(file)))
+    return " or ".join(identify(specs, shapes, file_sha256(file)))
 
 
-def whose(host: Host, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+def identify_file(host: Host, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """Return the networks that ``file`` may belong to, by its tensors' ``shapes`` or by the converter that reads it."""
     specs: list[WeightSpec] = list(host.specs("weights"))
-    names = recognise(specs, shapes, file_sha256(file))
+    names = identify(specs, shapes, file_sha256(file))
     if names:
         return names
     for target in _converters(specs):

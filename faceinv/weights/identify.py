@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from faceinv.contracts.specs import WeightSpec
 
 
-def recognise(specs: Iterable[WeightSpec], shapes: Mapping[str, tuple[int, ...]], sha256: str = "") -> list[str]:
+def identify(specs: Iterable[WeightSpec], shapes: Mapping[str, tuple[int, ...]], sha256: str = "") -> list[str]:
     """Return the names of the networks that a file with these tensors may belong to, sorted.
 
     Args:
