@@ -64,14 +64,11 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.benchmark(group="histogram 16x3x224x224, forward and backward", warmup=True, warmup_iterations=2)
 @pytest.mark.parametrize("measure", [ours, direct, kornia])
 def test_histogram(benchmark, measure: Callable[[Tensor], Tensor]) -> None:  # type: ignore[no-untyped-def]
-    if measure is kornia:
-        pytest.importorskip("kornia")
     benchmark.pedantic(step(measure), rounds=15 if measure is ours else 3, warmup_rounds=1)
 
 
 def test_ratio_and_parity() -> None:
     """Run interleaved with equal time for each; the best time of each counts."""
-    pytest.importorskip("kornia")
     steps = {measure.__name__: step(measure) for measure in (ours, direct, kornia)}
     outcomes = {name: run() for name, run in steps.items()}
     for got, expected in zip(outcomes["ours"], outcomes["direct"], strict=True):

@@ -40,7 +40,7 @@ def random_images(seed: int, *shape: int) -> Tensor:
 
 
 def test_labels_are_numpys_histogram_of_8_bit_levels(probe: HistogramProbe) -> None:
-    # Every level is there, those on a bin's edge (0, 51, 102, …, 255) too.
+    # Includes every level, also those on a bin's edge (0, 51, 102, …, 255).
     levels = np.random.default_rng(0).permutation(np.arange(768) % 256).reshape(1, 3, 16, 16)
     got = probe.label(torch.from_numpy(levels / 255).float())
     for channel in range(3):
@@ -102,12 +102,12 @@ def test_nearest_histogram_is_valid_and_nearest(raw: list[float], seed: int) -> 
     assert histogram.sum().item() == pytest.approx(1)
     other = torch.rand(10, generator=torch.Generator().manual_seed(seed)).double() ** 3
     other /= other.sum()
-    # The projection on a convex set: the way to any other point of it is at an obtuse angle.
+    # Projection onto a convex set: the direction to any other point of the set is at an obtuse angle.
     assert ((given_raw - histogram) * (other - histogram)).sum().item() <= 1e-9
     torch.testing.assert_close(nearest_histogram(histogram), histogram)
 
 
-def test_constrain_gives_histograms_and_lets_gradients_through(probe: HistogramProbe) -> None:
+def test_constrain_gives_histograms_and_is_differentiable(probe: HistogramProbe) -> None:
     raw = (random_images(2, 5, 30) - 0.3).requires_grad_()
     constrained = probe.constrain(raw)
     assert constrained.shape == (5, 3, 10)
@@ -155,7 +155,7 @@ def test_losses_name_the_probe_and_their_weights() -> None:
         assert callable(load_target(spec))
 
 
-def test_kornias_measure_is_a_histogram_near_ours(probe: HistogramProbe) -> None:
+def test_kornias_measure_is_a_histogram_close_to_ours(probe: HistogramProbe) -> None:
     images = random_images(5, 2, 3, 32, 32).requires_grad_()
     measured = histogram(images)
     torch.testing.assert_close(measured.sum(2), torch.ones(2, 3))

@@ -19,7 +19,7 @@ from faceinv.errors import ShapeError, UsageError
 
 
 def direct(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tensor:
-    """Equation (3) as it is written, every pixel against every bin, in 0-255 and float64."""
+    """Equation (3) as written: every pixel against every bin, in 0-255 and float64."""
     x = images.double().flatten(2).unsqueeze(2) * 255
     width = 255 / bins
     centres = width * (torch.arange(1, bins + 1, dtype=torch.float64) - 0.5).view(1, 1, -1, 1)
@@ -45,7 +45,7 @@ def assert_parity(images: Tensor, bins: int, sigma: float, tolerance: float) -> 
     expected, slope_expected = value_and_gradient(lambda x: direct(x, bins, sigma), images.double(), weights)
     pixels = images[0, 0].numel()
     torch.testing.assert_close(got.double(), expected, rtol=tolerance, atol=tolerance * pixels)
-    # A sigmoid's slope is sigma / 4 per level at most.
+    # The slope of a sigmoid is at most sigma / 4 per level.
     torch.testing.assert_close(slope.double(), slope_expected, rtol=tolerance, atol=tolerance * 255 * max(1, sigma / 4))
 
 
@@ -62,7 +62,7 @@ def test_parity_at_the_papers_setting() -> None:
 @given(
     seed=st.integers(0, 2**20),
     bins=st.integers(1, 40),
-    # From an overlap in which every edge matters to bins with hardly any.
+    # From an overlap in which every edge matters to almost none.
     sigma=st.floats(0.002, 50),
     spread=st.floats(0.0, 0.5),
     shape=st.tuples(st.integers(1, 3), st.just(3), st.integers(1, 9), st.integers(1, 9)),
@@ -78,7 +78,7 @@ def test_parity_for_any_overlap_and_values_out_of_range(
 def test_a_large_even_area_keeps_its_last_digits(level: float) -> None:
     images = torch.full((1, 3, 640, 500), level)
     got, expected = soft_counts(images).double(), direct(images)
-    # Sums of 320,000 equal numbers, which float32 would round the same way again and again.
+    # Sums of 320,000 equal numbers, which float32 would round the same way every time.
     assert (got - expected).abs().max() < 4e-7 * 640 * 500
 
 
@@ -94,7 +94,7 @@ def test_blocks_do_not_show(sigma: float) -> None:
 
 @pytest.mark.parametrize(("bins", "sigma"), [(10, 1.85), (10, 0.2), (4, 0.01), (1, 1.85)])
 def test_gradient_is_that_of_the_function(bins: int, sigma: float) -> None:
-    # Within a few levels of the edges, where there is a slope to get wrong.
+    # Within a few levels of the edges, where the slope is not zero.
     edges = torch.arange(bins + 1).repeat(4)[: 3 * (bins + 1)].double() / bins
     images = (edges + random_images(5, len(edges), low=-2 / 255, high=2 / 255)).view(1, 3, 1, -1).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: soft_counts(x, bins, sigma), images, eps=1e-7, atol=1e-4, rtol=1e-4)
@@ -102,7 +102,7 @@ def test_gradient_is_that_of_the_function(bins: int, sigma: float) -> None:
 
 
 @pytest.mark.parametrize("sigma", [1.85, 0.2])
-def test_a_graph_can_be_run_backward_again(sigma: float) -> None:
+def test_backward_can_run_twice_over_a_graph(sigma: float) -> None:
     images = random_images(8, 2, 3, 5, 5).requires_grad_()
     counts = soft_counts(images, 10, sigma)
     weights = random_images(9, 2, 3, 10, low=-1)
@@ -143,7 +143,7 @@ def test_a_histogram_is_a_distribution(seed: int, bins: int, sigma: float) -> No
 
 
 def test_steep_sigmoids_give_the_hard_histogram() -> None:
-    # Levels as in an 8-bit image, away from the edges at 25.5 k, of which every second is a level.
+    # Levels of an 8-bit image, away from the edges at 25.5 k, every second of which is a level.
     levels = torch.randint(0, 255, (2, 3, 16, 16), generator=torch.Generator().manual_seed(2))
     levels += (levels % 51 == 0).long()
     images = levels / 255
@@ -157,7 +157,7 @@ def test_colours_and_images_are_kept_apart() -> None:
 
 def test_cost_does_not_grow_with_the_bins() -> None:
     assert [reach(1.85 * 255 / bins, bins) for bins in (1, 5, 10)] == [0, 0, 0]
-    # The window is as wide in levels whatever the bins, and never wider than all edges.
+    # The window spans the same number of levels whatever the bins, and at most all edges.
     assert reach(1.85 * 255 / 100, 100) < 6
     assert reach(1e-6, 10) == 10
 
@@ -175,7 +175,7 @@ def test_dtypes() -> None:
 
 
 class Largest(TorchDispatchMode):
-    """Remembers the number of elements of the largest tensor that any operation made."""
+    """Records the number of elements of the largest tensor made by any operation."""
 
     elements = 0
 
@@ -195,7 +195,7 @@ def test_nothing_made_is_larger_than_the_images(sigma: float) -> None:
     assert largest.elements == images.numel()
     with Largest() as largest:
         direct(images, 50, sigma).sum().backward()
-    assert largest.elements == 50 * images.numel(), "the instrument sees what a direct evaluation takes"
+    assert largest.elements == 50 * images.numel(), "the instrument sees the cost of a direct evaluation"
 
 
 @pytest.mark.parametrize(("bins", "sigma"), [(0, 1.85), (10, 0.0), (10, -1.0), (10, math.nan), (10, math.inf)])

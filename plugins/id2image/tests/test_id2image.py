@@ -1,4 +1,4 @@
-"""The paper's loss and methods."""
+"""The losses and methods of ID2image."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_identity_loss_is_equation_1() -> None:
         torch.testing.assert_close(loss(candidate, loss.prepare(d)), squared / scale)
 
 
-def test_the_whitened_loss_is_an_angle_that_sees_faint_axes() -> None:
+def test_the_whitened_loss_is_an_angle_that_sees_low_variance_axes() -> None:
     rng = torch.Generator().manual_seed(0)
     scales = torch.tensor([1.0, 1.0, 1.0, 1e-3, 1e-3])
     samples = 3 + scales * torch.randn(4000, 5, generator=rng)
@@ -68,16 +68,16 @@ def test_the_whitened_loss_is_an_angle_that_sees_faint_axes() -> None:
         return float(loss(Candidate(torch.zeros(1, 1), torch.zeros(1, 3, 2, 2), a), loss.prepare(d)))
 
     assert of([0, 0, 0, 1, 0], [0, 0, 0, 1, 0]) == pytest.approx(0, abs=1e-3)
-    # Half of what tells the two apart is on an axis of a thousandth: as much as if it were on a loud one.
+    # A difference on an axis with a thousandth of the scale counts as much as one on a large axis.
     assert of([1, 0, 0, 0, 0], [1, 0, 0, 1, 0]) == pytest.approx(of([1, 0, 0, 0, 0], [1, 1, 0, 0, 0]), abs=0.05)
     assert of([1, 0, 0, 0, 0], [0, 0, 0, 0, 1]) == pytest.approx(1, abs=0.1)
-    # How long the target's descriptor is makes no difference.
+    # The length of the target's descriptor makes no difference.
     assert of([1, 0, 0, 1, 0], [2, 2, 0, 0, 0]) == pytest.approx(of([1, 0, 0, 1, 0], [1, 1, 0, 0, 0]), abs=0.05)
     with pytest.raises(PluginError, match="whitening"):
         WhitenedIdLoss(LossContext("balanced", 1.0))
 
 
-def test_adam_gets_closer_than_its_start_and_reports_the_way(descriptors: Tensor) -> None:
+def test_adam_improves_on_its_start_and_reports_each_step(descriptors: Tensor) -> None:
     result = run(LatentAdam(), descriptors, steps=60)
     totals = result.trajectory["total"]
     assert totals.shape == (60, 8)
@@ -87,14 +87,14 @@ def test_adam_gets_closer_than_its_start_and_reports_the_way(descriptors: Tensor
 
 
 class Layered(ToyGenerator):
-    """The toy faces with a latent of their own for the pose and for the rest, as w+ has one for each layer."""
+    """The toy faces with one latent for the pose and one for the rest, as w+ has one per layer."""
 
     def forward(self, latents: Tensor, space: str) -> Tensor:
         """Return the faces of latents ``(B, 2, 6)``."""
         return super().forward(torch.cat([latents[:, 0, :3], latents[:, 1, 3:]], 1), "z")
 
 
-def test_in_w_plus_each_layers_latent_goes_its_own_way(descriptors: Tensor) -> None:
+def test_in_w_plus_each_layer_has_its_own_latent(descriptors: Tensor) -> None:
     result = invert(
         LatentAdam(), descriptors, encode=ToyEncoder().requires_grad_(False), access="white-box",
         generator=Layered().requires_grad_(False), space="w+",
@@ -107,13 +107,13 @@ def test_in_w_plus_each_layers_latent_goes_its_own_way(descriptors: Tensor) -> N
     assert bool((result.trajectory["total"][-1] < result.trajectory["total"][0]).all())
 
 
-def test_a_target_does_not_feel_its_batch_mates(descriptors: Tensor) -> None:
+def test_a_target_is_independent_of_its_batch(descriptors: Tensor) -> None:
     together = run(LatentAdam(), descriptors, steps=20)
     alone = run(LatentAdam(), descriptors, steps=20, batch_size=1)
     torch.testing.assert_close(together.latents, alone.latents, atol=1e-4, rtol=1e-4)
 
 
-def test_adam_is_torchs_own_on_each_target(descriptors: Tensor) -> None:
+def test_adam_equals_torchs_on_each_target(descriptors: Tensor) -> None:
     encoder, generator = ToyEncoder().requires_grad_(False), ToyGenerator().requires_grad_(False)
     latent = (descriptors[:1, :6] * 0.1).clone().requires_grad_()
     optimizer = torch.optim.Adam([latent], lr=0.01)
@@ -125,18 +125,18 @@ def test_adam_is_torchs_own_on_each_target(descriptors: Tensor) -> None:
     torch.testing.assert_close(result.latents[:1], latent.detach(), atol=1e-4, rtol=1e-4)
 
 
-def test_who_has_converged_costs_nothing_more_and_keeps_its_best(descriptors: Tensor) -> None:
+def test_converged_targets_cost_nothing_more_and_keep_their_best(descriptors: Tensor) -> None:
     whole = run(LatentAdam(patience=0), descriptors, steps=300)
     result = run(LatentAdam(patience=10, tolerance=0.05), descriptors, steps=300, batch_size=4)
     assert result.queries_mean < result.queries <= 300
     assert result.image_steps_mean == result.queries_mean
     totals = result.trajectory["total"]
     assert totals.shape == (result.queries, 8)
-    # As the others would have gone, to where the first left; from there on it stays at its last value.
+    # The same as without convergence until the first target leaves; its loss then stays at its last value.
     torch.testing.assert_close(totals[:10], whole.trajectory["total"][:10])
     waits = (totals == totals[-1]).int().flip(0).cumprod(0).sum(0)
     assert waits.max() > 10
-    # What left has the latent of its least value, and not of its last.
+    # A target that left has the latent of its lowest loss, not its last.
     encoder, generator = ToyEncoder(), ToyGenerator()
     with torch.no_grad():
         reached = (encoder(generator(result.latents, "z")) - descriptors).square().sum(1)
@@ -145,13 +145,13 @@ def test_who_has_converged_costs_nothing_more_and_keeps_its_best(descriptors: Te
     assert reached.mean() < 0.1 * totals[0].mean()
 
 
-def test_regression_is_the_start_and_asks_the_encoder_nothing(descriptors: Tensor) -> None:
+def test_regression_is_the_start_and_makes_no_query(descriptors: Tensor) -> None:
     result = run(Regression(), descriptors, steps=0, access="scores")
     assert result.queries == 0
     torch.testing.assert_close(result.images, result.start)
 
 
-def test_the_paper_preset_has_the_papers_rate() -> None:
+def test_the_paper_preset_has_the_papers_learning_rate() -> None:
     spec = Host().spec("method", "latent-adam")
     assert spec.preset_options["paper"] == {"learning_rate": 0.001, "patience": 0}
 

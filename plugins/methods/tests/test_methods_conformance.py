@@ -1,4 +1,4 @@
-"""Every method keeps the contract: access, budget, seeds, batch mates."""
+"""Every method keeps the contract: access, budget, seeds, independence of the batch."""
 
 from __future__ import annotations
 

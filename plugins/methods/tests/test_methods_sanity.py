@@ -1,4 +1,4 @@
-"""Each method does what its paper says, on drawn faces and a toy encoder."""
+"""Each method behaves as its paper says, on drawn faces and a toy encoder."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_multi_start_improves_on_its_best_sample() -> None:
 
 
 def test_multi_start_keeps_the_candidate_that_survives_views_and_not_the_best_scored_one() -> None:
-    """At a rate of 0 the candidates are the best scored samples themselves, the first of them the very best."""
+    """With a learning rate of 0 the candidates are the best-scored samples, in order."""
     shift, zoom = 0.15, 0.15
     chosen, first = (
         run(MultiStart(kept=4.0, selection=share, learning_rate=0.0, shift=shift, zoom=zoom), 300, "white-box", "none")
@@ -121,7 +121,7 @@ def test_multi_start_keeps_the_candidate_that_survives_views_and_not_the_best_sc
 
 
 class SeesImages(DescriptorDistance):
-    """Notes the images and latents of every candidate."""
+    """An objective that records the images and latents of every candidate."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[Tensor | None, Tensor]] = []
@@ -133,7 +133,7 @@ class SeesImages(DescriptorDistance):
 
 
 @pytest.mark.parametrize("make", [Pixel, MultiStart, FaceInv])
-def test_losses_of_attributes_see_the_image_and_no_view_of_it(make: type[Pixel | MultiStart | FaceInv]) -> None:
+def test_attribute_losses_see_the_image_itself_not_a_view(make: type[Pixel | MultiStart | FaceInv]) -> None:
     method = make()
     objective, shown = SeesImages(), list[Tensor]()
 
@@ -179,12 +179,12 @@ def taught(method: Learner) -> Learner:
 def test_faceinv_spends_its_budget_and_reports_every_term() -> None:
     result = run(taught(FaceInv()), 60, "white-box")
     assert result.queries == 60
-    assert result.trajectory["total"].shape == (55, 3)  # five images tell whether views are the same face
+    assert result.trajectory["total"].shape == (55, 3)  # five queries test the views
     assert set(result.trajectory) >= {"total", "id-whitened"}
 
 
 def seen_by_the_encoder(method: FaceInv, descriptors: Tensor, steps: int = 60) -> Tensor:
-    """Return all images that the encoder is asked about, ``(queries, B, 3, H, W)``."""
+    """Return all images that the encoder is given, ``(queries, B, 3, H, W)``."""
     images: list[Tensor] = []
 
     def encode(given: Tensor) -> Tensor:
@@ -199,8 +199,8 @@ def seen_by_the_encoder(method: FaceInv, descriptors: Tensor, steps: int = 60) -
     return torch.stack(images)
 
 
-def test_faceinv_shows_the_encoder_another_view_at_each_step_and_to_each_target_its_own() -> None:
-    # A rate of 0 keeps the latents where they are; a target on the other side is farther off than any view.
+def test_faceinv_shows_the_encoder_a_new_view_at_each_step_and_for_each_target() -> None:
+    # A learning rate of 0 keeps the latents unchanged; the opposite target is farther away than any view.
     opposite = -target()
     plain = chain().generator(start()(target()), "z").detach()
     given = seen_by_the_encoder(FaceInv(learning_rate=0.0, shift=0.0, zoom=0.0, mirror=False), opposite)
@@ -216,21 +216,21 @@ def test_faceinv_shows_the_encoder_another_view_at_each_step_and_to_each_target_
     assert 0 < float((given[-1] - plain).abs().mean()) < 0.1
 
 
-def test_faceinv_drops_views_that_are_another_face_to_the_encoder() -> None:
-    """This encoder tells views apart, and hardly the start from a target that is as good as reached."""
+def test_faceinv_drops_views_that_the_encoder_takes_for_another_face() -> None:
+    """This encoder tells views apart, but barely the start from a target that is almost reached."""
     plain = chain().generator(start()(target()), "z").detach()
     given = seen_by_the_encoder(FaceInv(learning_rate=0.0), 0.999 * chain().encode(plain).detach() + 0.001 * target())
     assert not torch.allclose(given[1], plain)
     torch.testing.assert_close(given[5:], plain.expand_as(given[5:]))
 
 
-def test_faceinv_asks_nothing_about_views_where_the_budget_is_too_small_for_it() -> None:
+def test_faceinv_uses_no_views_if_the_budget_is_too_small() -> None:
     plain = chain().generator(start()(target()), "z").detach()
     given = seen_by_the_encoder(FaceInv(learning_rate=0.0), -target(), steps=20)
     torch.testing.assert_close(given, plain.expand_as(given))
 
 
-def test_faceinvs_result_is_the_mean_of_where_the_last_steps_led() -> None:
+def test_faceinvs_result_is_the_mean_of_the_last_latents() -> None:
     last, mean = (run(taught(FaceInv(mean=share)), 100, "white-box").latents for share in (0.0, 0.2))
     assert last is not None
     assert mean is not None
@@ -239,7 +239,7 @@ def test_faceinvs_result_is_the_mean_of_where_the_last_steps_led() -> None:
     assert 0 < float((mean - last).norm()) < 0.5 * float((first - last).norm())
 
 
-def test_faceinv_comes_nearer_on_every_axis_than_without_whitening() -> None:
+def test_faceinv_comes_closer_in_latents_with_whitening_than_without() -> None:
     on, off = (
         run(taught(FaceInv(whitened=weight, shift=0.0, zoom=0.0, mirror=False)), 120, "white-box").latents
         for weight in (1.0, 0.0)
@@ -252,19 +252,19 @@ def test_faceinv_comes_nearer_on_every_axis_than_without_whitening() -> None:
     assert float((on - truth).square().sum()) < float((off - truth).square().sum())
 
 
-def test_a_copy_of_the_encoder_gives_a_nearer_start_at_no_query() -> None:
+def test_a_copy_of_the_encoder_gives_a_better_start_without_a_query() -> None:
     method = taught(Surrogate(epochs=30))
     copied, plain = run(method, 0), run(Evolution(), 0)
     assert copied.queries == plain.queries == 0
     with torch.no_grad():
         ours, theirs = ((chain().encode(one.images) - target()).square().sum(1) for one in (copied, plain))
     assert float(ours.mean()) < 0.7 * float(theirs.mean())
-    # And the encoder's own scores do the rest.
+    # The encoder's scores then improve on it.
     assert float(run(method, 100).trajectory["total"][-1].mean()) < 0.5 * float(ours.mean())
 
 
-def test_a_mapping_gives_faces_of_the_right_descriptor_in_one_pass() -> None:
-    """Genova et al.'s loop through the encoder brings descriptors nearer than latents alone do, at no query."""
+def test_a_mapping_gives_faces_with_the_right_descriptor_in_one_pass() -> None:
+    """Genova et al.'s loop through the encoder brings descriptors closer than latents alone do, without a query."""
     with torch.no_grad():
         truth = chain().sample(64, 37)
 

@@ -1,4 +1,4 @@
-"""Views are what they say, and gradients go through them."""
+"""Views shift, zoom and mirror as asked, and are differentiable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def images(seed: int = 0) -> Tensor:
     return torch.rand(2, 3, 12, 16, generator=torch.Generator().manual_seed(seed))
 
 
-def test_no_change_is_the_image() -> None:
+def test_a_view_without_change_is_the_image() -> None:
     torch.testing.assert_close(view(images(), torch.zeros(2, 3), 0.1, 0.1), images(), atol=1e-5, rtol=0)
 
 
@@ -24,9 +24,9 @@ def test_a_negative_fourth_number_mirrors() -> None:
 
 @given(right=st.integers(-3, 3), down=st.integers(-3, 3))
 def test_whole_pixels_move_by_whole_pixels(right: int, down: int) -> None:
-    """With the most that is allowed being all of the frame, a share of it is so many pixels."""
+    """With the whole frame as the largest shift, shares of the frame are whole pixels here."""
     seen = view(images(), torch.tensor([[right / 16, down / 12, 0.0]]).expand(2, -1), 1.0, 0.0)
-    # What was at (x + right, y + down) is now at (x, y); beyond the frame the border goes on.
+    # The pixel from (x + right, y + down) is now at (x, y); the border is replicated beyond the frame.
     rows = (torch.arange(12) + down).clamp(0, 11)
     columns = (torch.arange(16) + right).clamp(0, 15)
     torch.testing.assert_close(seen, images()[:, :, rows][:, :, :, columns], atol=1e-4, rtol=0)

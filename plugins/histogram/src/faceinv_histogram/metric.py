@@ -9,7 +9,7 @@ from faceinv_histogram.probe import earth_movers_distance, hard_histogram
 
 
 class HistogramEMD:
-    """Distance of the hard 10-bin histograms in bins, summed over red, green and blue: 0 to 27.
+    """Earth Mover's distance of the hard 10-bin histograms, in bins, summed over red, green and blue: 0 to 27.
 
     Args:
         framing: Where the face sits in the images; a histogram does not depend on it.

@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""The probe, the losses and the metric that this plugin declares."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from faceinv.contracts import LossSpec, MetricSpec, ProbeSpec
 
 _PAPER = "Li, Smith, Huber: ID2image, SCIA 2023, sections 3.2 and 4.2"
 
-#: The paper's weight (section 4.2), for histograms in shares of the pixels; or one like the other losses.
+#: The paper's weight (section 4.2), for histograms as shares of the pixels, and one that balances the other losses.
 _WEIGHTS = {"paper": 0.01, "balanced": 0.1}
 
 
@@ -43,7 +43,7 @@ def faceinv_losses() -> list[LossSpec]:
         ),
         LossSpec(
             name="hist-kornia",
-            summary="The same over kornia.enhance.histogram (a Gaussian for each bin); needs kornia",
+            summary="The same with kornia.enhance.histogram (one Gaussian kernel per bin)",
             target="faceinv.attack.objective:AttributeLoss",
             licence="MIT (kornia: Apache-2.0)",
             citation="Riba et al.: Kornia, WACV 2020",

@@ -1,4 +1,4 @@
-"""The attribute "histogram": counted on the image, read from the descriptor by an MLP."""
+"""The attribute "histogram": measured on the image, read from the descriptor by an MLP."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from faceinv.contracts import Framing, Probe, Recipe, check_images
 from faceinv_histogram.soft import soft_histogram
 
-#: Bins of each channel (the paper's N, section 3.2).
+#: Bins per channel (the paper's N, section 3.2).
 BINS = 10
 
 
 class HistogramProbe(Probe):
-    """Three histograms, red, green, blue; ten bins from black to white; shares of the pixels.
+    """Histograms of red, green and blue with ten bins each, as shares of the pixels.
 
     Args:
         framing: Where the face sits in the images; a histogram does not depend on it.
@@ -37,19 +37,19 @@ class HistogramProbe(Probe):
         return earth_movers_distance(predicted, truth)
 
     def reading_loss(self, raw: Tensor, truth: Tensor) -> Tensor:
-        """Return the Earth Mover's distance ``(B,)``: it is least at the median of the cumulative histograms."""
+        """Return the Earth Mover's distance ``(B,)``, which is minimal at the median of the cumulative histograms."""
         return earth_movers_distance(raw, truth)
 
     def coordinates(self, attribute: Tensor) -> Tensor:
-        """Return the cumulative histograms ``(B, 27)``: their L1 distance is the Earth Mover's.
+        """Return the cumulative histograms ``(B, 27)``, whose L1 distance is the Earth Mover's distance.
 
-        A pixel near a bin's edge is then pushed by what is amiss on either side as a whole, not only by
-        the two bins it lies between.
+        The gradient at a pixel near a bin's edge then depends on the total error on each side of it, not only on the
+        two bins next to it.
         """
         return attribute.cumsum(2)[..., :-1].flatten(1)
 
     def paper_head(self, dim: int) -> nn.Module:
-        """Return the paper's MLP (section 3.2): two layers of 8 units with ReLU, a softmax for each channel."""
+        """Return the paper's MLP (section 3.2): two layers of 8 units with ReLU, a softmax per channel."""
         return nn.Sequential(
             nn.Linear(dim, 8),
             nn.ReLU(),
@@ -66,33 +66,33 @@ class HistogramProbe(Probe):
         return Recipe(optimizer="adam", learning_rate=1e-6, batch_size=32, epochs=20, objective="mse")
 
     def constrain(self, raw: Tensor) -> Tensor:
-        """Return the histograms ``(B, 3, 10)`` nearest to a head's output ``(B, 30)``.
+        """Return the histograms ``(B, 3, 10)`` closest to a head's output ``(B, 30)``.
 
-        No histogram is farther from the result than from ``raw``; one that is valid already stays.
+        No valid histogram is farther from the result than from ``raw``; a valid ``raw`` is returned unchanged.
         """
         return nearest_histogram(raw.reshape(len(raw), *self.shape))
 
     def mirror(self, attribute: Tensor) -> Tensor:
-        """Return ``attribute``: the mirror image has the same pixels."""
+        """Return ``attribute`` unchanged: the mirror image has the same pixels."""
         return attribute
 
 
 def hard_histogram(images: Tensor, bins: int = BINS) -> Tensor:
     """Return the share of the pixels in each bin, ``(B, 3, bins)``, of images rounded to 8 bits.
 
-    Bin k holds the levels from 255 k / bins up to, and without, 255 (k + 1) / bins; the last one holds
-    255 too. Values outside ``[0, 1]`` are clipped, as writing the image would.
+    Bin k holds the levels from 255 k / bins (included) to 255 (k + 1) / bins (excluded); the last one also holds
+    255. Values outside ``[0, 1]`` are clipped, as when writing the image.
 
     Args:
         images: ``(B, 3, H, W)`` in ``[0, 1]``.
         bins: Number of bins.
 
     Raises:
-        ShapeError: the images have another shape or type.
+        ShapeError: if the images have another shape or type.
     """
     check_images(images)
     levels = images.detach().clamp(0, 1).mul(255).round_().nan_to_num_(nan=0.0).long().flatten(2)
-    # In integers: 51 is exactly on an edge, and no rounding may move it.
+    # In integers: 51 lies exactly on an edge, and rounding must not move it.
     index = (levels * bins).div_(255, rounding_mode="floor").clamp_(max=bins - 1)
     counts = images.new_zeros(*images.shape[:2], bins, dtype=torch.promote_types(images.dtype, torch.float32))
     return counts.scatter_add_(2, index, torch.ones_like(index, dtype=counts.dtype)) / index.shape[2]
@@ -101,18 +101,17 @@ def hard_histogram(images: Tensor, bins: int = BINS) -> Tensor:
 def earth_movers_distance(a: Tensor, b: Tensor) -> Tensor:
     """Return the Earth Mover's distance of histograms ``(B, C, N)``, summed over their channels, ``(B,)``.
 
-    In bins: the mass times the number of bins that it has to be moved by. For histograms of one
-    dimension and equal mass it is the L1 distance of their cumulative sums (Rubner, Tomasi, Guibas
-    2000). Between 0 and ``C * (N - 1)``.
+    In bins: the mass times the number of bins to move it by. For one-dimensional histograms of equal mass it is the
+    L1 distance of their cumulative sums (Rubner, Tomasi, Guibas 2000). Between 0 and ``C * (N - 1)``.
     """
     return (a - b).cumsum(2).abs().sum((1, 2))
 
 
 def nearest_histogram(raw: Tensor) -> Tensor:
-    """Return the histogram nearest to ``raw`` ``(..., N)``: its Euclidean projection onto the simplex.
+    """Return the histogram closest to ``raw`` ``(..., N)``: its Euclidean projection onto the simplex.
 
-    Non-negative and summing to 1; differentiable almost everywhere (Duchi et al. 2008, figure 1: the
-    threshold that leaves a mass of 1 above it).
+    The result is non-negative and sums to 1; differentiable almost everywhere (Duchi et al. 2008, figure 1: subtract
+    the threshold that leaves a mass of 1 above it).
     """
     ordered = raw.sort(-1, descending=True).values
     excess = ordered.cumsum(-1) - 1

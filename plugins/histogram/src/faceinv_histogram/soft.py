@@ -1,10 +1,9 @@
-"""The paper's soft histogram (equation 3), at a cost that does not grow with the number of bins.
+"""The soft histogram of ID2image (equation 3), at a cost that does not depend on the number of bins.
 
-In units of a bin's width, with u = N (x - min) / (max - min), the bins' edges are the integers 0 to N,
-and equation (3) reads H_k = C_k - C_(k+1) with C_k = sum over pixels of Sigmoid(a (u - k)) and
-a = sigma (max - min) / N. A pixel adds 1 to C_k at every edge far below it and 0 at every edge far
-above: only near an edge is there a sigmoid to evaluate. With the paper's sigma = 1.85 and N = 10,
-a = 47, and one edge, the nearest, is enough.
+In units of a bin's width, with u = N (x - min) / (max - min), the edges of the bins are the integers 0 to N, and
+equation (3) reads H_k = C_k - C_(k+1), with C_k = sum over pixels of Sigmoid(a (u - k)) and a = sigma (max - min) / N.
+A pixel adds 1 to C_k at every edge far below it and 0 at every edge far above it; sigmoids matter only at the edges
+near it. With the paper's sigma = 1.85 and N = 10, a = 47, and the nearest edge is enough.
 """
 
 from __future__ import annotations
@@ -21,27 +20,26 @@ from torch.nn import functional as F
 from faceinv.contracts import check_images
 from faceinv.errors import UsageError
 
-#: What the edges that are left out may amount to in a bin, for each pixel.
+#: Largest error in a bin, per pixel, from the edges left out.
 _TRUNCATION = 1e-9
 
-#: Pixels that are worked on at a time: few enough for a processor's cache, and no fewer, since all threads
-#: meet after each of the dozen operations on a block.
+#: Values per block: few enough for a processor's cache, but no fewer, since all threads synchronise after each of the
+#: dozen operations on a block.
 _BLOCK = 3 << 17
 
-#: Pixels of one channel in a block at most. Sums of so many have all digits that are promised.
+#: Most pixels of one channel in a block. Sums of this many keep the promised accuracy.
 _COLUMNS = 1 << 16
 
-#: A pixel counts as so much, more than all sigmoids of a channel's block amount to: one sum then has both, how
-#: many pixels there are, and their sigmoids. In float64 its last digit is worth 2e-6, and it is off by half of it.
+#: What a pixel counts in a packed sum: more than all sigmoids of a channel's block add up to, so that one sum holds
+#: both the number of pixels and their sigmoids. Its last digit in float64 is 2e-6, its rounding error half of that.
 _PIXEL = 2.0 * _COLUMNS
 
 
 def soft_histogram(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tensor:
     """Return the soft histogram of each colour channel, ``(B, 3, bins)``, each summing to 1.
 
-    :func:`soft_counts` divided by their sum over the bins: what pixels near black and white lose beyond
-    the outermost edges does not make an image's histogram smaller than another's. If no pixel is in
-    range, the histogram is zero.
+    These are :func:`soft_counts` divided by their sum over the bins, which makes up for what pixels near black and
+    white lose beyond the outermost edges. If no pixel is in range, the histogram is zero.
 
     Args:
         images: ``(B, 3, H, W)``; ``[0, 1]`` stands for the paper's 0–255.
@@ -49,8 +47,8 @@ def soft_histogram(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tenso
         sigma: Steepness of the sigmoids per 8-bit level, positive.
 
     Raises:
-        ShapeError: the images have another shape or type.
-        UsageError: ``bins`` or ``sigma`` is out of range.
+        ShapeError: if the images have another shape or type.
+        UsageError: if ``bins`` or ``sigma`` is out of range.
     """
     counts = soft_counts(images, bins, sigma)
     return counts / counts.sum(2, keepdim=True).clamp_min(torch.finfo(counts.dtype).tiny)
@@ -59,10 +57,9 @@ def soft_histogram(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tenso
 def soft_counts(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tensor:
     """Return equation (3) of Li, Smith, Huber 2023 as it stands: ``(B, 3, bins)``, in pixels.
 
-    The outermost edges, 0 and 255, have sigmoids too: a pixel at exactly 0 counts half, and one far
-    outside the range counts nothing. A value differs from the direct evaluation by less than 1e-6 for
-    each pixel, besides rounding. Differentiable once. Beside the gradient itself no memory is needed
-    that grows with the image.
+    The outermost edges, 0 and 255, have sigmoids too: a pixel at exactly 0 counts half, and one far outside the range
+    counts nothing. Apart from rounding, a value differs from the direct evaluation by less than 1e-6 per pixel.
+    Differentiable once. Apart from the gradient, the memory needed does not grow with the image.
 
     Args:
         images: ``(B, 3, H, W)``; ``[0, 1]`` stands for the paper's 0–255. Half precision is computed,
@@ -71,8 +68,8 @@ def soft_counts(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tensor:
         sigma: Steepness of the sigmoids per 8-bit level, positive.
 
     Raises:
-        ShapeError: the images have another shape or type.
-        UsageError: ``bins`` or ``sigma`` is out of range.
+        ShapeError: if the images have another shape or type.
+        UsageError: if ``bins`` or ``sigma`` is out of range.
     """
     check_images(images)
     if bins < 1:
@@ -85,31 +82,31 @@ def soft_counts(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tensor:
 
 
 def reach(steepness: float, bins: int) -> int:
-    """Return how many edges on each side of the nearest one have to be evaluated.
+    """Return the number of edges to evaluate on each side of the nearest one.
 
-    Of the edges left out, the nearest is ``reach + 1/2`` bins away or more, where the sigmoid is
-    ``exp(-steepness * (reach + 1/2))`` from its limit at most; a bin has two edges.
+    The nearest edge left out is at least ``reach + 1/2`` bins away, where the sigmoid differs from its limit by at
+    most ``exp(-steepness * (reach + 1/2))``; a bin has two edges.
 
     Args:
         steepness: a = sigma (max - min) / N, the steepness of the sigmoids per bin.
-        bins: N; no more than all edges can be evaluated.
+        bins: N, which is also the largest result.
     """
     return min(bins, max(0, math.ceil(math.log(2 / _TRUNCATION) / steepness - 0.5)))
 
 
 class _CountsAbove(torch.autograd.Function):
-    """``(R, P)`` values in ``[0, 1]`` to C ``(R, N + 1)``: how many lie above each edge, softly."""
+    """C ``(R, N + 1)``: the soft number of values ``(R, P)`` in ``[0, 1]`` above each edge."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, bins: int, steepness: float) -> Tensor:
         width = reach(steepness, bins)
         dtype = torch.promote_types(values.dtype, torch.float32)
-        # With one edge for each pixel, the gradient is made of its sigmoid and its place, which are at hand here.
+        # With one edge per pixel, the gradient needs only its sigmoid and its index, which are computed here anyway.
         is_kept = ctx.needs_input_grad[0] and width == 0 and bins < 256
         kept = (torch.empty_like(values, dtype=dtype), torch.empty_like(values, dtype=torch.uint8)) if is_kept else None
         ctx.save_for_backward(values)
         ctx.bins, ctx.steepness, ctx.kept = bins, steepness, kept
-        # Edges beyond both ends are counted as well, and dropped: no pixel needs a case of its own.
+        # Edges beyond both ends are counted too and then dropped, so that no pixel is a special case.
         soft = values.new_zeros(len(values), bins + 1 + 2 * width, dtype=torch.float64)
         parts = -(-values.shape[1] // _COLUMNS)
         packed = values.new_zeros(len(values), parts, bins + 1, dtype=torch.float64)
@@ -140,7 +137,7 @@ class _CountsAbove(torch.autograd.Function):
         bins, steepness = ctx.bins, ctx.steepness
         # dSigmoid(a (N v - k))/dv = a N (s - s^2)
         scaled = gradient * (steepness * bins)
-        # What was kept is there for one backward pass; another over the same graph computes it anew.
+        # The first backward pass overwrites what was kept; another over the same graph recomputes it.
         kept, ctx.kept = ctx.kept, None
         scratch = _Scratch(values, gradient.dtype)
         if kept is not None:
@@ -161,14 +158,14 @@ class _CountsAbove(torch.autograd.Function):
 
 
 class _Scratch:
-    """Memory for the intermediates of a block, used again by the next.
+    """Memory for the intermediates of a block, reused by the next block.
 
-    Fresh memory for each of them took twice as long as all arithmetic, wherever the allocator did not happen to hand
-    out what was still in a processor's cache.
+    Fresh memory took twice as long as all of the arithmetic, unless the allocator happened to return memory that was
+    still in the processor's cache.
 
     Args:
-        values: ``(R, P)`` what is cut into blocks.
-        dtype: What is computed in.
+        values: ``(R, P)``, the values to cut into blocks.
+        dtype: Type to compute in.
     """
 
     def __init__(self, values: Tensor, dtype: torch.dtype) -> None:
@@ -184,19 +181,19 @@ class _Scratch:
         self._flat: dict[str, Tensor] = {}
 
     def __call__(self, name: str, part: Tensor) -> Tensor:
-        """Return the memory of this name in the shape of ``part``; what is in it is undefined."""
+        """Return the memory of this name in the shape of ``part``, with undefined content."""
         if name not in self._flat:
             self._flat[name] = torch.empty(self._size, dtype=self._dtypes[name], device=self._device)
         return self._flat[name][: part.numel()].view(part.shape)
 
 
 def _gradient_of_kept(shares: Tensor, places: Tensor, scaled: Tensor, scratch: _Scratch) -> Tensor:
-    """Return the gradient to each pixel ``(R, P)``, in the memory of ``shares``.
+    """Return the gradient with respect to each pixel ``(R, P)``, in the memory of ``shares``.
 
     Args:
-        shares: ``(R, P)`` each pixel's sigmoid at the edge nearest to it.
-        places: ``(R, P)`` which edge that is.
-        scaled: ``(R, N + 1)`` the gradient to the edges' counts, times the sigmoids' steepness.
+        shares: ``(R, P)``, each pixel's sigmoid at the edge nearest to it.
+        places: ``(R, P)``, the index of that edge.
+        scaled: ``(R, N + 1)``, the gradient with respect to the edges' counts, times the steepness of the sigmoids.
         scratch: Memory for a block.
     """
     for block in _blocks(*shares.shape):
@@ -208,9 +205,9 @@ def _gradient_of_kept(shares: Tensor, places: Tensor, scaled: Tensor, scratch: _
 
 
 def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Cut ``(rows, columns)`` into blocks of about ``_BLOCK`` values, and of whole rows where those are short.
+    """Cut ``(rows, columns)`` into blocks of about ``_BLOCK`` values, of whole rows if those are short.
 
-    As many rows for each thread, which adds up rows of its own.
+    The rows of a block divide evenly among the threads, each of which sums rows of its own.
     """
     threads = torch.get_num_threads()
     step = -(-_BLOCK // (min(max(1, columns), _COLUMNS) * threads)) * threads
@@ -220,21 +217,21 @@ def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _to_nearest_edge(part: Tensor, bins: int, distance: Tensor, index: Tensor, scratch: _Scratch) -> Tensor:
-    """Write how far each value is from the edge nearest to it, in bins, and which that is; return that in 32 bits.
+    """Write each value's distance from its nearest edge, in bins, and that edge's index; return the index as int32.
 
-    NaN goes to the first edge, so that its sigmoid, NaN again, ends up in the histogram.
+    NaN goes to the first edge, so that its sigmoid, also NaN, shows in the histogram.
     """
     torch.mul(part, bins, out=distance)
     nearest = torch.round(distance, out=scratch("nearest", part)).clamp_(0, bins).nan_to_num_(nan=0.0)
     distance.sub_(nearest)
-    # By way of 32 bits: most processors convert several floats at once to those, and to 64 bits only one.
+    # Via int32: most processors convert several floats at once to int32, but only one at a time to int64.
     short = scratch("short", part).copy_(nearest)
     index.copy_(short)
     return short
 
 
 def _others(width: int) -> Iterator[int]:
-    """Return the edges besides the nearest one that a pixel's window has, by their distance from it."""
+    """Return the other edges of a pixel's window, as offsets from the nearest one."""
     return (offset for offset in range(-width, width + 1) if offset)
 
 
@@ -245,11 +242,11 @@ def _shares(distance: Tensor, offset: int, steepness: float) -> Tensor:
 
 
 def _counted_whole(nearest: Tensor, width: int) -> Tensor:
-    """Return how many pixels add a whole 1 to each edge: those whose window begins above it.
+    """Return how many pixels add exactly 1 to each edge: those whose window begins above it.
 
     Args:
-        nearest: ``(R, N + 1)`` pixels by their nearest edge.
-        width: Edges in the window on each side of it.
+        nearest: ``(R, N + 1)``, the number of pixels by nearest edge.
+        width: Edges in the window on each side of the nearest.
     """
     whole = nearest.sum(1, keepdim=True) - nearest.cumsum(1)
     return F.pad(whole[:, width:], (0, width)) if width else whole

@@ -1,1 +1,1 @@
-"""faceinv losses and methods of ID2image, and identity metrics."""
+"""Losses and methods of ID2image (Li, Smith, Huber 2023), and identity metrics."""

@@ -1,4 +1,4 @@
-"""The identity loss, equation (1), and the angle between descriptors after whitening."""
+"""The identity loss of ID2image, equation (1), and the cosine distance of whitened descriptors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from faceinv.errors import PluginError
 class IdLoss(Loss):
     """``‖E(g(z)) − d‖²`` on descriptors as the attacked system stores them.
 
-    Under the preset ``"paper"`` as it stands; otherwise divided by what the mean descriptor would
-    cost, so that it is 1 for an ignorant guess whatever the descriptors' scale.
+    Unscaled under the preset ``"paper"``. Otherwise divided by the loss of guessing the mean descriptor, so that an
+    uninformed guess scores 1 whatever the scale of the descriptors.
     """
 
     def __init__(self, context: LossContext) -> None:
@@ -29,12 +29,12 @@ class IdLoss(Loss):
 
 
 class WhitenedIdLoss(Loss):
-    """``1 − cos(W E(g(z)), W d)``, W whitening the descriptors of samples.
+    """``1 − cos(W E(g(z)), W d)``, where W whitens the descriptors of samples.
 
-    Not the paper's. Training an encoder makes faint what does not tell people apart, such as pose and light, and
-    equation (1) hardly sees it: here every principal axis of the descriptors counts the same. It is an angle
-    because, whitened, a photograph's descriptor is longer than those of samples, which no image can make good. It is
-    1 for a candidate that has nothing to do with the target, whatever the encoder.
+    Not from the paper. Training an encoder attenuates whatever does not distinguish people, such as pose and light, so
+    equation (1) hardly sees it; here all principal axes of the descriptors weigh the same. The loss is an angle because
+    the whitened descriptor of a photograph is longer than those of samples, which no generated image can match. An
+    unrelated candidate scores 1, whatever the encoder.
     """
 
     def __init__(self, context: LossContext) -> None:

@@ -1,4 +1,4 @@
-"""The paper's two methods: read the latent from the descriptor, then optimise it."""
+"""The two methods of ID2image (Li, Smith, Huber 2023): regress the latent from the descriptor, then optimise it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from faceinv.contracts import Candidate, Inversion, InversionTask
 
 
 class Regression:
-    """The regressor's latent as it is (section 4.1; Fig. 5, middle row)."""
+    """The regressor's latent, unchanged (section 4.1; Fig. 5, middle row)."""
 
     def __call__(self, task: InversionTask) -> Inversion:
         """Return the images of the regressed latents."""
@@ -21,17 +21,17 @@ class Regression:
 
 
 class LatentAdam:
-    """Adam on the latent, from the regressor's (sections 4.1 and 4.2).
+    """Adam on the latent, starting from the regressor's (sections 4.1 and 4.2).
 
-    The sum over the batch is what is differentiated and Adam works on each number alone, so no
-    target feels its batch mates. A target that has converged leaves with the best latent it had; the others end with
-    their last, as the paper's do.
+    The loss is summed over the batch and Adam treats each element separately, so targets do not affect each other.
+    Converged targets are removed from the batch and keep their best latent; the others keep their last, as in the
+    paper.
 
     Args:
         learning_rate: Adam's step size. The paper's 0.001 is for StyleGAN2 and an unstated number of
-            steps; 0.05 gets there in 100 on the default chain, and 0.1 too far from typical faces.
-        patience: Steps without progress after which a target has converged and leaves; 0: never, as in the paper.
-        tolerance: What counts as progress: a fall of the objective by more than this share of its best value.
+            steps; 0.05 suffices in 100 steps on the default chain, and 0.1 strays too far from typical faces.
+        patience: Steps without progress after which a target has converged; 0: never, as in the paper.
+        tolerance: Progress is a decrease of the objective by more than this share of its best value.
     """
 
     def __init__(self, learning_rate: float = 0.05, patience: int = 40, tolerance: float = 0.02) -> None:
@@ -40,7 +40,7 @@ class LatentAdam:
         self.tolerance = tolerance
 
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return the images after ``task.steps`` steps, and the losses on the way."""
+        """Return the images after at most ``task.steps`` steps, and the losses at each step."""
         prepared = task.objective.prepare(task.descriptors)
         with torch.no_grad():
             first = task.start(task.descriptors)
@@ -53,7 +53,7 @@ class LatentAdam:
         for _ in range(task.steps):
             images = task.generator(latents, task.space)
             total, terms = task.objective(Candidate(latents, images, task.encode(images, going.rows)), prepared)
-            # Fresh gradients each step: nothing but the latents asks for any.
+            # autograd.grad: only the latents get a gradient, and none accumulates.
             (latents.grad,) = torch.autograd.grad(total.sum(), latents)
             best.offer(latents.detach()[:, None], total.detach(), {}, going.rows)
             optimizer.step()

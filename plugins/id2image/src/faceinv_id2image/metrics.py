@@ -1,4 +1,4 @@
-"""Identity: the cosine of two descriptors."""
+"""Identity metrics: the cosine similarity of two descriptors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from faceinv.contracts import Comparison
 class IdSimilarity:
     """Cosine similarity of target and reconstruction on one encoder (section 4.4).
 
-    On the attacked encoder it says how well the optimisation did, not whose face it is: score
+    On the attacked encoder it measures how well the optimisation went, not whose face it is: score
     identity on the critic.
 
     Args:
         role: ``"attacked"`` or ``"critic"``.
-        framing: Unused: encoders bring their own crop.
+        framing: Unused; encoders have their own crop.
     """
 
     def __init__(self, role: str, **_: object) -> None:

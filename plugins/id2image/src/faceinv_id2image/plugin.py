@@ -1,4 +1,4 @@
-"""What this plugin declares: the paper's identity loss, its methods, and the identity metrics."""
+"""The losses, methods and metrics that this plugin declares: ID2image's, and a whitened identity loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def faceinv_losses() -> list[LossSpec]:
         ),
         LossSpec(
             name="id-whitened",
-            summary="Cosine distance to the target descriptor, every principal axis counting the same",
+            summary="Cosine distance to the target descriptor after whitening: all principal axes weigh the same",
             target="faceinv_id2image.losses:WhitenedIdLoss",
             licence="MIT",
             citation="this project",
@@ -40,18 +40,18 @@ def faceinv_methods() -> list[MethodSpec]:
             citation=f"{_PAPER}, section 4.1",
             access="scores",
             offline="pairs",
-            limits="No nearer to the descriptor than the pairs teach: a tenth of a latent's variance is in it.",
+            limits="As close to the descriptor as the pairs allow: it recovers a tenth of a latent's variance.",
             optimises=False,
         ),
         MethodSpec(
             name="latent-adam",
-            summary="From the regressor's latent, Adam on the objective",
+            summary="Adam on the objective, starting from the regressor's latent",
             target="faceinv_id2image.methods:LatentAdam",
             licence="MIT",
             citation=f"{_PAPER}, sections 4.1 and 4.2; in w+: Abdal, Qin, Wonka: Image2StyleGAN, ICCV 2019",
             access="white-box",
             offline="pairs",
-            limits="One start, one path: it ends in what fools the attacked encoder as readily as in the person.",
+            limits="One start, one path: it may as well end in an image that only fools the attacked encoder.",
             preset_options={"paper": {"learning_rate": 0.001, "patience": 0}},
         ),
     ]

@@ -1,1 +1,1 @@
-"""Inversion methods that the paper's is compared with, each written from its own paper."""
+"""Inversion methods to compare ID2image with, each implemented from its own paper."""

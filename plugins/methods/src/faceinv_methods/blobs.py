@@ -1,6 +1,6 @@
-"""Gaussian blobs, kept where they raise the similarity: Razzhigaev et al., "Black-Box Face Recovery", 2020.
+"""Random Gaussian blobs, kept if they raise the similarity: Razzhigaev et al., "Black-Box Face Recovery", 2020.
 
-It needs neither a generator nor a pair: all that it knows of faces is that they are about symmetric.
+It needs neither a generator nor training pairs: its only prior is that faces are roughly symmetric.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from faceinv.contracts import Inversion, InversionTask
 
 
 class Blobs:
-    """Add a random blob, keep it where the objective falls: first grey and symmetric, then free.
+    """Add random blobs and keep those that lower the objective: first grey symmetric ones, then any.
 
     Args:
-        candidates: Blobs tried on the same image before the best of them is kept.
-        symmetric: Share of the budget in which blobs are grey and mirrored about the middle.
-        widest: Standard deviation of the widest blob, as a share of the frame's width.
-        narrowest: The same of the narrowest.
-        strength: Standard deviation of a blob's height, in pixel values.
+        candidates: Blobs tried per step, of which the best may be kept.
+        symmetric: Share of the budget in which blobs are grey and mirrored about the vertical axis.
+        widest: Standard deviation of the widest blob, as a share of the frame.
+        narrowest: Standard deviation of the narrowest blob, as a share of the frame.
+        strength: Standard deviation of a blob's amplitude, in pixel values.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class Blobs:
 
     @torch.no_grad()
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return the images that the blobs have made; there are no latents."""
+        """Return the images made of blobs, without latents."""
         noise, targets = Noise(task), len(task.descriptors)
         stream = torch.Generator(task.descriptors.device).manual_seed(0)
         sample = task.generator.sample(1, task.space, stream).to(task.descriptors)
-        # The frame is all that is used of the generator.
+        # Only the size of the generator's images is used.
         start = torch.full_like(task.generator(sample, task.space), 0.5).repeat(targets, 1, 1, 1)
         best = Best.none(start)
         spent = 0
@@ -60,11 +60,11 @@ class Blobs:
         return Inversion(None, best.candidate, start, best.trajectory())
 
     def _blobs(self, noise: Noise, n: int, progress: float, like: Tensor) -> Tensor:
-        """Return ``n`` blobs for each target, ``(B, n, 3, H, W)``; narrower ones the further it is."""
+        """Return ``n`` blobs per target, ``(B, n, 3, H, W)``; narrower ones as ``progress`` goes from 0 to 1."""
         height, width = like.shape[2:]
         rows = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
         columns = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
-        # One draw for all, so that the stream of a target does not depend on the stage.
+        # Always the same draws, so that a target's random stream does not depend on the stage.
         where, size, shape = noise.uniform(n, 2), noise.uniform(n), noise.uniform(n)
         colour = self.strength * noise.normal(n, 3)
         floor = self.widest * (self.narrowest / self.widest) ** progress

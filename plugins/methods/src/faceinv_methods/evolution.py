@@ -1,4 +1,4 @@
-"""CMA-ES on the latent: Hansen's evolution strategy, as black-box template inversion uses it."""
+"""CMA-ES on the latent (Hansen and Ostermeier 2001), as used for black-box template inversion."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from faceinv.contracts import Inversion, InversionTask
 
 
 class Evolution:
-    """One evolution strategy a target; all populations are scored as one batch.
+    """One evolution strategy per target; all populations are scored as one batch.
 
-    Latents are searched in units of their own spread around the start.
+    The search is around the start, in standard deviations of the generator's latents.
 
     Args:
-        start: Where the mean begins: ``"regressor"``, or ``"prior"``, the generator's mean latent.
+        start: Initial mean: ``"regressor"`` for the regressor's latent, ``"prior"`` for the generator's mean latent.
         sigma: First step size, in standard deviations of the generator's latents.
-        population: Candidates in a generation; 0 for the strategy's own 4 + 3 ln(dimensions).
-        diagonal: From how many dimensions on only a diagonal covariance is learnt (Ros and Hansen 2008).
+        population: Candidates per generation; 0: the default of CMA-ES, 4 + 3 ln(dimensions).
+        diagonal: Number of dimensions from which on only a diagonal covariance is learnt (Ros and Hansen 2008).
     """
 
     def __init__(self, start: str = "regressor", sigma: float = 0.3, population: int = 0, diagonal: int = 64) -> None:
@@ -35,7 +35,7 @@ class Evolution:
 
     @torch.no_grad()
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return the best latent that a generation of any size has found."""
+        """Return the best latent of all generations."""
         like, targets = task.descriptors, len(task.descriptors)
         mean, scale = spread(task.generator, task.space, like)
         first = self._begin(task)
@@ -43,7 +43,7 @@ class Evolution:
         size = self.population or 4 + math.floor(3 * math.log(mean.numel()))
         strategy = SepCMA if mean.numel() >= self.diagonal else CMA
         strategies = [
-            # NumPy's generators take 32 bits.
+            # NumPy's seeds have 32 bits.
             strategy(np.zeros(mean.numel()), self.sigma, seed=seed % 2**32, population_size=size)
             for seed in task.seeds
         ]
@@ -59,7 +59,7 @@ class Evolution:
         return Inversion(best.candidate, images, task.generator(first, task.space), best.trajectory())
 
     def _begin(self, task: InversionTask) -> Tensor:
-        """Return the latents around which the strategies search, ``(B, *latent_shape)``."""
+        """Return the latents to search around, ``(B, *latent_shape)``."""
         if self.start == "regressor":
             return task.start(task.descriptors)
         mean, _ = spread(task.generator, task.space, task.descriptors)

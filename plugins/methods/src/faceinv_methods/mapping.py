@@ -1,8 +1,8 @@
-"""A network from descriptor to latent, trained through the frozen generator and encoder.
+"""A network from descriptors to latents, trained through the frozen generator and encoder.
 
-The identity loop is Genova et al.'s (CVPR 2018): what the network makes is embedded again and has to give the same
-descriptor. Template inversion trains the same kind of mapping into a generator's latent space with pixel and identity
-losses (Otroshi Shahreza and Marcel, "GaFaR", TPAMI 2023, and kin).
+The identity loop is from Genova et al. (CVPR 2018): the network's images are embedded again and must yield the same
+descriptor. Template inversion trains such a mapping into a generator's latent space with pixel and identity losses
+(Otroshi Shahreza and Marcel, "GaFaR", TPAMI 2023, and related work).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from faceinv.probes import Whitening
 
 
 class Mapping:
-    """Learn descriptor → latent on the attack's pairs, first from latents, then through the images that they make.
+    """A mapping from descriptor to latent, trained on the attack's pairs: first on latents, then through their images.
 
     Args:
         latent_weight: Weight of the mean squared error of latents, in units of their variance.
         pixel_weight: Weight of the mean squared error of pixels, in units of the pixels' variance.
         identity_weight: Weight of 1 − cosine between the descriptors.
-        epochs: Passes over the pairs with the latent loss alone, which cost no image.
-        steps: Steps after that, with all three losses; no more than four passes.
-        batch_size: Pairs in a step.
-        width: Units of each of the two hidden layers.
-        learning_rate: AdamW's, falling to zero along half a cosine in both parts.
+        epochs: Passes over the pairs with the latent loss alone, which needs no images.
+        steps: Steps after that, with all three losses; at most four passes.
+        batch_size: Pairs per step with all three losses.
+        width: Units in each of the two hidden layers.
+        learning_rate: AdamW's, decaying to zero along half a cosine in both phases.
     """
 
     def __init__(
@@ -64,22 +64,22 @@ class Mapping:
         self.network: nn.Module | None = None
 
     def prepare(self, training: Training) -> None:
-        """Train the mapping, or read it back."""
+        """Train the mapping, or read it from the cache."""
         network = self._network(training)
         network.load_state_dict(training.cached(self.settings, lambda: self._trained(network, training)))
         self.network = network.eval().requires_grad_(False)
 
     @torch.no_grad()
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return the images of the mapped latents; the encoder is asked nothing."""
+        """Return the images of the mapped latents; makes no query."""
         if self.network is None:
-            raise PluginError("The method 'mapping' was given a target before it was taught.")
+            raise PluginError("The method 'mapping' has not been trained; call prepare() before inverting.")
         latents = self.network.to(task.descriptors)(task.descriptors)
         images = task.generator(latents, task.space)
         return Inversion(latents, images, images)
 
     def _network(self, training: Training) -> nn.Module:
-        """Return the untrained network; its first and last layers know the pairs' means and spreads."""
+        """Return the untrained network; its first and last layers standardise by the pairs' statistics."""
         dim, shape = training.descriptors.shape[1], training.latents.shape[1:]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)
@@ -111,13 +111,13 @@ class Mapping:
         for rows in self._steps(network, order, steps, training, "mapping, images"):
             descriptors, latents = training.descriptors[rows].to(device), training.latents[rows].to(device)
             with torch.no_grad():
-                due = training.generator(latents, training.space)
+                expected = training.generator(latents, training.space)
             mapped = network(descriptors)
             made = training.generator(mapped, training.space)
             again = training.encode(made)
             loss = (
                 self.latent_weight * ((mapped - latents) / spread).square().mean()
-                + self.pixel_weight * (made - due).square().mean() / due.var()
+                + self.pixel_weight * (made - expected).square().mean() / expected.var()
                 + self.identity_weight * (1 - F.cosine_similarity(again, descriptors)).mean()
             )
             loss.backward()
@@ -126,7 +126,7 @@ class Mapping:
     def _steps(
         self, network: nn.Module, rows: Iterator[Tensor], steps: int, training: Training, what: str
     ) -> Iterator[Tensor]:
-        """Yield rows for each step, and take it when the loss has gone backward."""
+        """Yield the rows of each step; step the optimizer once the caller has called ``backward``."""
         optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
         for step in range(steps):
@@ -138,7 +138,7 @@ class Mapping:
 
 
 class Scaled(nn.Module):
-    """Standardised numbers ``(B, k)`` to latents ``(B, *shape)``.
+    """Map standardised values ``(B, k)`` to latents ``(B, *shape)``.
 
     Args:
         mean: ``(*shape)``.
@@ -154,12 +154,12 @@ class Scaled(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, standard: Tensor) -> Tensor:
-        """Return latents."""
+        """Return the latents ``(B, *shape)``."""
         return standard.view(-1, *self.mean.shape) * self.scale + self.mean
 
 
 def _rows(pairs: int, size: int, stream: torch.Generator) -> Iterator[Tensor]:
-    """Yield rows of the pairs, each once a pass, in an order drawn anew."""
+    """Yield batches of row indices, each row at most once per pass, in a new random order for every pass."""
     while True:
         for rows in torch.randperm(pairs, generator=stream).split(size):
             if len(rows) == min(size, pairs):

@@ -1,6 +1,6 @@
-"""Many starts, the best optimised under augmentation, re-selected by what survives it.
+"""Many starts, the best of them optimised under augmentation and selected by how well they survive it.
 
-Struppek et al., "Plug & Play Attacks", ICML 2022, from the inversion of classifiers to that of descriptors.
+Struppek et al., "Plug & Play Attacks", ICML 2022, carried over from inverting classifiers to inverting descriptors.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from faceinv_methods.views import view
 
 
 class MultiStart:
-    """Score samples of the generator, optimise the best few, and keep the one whose views score best.
+    """Score samples of the generator, optimise the best few, and keep the one whose views score best on average.
 
     Args:
-        starts: Share of the budget that goes into scoring starts.
-        selection: Share that goes into the final selection.
-        kept: Starts that are optimised at a budget of 100; with the budget's root there are more.
+        starts: Share of the budget for scoring starts.
+        selection: Share of the budget for the final selection.
+        kept: Number of starts optimised at a budget of 100; it grows with the square root of the budget.
         learning_rate: Adam's step size.
-        shift: How far a view is shifted at most, as a share of the frame.
-        zoom: How much a view is zoomed in or out at most.
+        shift: Largest shift of a view, as a share of the frame.
+        zoom: Largest change of scale of a view, as a share.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class MultiStart:
         self.zoom = zoom
 
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return, of each target's candidates, the one that is best under augmentation."""
+        """Return each target's best candidate under augmentation."""
         noise, targets = Noise(task), len(task.descriptors)
         sampled = max(1, int(self.starts * task.steps))
         kept = max(1, min(sampled, round(self.kept * (task.steps / 100) ** 0.5)))
@@ -73,7 +73,7 @@ class MultiStart:
     def _optimised(
         self, task: InversionTask, noise: Noise, chosen: Tensor, kept: int, steps: int, best: Best
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the latents ``(B, kept, …)`` after ``steps`` steps each, and the best so far."""
+        """Return the latents ``(B, kept, …)`` after ``steps`` steps each, and the best values so far."""
         targets = len(task.descriptors)
         of = rows_of(targets, kept, chosen)
         prepared = task.objective.prepare(task.descriptors[of])
@@ -81,7 +81,7 @@ class MultiStart:
         optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
         for _ in range(steps):
             images = task.generator(latents, task.space)
-            # The encoder alone sees a view: landmarks and colours are those of the image.
+            # Only the encoder sees a view; other losses see the image itself.
             candidate = Candidate(latents, images, task.encode(self._view(images, noise, kept), of))
             total, terms = task.objective(candidate, prepared)
             (latents.grad,) = torch.autograd.grad(total.sum(), latents)
@@ -90,7 +90,7 @@ class MultiStart:
         return latents.detach().unflatten(0, (targets, kept)), best.trajectory()
 
     def _selected(self, task: InversionTask, noise: Noise, latents: Tensor, kept: int, views: int) -> Tensor:
-        """Return which candidate of each target scores best on average over its views, ``(B,)``."""
+        """Return the index of each target's candidate with the best average over its views, ``(B,)``."""
         targets, codes = len(latents), latents.flatten(0, 1)
         of = rows_of(targets, kept, latents)
         prepared = task.objective.prepare(task.descriptors[of])
@@ -102,5 +102,5 @@ class MultiStart:
         return torch.stack(totals).mean(0).view(targets, kept).argmin(1)
 
     def _view(self, images: Tensor, noise: Noise, kept: int) -> Tensor:
-        """Return a view of each of the images ``(B * kept, 3, H, W)``."""
+        """Return a random view of each image ``(B * kept, 3, H, W)``."""
         return view(images, noise.uniform(kept, 3, low=-1).flatten(0, 1), self.shift, self.zoom)

@@ -1,6 +1,6 @@
-"""Gradient descent on the pixels themselves, with natural-image priors: Mahendran and Vedaldi, CVPR 2015.
+"""Gradient descent on pixels with natural-image priors: Mahendran and Vedaldi, CVPR 2015.
 
-No generator: what the encoder accepts and what is a face need not be the same, and this method shows it.
+It uses no generator, and shows that an image which the encoder accepts need not be a face.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Pixel:
         norm_weight: Weight of ``mean |2 (x − ½)|^α``.
         beta: Exponent of the total variation (theirs: 2, or 1 for sharp edges).
         variation_weight: Weight of ``mean (Δx² + Δy²)^(β/2)``, in pixel values.
-        jitter: The encoder is shown the image shifted by up to so many hundredths of its width.
-        start_noise: Standard deviation of the noise around mid-grey that it starts from.
+        jitter: Largest shift of the image that the encoder sees, in hundredths of its width.
+        start_noise: Standard deviation of the initial noise around mid-grey.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Pixel:
         self.start_noise = start_noise
 
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return the images after ``task.steps`` steps; there are no latents."""
+        """Return the images after ``task.steps`` steps, without latents."""
         noise, prepared = Noise(task), task.objective.prepare(task.descriptors)
         height, width = _frame(task)
         start = (0.5 + self.start_noise * noise.normal(3, height, width)).clamp(0, 1)
@@ -55,7 +55,7 @@ class Pixel:
         series: dict[str, list[Tensor]] = {}
         for _ in range(task.steps):
             shown = shifted(image, noise.uniform(2), reach)
-            # The encoder alone sees it shifted: landmarks and colours are those of the image.
+            # Only the encoder sees the shifted image; other losses see the image itself.
             total, terms = task.objective(Candidate(None, image, task.encode(shown)), prepared)
             value = total + self.norm_weight * self._norm(image) + self.variation_weight * self._variation(image)
             (image.grad,) = torch.autograd.grad(value.sum(), image)
@@ -72,17 +72,17 @@ class Pixel:
     def _variation(self, image: Tensor) -> Tensor:
         right = image[..., :-1, 1:] - image[..., :-1, :-1]
         down = image[..., 1:, :-1] - image[..., :-1, :-1]
-        # At zero the root has no slope.
+        # The square root has no gradient at 0.
         return (right.square() + down.square() + 1e-8).pow(self.beta / 2).flatten(1).mean(1)
 
 
 def shifted(images: Tensor, where: Tensor, reach: int) -> Tensor:
-    """Return images ``(B, 3, H, W)`` moved by whole pixels, the edge repeated.
+    """Return images ``(B, 3, H, W)`` shifted by whole pixels, with the edge replicated.
 
     Args:
         images: The images.
-        where: ``(B, 2)`` in [0, 1): how far between −``reach`` and ``reach``, down and right.
-        reach: Pixels.
+        where: ``(B, 2)`` in [0, 1): vertical and horizontal shift, as a position between −``reach`` and ``reach``.
+        reach: Largest shift in pixels.
     """
     if not reach:
         return images
@@ -94,7 +94,7 @@ def shifted(images: Tensor, where: Tensor, reach: int) -> Tensor:
 
 
 def _frame(task: InversionTask) -> tuple[int, int]:
-    """Return height and width of the generator's frame, which is all that is used of it."""
+    """Return height and width of the generator's images; nothing else of it is used."""
     with torch.no_grad():
         stream = torch.Generator(task.descriptors.device).manual_seed(0)
         latents = task.generator.sample(1, task.space, stream).to(task.descriptors)

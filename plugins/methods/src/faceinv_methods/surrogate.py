@@ -1,9 +1,8 @@
-"""This project's method where scores are all there is: search a copy first, which costs no query, then the encoder.
+"""This project's method for score-only access: search a learnt copy first, which costs no query, then the encoder.
 
-The attack's pairs say what latents do to descriptors. A small network learns it, and a latent is found in this copy by
-gradients, as near to the regressor's as the copy allows; only then is the encoder asked, by an evolution strategy that
-begins there. A regressor answers with the mean of all latents that would fit, which need not fit itself; the copy can
-tell.
+A small network learns from the attack's pairs how latents map to descriptors. Gradients through this copy improve the
+regressor's latent, and an evolution strategy (sep-CMA-ES, Ros and Hansen 2008) that starts there queries the encoder. A
+regressor returns the mean of all fitting latents, which need not fit itself; the copy can tell.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from faceinv_methods.evolution import Evolution
 
 
 class Surrogate(Evolution):
-    """CMA-ES from where gradients through a learnt copy of generator and encoder lead.
+    """CMA-ES, starting where gradients through a learnt copy of generator and encoder lead.
 
     Args:
         sigma: First step size, in standard deviations of the generator's latents.
-        population: Candidates in a generation; 0 for the strategy's own 4 + 3 ln(dimensions).
-        diagonal: From how many dimensions on only a diagonal covariance is learnt.
-        prior: Weight of a latent's mean squared distance from the generator's mean, in units of its variance, against
-            the copy's mean squared error, in units of the descriptors' variance.
-        steps: Steps of Adam in the copy, at rate 0.1; none of them asks the encoder.
-        epochs: Passes over the pairs in which the copy is learnt.
-        width: Units of each of its two hidden layers.
+        population: Candidates per generation; 0: the default of CMA-ES, 4 + 3 ln(dimensions).
+        diagonal: Number of dimensions from which on only a diagonal covariance is learnt.
+        prior: Weight of a latent's mean squared distance from the generator's mean, in units of its variance, relative
+            to the copy's mean squared error, in units of the descriptors' variance.
+        steps: Steps of Adam in the copy, at a learning rate of 0.1; they make no query.
+        epochs: Passes over the pairs to train the copy.
+        width: Units in each of the copy's two hidden layers.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Surrogate(Evolution):
         self._copy: Copy | None = None
 
     def prepare(self, training: Training) -> None:
-        """Learn the copy, or read it back."""
+        """Train the copy, or read it from the cache."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)
             copy = Copy(training.latents, training.descriptors, self.width)
@@ -57,9 +56,9 @@ class Surrogate(Evolution):
         self._copy = copy.eval().requires_grad_(False)
 
     def _begin(self, task: InversionTask) -> Tensor:
-        """Return the latents that the copy gives, from the regressor's."""
+        """Return latents optimised through the copy, starting from the regressor's."""
         if self._copy is None:
-            raise PluginError("The method 'faceinv-scores' learns from pairs first; call prepare().")
+            raise PluginError("The method 'faceinv-scores' has not been trained; call prepare() before inverting.")
         copy = self._copy.to(task.descriptors)
         wanted = (task.descriptors - copy.mean) / copy.scale
         with torch.enable_grad():
@@ -90,12 +89,12 @@ class Surrogate(Evolution):
 
 
 class Copy(nn.Module):
-    """Latents to descriptors, both in units of their spread over the pairs.
+    """A network from latents to descriptors, both standardised over the pairs.
 
     Args:
-        latents: ``(N, *latent_shape)`` that tell the spread.
-        descriptors: ``(N, D)``; all numbers get one scale, since their squared distance is what is attacked.
-        width: Units of each hidden layer.
+        latents: ``(N, *latent_shape)`` to take mean and standard deviation from.
+        descriptors: ``(N, D)``; all components share one scale, because the attack minimises their squared distance.
+        width: Units in each hidden layer.
     """
 
     latent_mean: Tensor
@@ -118,7 +117,7 @@ class Copy(nn.Module):
         )
 
     def standardised(self, latents: Tensor) -> Tensor:
-        """Return latents ``(B, *latent_shape)`` in units of their spread, ``(B, k)``."""
+        """Return latents ``(B, *latent_shape)`` standardised and flattened, ``(B, k)``."""
         standard: Tensor = ((latents - self.latent_mean) / self.latent_scale).flatten(1)
         return standard
 

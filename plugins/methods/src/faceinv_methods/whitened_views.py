@@ -1,13 +1,14 @@
-"""This project's method: every axis of the descriptor counts, and only what survives a change of view.
+"""This project's method: whiten the descriptor, and keep only what survives a change of view.
 
-Three things beyond Adam on the paper's objective, each of which can be switched off:
+It adds three things to Adam on ID2image's objective, each of which can be switched off:
 
-* The distance of whitened descriptors joins the objective. Training an encoder makes pose, light and smile faint, and
-  the identity loss hardly sees them; whitened, every principal axis counts the same. It is a cosine distance: whitened,
-  a photograph's descriptor is half as long again as any sample's, which no image can make good.
-* At each step the encoder sees another view of the image, shifted and zoomed a little, and mirrored or not. What brings
-  a single view nearer fools this encoder, and no other. Whether views are the same face to it is asked first.
-* The result is a running mean of the latents, and not the one that the encoder liked best.
+* The distance of whitened descriptors joins the objective. Training an encoder attenuates pose, light and smile, so the
+  identity loss hardly sees them; after whitening, all principal axes weigh the same. It is a cosine distance because a
+  photograph's whitened descriptor is 1.5 times as long as any sample's, which no generated image can match.
+* At each step the encoder sees another view of the image: slightly shifted, zoomed and possibly mirrored. A change that
+  helps in a single view only fools this encoder and no other. First a few queries check that the encoder takes views
+  for the same face.
+* The result is a running mean of the latents instead of the encoder's favourite.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from faceinv.contracts import Candidate, Inversion, InversionTask, Training
 from faceinv.errors import PluginError
 from faceinv_methods.views import view
 
-#: Views that tell whether the encoder takes them for the same face, and the least budget that is worth them.
+#: Number of views that test whether the encoder takes them for the same face, and the smallest budget for the test.
 _TRIED, _LEAST = 4, 50
 
-#: How far off the start its views may be, as a share of how far the target is.
+#: Largest distance of views from the start, as a share of the target's distance.
 _NEAR = 0.25
 
 
 class FaceInv:
-    """Adam on the objective and the whitened distance, through views, from the regressor's latent.
+    """Adam on the objective plus the whitened distance, through views, starting from the regressor's latent.
 
     Args:
         learning_rate: Adam's step size.
-        whitened: Weight of the whitened distance, which is 1 for faces that have nothing in common.
-        shift: How far a view is shifted at most, as a share of the frame.
-        zoom: How much a view is zoomed in or out at most.
-        mirror: Whether half the views are mirrored.
-        mean: Over which share of the steps the mean is taken that is the result; 0: the last latent alone.
+        whitened: Weight of the whitened distance, which is 1 for unrelated faces.
+        shift: Largest shift of a view, as a share of the frame.
+        zoom: Largest change of scale of a view, as a share.
+        mirror: Whether half of the views are mirrored.
+        mean: Share of the steps that the running mean spans; 0: the result is the last latent.
     """
 
     def __init__(
@@ -60,13 +61,13 @@ class FaceInv:
         self._whiten: Callable[[Tensor], Tensor] | None = None
 
     def prepare(self, training: Training) -> None:
-        """Take over which axes of descriptors are faint."""
+        """Keep the whitening of the pairs' descriptors."""
         self._whiten = training.whiten
 
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return the images that ``task.steps`` image-steps lead to."""
+        """Return the images after ``task.steps`` image-steps, queries for the test of views included."""
         if self._whiten is None:
-            raise PluginError("The method 'faceinv' is told by the pairs which axes are faint; call prepare() first.")
+            raise PluginError("The method 'faceinv' has no whitening yet; call prepare() before inverting.")
         with torch.no_grad():
             mean = task.start(task.descriptors)
             start = task.generator(mean, task.space)
@@ -78,7 +79,7 @@ class FaceInv:
         through_views: Tensor | None = None
         if (self.shift or self.zoom or self.mirror) and steps >= _LEAST:
             steps -= 1 + _TRIED
-            # All at once: a device that is told of them step by step waits each time.
+            # Drawn at once: a transfer to the device in every step would stall it.
             views = Noise(task).uniform(_TRIED + steps, 4 if self.mirror else 3, low=-1)
             through_views, views = self._same_face(task, start, views[:, :_TRIED]), views[:, _TRIED:]
         share = 1 / max(1.0, self.mean * steps)
@@ -87,7 +88,7 @@ class FaceInv:
             seen = images
             if through_views is not None:
                 seen = torch.where(through_views[:, None, None, None], self._view(images, views[:, step]), images)
-            # Landmarks and colours are those of the image itself; the encoder alone sees a view.
+            # Only the encoder sees a view; other losses see the image itself.
             candidate = Candidate(latents, images, task.encode(seen))
             total, terms = task.objective(candidate, prepared)
             if self.whitened and "id-whitened" not in terms:
@@ -104,9 +105,9 @@ class FaceInv:
         return Inversion(mean, images, start, {name: torch.stack(values) for name, values in series.items()})
 
     def _same_face(self, task: InversionTask, images: Tensor, views: Tensor) -> Tensor:
-        """Return for which targets the ``views`` ``(B, n, 3 or 4)`` of the start are the same face to the encoder.
+        """Return whether the encoder takes ``views`` ``(B, n, 3 or 4)`` of the start for the same face, ``(B,)``.
 
-        They are if they are much nearer to it than the target is: then there is more to be gained than they hide.
+        It does if they are much closer to the start than the target is: then there is more to gain than views hide.
         """
         with torch.no_grad():
             own = task.encode(images)
@@ -115,5 +116,5 @@ class FaceInv:
         return apart < _NEAR * (1 - cosine_similarity(task.descriptors, own))
 
     def _view(self, images: Tensor, how: Tensor) -> Tensor:
-        """Return a view of each image ``(B, 3, H, W)``, as ``how`` ``(B, 3 or 4)`` says."""
+        """Return the view ``how`` ``(B, 3 or 4)`` of each image ``(B, 3, H, W)``."""
         return view(images, how, self.shift, self.zoom)

@@ -1,7 +1,7 @@
-"""A gradient from scores alone, followed in the latent space: MAP2V and kin.
+"""Descent in the latent space along a gradient estimated from scores, as in MAP2V.
 
-The estimate is the average over random directions of the slope along each (Nesterov and Spokoiny 2017), from two
-queries a direction; MAP2V (Zhang et al., CVPR 2024) follows such an estimate through a face generator.
+The estimate averages the slopes along random directions, with two queries per direction (Nesterov and Spokoiny 2017);
+MAP2V (Zhang et al., CVPR 2024) follows such an estimate through a face generator.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from faceinv.contracts import Inversion, InversionTask
 
 
 class Zeroth:
-    """Adam on an estimated gradient, from the regressor's latent.
+    """Adam on an estimated gradient, starting from the regressor's latent.
 
     Args:
         learning_rate: Adam's step size, in standard deviations of the generator's latents.
-        directions: Directions in an estimate; each takes two queries.
-        radius: How far along them it looks, in the same unit.
+        directions: Directions per estimate; each takes two queries.
+        radius: Distance of the queries along a direction, in the same unit.
     """
 
     def __init__(self, learning_rate: float = 0.1, directions: int = 8, radius: float = 0.1) -> None:
@@ -29,7 +29,7 @@ class Zeroth:
 
     @torch.no_grad()
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return the best latent that was scored on the way."""
+        """Return the best latent of all that were scored."""
         noise, targets = Noise(task), len(task.descriptors)
         _, scale = spread(task.generator, task.space, task.descriptors)
         first = task.start(task.descriptors)
@@ -38,7 +38,7 @@ class Zeroth:
         optimizer = torch.optim.Adam([moves], lr=self.learning_rate)
         left = task.steps
         while left:
-            # A query for where it stands; the rest, two by two, for where to go.
+            # One query for the current latent, and two for each direction.
             tried, used = (first + scale * moves)[:, None], min(self.directions, (left - 1) // 2)
             if used:
                 along = directions(noise, used, moves)
@@ -57,8 +57,10 @@ class Zeroth:
 
 
 def directions(noise: Noise, n: int, like: Tensor) -> Tensor:
-    """Return ``n`` directions for each target ``(B, n, …)``, orthogonal as far as the dimensions reach, of length
-    √dimensions: as long as a normal vector."""
+    """Return ``n`` random directions per target, ``(B, n, …)``, as long as a normal vector: √dimensions.
+
+    They are orthogonal unless there are more than dimensions.
+    """
     shape, size = like.shape[1:], like[0].numel()
     drawn = noise.normal(size, n)
     if n <= size:
@@ -71,9 +73,9 @@ def estimate(along: Tensor, ahead: Tensor, behind: Tensor, radius: float) -> Ten
 
     Args:
         along: Directions ``(B, n, …)``.
-        ahead: Values ``(B, n)`` at ``radius`` along them.
-        behind: Values at minus that.
-        radius: How far it was looked.
+        ahead: Values ``(B, n)`` at ``radius`` along each direction.
+        behind: Values ``(B, n)`` at ``−radius``.
+        radius: Distance of the queries.
 
     Returns:
         ``(B, …)``: ``Σ (f(x + ru) − f(x − ru)) / 2r · u / n``.
