@@ -12,6 +12,8 @@ from faceinv.bench.setup import Setup
 from faceinv.cli.application import Application
 from faceinv.errors import FaceinvError, StorageError, suggest
 
+__all__ = ["Application", "main"]
+
 #: Import path and one-line help of each command, so that ``faceinv --help`` imports none of them.
 COMMANDS = {
     "bench": ("faceinv.cli.bench:bench", "Invert descriptors over a grid of choices and score the results."),

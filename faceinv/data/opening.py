@@ -41,7 +41,7 @@ def open_dataset(
     context = context or DatasetContext(None, None, "", 0, None)
     if context.labels is not None and not spec.takes_labels:
         takes = [other.name for other in host.specs("dataset") if other.takes_labels]
-        raise UsageError(f"The data set '{spec.name}' does not take --labels. Data sets that do: {', '.join(takes)}.")
+        raise UsageError(f"The data set '{spec.name}' takes no --labels. Data sets that do: {', '.join(takes)}.")
     factory = load_target(spec)
     allowed = [key for key in inspect.signature(factory).parameters if key not in ("path", "context")]
     for key in options or {}:

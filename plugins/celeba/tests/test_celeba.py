@@ -125,7 +125,7 @@ def test_a_missing_file_is_named_in_both_layouts(celeba: Path, name: str) -> Non
     for path in celeba.rglob(name):
         path.unlink()
     split = "paper" if name.startswith("identity") else "official"
-    with pytest.raises(InputError, match=f"'{name}' or '{FOLDERS[name]}/{name}' is due"):
+    with pytest.raises(InputError, match=f"expected '{name}' or '{FOLDERS[name]}/{name}'"):
         CelebA(celeba, split=split)
 
 
@@ -142,7 +142,7 @@ def test_missing_images_are_named(celeba: Path) -> None:
     assert len(dataset.ids) == IMAGES - 1
     assert dataset.annotations["smiling"].tolist() == [float(smiles(k)) for k in range(IMAGES) if k != 2]
     assert dataset.skipped == (
-        ("000003.jpg", "There is no such image, which list_attr_celeba.txt lists."),
+        ("000003.jpg", "list_attr_celeba.txt lists it, but there is no such image."),
         ("999999.jpg", "list_attr_celeba.txt has no row for it."),
     )
     for path in images.iterdir():
@@ -150,7 +150,7 @@ def test_missing_images_are_named(celeba: Path) -> None:
     with pytest.raises(InputError, match=r"holds none of the images that list_attr_celeba\.txt lists"):
         CelebA(celeba)
     images.rmdir()
-    with pytest.raises(InputError, match=r"'img_align_celeba\.zip' or 'Img/img_align_celeba\.zip' is due"):
+    with pytest.raises(InputError, match=r"expected 'img_align_celeba\.zip' or 'Img/img_align_celeba\.zip'"):
         CelebA(celeba)
 
 
@@ -193,17 +193,26 @@ def edit(name: str, change: Callable[[list[str]], object]) -> Callable[[Path], N
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (edit("list_attr_celeba.txt", lambda t: t.__setitem__(0, "many\n")), r"txt:1: the number of images is due"),
-        (edit("list_attr_celeba.txt", lambda t: t.__setitem__(0, "13\n")), "announces 13 images and has 12"),
-        (edit("list_attr_celeba.txt", lambda t: t.__setitem__(1, "Bald Bald\n")), r"txt:2: the names of the attrib"),
-        (edit("list_attr_celeba.txt", lambda t: t.__setitem__(4, "000003.jpg 1\n")), r"txt:5: 41 cells are due, got 2"),
+        (edit("list_attr_celeba.txt", lambda t: t.__setitem__(0, "many\n")), r"txt:1: expected the number of images"),
+        (edit("list_attr_celeba.txt", lambda t: t.__setitem__(0, "13\n")), "announces 13 images but has 12"),
+        (
+            edit("list_attr_celeba.txt", lambda t: t.__setitem__(1, "Bald Bald\n")),
+            r"txt:2: expected the names of the attrib",
+        ),
+        (
+            edit("list_attr_celeba.txt", lambda t: t.__setitem__(4, "000003.jpg 1\n")),
+            r"txt:5: expected 41 cells, got 2",
+        ),
         (edit("list_attr_celeba.txt", lambda t: t.__setitem__(4, t[4].replace("-1", "0", 1))), r"txt:5: .* got '0'"),
-        (edit("list_attr_celeba.txt", lambda t: t.__setitem__(4, t[3])), "an image stands there twice"),
+        (edit("list_attr_celeba.txt", lambda t: t.__setitem__(4, t[3])), "an image appears twice"),
         (edit("list_eval_partition.txt", lambda t: t.pop(4)), r"no line for '000005\.jpg'"),
         (edit("list_eval_partition.txt", lambda t: t.__setitem__(4, "000005.jpg 3\n")), "the part '3'"),
         (edit("list_eval_partition.txt", lambda t: t.__setitem__(4, "000005.jpg 1\n")), "'102' is in 'val' and in"),
         (edit("identity_CelebA.txt", lambda t: t.pop(4)), r"no line for '000005\.jpg'"),
-        (edit("identity_CelebA.txt", lambda t: t.__setitem__(4, "000005.jpg\n")), r"txt:5: an image and its identity"),
+        (
+            edit("identity_CelebA.txt", lambda t: t.__setitem__(4, "000005.jpg\n")),
+            r"txt:5: expected an image and its identity",
+        ),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:

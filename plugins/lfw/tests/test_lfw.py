@@ -86,7 +86,7 @@ def test_view_1_parts_people(lfw: Path) -> None:
     tested = {person for person, part in zip(dataset.identities, dataset.splits, strict=True) if part == "test"}
     assert tested == {"Cy_Twombly"}
     assert dataset.skipped == (
-        ("Cy_Twombly/Cy_Twombly_0004.jpg", "There is no such image, which peopleDevTest.txt lists."),
+        ("Cy_Twombly/Cy_Twombly_0004.jpg", "peopleDevTest.txt lists it, but there is no such image."),
     )
 
 
@@ -115,10 +115,10 @@ def test_every_csv_with_images_annotates(lfw: Path, tmp_path: Path) -> None:
     # Given by name as well, a file counts once.
     assert list(LFW(lfw, context=labelled(lfw / "smiling.csv")).annotations) == ["smiling"]
     own.write_text("image,smiling\nBo_0001.jpg,1\n")
-    with pytest.raises(InputError, match=r"age\.csv: the column 'smiling' is in .*smiling\.csv too"):
+    with pytest.raises(InputError, match=r"age\.csv: the column 'smiling' is also in .*smiling\.csv"):
         LFW(lfw, context=labelled(own))
     own.write_text("image,split\nBo_0001.jpg,test\n")
-    with pytest.raises(InputError, match="View 1's lists part LFW"):
+    with pytest.raises(InputError, match="LFW is split by View 1's lists"):
         LFW(lfw, context=labelled(own))
 
 
@@ -134,7 +134,7 @@ def test_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Allowed: deepfunneled, funneled, original"):
         LFW(tmp_path, alignment="frontal")
     (tmp_path / "lfw").mkdir()
-    with pytest.raises(InputError, match=r"holds no photograph; Name/Name_0001\.jpg is due"):
+    with pytest.raises(InputError, match=r"holds no photographs; expected files such as Name/Name_0001\.jpg"):
         LFW(tmp_path, alignment="original")
 
 
@@ -182,12 +182,12 @@ def test_pairs_of_both_views_are_read(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "ends after 0 lines, where a number is due"),
-        ("two\nA\t1\n", "l.txt:1: 'two' is no number"),
+        ("", "ends after 0 lines, expected a number"),
+        ("two\nA\t1\n", "l.txt:1: 'two' is not a number"),
         ("2\nA\t1\n", "ends after 2 lines"),
-        ("1\nA\tx\n", "l.txt:2: 'x' is no number"),
+        ("1\nA\tx\n", "l.txt:2: 'x' is not a number"),
         ("1\nA\t1\nB\t1\n", "l.txt:3: more lines than the file announces"),
-        ("1\nA\t1\t2\n", "l.txt:2: a name and a number of photographs is due, got 'A 1 2'"),
+        ("1\nA\t1\t2\n", "l.txt:2: expected a name and a number of photographs, got 'A 1 2'"),
     ],
 )
 def test_a_wrong_list_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:

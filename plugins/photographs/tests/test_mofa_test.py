@@ -56,7 +56,7 @@ def test_a_csv_file_says_it_where_names_do_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,who\n", r"who\.csv:1: needs the columns 'file' and 'identity'"),
+        ("name,who\n", r"who\.csv:1: expected the columns 'file' and 'identity'"),
         ("file,identity\n000.png,\n", r"who\.csv:2: an empty file or identity"),
         ("file,identity\n000.png,a\n000.png,b\n", r"who\.csv:3: '000\.png' has two identities"),
         ("file,identity\n00.png,a\n", r"no identity for '000\.png'\. Did you mean '00\.png'"),

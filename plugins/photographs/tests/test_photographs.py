@@ -168,7 +168,7 @@ def test_says_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
     for path, reason in [
         (tmp_path / "missing", "does not exist"),
         (tmp_path / "file.png", "is a file; name the folder"),
-        (tmp_path / "empty", r"holds no image; the suffixes looked for are \.png"),
+        (tmp_path / "empty", r"holds no images; the accepted suffixes are \.png"),
     ]:
         with pytest.raises(InputError, match=reason) as caught:
             Folder(path)
@@ -220,7 +220,7 @@ def test_people_and_parts_of_the_table_count(people: Path) -> None:
 
 
 def test_a_table_of_other_images_is_refused(people: Path) -> None:
-    with pytest.raises(InputError, match=r"none of its images is in .*names 'x\.png', the folder has 'Ada/1\.png'"):
+    with pytest.raises(InputError, match=r"none of its images is in .*names 'x\.png', but the folder has 'Ada/1\.png'"):
         labelled(people, "image,hat\nx.png,1\n")
 
 

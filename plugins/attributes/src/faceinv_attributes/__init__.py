@@ -1,1 +1,1 @@
-"""faceinv probes: head pose, skin and background colour, direction of the light."""
+"""Probes of head pose, skin and background colour, and direction of the light."""

@@ -1,4 +1,4 @@
-"""The attributes "skin-colour", "background-colour" and "illumination": weighted sums of pixels."""
+"""The attributes "skin-colour", "background-colour" and "illumination", weighted sums of pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class MeanColour(Probe):
-    """Mean red, green and blue, each in ``[0, 1]``, of one region of the frame.
+    """Mean red, green and blue of one region of the frame, each in ``[0, 1]``.
 
     Args:
         framing: Where the face sits in the images.
@@ -39,24 +39,24 @@ class MeanColour(Probe):
         return torch.einsum("bchw,hw->bc", images, self.mask.to(images))
 
     def error(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        """Return the distance of two colours in 8-bit levels, root mean square over the channels, ``(B,)``."""
+        """Return the root mean square difference over the channels in 8-bit levels, ``(B,)``."""
         return 255 * (predicted - truth).square().mean(1).sqrt()
 
     def constrain(self, raw: Tensor) -> Tensor:
-        """Clip a head's output ``(B, 3)`` to colours that exist."""
+        """Clip a head's output ``(B, 3)`` to valid colours."""
         return raw.clamp(0, 1)
 
     def mirror(self, attribute: Tensor) -> Tensor:
-        """Return ``attribute``: the regions are symmetric enough in every framing."""
+        """Return ``attribute``: the regions are nearly symmetric in every framing."""
         return attribute
 
 
 class IlluminationProbe(Probe):
-    """Where the light comes from: how much brighter the face's right and lower side are than its middle.
+    """Direction of the light: how much brighter the right and the lower side of the face are than its middle.
 
-    The slope of the face's luminance over the normals of an ellipsoid, divided by its mean, across and down:
-    ``(0.3, -0.5)`` is a light from the image's right and above. Dividing takes out the exposure; what the skin's
-    colour, a beard or the eyes add is nearly the same for every light.
+    The slope of the face's luminance over the normals of an ellipsoid, across and down, divided by the mean
+    luminance: ``(0.3, -0.5)`` is a light from the image's right and from above. The division removes the exposure;
+    skin colour, a beard or the eyes contribute nearly the same under every light.
 
     Args:
         framing: Where the face sits in the images.
@@ -66,7 +66,7 @@ class IlluminationProbe(Probe):
 
     def __init__(self, *, framing: Framing) -> None:
         self.framing = framing
-        # Luminance is linear too: folded into the weights, the measure is one matrix product.
+        # Luminance is linear, so it is folded into the weights: one matrix product measures both.
         luma = torch.tensor(LUMA)[:, None, None]
         self.weights = (shading_weights(framing)[:, None] * luma).flatten(1)
 
@@ -78,7 +78,7 @@ class IlluminationProbe(Probe):
         """Return the shading ``(B, 2)`` of ``images`` ``(B, 3, H, W)``, differentiable in them."""
         check_images(images, self.framing.size)
         fitted = images.flatten(1) @ self.weights.to(images).T
-        # A black image has no shading; one level of 255 keeps the quotient finite.
+        # One level of 255 keeps the quotient finite in a black image.
         return fitted[:, :2] / fitted[:, 2:].clamp_min(1 / 255)
 
     def error(self, predicted: Tensor, truth: Tensor) -> Tensor:

@@ -1,31 +1,33 @@
-"""``faceinv fit-face``: make the shipped mean face anew."""
+"""``faceinv fit-face``: refit the mean face that ships with the plugin."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from faceinv.cli.application import Application
+if TYPE_CHECKING:
+    from faceinv.cli import Application
 
 
 @click.command("fit-face")
-@click.option("--dataset", required=True, metavar="NAME:PATH", help="Many photographs of faces.")
-@click.option("--detector", default="mtcnn", show_default=True, help="Finds the faces where no framing is known.")
+@click.option("--dataset", required=True, metavar="NAME:PATH", help="Photographs of many faces.")
+@click.option("--detector", default="mtcnn", show_default=True, help="Finds the faces if the data set has no framing.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.pass_obj
 def fit_face(app: Application, dataset: str, detector: str, out: Path) -> None:
-    """Fit the rigid face that the pose is measured with to dlib's landmarks of many photographs.
+    """Fit the rigid face model used for the head pose to dlib's landmarks of many photographs.
 
     \b
-    What ships was made by:
+    The file that ships was made with:
       faceinv fit-face --dataset lfw:lfw --out face.safetensors
     """
     import torch
     from faceinv_landmarks.networks import MIRROR
     from safetensors.torch import save_file
 
-    from faceinv.audit.bank import open_bank
+    from faceinv.audit import open_bank
     from faceinv.cli.progress import reporter
     from faceinv.data import open_dataset
     from faceinv.models import Loader
@@ -52,4 +54,4 @@ def fit_face(app: Application, dataset: str, detector: str, out: Path) -> None:
     spread = ", ".join(
         f"{name} {value:.1f}" for name, value in zip(("yaw", "pitch", "roll"), angles.std(0), strict=True)
     )
-    app.say(f"{out}: from {len(landmarks)} faces, whose poses vary by {spread} degrees")
+    app.say(f"{out}: fitted to {len(landmarks)} faces; standard deviations of their poses: {spread} degrees")

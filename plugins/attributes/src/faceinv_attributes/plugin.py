@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""Declarations of this plugin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from faceinv.contracts import ProbeSpec, WeightSpec
 if TYPE_CHECKING:
     import click
 
-_SHAPE_LICENCE = "MIT; made from dlib's landmarks, whose training data (iBUG 300-W) is for research only"
+_SHAPE_LICENCE = "MIT; made from landmarks by dlib, whose training data (iBUG 300-W) is for research only"
 
 
 def _pose(name: str, landmarks: str, summary: str, *, measurable: bool, on_photographs: str = "") -> ProbeSpec:
@@ -58,7 +58,9 @@ def faceinv_probes() -> list[ProbeSpec]:
             exact=True,
         ),
         _pose("pose", "landmarks", "Yaw, pitch and roll of the head", measurable=True, on_photographs="pose.dlib"),
-        _pose("pose.dlib", "landmarks.dlib", "Yaw, pitch and roll of the head, by dlib's landmarks", measurable=False),
+        _pose(
+            "pose.dlib", "landmarks.dlib", "Yaw, pitch and roll of the head, from dlib's landmarks", measurable=False
+        ),
     ]
 
 

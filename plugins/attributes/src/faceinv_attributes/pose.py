@@ -1,4 +1,4 @@
-"""The attribute "pose": yaw, pitch and roll of the head, from its landmarks, in closed form."""
+"""The attribute "pose": yaw, pitch and roll of the head, computed from landmarks in closed form."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from faceinv.contracts import DerivedProbe, Framing, Probe
 from faceinv.errors import WeightsError
 from faceinv_attributes.rigid_shape import RIGID, rigid_shape
 
-#: Yaw in degrees from which on a view says more of the face's depth than of its owner's features.
+#: Yaw in degrees above which a view shows the depth of faces rather than differences between people.
 _TURNED = 25.0
 
 
 class PoseProbe(DerivedProbe):
     """Yaw, pitch and roll in degrees.
 
-    Positive yaw turns the face to the image's right, positive pitch looks up, positive roll tilts the head
-    clockwise as the image shows it. The mean face is fitted to the landmarks by scaled orthography. Which pitch is
-    called 0 is a convention: the view in which the face is flattest.
+    Positive yaw turns the face to the image's right, positive pitch looks up, positive roll tilts the head clockwise
+    in the image. The mean face is fitted to the landmarks by scaled orthography. Pitch 0 is, by convention, the view
+    in which the face is flattest.
 
     Args:
         weights: The mean face, safetensors ``shape`` ``(33, 3)``.
-        landmarks: A probe of 68 points.
+        landmarks: A probe of 68 landmarks.
         framing: Where the face sits in the images.
 
     Raises:
-        WeightsError: the file holds no such shape.
+        WeightsError: the file does not hold a mean face.
     """
 
     shape = (3,)
@@ -40,7 +40,7 @@ class PoseProbe(DerivedProbe):
         self.face = load_shape(weights)
 
     def derive(self, *attributes: Tensor) -> Tensor:
-        """Return yaw, pitch, roll ``(B, 3)`` of landmarks ``(B, 68, 2)`` in frame coordinates."""
+        """Return yaw, pitch and roll ``(B, 3)`` of landmarks ``(B, 68, 2)`` in frame coordinates."""
         (landmarks,) = attributes
         height, width = self.framing.size
         pixels = landmarks * landmarks.new_tensor([width, height])
@@ -51,16 +51,16 @@ class PoseProbe(DerivedProbe):
         return (predicted - truth).abs().mean(1)
 
     def mirror(self, attribute: Tensor) -> Tensor:
-        """Return the pose ``(B, 3)`` of the mirror images: yaw and roll change their sign."""
+        """Return the pose ``(B, 3)`` of the mirror images: yaw and roll change sign."""
         return attribute * attribute.new_tensor([-1.0, 1.0, -1.0])
 
 
 def head_pose(points: Tensor, face: Tensor) -> Tensor:
-    """Return yaw, pitch, roll ``(B, 3)`` in degrees of the best scaled orthographic view of ``face``.
+    """Return yaw, pitch and roll ``(B, 3)`` in degrees of the scaled orthographic view of ``face`` that fits best.
 
-    The affine camera that takes the shape to the points is linear least squares; the rotation is its nearest
-    one (the polar factor of a 2×3 matrix). Both are closed forms, and differentiable wherever the points are
-    not all on one line.
+    The affine camera that maps the shape to the points is a linear least-squares solution; the rotation is the
+    nearest one to it (the polar factor of a 2×3 matrix). Both have closed forms and are differentiable unless all
+    points are on one line.
 
     Args:
         points: ``(B, P, 2)``, x to the right and y down, in any unit that is the same along both axes.
@@ -69,7 +69,7 @@ def head_pose(points: Tensor, face: Tensor) -> Tensor:
     centred = points - points.mean(1, keepdim=True)
     shape = face - face.mean(0)
     camera = centred.transpose(1, 2) @ torch.linalg.pinv(shape).T
-    # (C Cᵀ)^(-1/2) C has orthonormal rows; a 2×2 root has a closed form: √M = (M + √det M) / √(tr M + 2 √det M).
+    # (C Cᵀ)^(-1/2) C has orthonormal rows. A 2×2 root has a closed form: √M = (M + √det M) / √(tr M + 2 √det M).
     gram = camera @ camera.transpose(1, 2)
     root_det = (gram[:, 0, 0] * gram[:, 1, 1] - gram[:, 0, 1] ** 2).clamp_min(1e-24).sqrt()
     trace = gram[:, 0, 0] + gram[:, 1, 1]
@@ -77,7 +77,7 @@ def head_pose(points: Tensor, face: Tensor) -> Tensor:
     rotation = torch.linalg.solve(root, camera)
     first, second = rotation[:, 0], rotation[:, 1]
     third = torch.linalg.cross(first, second)
-    # R = R_y(yaw) R_x(pitch) R_z(roll) in a frame whose z goes away from the viewer.
+    # R = R_y(yaw) R_x(pitch) R_z(roll), with z pointing away from the viewer.
     yaw = -torch.atan2(first[:, 2], third[:, 2])
     pitch = torch.asin((second[:, 2]).clamp(-1 + 1e-6, 1 - 1e-6))
     roll = torch.atan2(second[:, 0], second[:, 1])
@@ -87,8 +87,8 @@ def head_pose(points: Tensor, face: Tensor) -> Tensor:
 def fit_face(landmarks: Tensor, mirror: tuple[int, ...]) -> Tensor:
     """Return the mean face ``(33, 3)`` of many people's landmarks ``(F, 68, 2)``.
 
-    Twice: how wide people's faces are, and not only how they are turned, makes a view narrow, and flattens the
-    shape that near-frontal views determine. From 25 degrees on the depth no longer changes with the limit.
+    Fitted twice, the second time to turned faces only: a narrow view may be a narrow face as well as a turned one,
+    so near-frontal views make the shape too flat. From 25 degrees on, the depth does not change with the limit.
 
     Args:
         landmarks: In pixels, or any unit that is the same along both axes.
@@ -103,7 +103,7 @@ def load_shape(path: Path) -> Tensor:
     """Return the mean face ``(33, 3)`` in ``path``.
 
     Raises:
-        WeightsError: the file holds no such shape.
+        WeightsError: the file does not hold a mean face.
     """
     try:
         shape = load_file(path)["shape"].float()
@@ -111,5 +111,5 @@ def load_shape(path: Path) -> Tensor:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} does not hold a mean face: {reason}. Make it with: faceinv fit-face") from None
     if shape.shape != (len(RIGID), 3):
-        raise WeightsError(f"{path} holds a shape {tuple(shape.shape)} where ({len(RIGID)}, 3) is due.")
+        raise WeightsError(f"{path} holds a shape {tuple(shape.shape)}, expected ({len(RIGID)}, 3).")
     return shape

@@ -1,8 +1,8 @@
-"""Where skin, background and the lit face are in a frame whose five points are known: soft masks, fixed.
+"""Fixed soft masks of skin, background and the face's shading in a framing.
 
-The masks depend on the framing alone. What is averaged under a fixed mask is linear in the image, which makes a
-loss that no network's opinion can spoil; the price is that a face that is turned far leaves its mask a little.
-Lengths are in units of the distance of the eyes, along the frame's own up and across.
+The masks depend only on the framing. A mean under a fixed mask is linear in the image and gives a loss that depends on
+no network; the price is that a face turned far to the side leaves its mask a little. Lengths are in eye distances,
+along the face's own axes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from faceinv.framing import pixel_points
 
 
 def face_coordinates(framing: Framing) -> Tensor:
-    """Return for each pixel ``(H, W, 2)`` how far it is from the point between the eyes.
+    """Return each pixel's offset ``(H, W, 2)`` from the point between the eyes.
 
     In eye distances, across (to the image's right) and down (from the eyes to the mouth).
     """
@@ -37,7 +37,7 @@ def face_coordinates(framing: Framing) -> Tensor:
 
 
 def skin_mask(framing: Framing) -> Tensor:
-    """Return weights ``(H, W)`` that sum to 1: both cheeks and the root of the nose, without eyes, brows and lips."""
+    """Return weights ``(H, W)`` with sum 1 on both cheeks and the bridge of the nose, sparing eyes, brows and lips."""
     x, y = face_coordinates(framing).unbind(-1)
     cheeks = _spot(x.abs() - 0.55, y - 0.6, 0.16, 0.2)
     nose = _spot(x, y - 0.35, 0.12, 0.22)
@@ -45,10 +45,10 @@ def skin_mask(framing: Framing) -> Tensor:
 
 
 def background_mask(framing: Framing) -> Tensor:
-    """Return weights ``(H, W)`` that sum to 1: what lies beside and above a head with its hair, above its chin.
+    """Return weights ``(H, W)`` with sum 1 around a head with its hair, above the height of the chin.
 
     Raises:
-        UsageError: the frame ends before the background begins.
+        UsageError: the framing is too narrow to show background.
     """
     x, y = face_coordinates(framing).unbind(-1)
     # A head is about two and a half eye distances wide and four high; hair adds to both.
@@ -58,15 +58,15 @@ def background_mask(framing: Framing) -> Tensor:
 
 
 def shading_weights(framing: Framing) -> Tensor:
-    """Return ``(3, H, W)``: what a luminance is multiplied with to give its shading across, down, and its mean.
+    """Return weights ``(3, H, W)`` that map a luminance to its shading across, its shading down, and its mean.
 
-    The face is taken for the front of an ellipsoid that reflects light as matt surfaces do: luminance is
-    ``a n_x + b n_y + c`` with the normal n, and the weights are the three rows of that weighted regression.
+    The face is modelled as the front of a Lambertian ellipsoid: luminance is ``a n_x + b n_y + c`` for the normal n,
+    and the weights are the three rows of that weighted regression's solution.
     """
     x, y = face_coordinates(framing).unbind(-1)
     across, down = x / 1.2, (y - 0.5) / 1.65
     inside = torch.sigmoid(30 * (0.9 - (across.square() + down.square()).sqrt()))
-    # Eyes, brows and mouth are dark in any light.
+    # Eyes, brows and mouth are dark under any light.
     paint = _spot(x.abs() - 0.5, y + 0.08, 0.24, 0.16) + _spot(x, y - 1.12, 0.36, 0.14)
     weight = (inside * (1 - paint).clamp_min(0)).flatten()
     basis = torch.stack([across.flatten(), down.flatten(), torch.ones_like(weight)], 1).double()
@@ -82,5 +82,5 @@ def _spot(x: Tensor, y: Tensor, width: float, height: float) -> Tensor:
 
 def _normalised(mask: Tensor, framing: Framing, what: str) -> Tensor:
     if float((mask > 0.5).float().mean()) < 0.01:
-        raise UsageError(f"The framing '{framing.name}' shows no {what}: the frame is too narrow about the face.")
+        raise UsageError(f"The framing '{framing.name}' shows no {what}: its frame is too narrow around the face.")
     return mask / mask.sum()

@@ -1,9 +1,9 @@
-"""The mean face in three dimensions, from nothing but landmarks of many faces (Tomasi, Kanade 1992).
+"""The mean face in three dimensions, from 2-D landmarks of many faces (Tomasi, Kanade 1992).
 
-Under scaled orthography the landmarks of F views of one rigid shape, each centred, stack to a ``(2F, P)``
-matrix of rank 3: cameras times shape. The factors are known up to a 3×3 matrix, which the cameras
-determine: both rows of each are orthogonal and of equal length. What is not rigid, such as one person's nose
-or a smile, is noise that many faces average out.
+Under scaled orthography the centred landmarks of F views of one rigid shape form a ``(2F, P)`` matrix of rank 3,
+cameras times shape. The factors are determined up to a 3×3 matrix, which follows from the cameras: the two rows of
+each are orthogonal and equally long. Non-rigid variation, such as a person's nose or a smile, is noise that averages
+out over many faces.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: Landmarks that hardly move with the face's expression: brows, nose, eyes and the corners of the mouth
-#: (0-based, iBUG 300-W scheme). The outline of the jaw is no fixed part of the head: it slides as the head turns.
+#: Landmarks that hardly move with the expression: brows, nose, eyes and the corners of the mouth (0-based, iBUG
+#: 300-W scheme). The outline of the jaw is not a fixed part of the head: it slides as the head turns.
 RIGID = (*range(17, 49), 54)
 
-#: Outer corners of the two eyes, whose distance is the unit of the shape, and the tip of the nose.
+#: Outer eye corners, whose distance is the unit of the shape, and the tip of the nose.
 _LEFT_EYE, _RIGHT_EYE, _NOSE = 36, 45, 30
 
 
 def rigid_shape(landmarks: Tensor, mirror: tuple[int, ...], indices: tuple[int, ...] = RIGID) -> Tensor:
-    """Return the rigid shape ``(len(indices), 3)`` that views ``(F, 68, 2)`` share.
+    """Return the rigid shape ``(len(indices), 3)`` common to views ``(F, 68, 2)``.
 
-    x to the image's right, y down, z away from the viewer, centred; the unit is the distance of the outer eye
-    corners. Its symmetry plane is x = 0; it is turned about x so that it is thinnest along z.
+    Centred, with x to the image's right, y down and z away from the viewer, in units of the distance of the outer eye
+    corners. Its symmetry plane is x = 0, and its rotation about x makes it thinnest along z.
 
     Args:
-        landmarks: One face each, in pixels or any other unit that is the same along both axes.
+        landmarks: One face per view, in pixels or any unit that is the same along both axes.
         mirror: Index of each landmark's mirror image.
         indices: Which landmarks to use; closed under ``mirror``.
     """
@@ -34,10 +34,10 @@ def rigid_shape(landmarks: Tensor, mirror: tuple[int, ...], indices: tuple[int, 
     swap = torch.tensor([where[mirror[landmark]] for landmark in indices])
     points = landmarks[:, list(indices)].double()
     points = points - points.mean(1, keepdim=True)
-    # A face seen in the mirror is a face: twice the views, and a shape that is symmetric.
+    # Mirrored views double the data and make the shape symmetric.
     mirrored = points[:, swap] * points.new_tensor([-1.0, 1.0])
     views = torch.cat([points, mirrored])
-    # Equal size, so that near faces do not count for more.
+    # Normalised in size, so that near faces do not count more.
     views = views / views.square().mean((1, 2), keepdim=True).sqrt()
     stacked = views.transpose(1, 2).reshape(-1, len(indices))
     u, s, vt = torch.linalg.svd(stacked, full_matrices=False)
@@ -47,7 +47,7 @@ def rigid_shape(landmarks: Tensor, mirror: tuple[int, ...], indices: tuple[int, 
 
 
 def _upgrade(cameras: Tensor) -> Tensor:
-    """Return the matrix ``(3, 3)`` that makes both rows of every camera ``(F, 2, 3)`` orthogonal and equally long."""
+    """Return the matrix ``(3, 3)`` that makes the rows of each camera ``(F, 2, 3)`` orthogonal and equally long."""
     first, second = cameras[:, 0], cameras[:, 1]
     rows = torch.cat([_quadratic(first, first) - _quadratic(second, second), 2 * _quadratic(first, second)])
     _, _, vt = torch.linalg.svd(rows.T @ rows)
@@ -59,21 +59,21 @@ def _upgrade(cameras: Tensor) -> Tensor:
 
 
 def _quadratic(a: Tensor, b: Tensor) -> Tensor:
-    """Return the coefficients ``(F, 6)`` of aᵀ L b in the six entries of a symmetric L."""
+    """Return the coefficients ``(F, 6)`` of aᵀ L b in the six entries of a symmetric matrix L."""
     x, y, z = a.unbind(1)
     p, q, r = b.unbind(1)
     return torch.stack([x * p, (x * q + y * p), (x * r + z * p), y * q, (y * r + z * q), z * r], 1)
 
 
 def _oriented(shape: Tensor, swap: Tensor, where: dict[int, int]) -> Tensor:
-    """Turn a shape so that its symmetry plane is x = 0, the brows are up and the nose is towards the viewer."""
+    """Rotate a shape so that its symmetry plane is x = 0, the brows are up and the nose points to the viewer."""
     shape = shape - shape.mean(0)
-    # Lines between mirrored landmarks all run across the face.
+    # Lines between mirrored landmarks run across the face.
     across = (shape - shape[swap]) * torch.sign((shape - shape[swap]) @ (shape[where[45]] - shape[where[36]]))[:, None]
     x = torch.nn.functional.normalize(across.sum(0), dim=0)
     middle = (shape + shape[swap]) / 2
     middle = middle - middle @ x[:, None] * x
-    # Brows, eyes, nose and mouth are nearly in one plane, which a frontal view is square to.
+    # Brows, eyes, nose and mouth are nearly in one plane, perpendicular to the viewing direction of a frontal view.
     plane = torch.linalg.svd(middle - middle.mean(0)).Vh
     y = plane[0]
     y = y * torch.sign((middle[where[48]] - middle[where[36]]) @ y)
@@ -82,7 +82,7 @@ def _oriented(shape: Tensor, swap: Tensor, where: dict[int, int]) -> Tensor:
     symmetric = (turned + turned[swap] * turned.new_tensor([-1.0, 1.0, 1.0])) / 2
     eyes = (symmetric[where[_LEFT_EYE], 2] + symmetric[where[_RIGHT_EYE], 2]) / 2
     if symmetric[where[_NOSE], 2] > eyes:
-        # A shape and its reflection in depth have the same orthographic views.
+        # A shape and its depth-reversed copy have the same orthographic views.
         symmetric[:, 2] *= -1
     scaled: Tensor = symmetric / (symmetric[where[_RIGHT_EYE]] - symmetric[where[_LEFT_EYE]]).norm()
     return scaled

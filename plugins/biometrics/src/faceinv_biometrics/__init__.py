@@ -1,1 +1,1 @@
-"""faceinv protocols: attack success, identification."""
+"""Protocols: attack success and identification."""

@@ -1,4 +1,4 @@
-"""Identification: who does a system take a reconstruction for?"""
+"""Identification: the person that a system finds for a reconstruction."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from torch import Tensor
 from faceinv.contracts import IdentityScores, ProtocolScores, blocks
 from faceinv.scoring import wilson
 
-#: The k of rank-k.
+#: The k in rank-k.
 RANKS = (1, 5, 10)
 
 
 class Identification:
-    """Rank of the right person in a closed gallery of one photograph a person (the targets' people).
+    """Rank of the correct person in a closed gallery with one photograph of each of the targets' people.
 
-    The gallery ``leaked`` holds the photographs that leaked, ``other`` another photograph of each person where
-    there is one. The rank is 1 plus the number of other people who score at least as high: ties count against
-    the attack.
+    The gallery ``leaked`` has the photographs that leaked, ``other`` has another photograph of each person if there is
+    one. The rank is 1 plus the number of other people who score at least as high, so ties count against the attack.
 
     Args:
-        ranks: The k of rank-k.
+        ranks: The k in rank-k.
     """
 
     def __init__(self, ranks: Sequence[int] = RANKS, **_: object) -> None:

@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""Declarations of this plugin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def faceinv_metrics() -> list[MetricSpec]:
     return [
         MetricSpec(
             name="success",
-            summary="Share accepted as the person at fixed false match rates, type I and II",
+            summary="Share accepted as the person at fixed false match rates, types I and II",
             target="faceinv_biometrics.success:AttackSuccess",
             licence="MIT",
             citation="Mai, Cao, Yuen, Jain: On the reconstruction of face images from deep face templates, "
@@ -23,7 +23,7 @@ def faceinv_metrics() -> list[MetricSpec]:
         ),
         MetricSpec(
             name="identification",
-            summary="Rank of the person in a gallery of one photograph a person",
+            summary="Rank of the person in a gallery with one photograph of each person",
             target="faceinv_biometrics.identification:Identification",
             licence="MIT",
             citation="Grother, Ngan, Hanaoka: Face recognition vendor test, part 2: identification, NISTIR 8271",

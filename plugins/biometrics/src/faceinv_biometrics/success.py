@@ -1,4 +1,4 @@
-"""Attack success: is a reconstruction accepted as the person?"""
+"""Attack success: the share of reconstructions that a system accepts as the person."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 class AttackSuccess:
     """Share of reconstructions that a system accepts at its thresholds (type I and II of Mai et al. 2019).
 
-    Type I compares a reconstruction with the photograph that leaked, type II with another photograph of the
-    person: what it takes to enter another system, or the same one after a new enrolment. On a critic it is
-    the attack's transfer. A target counts once, so that Wilson's interval holds; type II takes the first other
-    photograph in the data set's order, and ``share_all`` takes all of them, each target weighing the same.
+    Type I compares a reconstruction with the photograph that leaked, type II with another photograph of the person, as
+    needed to enter another system, or the same one after a new enrolment. On a critic it measures how the attack
+    transfers. Each target counts once, so that Wilson's interval is valid: type II uses the first other photograph in
+    the data set's order, and ``share_all`` uses all of them, with equal weight for each target.
     """
 
     def __init__(self, **_: object) -> None:
         pass
 
     def __call__(self, roles: Sequence[IdentityScores]) -> ProtocolScores:
-        """Return a row for each role, false match rate and type; a column of 0 and 1 where there is a threshold."""
+        """Return a row for each role, false match rate and type, and a column of 0 and 1 if there is a threshold."""
         columns: dict[str, Tensor] = {}
         rows: list[dict[str, Any]] = []
         for scores in roles:
@@ -46,7 +46,7 @@ class AttackSuccess:
 
 
 def _accepted(cosines: Tensor, threshold: float | None) -> Tensor:
-    """Return 1 from the threshold up, 0 below, NaN where there is no score or no threshold."""
+    """Return 1 at or above the threshold, 0 below it, NaN without a score or a threshold."""
     if threshold is None:
         return torch.full(cosines.shape, torch.nan, dtype=torch.float64)
     return (cosines.double() >= threshold).double().masked_fill(cosines.isnan(), torch.nan)

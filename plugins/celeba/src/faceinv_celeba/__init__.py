@@ -1,1 +1,1 @@
-"""faceinv data set: CelebA."""
+"""Data set CelebA."""

@@ -1,4 +1,4 @@
-"""CelebA's aligned images with their attributes, identities and parts."""
+"""CelebA's aligned images with their attributes, identities and splits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from faceinv.data import check_disjoint, decode_image
 from faceinv.errors import InputError, UsageError
 from faceinv_celeba.files import PARTS, Archive, find, read_attributes, read_column, required
 
-#: CelebA's own alignment: the means of ``list_landmarks_align_celeba.txt`` over all images, rounded to pixels.
+#: CelebA's own alignment: mean points of ``list_landmarks_align_celeba.txt`` over all images, rounded to pixels.
 ALIGNED = Framing(
     name="celeba-178x218",
     size=(218, 178),
@@ -27,30 +27,30 @@ ALIGNED = Framing(
     ),
 )
 
-#: Test images of the paper (section 3.4), of 202,599.
+#: Number of test images in the paper (section 3.4), of 202,599.
 PAPER_TEST = 15_000
 
 
 class CelebA(Dataset):
     """The aligned images, in the order of ``list_attr_celeba.txt``.
 
-    Annotations are the 40 attributes in lower case, such as ``smiling``, as 0 and 1. An image without a row, and a
-    row without an image, is left out and said to be.
+    Annotations are the 40 attributes in lower case, such as ``smiling``, as 0 and 1. Images without a row and rows
+    without an image are skipped and reported.
 
-    Parts: ``"official"`` are those of ``list_eval_partition.txt``. ``"paper"`` is 188,000 to 15,000: the paper
-    does not say which images it tested on, so whole people are taken from the official test part, in the
-    order of the hash of their number, until 15,000 images are reached; the official validation part stays
-    one, and all others are for training. Both are disjoint by identity.
+    The split ``"official"`` is that of ``list_eval_partition.txt``. ``"paper"`` has about 188,000 images for training
+    and validation and 15,000 for the test. The paper does not name its test images, so people of the official test
+    part are taken in the order of the hash of their number until 15,000 images are reached; the official validation
+    part is kept, and all other images are for training. Both splits are disjoint by identity.
 
     Args:
-        path: The folder with the text files and ``img_align_celeba`` (a folder or a ZIP file), or with the
-            official ``Anno``, ``Eval`` and ``Img``.
-        context: Not used: the images are the same for every run.
+        path: The folder with the text files and ``img_align_celeba`` (a folder or a ZIP file), or with the official
+            ``Anno``, ``Eval`` and ``Img``.
+        context: Unused: the images are the same for every run.
         split: ``"official"`` or ``"paper"``.
 
     Raises:
-        UsageError: no path is given, or there is no such split.
-        InputError: a file is missing or wrong; the message names it.
+        UsageError: no path is given, or the split does not exist.
+        InputError: a file is missing or invalid; the message names it.
     """
 
     framing = ALIGNED
@@ -77,7 +77,7 @@ class CelebA(Dataset):
                 self.splits = paper_split(self.splits, self.identities)
 
     def fingerprint(self) -> str:
-        """Return a hash of the names and sizes of the images; reading them all would cost more than it tells."""
+        """Return a hash of the names and sizes of the images, which is much faster than one of their contents."""
         digest = hashlib.sha256()
         for name in self.ids:
             digest.update(f"{name} {self._archive.sizes[name]}\n".encode())
@@ -87,13 +87,13 @@ class CelebA(Dataset):
         """Return image ``index`` as ``(3, 218, 178)`` in ``[0, 1]``.
 
         Raises:
-            InputError: it cannot be read or decoded.
+            InputError: the image cannot be read or decoded.
         """
         name = self.ids[index]
         return decode_image(io.BytesIO(self._archive.read(name)), f"{self._archive.path}/{name}")
 
     def _rows(self, images: Sequence[str], annotations: Mapping[str, Tensor], source: str) -> None:
-        """Keep what has both a row and an image, and say what has not."""
+        """Keep the images that have a row; record other images and rows in ``skipped``."""
         here = self._archive.sizes
         kept = [row for row, name in enumerate(images) if name in here]
         if not kept:
@@ -102,7 +102,7 @@ class CelebA(Dataset):
         self.annotations = {name: column[kept] for name, column in annotations.items()}
         listed = set(images)
         self.skipped = (
-            *((name, f"There is no such image, which {source} lists.") for name in images if name not in here),
+            *((name, f"{source} lists it, but there is no such image.") for name in images if name not in here),
             *((name, f"{source} has no row for it.") for name in sorted(here) if name not in listed),
         )
 
@@ -118,7 +118,7 @@ class CelebA(Dataset):
 
 
 def paper_split(official: Sequence[str], identities: Sequence[str], test: int = PAPER_TEST) -> tuple[str, ...]:
-    """Return the paper's parts: whole people of the official test part are tested until ``test`` images are reached."""
+    """Return the paper's split: people of the official test part are for the test until ``test`` images are reached."""
     counts: dict[str, int] = {}
     for person, part in zip(identities, official, strict=True):
         if part == "test":
@@ -141,7 +141,7 @@ def _official(partition: Mapping[str, str], ids: Sequence[str], path: Path) -> t
     for name in ids:
         code = partition.get(name)
         if code not in codes:
-            what = "no line" if code is None else f"the part '{code}', where 0, 1 or 2 is due,"
+            what = "no line" if code is None else f"the part '{code}', expected 0, 1 or 2,"
             raise InputError(f"{path} has {what} for '{name}'.")
         parts.append(codes[code])
     return tuple(parts)

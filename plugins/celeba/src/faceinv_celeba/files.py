@@ -1,4 +1,4 @@
-"""CelebA's text files, and where they lie in its two layouts."""
+"""CelebA's text files and images in a flat or in the official layout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from faceinv.errors import InputError
 
-#: File → the folder it lies in where the official layout is kept.
+#: The folder of each file in the official layout.
 FOLDERS = {
     "list_attr_celeba.txt": "Anno",
     "identity_CelebA.txt": "Anno",
@@ -23,77 +23,77 @@ FOLDERS = {
     "img_align_celeba.zip": "Img",
 }
 
-#: What the numbers of ``list_eval_partition.txt`` mean.
+#: The parts that the numbers in ``list_eval_partition.txt`` stand for.
 PARTS = ("train", "val", "test")
 
 
 def find(root: Path, name: str) -> Path | None:
-    """Return a file or folder of CelebA, in the flat or in the official layout, or ``None``."""
+    """Return the path of a file or folder of CelebA in the flat or the official layout, or ``None``."""
     return next((path for path in (root / name, root / FOLDERS[name] / name) if path.exists()), None)
 
 
 def required(root: Path, name: str, what: str) -> Path:
-    """Return a file of CelebA.
+    """Return the path of a file of CelebA.
 
     Raises:
-        InputError: it is not there; the message names it in both layouts.
+        InputError: the file is missing; the message names it in both layouts.
     """
     path = find(root, name)
     if path is None:
-        raise InputError(f"{root} lacks CelebA's {what}: '{name}' or '{FOLDERS[name]}/{name}' is due.")
+        raise InputError(f"{root} lacks CelebA's {what}: expected '{name}' or '{FOLDERS[name]}/{name}'.")
     return path
 
 
 def read_attributes(path: Path) -> tuple[list[str], dict[str, Tensor]]:
-    """Read ``list_attr_celeba.txt``: the number of images, the names of the attributes, a line of -1 and 1 each.
+    """Read ``list_attr_celeba.txt``: the number of images, the attribute names, and a line of -1 and 1 per image.
 
     Returns:
-        The images, and for each attribute, in lower case, its column ``(N,)`` of 0 and 1.
+        The images, and the column ``(N,)`` of 0 and 1 of each attribute, by its name in lower case.
 
     Raises:
-        InputError: a line is not as it must be; the message has its number.
+        InputError: a line is invalid; the message has its number.
     """
     lines = _lines(path)
     announced = _count(path, next(lines, (1, [])))
     number, head = next(lines, (2, []))
     names = [name.lower() for name in head]
     if not names or len(set(names)) < len(names):
-        raise InputError(f"{path}:{number}: the names of the attributes are due, each once.")
+        raise InputError(f"{path}:{number}: expected the names of the attributes, each once.")
     images, rows = [], []
     for number, cells in lines:
         if len(cells) != len(names) + 1:
-            raise InputError(f"{path}:{number}: {len(names) + 1} cells are due, got {len(cells)}.")
+            raise InputError(f"{path}:{number}: expected {len(names) + 1} cells, got {len(cells)}.")
         images.append(cells[0])
         rows.append(b"".join(_SIGNS.get(cell, b"?") for cell in cells[1:]))
         if b"?" in rows[-1]:
-            raise InputError(f"{path}:{number}: an attribute is -1 or 1, got '{cells[1 + rows[-1].index(b'?')]}'.")
+            raise InputError(f"{path}:{number}: an attribute must be -1 or 1, got '{cells[1 + rows[-1].index(b'?')]}'.")
     if len(images) != announced:
-        raise InputError(f"{path}: announces {announced} images and has {len(images)}.")
+        raise InputError(f"{path}: announces {announced} images but has {len(images)}.")
     if len(set(images)) < len(images):
-        raise InputError(f"{path}: an image stands there twice.")
+        raise InputError(f"{path}: an image appears twice.")
     table = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), len(names)) - ord("0")
     return images, {name: torch.from_numpy(table[:, k].astype(np.float32)) for k, name in enumerate(names)}
 
 
 def read_column(path: Path, what: str) -> dict[str, str]:
-    """Read ``identity_CelebA.txt`` or ``list_eval_partition.txt``: an image and a value a line.
+    """Read ``identity_CelebA.txt`` or ``list_eval_partition.txt``: an image and a value per line.
 
     Raises:
-        InputError: a line is not as it must be; the message has its number.
+        InputError: a line is invalid; the message has its number.
     """
     column = {}
     for number, cells in _lines(path):
         if len(cells) != 2:
-            raise InputError(f"{path}:{number}: an image and its {what} are due, got '{' '.join(cells)}'.")
+            raise InputError(f"{path}:{number}: expected an image and its {what}, got '{' '.join(cells)}'.")
         column[cells[0]] = cells[1]
     return column
 
 
 class Archive:
-    """The images of a folder or of a ZIP file, by file name.
+    """The images in a folder or ZIP file, by file name.
 
     Args:
-        path: Either.
+        path: The folder or file.
 
     Raises:
         InputError: it cannot be read.
@@ -104,7 +104,7 @@ class Archive:
         self._zip: zipfile.ZipFile | None = None
         try:
             if path.is_dir():
-                # Some unpack the archive into a folder of its own name.
+                # Unpacking the archive may have created a second folder of the same name.
                 nested = path / path.name
                 self.path = nested if nested.is_dir() else path
                 self.sizes = {entry.name: entry.stat().st_size for entry in _scan(self.path)}
@@ -119,10 +119,10 @@ class Archive:
             ) from None
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of an image; may be called from several threads at once.
+        """Return the bytes of an image; thread-safe.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: the image cannot be read.
         """
         try:
             if self._zip is None:
@@ -141,7 +141,7 @@ def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the cells of every line that is not empty."""
+    """Yield the number and the cells of each non-empty line."""
     try:
         with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
@@ -155,5 +155,5 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _count(path: Path, line: tuple[int, list[str]]) -> int:
     number, cells = line
     if len(cells) != 1 or not (cells[0].isascii() and cells[0].isdigit()):
-        raise InputError(f"{path}:{number}: the number of images is due, got '{' '.join(cells)}'.")
+        raise InputError(f"{path}:{number}: expected the number of images, got '{' '.join(cells)}'.")
     return int(cells[0])

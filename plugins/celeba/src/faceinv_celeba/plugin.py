@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""Declarations of this plugin."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def faceinv_datasets() -> list[DatasetSpec]:
             summary=summary,
             target="faceinv_celeba.dataset:CelebA",
             licence="MIT; the images are for non-commercial research only",
-            citation=_CITATION if split == "official" else f"{_CITATION}; parted as in ID2image, section 3.4",
+            citation=_CITATION if split == "official" else f"{_CITATION}; split as in ID2image, section 3.4",
             takes_path=True,
             default=split == "official",
             options={"split": split},
         )
         for split, summary in {
-            "official": "CelebA, aligned: 40 attributes, identities, the official partition",
-            "paper": "CelebA, aligned, parted 188,000 to 15,000 as in the paper",
+            "official": "CelebA, aligned: 40 attributes, identities, official split",
+            "paper": "CelebA, aligned, split 188,000 to 15,000 as in the paper",
         }.items()
     ]

@@ -1,1 +1,1 @@
-"""faceinv probe, loss and metric: 68 face landmarks."""
+"""Probe, loss and metric of 68 face landmarks."""

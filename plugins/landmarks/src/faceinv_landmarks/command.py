@@ -1,20 +1,22 @@
-"""``faceinv train-landmarks``: train the shipped landmark networks anew."""
+"""``faceinv train-landmarks``: retrain the landmark networks that ship with the plugin."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from faceinv.cli.application import Application
+if TYPE_CHECKING:
+    from faceinv.cli import Application
 
 
 @click.command("train-landmarks")
 @click.argument("kind", type=click.Choice(["measure", "judge"]))
-@click.option("--generator", default="dcgan", show_default=True, help="Whose samples to train on.")
-@click.option("--samples", default=20_000, show_default=True, type=click.IntRange(1_000), help="Samples to label.")
-@click.option("--epochs", default=24, show_default=True, type=click.IntRange(1), help="Passes over the samples.")
-@click.option("--seed", type=int, help="Seed of the samples and the training; 1 for measure, 2 for judge.")
+@click.option("--generator", default="dcgan", show_default=True, help="Generator of the training samples.")
+@click.option("--samples", default=20_000, show_default=True, type=click.IntRange(1_000), help="Number of samples.")
+@click.option("--epochs", default=24, show_default=True, type=click.IntRange(1), help="Number of epochs.")
+@click.option("--seed", type=int, help="Seed of samples and training.  [default: 1 for measure, 2 for judge]")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
 @click.pass_obj
 def train_landmarks(
@@ -23,7 +25,7 @@ def train_landmarks(
     """Train a landmark network on a generator's samples, labelled by dlib, and write it as safetensors.
 
     \b
-    What ships was made by:
+    The files that ship were made with:
       faceinv train-landmarks measure --out measure.safetensors
       faceinv train-landmarks judge --out judge.safetensors
     """
@@ -51,7 +53,7 @@ def train_landmarks(
             images.append(batch[kept])
             points.append(found)
             app.say(f"labelled {first + len(latents)} of {samples} samples; dlib found {sum(map(len, points))} faces")
-    # Tensors made under inference mode cannot take part in training.
+    # Inference tensors cannot be used in training.
     all_images, all_points = torch.cat(images).clone(), torch.cat(points).clone()
     held_out = len(all_images) // 10
     network = train_network(
@@ -66,6 +68,6 @@ def train_landmarks(
         truth = all_points[:held_out]
         own = interocular_error(network(all_images[:held_out]), truth).mean()
         guess = interocular_error(all_points[held_out:].mean(0).expand_as(truth), truth).mean()
-    # Half precision moves a point by less than a hundredth of a pixel and halves the file.
+    # Half precision halves the file and moves points by less than a hundredth of a pixel.
     save_file({name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}, out)
     app.say(f"{out}: error {own:.2f} % of the interocular distance on {held_out} samples (mean shape {guess:.2f} %)")

@@ -1,4 +1,4 @@
-"""The paper's labels: dlib's detector and 68-point predictor (Kazemi & Sullivan 2014) on generated faces."""
+"""The paper's landmark labels: dlib's face detector and 68-point predictor (Kazemi & Sullivan 2014)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from faceinv.data import to_bytes
 from faceinv.errors import PluginError
 
-#: dlib's detector finds nothing below 80 pixels: small frames are enlarged to this side.
+#: dlib's detector finds no faces below 80 pixels, so small images are enlarged to this side.
 SIDE = 256
 
 
@@ -36,9 +36,9 @@ class DlibLandmarks:
         self._predict: Any = dlib.shape_predictor(str(predictor))
 
     def __call__(self, image: Tensor) -> Tensor | None:
-        """Return the points ``(68, 2)`` of the only face in ``image`` ``(3, H, W)``, in frame coordinates.
+        """Return the landmarks ``(68, 2)`` of the face in ``image`` ``(3, H, W)``, in frame coordinates.
 
-        ``None`` where dlib finds no face, or more than one.
+        Returns ``None`` if dlib finds no face, or more than one.
         """
         height, width = image.shape[1:]
         enlarge = max(1.0, SIDE / min(height, width))
@@ -49,7 +49,7 @@ class DlibLandmarks:
         boxes = self._detect(pixels)
         if len(boxes) != 1:
             return None
-        # dlib's whole coordinates name pixel centres.
+        # dlib's integer coordinates are pixel centres.
         points = np.array([(p.x + 0.5, p.y + 0.5) for p in self._predict(pixels, boxes[0]).parts()])
         return torch.from_numpy(points / (pixels.shape[1], pixels.shape[0])).float()
 
@@ -57,7 +57,7 @@ class DlibLandmarks:
 def label_images(
     images: Tensor, landmarks: DlibLandmarks, progress: Callable[[int], None] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the indices ``(n,)`` of the images in which dlib finds one face, and its points ``(n, 68, 2)``."""
+    """Return the indices ``(n,)`` of images in which dlib finds exactly one face, and its landmarks ``(n, 68, 2)``."""
     kept, points = [], []
     for index, image in enumerate(images):
         found = landmarks(image)

@@ -1,4 +1,4 @@
-"""Landmark error between target and reconstruction, seen by a network that no loss uses."""
+"""Landmark error between target and reconstruction, measured by a network that no loss uses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from faceinv_landmarks.probe import FramedLandmarks, interocular_error
 
 
 class LandmarkError(nn.Module):
-    """Mean distance of the 68 points in % of the target's outer eye corner distance.
+    """Mean distance of the 68 landmarks in % of the distance of the target's outer eye corners.
 
     Args:
-        weights: The judging network.
+        weights: The network "judge".
         framing: Where the face sits in the images.
     """
 

@@ -1,8 +1,7 @@
-"""Image → 68 landmarks, twice: the paper's plain CNN for the loss, another network for the score.
+"""Two networks for 68 landmarks: the paper's plain CNN for the loss, and another one for the score.
 
-The loss pulls candidates towards what its own network sees, so that network's opinion of the
-result proves little. The score comes from a second one: another architecture, trained from another
-seed on other samples, that no loss ever uses.
+The loss optimises what its own network sees, so that network cannot judge the result. The score comes from a second
+network with another architecture, trained from another seed on other samples, that no loss uses.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from torch import Tensor, nn
 from faceinv.contracts import Framing
 from faceinv.errors import WeightsError
 
-#: The frame both networks see: that of the samples they are trained on.
+#: The framing of both networks: that of the samples they were trained on.
 FRAME = Framing(
     "landmarks-64", (64, 64), ((0.348, 0.470), (0.647, 0.466), (0.500, 0.654), (0.371, 0.812), (0.630, 0.809))
 )
 
-#: Index of each point's mirror image (0-based, iBUG 300-W scheme).
+#: Index of each landmark's mirror image (0-based, iBUG 300-W scheme).
 MIRROR = (
     *range(16, -1, -1),
     *range(26, 16, -1),
@@ -38,9 +37,9 @@ MIRROR = (
 
 
 class LandmarkNetwork(nn.Module):
-    """Maps images ``(B, 3, 64, 64)`` in ``[0, 1]`` in :data:`FRAME` to points ``(B, 68, 2)`` in ``[0, 1]``.
+    """Network from images ``(B, 3, 64, 64)`` in ``[0, 1]`` in :data:`FRAME` to landmarks ``(B, 68, 2)`` in ``[0, 1]``.
 
-    Subclasses predict offsets from the mean shape in units of ``spread``; both are part of the weights.
+    Subclasses predict offsets from ``mean_shape`` in units of ``spread``; both are part of the weights.
     """
 
     mean_shape: Tensor
@@ -56,15 +55,15 @@ class LandmarkNetwork(nn.Module):
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the 68 points ``(B, 68, 2)``, (x, y) in frame coordinates."""
+        """Return the landmarks ``(B, 68, 2)``, (x, y) in frame coordinates."""
         return self._offsets(images - 0.5).view(-1, 68, 2) * self.spread + self.mean_shape
 
 
 class MeasureNetwork(LandmarkNetwork):
-    """The paper's: five convolutions and two fully connected layers, ReLU (section 3.3).
+    """The paper's network: five convolutions and two fully connected layers with ReLU (section 3.3).
 
-    BatchNorm helps it train and is folded into the convolutions afterwards (:func:`fold`), so what
-    ships is the plain network.
+    It is trained with BatchNorm, which is folded into the convolutions afterwards (:func:`fold`), so that the plain
+    network ships.
     """
 
     widths = (24, 48, 64, 96, 96)
@@ -107,7 +106,7 @@ class _Residual(nn.Module):
 
 
 class JudgeNetwork(LandmarkNetwork):
-    """A small residual network with one linear head over the last 4×4 map."""
+    """A small residual network with a linear head on the last 4×4 feature map."""
 
     widths = (24, 32, 64, 96)
 
@@ -131,7 +130,7 @@ NETWORKS: dict[str, type[MeasureNetwork] | type[JudgeNetwork]] = {"measure": Mea
 
 
 def fold(network: nn.Module) -> None:
-    """Fold every BatchNorm into the convolution before it, in place; exact up to rounding."""
+    """Fold every BatchNorm into the preceding convolution, in place; exact up to rounding."""
     for module in network.modules():
         if not isinstance(module, nn.Sequential):
             continue
@@ -143,16 +142,16 @@ def fold(network: nn.Module) -> None:
 
 
 def folded_copy(kind: str, trained: nn.Module) -> LandmarkNetwork:
-    """Return a network of this ``kind`` without BatchNorm that computes what ``trained`` does."""
+    """Return a network of this ``kind`` without BatchNorm that computes the same as ``trained``."""
     fold(trained)
     plain = _empty(kind)
-    # Folded layers keep their order; only the positions of the emptied BatchNorms differ.
+    # The layers keep their order; only the indices shift where BatchNorms were.
     plain.load_state_dict(dict(zip(plain.state_dict(), trained.state_dict().values(), strict=True)), assign=True)
     return plain.eval()
 
 
 def _empty(kind: str) -> MeasureNetwork | JudgeNetwork:
-    # First weights would be drawn from the global generator only to be overwritten.
+    # Initial weights would be drawn from the global generator only to be overwritten.
     with torch.device("meta"):
         return NETWORKS[kind]()
 
@@ -161,7 +160,7 @@ def load_network(kind: str, path: Path) -> LandmarkNetwork:
     """Return the network of this ``kind`` with the weights in ``path`` (safetensors, half or single precision).
 
     Raises:
-        WeightsError: the file is not that of this network.
+        WeightsError: the file does not hold this network.
     """
     network = _empty(kind)
     try:

@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""Declarations of this plugin."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def faceinv_probes() -> list[ProbeSpec]:
         ),
         ProbeSpec(
             name="landmarks.dlib",
-            summary="68 face landmarks by dlib, as the paper labels photographs; needs dlib",
+            summary="68 face landmarks by dlib, the paper's labels; needs dlib",
             target="faceinv_landmarks.probe:DlibLandmarksProbe",
             licence="MIT",
             weights_licence="trained on iBUG 300-W: research only, no commercial use",
@@ -65,7 +65,7 @@ def faceinv_metrics() -> list[MetricSpec]:
     return [
         MetricSpec(
             name="landmark_error",
-            summary="Mean distance of the 68 landmarks, by a network that no loss uses",
+            summary="Mean distance of the 68 landmarks, measured by a network that no loss uses",
             target="faceinv_landmarks.metric:LandmarkError",
             licence="MIT",
             weights_licence=_LICENCE,

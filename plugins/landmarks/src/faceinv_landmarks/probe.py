@@ -1,4 +1,4 @@
-"""The attribute "68 landmarks": measured by a small CNN, read from the descriptor by an MLP."""
+"""The attribute "landmarks": 68 points, measured by a small CNN and predicted from the descriptor by an MLP."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from faceinv.framing import Warp, framing_similarity
 from faceinv_landmarks.dlib_labels import DlibLandmarks
 from faceinv_landmarks.networks import FRAME, MIRROR, LandmarkNetwork, load_network
 
-#: Outer corners of the two eyes (0-based, iBUG 300-W scheme): the ends of the interocular distance.
+#: Outer eye corners (0-based, iBUG 300-W scheme), whose distance is the interocular distance.
 OUTER_EYES = (36, 45)
 
 
 class FramedLandmarks(nn.Module):
-    """A landmark network behind the warp from ``framing`` to its own frame, and back for the points."""
+    """A landmark network that takes images and returns landmarks in ``framing`` instead of its own frame."""
 
     linear: Tensor
     offset: Tensor
@@ -35,16 +35,16 @@ class FramedLandmarks(nn.Module):
         self.register_buffer("offset", torch.from_numpy(-back @ there[:, 2] / target).float(), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the points ``(B, 68, 2)`` of images ``(B, 3, H, W)``, both in ``framing``."""
+        """Return the landmarks ``(B, 68, 2)`` of images ``(B, 3, H, W)``, both in ``framing``."""
         points: Tensor = self.network(self.warp(images)) @ self.linear + self.offset
         return points
 
 
 class LandmarksProbe(Probe):
-    """68 points, (x, y) in frame coordinates (0 to 1 across the frame).
+    """68 landmarks, (x, y) in frame coordinates (0 to 1 across the frame).
 
     Args:
-        weights: The measuring network.
+        weights: The network "measure".
         framing: Where the face sits in the images.
     """
 
@@ -54,16 +54,16 @@ class LandmarksProbe(Probe):
         self.landmarks = FramedLandmarks(load_network("measure", weights), framing)
 
     def label(self, images: Tensor) -> Tensor:
-        """Return the points ``(B, 68, 2)``, by the network that measures them; dlib taught it."""
+        """Return the landmarks ``(B, 68, 2)`` by the measuring network, which was trained on dlib's labels."""
         return self.measure(images)
 
     def measure(self, images: Tensor) -> Tensor:
-        """Return the points ``(B, 68, 2)``, differentiable in ``images`` ``(B, 3, H, W)``."""
+        """Return the landmarks ``(B, 68, 2)``, differentiable in ``images`` ``(B, 3, H, W)``."""
         points: Tensor = self.landmarks(images)
         return points
 
     def error(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        """Return the mean distance of the points in % of the interocular distance of ``truth``, ``(B,)``."""
+        """Return the mean distance of the landmarks in % of the interocular distance of ``truth``, ``(B,)``."""
         return interocular_error(predicted, truth)
 
     def paper_head(self, dim: int) -> nn.Module:
@@ -75,14 +75,14 @@ class LandmarksProbe(Probe):
         return Recipe(optimizer="sgd", learning_rate=1e-3, batch_size=16, epochs=150)
 
     def mirror(self, attribute: Tensor) -> Tensor:
-        """Return the points ``(B, 68, 2)`` of the mirror images."""
+        """Return the landmarks ``(B, 68, 2)`` of the mirror images."""
         return attribute[:, list(MIRROR)] * attribute.new_tensor([-1, 1]) + attribute.new_tensor([1, 0])
 
 
 class DlibLandmarksProbe(LandmarksProbe):
-    """The same points, labelled by dlib as in the paper: for photographs, which the small network was not made for.
+    """The same landmarks labelled by dlib, as in the paper; for photographs, for which the small network is not made.
 
-    They cannot be measured differentiably, so they are no loss.
+    They cannot be measured differentiably, so they cannot be a loss.
 
     Args:
         predictor: dlib's 68-point predictor.
@@ -93,21 +93,21 @@ class DlibLandmarksProbe(LandmarksProbe):
         self._find = DlibLandmarks(predictor)
 
     def label(self, images: Tensor) -> Tensor:
-        """Return the points ``(B, 68, 2)``; NaN where dlib finds no face, or more than one."""
+        """Return the landmarks ``(B, 68, 2)``; NaN for an image in which dlib finds no face, or more than one."""
         found = [self._find(image) for image in images]
         nothing = images.new_full(self.shape, float("nan"))
         return torch.stack([nothing if points is None else points.to(images) for points in found])
 
     def measure(self, images: Tensor) -> Tensor:
-        """Raise :class:`NotImplementedError`: dlib's trees have no gradient."""
+        """Raise :class:`NotImplementedError`: dlib's regression trees have no gradient."""
         raise NotImplementedError("dlib's landmarks cannot be measured differentiably; use the probe 'landmarks'.")
 
 
 def interocular_error(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean point distance of ``(B, 68, 2)`` shapes, in % of the truth's outer eye corner distance.
+    """Return the mean distance of landmarks ``(B, 68, 2)`` in % of the true outer eye corners' distance, ``(B,)``.
 
-    As the paper's Table 1 ("percentage of the interocular distance"; it does not say which corners:
-    the outer ones are the usual choice for 68 points).
+    As in the paper's Table 1 ("percentage of the interocular distance"). The paper does not name the corners; the outer
+    ones are the usual choice for 68 landmarks.
     """
     left, right = OUTER_EYES
     interocular = (truth[:, left] - truth[:, right]).norm(dim=1)

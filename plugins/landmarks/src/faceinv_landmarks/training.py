@@ -1,4 +1,4 @@
-"""Training the two landmark networks on a generator's samples, labelled by dlib."""
+"""Training of the two landmark networks on a generator's samples, labelled by dlib."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from faceinv_landmarks.networks import MIRROR, NETWORKS, LandmarkNetwork, folded_copy
 
-#: Labels further from the mean shape than this (in frame sides, mean over the points) are detector mistakes.
+#: Labels farther from the mean shape than this (mean over the points, in frame sides) are dlib's mistakes.
 OUTLIER = 0.12
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the networks are trained: AdamW with a one-cycle schedule.
+    """Training recipe: AdamW with a one-cycle schedule.
 
     Args:
         epochs: Passes over the samples.
         batch_size: Samples in a step.
-        learning_rate: Peak of the cycle.
+        learning_rate: Peak learning rate.
         weight_decay: Decoupled weight decay.
     """
 
@@ -43,11 +43,11 @@ def train_network(
     """Train the network ``kind`` (``"measure"`` or ``"judge"``) and return it with BatchNorm folded.
 
     Args:
-        kind: Which network.
+        kind: The network to train.
         images: ``(N, 3, 64, 64)`` in ``[0, 1]``.
         points: ``(N, 68, 2)`` in frame coordinates.
-        seed: Seed of the first weights, the order and the augmentation.
-        schedule: Epochs, batch size, rates.
+        seed: Seed of the initial weights, the order and the augmentation.
+        schedule: Epochs, batch size and rates.
         progress: Called after each epoch with its number and mean training loss.
     """
     schedule = schedule or Schedule()
@@ -55,7 +55,7 @@ def train_network(
     images, points = images[usual], points[usual]
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
-        # nn.Module draws its first weights from the global generator, which must stay untouched.
+        # nn.Module draws its initial weights from the global generator, which must not change.
         torch.manual_seed(seed)
         network = NETWORKS[kind](normalise=True)
     network.mean_shape.copy_(points.mean(0))
@@ -82,7 +82,7 @@ def train_network(
 
 
 def augment(images: Tensor, points: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror, move, turn, scale, and change the light of images ``(B, 3, H, W)`` and their points alike."""
+    """Augment images ``(B, 3, H, W)`` and their landmarks: mirror, shift, rotate and scale; vary contrast and tint."""
     n = len(images)
 
     def normal(*shape: int) -> Tensor:

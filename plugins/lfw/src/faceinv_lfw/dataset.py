@@ -14,7 +14,7 @@ from faceinv.data import has_images, hashed_splits, match_images, read_image, re
 from faceinv.errors import InputError, UsageError
 from faceinv_lfw.lists import photograph_id, read_people
 
-#: Alignment → the folders that the official archives unpack to.
+#: Folders that the official archives unpack to, by alignment.
 FOLDERS = {
     "deepfunneled": ("lfw-deepfunneled", "lfw_deepfunneled"),
     "funneled": ("lfw_funneled", "lfw-funneled"),
@@ -22,27 +22,27 @@ FOLDERS = {
 }
 
 #: Mean points that MTCNN finds in photographs of 1,000 development people, made symmetric:
-#: ``python benchmarks/lfw_framing.py PATH/TO/lfw --people 1000``. Single faces are off by 8 % in scale, 2.6
-#: degrees in angle, and 3 pixels in either direction (standard deviations).
+#: ``python benchmarks/lfw_framing.py PATH/TO/lfw --people 1000``. Standard deviations of single faces: 8 % in scale,
+#: 2.6 degrees in angle, 3 pixels in either direction.
 DEEP_FUNNELED = Framing(
     name="lfw-deepfunneled-250",
     size=(250, 250),
     points=((0.419, 0.450), (0.588, 0.450), (0.504, 0.548), (0.428, 0.634), (0.579, 0.634)),
 )
 
-#: The middle 150x150 pixels: deep funneling turns and shifts the frame, and fills what it uncovers with black.
-#: In 94 of 100 photographs none of that black reaches into them, nor does a background that is black itself.
+#: The middle 150x150 pixels. Deep funneling rotates and shifts the frame and fills the uncovered part with black; in 94
+#: of 100 photographs neither this black nor a black background reaches into the box.
 CLEAN_BOX = (0.2, 0.2, 0.8, 0.8)
 
 
 class LFW(Dataset):
     """The photographs below ``lfw-deepfunneled/``, ``lfw_funneled/`` or ``lfw/``, in the order of their names.
 
-    An image's id is ``Name/Name_0001.jpg`` and its identity ``Name``. Every CSV file beside the folder that
-    has a column ``image`` annotates them, and the labels file of the run too; an image without a row is not known.
-    Parts: where both of View 1's people lists are there, its test people are the test, and a tenth of the
-    others, by the hash of the name, is for validation; without them all people are parted by the hash.
-    What the lists name and the folder lacks is said.
+    An image's id is ``Name/Name_0001.jpg`` and its identity ``Name``. Annotations come from every CSV file next to the
+    folder that has a column ``image``, and from the run's labels file; they are unknown for images without a row.
+    With both people lists of View 1, its test people are the test split and a tenth of the others, by the hash of the
+    name, are for validation; without the lists, all people are split by the hash. Images that a list names but the
+    folder lacks are reported.
 
     Args:
         path: The folder that holds the folder of photographs and the lists, or the folder of photographs itself.
@@ -50,8 +50,8 @@ class LFW(Dataset):
         alignment: ``"deepfunneled"``, ``"funneled"`` or ``"original"``.
 
     Raises:
-        UsageError: no path is given, or there is no such alignment.
-        InputError: the photographs are not there, or a list or a labels file is wrong.
+        UsageError: no path is given, or the alignment does not exist.
+        InputError: the photographs are missing, or a list or a labels file is invalid.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class LFW(Dataset):
         self._photographs, self._root = _find(path.expanduser(), alignment)
         found = sorted(_images(self._photographs))
         if not found:
-            raise InputError(f"{self._photographs} holds no photograph; Name/Name_0001.jpg is due.")
+            raise InputError(f"{self._photographs} holds no photographs; expected files such as Name/Name_0001.jpg.")
         self.ids = tuple(found)
         self.identities = tuple(name.partition("/")[0] for name in found)
         if alignment == "deepfunneled":
@@ -73,7 +73,7 @@ class LFW(Dataset):
         self._take_labels(context.labels if context else None)
 
     def fingerprint(self) -> str:
-        """Return a hash of the names and sizes of the files; reading them all would cost more than it tells."""
+        """Return a hash of the names and sizes of the files, which is much faster than one of their contents."""
         digest = hashlib.sha256()
         for name in self.ids:
             digest.update(f"{name} {os.stat(self._photographs / name).st_size}\n".encode())
@@ -83,7 +83,7 @@ class LFW(Dataset):
         """Return photograph ``index`` as ``(3, 250, 250)`` in ``[0, 1]``.
 
         Raises:
-            InputError: it cannot be decoded.
+            InputError: the image cannot be decoded.
         """
         return read_image(self._photographs / self.ids[index])
 
@@ -100,7 +100,7 @@ class LFW(Dataset):
             missing = [image for image in wanted if image not in here]
             self.skipped = (
                 *self.skipped,
-                *((image, f"There is no such image, which {name} lists.") for image in missing),
+                *((image, f"{name} lists it, but there is no such image.") for image in missing),
             )
         assert self.identities is not None
         parts = hashed_splits(self.identities)
@@ -121,21 +121,23 @@ class LFW(Dataset):
         for path in files:
             labels = read_labels(path)
             if labels.splits is not None:
-                raise InputError(f"{path}: has a column 'split', but View 1's lists part LFW; use folder:PATH instead.")
+                raise InputError(
+                    f"{path}: has a column 'split', but LFW is split by View 1's lists; use folder:PATH instead."
+                )
             match = match_images(labels, self.ids)
             for name, column in labels.annotations.items():
                 if name in annotations:
-                    raise InputError(f"{path}: the column '{name}' is in {owner[name]} too; rename one of them.")
+                    raise InputError(f"{path}: the column '{name}' is also in {owner[name]}; rename one of them.")
                 annotations[name], owner[name] = match.take(column), path
             unmatched = (
-                (labels.images[row], f"There is no such image, which {path} lists.") for row in match.unmatched
+                (labels.images[row], f"{path} lists it, but there is no such image.") for row in match.unmatched
             )
             self.skipped = (*self.skipped, *unmatched)
         self.annotations = annotations
 
 
 def _find(path: Path, alignment: str) -> tuple[Path, Path]:
-    """Return the folder of photographs, and the one that holds the lists."""
+    """Return the folder of photographs and the folder of the lists."""
     if not path.is_dir():
         raise InputError(f"The folder of LFW '{path}' {'is a file' if path.exists() else 'does not exist'}.")
     if path.name in FOLDERS[alignment] and not any((path / name).is_dir() for name in FOLDERS[alignment]):
@@ -149,7 +151,7 @@ def _find(path: Path, alignment: str) -> tuple[Path, Path]:
 
 
 def _images(root: Path) -> Iterator[str]:
-    """Yield the ids of all photographs: files below a person's folder that bear the person's name."""
+    """Yield the ids of all photographs: the files in a person's folder that start with the person's name."""
     with os.scandir(root) as people:
         for person in people:
             if not person.is_dir() or person.name.startswith("."):

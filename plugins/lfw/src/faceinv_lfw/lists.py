@@ -1,7 +1,7 @@
 """LFW's lists of people and of pairs, in the formats of both views.
 
-View 1 (development) has one list of each for training and one for testing; View 2 (reporting) has ten folds
-in one file. See "Labeled Faces in the Wild", UMass Amherst TR 07-49, section III.
+View 1 (development) has separate lists for training and for testing; View 2 (reporting) has ten folds in one file.
+See "Labeled Faces in the Wild", UMass Amherst TR 07-49, section III.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from faceinv.errors import InputError
 
 @dataclass(frozen=True)
 class Person:
-    """A person and how many photographs there are of them."""
+    """A person and the number of their photographs."""
 
     name: str
     photographs: int
@@ -22,7 +22,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Pair:
-    """The ids of two photographs, and whether they are of one person."""
+    """The ids of two photographs, and whether they show the same person."""
 
     first: str
     second: str
@@ -30,7 +30,7 @@ class Pair:
 
 
 def photograph_id(name: str, number: int) -> str:
-    """Return the id of a person's photograph; they are counted from 1."""
+    """Return the id of a person's photograph, counted from 1."""
     return f"{name}/{name}_{number:04d}.jpg"
 
 
@@ -38,11 +38,11 @@ def read_people(path: Path) -> list[list[Person]]:
     """Read ``peopleDevTrain.txt`` or ``peopleDevTest.txt`` (one fold), or ``people.txt`` (ten).
 
     Raises:
-        InputError: the file cannot be read, or a line is not as it must be; the message has its number.
+        InputError: the file cannot be read, or a line is invalid; the message has its number.
     """
     lines = _Lines(path)
     (first,) = lines.numbers(1)
-    # View 2 begins with the number of folds, and each fold with its own length.
+    # View 2 starts with the number of folds, and each fold with its length.
     lengths = iter([first]) if lines.next_width() != 1 else (lines.numbers(1)[0] for _ in range(first))
     folds = [[lines.person() for _ in range(length)] for length in lengths]
     lines.end()
@@ -52,10 +52,10 @@ def read_people(path: Path) -> list[list[Person]]:
 def read_pairs(path: Path) -> list[list[Pair]]:
     """Read ``pairsDevTrain.txt`` or ``pairsDevTest.txt`` (one fold), or ``pairs.txt`` (ten).
 
-    Each fold has as many pairs of one person as of two, those of one person first.
+    Each fold has as many pairs of one person as of two people; those of one person come first.
 
     Raises:
-        InputError: the file cannot be read, or a line is not as it must be; the message has its number.
+        InputError: the file cannot be read, or a line is invalid; the message has its number.
     """
     lines = _Lines(path)
     head = lines.numbers(1, 2)
@@ -68,7 +68,7 @@ def read_pairs(path: Path) -> list[list[Pair]]:
 
 
 class _Lines:
-    """The lines of a file, split at white space; what is wrong with one is said with its number."""
+    """The lines of a file, split at white space; errors name the file and line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -83,7 +83,7 @@ class _Lines:
         self._position = 0
 
     def next_width(self) -> int:
-        """Return how many cells the next line has, without reading it; 0 at the end."""
+        """Return the number of cells in the next line without consuming it; 0 at the end."""
         return len(self._lines[self._position][1]) if self._position < len(self._lines) else 0
 
     def numbers(self, *widths: int) -> list[int]:
@@ -107,16 +107,16 @@ class _Lines:
             number, _ = self._lines[self._position]
             raise InputError(f"{self._path}:{number}: more lines than the file announces.")
 
-    def _cells(self, widths: tuple[int, ...], due: str) -> list[str]:
+    def _cells(self, widths: tuple[int, ...], expected: str) -> list[str]:
         if self._position >= len(self._lines):
-            raise InputError(f"{self._path}: ends after {self._position} lines, where {due} is due.")
+            raise InputError(f"{self._path}: ends after {self._position} lines, expected {expected}.")
         self._number_of_line, cells = self._lines[self._position]
         self._position += 1
         if len(cells) not in widths:
-            raise InputError(f"{self._path}:{self._number_of_line}: {due} is due, got '{' '.join(cells)}'.")
+            raise InputError(f"{self._path}:{self._number_of_line}: expected {expected}, got '{' '.join(cells)}'.")
         return cells
 
     def _number(self, cell: str) -> int:
         if not cell.isascii() or not cell.isdigit():
-            raise InputError(f"{self._path}:{self._number_of_line}: '{cell}' is no number.")
+            raise InputError(f"{self._path}:{self._number_of_line}: '{cell}' is not a number.")
         return int(cell)

@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""Declarations of this plugin."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from faceinv.contracts import DatasetSpec
 
 _CITATION = "Huang, Ramesh, Berg, Learned-Miller: Labeled Faces in the Wild, UMass Amherst TR 07-49, 2007"
 _ALIGNED = {
-    "deepfunneled": "Labeled Faces in the Wild, deep-funneled: faces sit where the data set declares",
-    "funneled": "Labeled Faces in the Wild, funneled; faces are found and aligned",
-    "original": "Labeled Faces in the Wild as published; faces are found and aligned",
+    "deepfunneled": "Labeled Faces in the Wild, deep-funneled: faces are where the data set declares",
+    "funneled": "Labeled Faces in the Wild, funneled; faces are detected and aligned",
+    "original": "Labeled Faces in the Wild as published; faces are detected and aligned",
 }
 
 

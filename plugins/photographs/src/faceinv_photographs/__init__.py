@@ -1,1 +1,1 @@
-"""faceinv data sets: folders of photographs, and samples of the generator."""
+"""Data sets: folders of photographs, and samples of the generator."""

@@ -1,4 +1,4 @@
-"""A folder of photographs, with or without a table of what is known of them."""
+"""A folder of photographs, with or without a labels file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from faceinv.errors import InputError, UsageError
 
 
 class Folder(Dataset):
-    """All images below a folder, in the order of their paths; hidden files and folders are left out.
+    """All images below a folder, in the order of their paths, except hidden files and folders.
 
-    An image's id is its path below the folder. Where every image lies in a sub-folder, and there are
-    several, as in LFW (``Name/Name_0001.jpg``), the folder it lies in says who it is; otherwise
-    identities are not known. Parts for training, validation and test are made by the hash of the identity,
-    or of the id where that is not known.
+    An image's id is its path below the folder. If all images are in sub-folders, and there are several of them, as in
+    LFW (``Name/Name_0001.jpg``), the sub-folder is the identity; otherwise identities are unknown. Training,
+    validation and test splits are made by the hash of the identity, or of the id if identities are unknown.
 
-    With labels the data set is what the table lists: attributes, and identities and parts where it has them.
-    A row without an image, and an image without a row, is left out and said to be.
+    With a labels file, the data set contains the images that it lists, with its attributes and, if present, its
+    identities and splits. Rows without an image and images without a row are skipped and reported.
 
     Args:
         path: The folder.
@@ -31,8 +30,8 @@ class Folder(Dataset):
 
     Raises:
         UsageError: no path is given.
-        InputError: the path is no folder, cannot be read, or holds no image; the labels file is wrong, or
-            belongs to none of the images.
+        InputError: the path is not a folder, cannot be read, or holds no image; or the labels file is invalid, or lists
+            none of the images.
     """
 
     def __init__(self, path: Path | None, *, context: DatasetContext | None = None) -> None:
@@ -40,11 +39,11 @@ class Folder(Dataset):
             raise UsageError("The data set 'folder' needs a path: folder:PATH.")
         self._root = path.expanduser()
         if not self._root.is_dir():
-            what = "is a file; name the folder it lies in" if self._root.exists() else "does not exist"
+            what = "is a file; name the folder it is in" if self._root.exists() else "does not exist"
             raise InputError(f"The folder of photographs '{path}' {what}.")
         self._paths = sorted(_images(self._root), key=lambda name: name.split(os.sep))
         if not self._paths:
-            raise InputError(f"The folder '{path}' holds no image; the suffixes looked for are {', '.join(SUFFIXES)}.")
+            raise InputError(f"The folder '{path}' holds no images; the accepted suffixes are {', '.join(SUFFIXES)}.")
         self.ids = tuple(_printable(path) for path in self._paths)
         self.identities = _people(self.ids)
         labels = context.labels if context else None
@@ -54,7 +53,7 @@ class Folder(Dataset):
             self.splits = hashed_splits(self.identities or self.ids)
 
     def fingerprint(self) -> str:
-        """Return a hash of the paths and sizes of the files; reading them all would cost more than it tells."""
+        """Return a hash of the paths and sizes of the files, which is much faster than one of their contents."""
         digest = hashlib.sha256()
         for name, path in zip(self.ids, self._paths, strict=True):
             digest.update(f"{name} {os.stat(os.path.join(self._root, path)).st_size}\n".encode())
@@ -64,7 +63,7 @@ class Folder(Dataset):
         """Return photograph ``index`` as ``(3, H, W)`` in ``[0, 1]``.
 
         Raises:
-            InputError: it cannot be decoded.
+            InputError: the image cannot be decoded.
         """
         return read_image(self._root / self._paths[index])
 
@@ -76,10 +75,10 @@ class Folder(Dataset):
         if not kept:
             raise InputError(
                 f"{path}: none of its images is in '{self._root}'; the first row names '{labels.images[0]}', "
-                f"the folder has '{self.ids[0]}'."
+                f"but the folder has '{self.ids[0]}'."
             )
         self.skipped = (
-            *((labels.images[row], f"There is no such image, which {path} lists.") for row in match.unmatched),
+            *((labels.images[row], f"{path} lists it, but there is no such image.") for row in match.unmatched),
             *((name, f"{path} has no row for it.") for name, row in zip(self.ids, match.rows, strict=True) if row < 0),
         )
         people = None if self.identities is None else [self.identities[index] for index in kept]
@@ -87,7 +86,7 @@ class Folder(Dataset):
         self.ids = tuple(self.ids[index] for index in kept)
         self.annotations = {name: column[rows] for name, column in labels.annotations.items()}
         if labels.identities is not None:
-            # An image of nobody in particular is of a person of its own.
+            # An image without an identity counts as another person.
             named = [labels.identities[row] for row in rows]
             people = [person or name for person, name in zip(named, self.ids, strict=True)]
         self.identities = None if people is None else tuple(people)
@@ -102,7 +101,7 @@ def _people(ids: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _images(root: Path) -> Iterator[str]:
-    """Yield the paths of all images below ``root``, relative to it. Strings: there may be hundreds of thousands."""
+    """Yield the paths of all images below ``root``, relative to it, as strings: there may be hundreds of thousands."""
 
     def refuse(error: OSError) -> None:
         raise InputError(f"The folder '{error.filename}' cannot be read: {error.strerror}.")
@@ -116,5 +115,5 @@ def _images(root: Path) -> Iterator[str]:
 
 
 def _printable(path: str) -> str:
-    # A name need not be valid text; an id goes into JSON.
+    # File names need not be valid text, but ids go into JSON.
     return path.replace(os.sep, "/").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

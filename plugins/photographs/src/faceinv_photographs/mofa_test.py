@@ -1,4 +1,4 @@
-"""MoFA-Test, the photographs that the paper reports on."""
+"""MoFA-Test, the photographs used in the paper."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from faceinv_photographs.folder import Folder
 
 IMAGES, PEOPLE = 84, 78
 
-#: The last number of a file name, with what sets it off: ``Ada Lovelace_02`` is Ada Lovelace.
+#: The number at the end of a file name with its separator: ``Ada Lovelace_02`` is Ada Lovelace.
 _NUMBER = re.compile(r"[ _.\-]*\(?\d+\)?$")
 
 
 class MofaTest(Folder):
-    """84 photographs of 78 people, in a folder of the user's own; nobody may hand them out.
+    """84 photographs of 78 people in your own folder; they may not be redistributed.
 
-    Who is who stands in the one CSV file of the folder, columns ``file`` (path below the folder) and
-    ``identity``, or else in the file names: what comes before the last number. A folder with other numbers of
-    images or people is refused, and so is a part of it: the name stands for what the paper measured on.
+    Identities come from the folder's only CSV file, with the columns ``file`` (path below the folder) and ``identity``,
+    or from the file names without their last number. The data set must be used as a whole, as in the paper: other
+    numbers of images or people are refused.
 
     Args:
         path: The folder.
-        context: The run's limit must not be below 84.
+        context: The run's limit must be at least 84.
 
     Raises:
-        UsageError: no path, or a limit that would take a part.
-        InputError: it is not MoFA-Test, or the CSV file does not fit the images.
+        UsageError: no path is given, or the limit is too low.
+        InputError: the folder does not hold MoFA-Test, or the CSV file does not match the images.
     """
 
     whole = True
@@ -40,13 +40,13 @@ class MofaTest(Folder):
             raise UsageError("The data set 'mofa-test' needs a path: mofa-test:PATH.")
         if context is not None and context.limit is not None and context.limit < IMAGES:
             raise UsageError(
-                f"MoFA-Test is {IMAGES} images, and --limit {context.limit} would take a part: use --limit {IMAGES}, "
-                f"or folder:{path} for a part under another name."
+                f"MoFA-Test has {IMAGES} images, but --limit {context.limit} would take a part: use --limit {IMAGES}, "
+                f"or folder:{path} for a part."
             )
         super().__init__(path, context=context)
         tables = sorted(file for file in self._root.glob("*.csv") if not file.name.startswith("."))
         if len(tables) > 1:
-            raise InputError(f"'{path}' holds {len(tables)} CSV files; leave the one with 'file' and 'identity'.")
+            raise InputError(f"'{path}' holds {len(tables)} CSV files; keep only the one with 'file' and 'identity'.")
         if tables:
             known = _read(tables[0])
             missing = next((name for name in self.ids if name not in known), None)
@@ -55,13 +55,13 @@ class MofaTest(Folder):
             self.identities = tuple(known[name] for name in self.ids)
         else:
             self.identities = tuple(_person(name) for name in self.ids)
-        # Who is who is known only now: the folder above parts by file, and would share people between the parts.
+        # Folder has split by file, before the identities were known.
         self.splits = hashed_splits(self.identities)
         people = len(set(self.identities))
         if (len(self.ids), people) != (IMAGES, PEOPLE):
             raise InputError(
                 f"'{path}' holds {len(self.ids)} images of {people} people; MoFA-Test is {IMAGES} of {PEOPLE}. "
-                f"Put who is who into a CSV file with the columns 'file' and 'identity', or use folder:{path}."
+                f"Put the identities into a CSV file with the columns 'file' and 'identity', or use folder:{path}."
             )
 
 
@@ -76,7 +76,7 @@ def _read(table: Path) -> dict[str, str]:
         with table.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if not {"file", "identity"} <= set(rows.fieldnames or ()):
-                raise InputError(f"{table}:1: needs the columns 'file' and 'identity', has {rows.fieldnames}.")
+                raise InputError(f"{table}:1: expected the columns 'file' and 'identity', got {rows.fieldnames}.")
             known: dict[str, str] = {}
             for row in rows:
                 name, person = (row["file"] or "").strip(), (row["identity"] or "").strip()

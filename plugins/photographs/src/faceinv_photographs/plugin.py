@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""Declarations of this plugin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def faceinv_datasets() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="folder",
-            summary="All photographs below a folder, with labels from a CSV file; faces are found and aligned",
+            summary="All photographs below a folder, with labels from a CSV file; faces are detected and aligned",
             target="faceinv_photographs.folder:Folder",
             licence="MIT",
             takes_path=True,
@@ -26,7 +26,7 @@ def faceinv_datasets() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="mofa-test",
-            summary="MoFA-Test, 84 photographs of 78 people, from your own copy; refuses a part of it",
+            summary="MoFA-Test, 84 photographs of 78 people, from your own copy; only as a whole",
             target="faceinv_photographs.mofa_test:MofaTest",
             licence="MIT",
             citation="Tewari, Zollhöfer, Kim, Garrido, Bernard, Pérez, Theobalt: MoFA, ICCV Workshops 2017; "

@@ -14,17 +14,16 @@ from faceinv.errors import UsageError
 
 
 class Synthetic(Dataset):
-    """Samples of the generator, one stream of random numbers for each.
+    """Samples of the generator, each from its own stream of random numbers.
 
-    Sample ``k`` depends on the seed and ``k`` alone: its latent is drawn from a generator seeded with the
-    SHA-256 of ``synthetic-target/<seed>/<k>``, which nothing that is trained draws from. So a larger limit
-    adds samples and changes none, and no sample was seen in training. Latents are not kept: whoever holds
-    the data set has the images only.
+    Sample ``k`` depends only on the seed and ``k``: its latent is drawn from a generator seeded with the SHA-256 of
+    ``synthetic-target/<seed>/<k>``, which no training uses. A larger limit therefore adds samples without changing
+    any, and no sample occurs in training. Latents are discarded, so the data set gives access to images only.
 
     Args:
-        path: Not taken.
+        path: Must be ``None``.
         context: The run's generator, space, seed and limit.
-        count: How many samples there are when the run sets no limit.
+        count: Number of samples if the run sets no limit.
 
     Raises:
         UsageError: the run has no generator.
@@ -43,7 +42,7 @@ class Synthetic(Dataset):
         self.splits = hashed_splits(self.ids)
 
     def fingerprint(self) -> str:
-        """Return a hash of the seed and of the generator itself: its samples are the images."""
+        """Return a hash of the seed and of the generator's weights, which determine the images."""
         digest = hashlib.sha256(f"{self._seed} {self._space} {len(self.ids)}".encode())
         for name, tensor in self._generator.state_dict().items():
             digest.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)

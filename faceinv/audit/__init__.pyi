@@ -1,0 +1,3 @@
+from .bank import (
+    open_bank as open_bank,
+)
