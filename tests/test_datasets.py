@@ -1,4 +1,4 @@
-"""How a data set is named, and how its options and labels reach it."""
+"""Names of data sets, and the options and labels they take."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_cell_has_the_options_and_labels_of_its_own_data_set(host: Host) -> No
 
 
 class Rough(Dataset):
-    """Images in a framing that is but approximate."""
+    """Images in an approximate framing."""
 
     ids = ("a",)
     framing = toy.FRAMING
@@ -127,6 +127,6 @@ def test_what_a_data_set_leaves_out_is_said(run, cache: Path, folder: Path) -> N
     )  # fmt: skip
     assert "2 left out; the first, 'gone.png': " in result.err
     assert "labels.csv lists it, but there is no such image" in result.err
-    # There is no face in a grey square: what is left after that is nothing.
+    # The remaining image is a grey square without a face.
     assert result.code == 3
     assert "None of the 1 images can be used" in result.err

@@ -1,4 +1,4 @@
-"""Similarities are exact, and warping by them is faithful, differentiable and free of aliasing."""
+"""Similarities are exact; warps are exact, differentiable and free of aliasing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ faces = st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size
 
 
 def waves(height: int, width: int, shift: tuple[float, float] = (0, 0), scale: float = 1) -> torch.Tensor:
-    """A smooth picture given by a formula, so that it is known between pixels: ``(1, 3, height, width)``."""
+    """Return an image ``(1, 3, height, width)`` of a smooth function, so that values between pixels are known."""
     y, x = np.meshgrid(
         (np.arange(height) + 0.5) / scale - shift[1], (np.arange(width) + 0.5) / scale - shift[0], indexing="ij"
     )
@@ -132,7 +132,7 @@ def test_a_smooth_picture_is_moved_exactly(scale: float) -> None:
     source = waves(side, side, scale=1 / min(scale, 1))
     wanted = waves(size, size, (-x * min(scale, 1), -y * min(scale, 1)), scale / min(scale, 1))
     moved = Warp(matrix, (side, side), (size, size))(source)
-    # What is left is the slight blur that every resampling costs.
+    # The remaining difference is the slight blur of any resampling.
     assert (moved - wanted).abs().max() < 0.008
 
 
@@ -141,10 +141,10 @@ def test_agrees_with_scikit_image_where_nothing_shrinks(scale: float, angle: flo
     rng = np.random.default_rng(5)
     image = torch.from_numpy(rng.random((1, 3, 40, 50))).float()
     turn = SimilarityTransform(scale=scale, rotation=angle, translation=(6.2, 3.7)).params
-    # Theirs has whole numbers at the centres of pixels.
+    # scikit-image has integer coordinates at pixel centres.
     centre = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     theirs = centre @ turn @ np.linalg.inv(centre)
-    ours = theirs  # the same map, said in our coordinates
+    ours = theirs  # the same map in our coordinates
     pixels = warp(
         image[0].permute(1, 2, 0).double().numpy(), np.linalg.inv(turn), output_shape=(45, 35), order=1, mode="edge"
     )
@@ -158,7 +158,7 @@ def test_a_fine_checkerboard_turns_grey(shrink: float) -> None:
     board = ((x + y) % 2).float().expand(1, 3, -1, -1)
     size = int(256 / shrink)
     small = Warp(np.array([[1 / shrink, 0, 0], [0, 1 / shrink, 0]]), (256, 256), (size, size))(board)
-    inside = small[..., 1:-1, 1:-1]  # at the edge the board ends: its border repeats
+    inside = small[..., 1:-1, 1:-1]  # at the edge, the border is repeated
     assert (inside - 0.5).abs().max() < 0.03
 
 
@@ -210,7 +210,7 @@ def test_half_precision_moves_no_pixel() -> None:
 
 @given(
     scale=st.floats(0.3, 30), angle=st.floats(-0.6, 0.6), x=st.floats(-80, 300), y=st.floats(-80, 300)
-)  # from faces of ten pixels to some that fill the picture, in the middle or beyond the edge
+)  # faces of ten pixels up to the size of the image, in its middle or beyond its edge
 @settings(max_examples=25, deadline=None)
 def test_aligning_is_warping_the_whole_photograph(scale: float, angle: float, x: float, y: float) -> None:
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) * scale

@@ -1,8 +1,9 @@
-"""Images come in as float32 RGB in [0, 1] whatever their file holds, or not at all, with one clear line."""
+"""Images of any kind are read as float32 RGB in [0, 1], or refused with a one-line reason."""
 
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
 from faceinv.data import read_image, to_bytes, write_image
-from faceinv.errors import InputError
+from faceinv.errors import InputError, StorageError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
 ORIENTATION = 0x0112
@@ -97,7 +98,7 @@ def test_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
 
 def test_a_picture_too_large_to_decode_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(Image.fromarray(PIXELS), tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)  # 63 pixels: warned of, not refused, by Pillow itself
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)  # for 63 pixels, Pillow itself only warns
     with pytest.raises(InputError, match="cannot be decoded"):
         read_image(path)
 
@@ -116,3 +117,16 @@ def test_a_damaged_file_is_read_or_refused(tmp_path: Path, fmt: str, data: st.Da
         return
     assert image.shape[0] == 3
     assert 0 <= image.min() <= image.max() <= 1
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image(torch.zeros(3, 4, 4), tmp_path / "a.png")
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(StorageError, match="no space left"):
+        write_image(torch.ones(3, 4, 4), tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").max() == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

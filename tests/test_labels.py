@@ -1,4 +1,4 @@
-"""Labels files: read wholly or refused with file, line and column; matched to images; parted by person."""
+"""Labels files: read, or refused with file, line and column; matched to images; split by person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs found, aligned and embedded tell people apart as well as the networks can."""
+"""The pipeline of detection, alignment and embedding reaches the networks' verification accuracy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LFW = ROOT.parent / "shared" / "data" / "lfw"
 
 @pytest.fixture(scope="module")
 def verification() -> ModuleType:
-    """The benchmark's own code, so that the figure it prints is the one tested."""
+    """Import the benchmark, so that the test covers the figure that it prints."""
     spec = importlib.util.spec_from_file_location("verification", ROOT / "benchmarks" / "verification.py")
     assert spec is not None
     assert spec.loader is not None
@@ -37,7 +37,7 @@ def verification() -> ModuleType:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Finding faces is many small steps, which several threads on busy cores make many times slower."""
+    """Use one thread: detection is many small steps, which are much slower with several threads on busy cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -74,7 +74,7 @@ def test_pairs_are_read_as_lfw_lists_them(verification: ModuleType, tmp_path: Pa
 def test_a_cross_validated_threshold_does_not_see_its_own_fold(verification: ModuleType) -> None:
     rng = torch.Generator().manual_seed(0)
     cosine, same = torch.rand(200, generator=rng), torch.rand(200, generator=rng) > 0.5
-    # Nothing can be told from noise; the threshold chosen on the same pairs still seems to.
+    # Noise tells nothing, but a threshold chosen on the same pairs still gets a little above chance.
     assert verification.best_threshold(cosine.numpy(), same.numpy())[1] > 0.52
     assert verification.cross_validated(cosine, same) < verification.best_threshold(cosine.numpy(), same.numpy())[1]
     clear = same.float() + 0.1 * cosine

@@ -1,4 +1,4 @@
-"""Records in, numbers out: Table 2, attack success and identification beside scikit-image, scikit-learn and SciPy."""
+"""Table 2, attack success and identification, recomputed with scikit-image, scikit-learn and SciPy."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
 HERE = Path(__file__).parent
 #: Photographs of each person of ``toy_people.py``, in order.
 PHOTOGRAPHS = [3, 2, 1, *[2] * 17]
-#: The encoders in their roles: the attacked one judges too, and is warned of.
+#: The encoders by role. The attacked one is also a critic, which gives a warning.
 ROLES = {"attacked": 1, "critic": 2, "critic:toy.attacked": 1}
-TARGETS = [0, 3, *range(6, 40, 2)]  # the first photograph of everybody who has two
+TARGETS = [0, 3, *range(6, 40, 2)]  # the first photograph of each person who has two
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]], str]:
-    """A run on people with photographs of their own: its folder, ``--json``, and what a person is shown."""
+    """A run on people with several photographs: its folder, the output of ``--json``, and the printed tables."""
     folder = tmp_path_factory.mktemp("people")
     out = folder / "run"
     arguments = [
@@ -50,7 +50,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[
 
 
 def _faceinv(cache: Path, *arguments: str) -> tuple[str, str]:
-    """Run the command line in this process and return what it prints, and what it says."""
+    """Run the command line in this process and return its standard output and standard error."""
     out, said = io.StringIO(), io.StringIO()
     plugins = ["--plugin", toy.__file__, "--plugin", str(HERE / "toy_people.py")]
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(said):
@@ -63,7 +63,7 @@ def _faceinv(cache: Path, *arguments: str) -> tuple[str, str]:
 
 
 def _photographs() -> np.ndarray:
-    """Return the data set's photographs as 8-bit files would hold them, ``(40, 16, 16, 3)``."""
+    """Return the data set's photographs rounded to 8 bits, ``(40, 16, 16, 3)``."""
     rng = torch.Generator().manual_seed(5)
     who = [torch.randn(1, 6, generator=rng) for _ in PHOTOGRAPHS]
     rows = [person for person, count in enumerate(PHOTOGRAPHS) for _ in range(count)]
@@ -79,7 +79,7 @@ def _embed(images: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _read(out: Path, row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, dict[str, Any], dict[str, list[Any]]]:
-    """Return targets and reconstructions as the PNGs have them, the record, and the rows."""
+    """Return targets and reconstructions from the PNGs, the record, and the rows."""
     cells = out / "cells"
     targets = np.stack([imread(cells / row["id"] / f"{index:05d}-target.png") for index in range(row["n"])])
     results = np.stack([imread(cells / row["id"] / f"{index:05d}.png") for index in range(row["n"])])
@@ -115,12 +115,12 @@ def test_table_two_is_scikit_images(finished: tuple[Path, list[dict[str, Any]], 
 
 
 class Expected:
-    """What scikit-learn and SciPy make of the pictures, for one encoder."""
+    """Scores of the images by scikit-learn and SciPy, for one encoder."""
 
     def __init__(self, results: np.ndarray, seed: int) -> None:
         photographs = _embed(_photographs(), seed)
         who = np.repeat(np.arange(len(PHOTOGRAPHS)), PHOTOGRAPHS)
-        # The one who has a single photograph is no target, and his photograph is not in the gallery.
+        # The person with a single photograph is not a target and not in the gallery.
         used = who != 2
         every = cosine_similarity(photographs[used])
         first, second = np.triu_indices(used.sum(), k=1)
@@ -146,7 +146,7 @@ class Expected:
         ]
 
     def threshold(self, rate: float) -> float:
-        """Return the lowest impostor score from which the false match rate holds."""
+        """Return the lowest impostor score at which the false match rate holds."""
         last = np.flatnonzero(self.fpr <= rate + 1e-12)[-1]
         return float(self.impostor[self.impostor >= self.thresholds[last] - 1e-7].min())
 
@@ -184,7 +184,7 @@ def test_the_success_table_is_scikit_learns_and_scipys(
                 assert found["share_all"] == pytest.approx(
                     np.mean([np.mean(o >= threshold - 1e-7) for o in expected.others])
                 )
-        # The attack works, or there is nothing to check.
+        # The attack must work for this to check anything.
         assert any(item["share"] for item in row["success"] if item["role"] == role)
 
 
@@ -224,7 +224,7 @@ def test_identification_cosines_and_recognition(finished: tuple[Path, list[dict[
             assert shown[name]["std"] == pytest.approx(np.std(scores, ddof=1), abs=1e-5)
             assert sum(shown[name]["histogram"]) == shown[name]["n"] == len(scores)
             cumulated = np.cumsum(np.histogram(scores, 100, (-1, 1))[0])
-            # A score may lie on an edge to within rounding.
+            # Rounding may move a score across a bin's edge.
             assert np.abs(np.cumsum(shown[name]["histogram"]) - cumulated).max() <= 1
         assert (block["photographs"], block["people"], block["source"]) == (39, 19, "targets")
 
@@ -239,7 +239,7 @@ def test_the_attacked_encoder_as_a_critic_is_warned_of_in_every_output(
         for warnings in (row["warnings"], record["warnings"]):
             assert len(warnings) == 1
             assert "overfitting, not identity" in warnings[0]
-    # Once on the way, and once below the table.
+    # Once during the run and once below the table.
     assert shown.count("scores its own inversion as a critic") == 2
 
 
@@ -259,7 +259,7 @@ def test_a_person_sees_thresholds_shares_and_what_cannot_be_said(
 
 
 def _shape(value: Any) -> Any:
-    """Return the keys of a record, all the way down; of a list, those of its first."""
+    """Return the keys of a record at all levels; of a list, those of its first element."""
     if isinstance(value, dict):
         return {key: _shape(item) for key, item in value.items()}
     return [_shape(value[0])] if isinstance(value, list) and value and isinstance(value[0], dict) else ...
@@ -305,7 +305,7 @@ def test_encoders_can_be_judged_on_another_data_set(run: Callable[..., Any], cac
 
 
 def test_what_is_exported_is_what_was_measured(finished: tuple[Path, list[dict[str, Any]], str]) -> None:
-    """The printed tables, end to end: every number of Table 2 and of attack success, from the pictures."""
+    """Every number of the printed tables (Table 2 and attack success), recomputed from the images."""
     out, rows, _ = finished
     printed, _ = _faceinv(out, "export", str(out), "--format", "json")
     tables = {table["table"]: {row["name"]: row["cells"] for row in table["rows"]} for table in json.loads(printed)}

@@ -1,8 +1,10 @@
-"""Targets: every data set ends in the generator's framing; what cannot be used is said, counted and skipped."""
+"""Targets: images of any data set, in the generator's framing; unusable ones are counted and skipped."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ from torch import Tensor
 
 from faceinv.contracts import Dataset, Detector, Faces, Framing
 from faceinv.data.alignment import align_photograph
-from faceinv.data.targets import Selection, Targets, choose_targets
+from faceinv.data.images import read_image
+from faceinv.data.targets import Selection, Targets, choose_targets, target_files
 from faceinv.errors import InputError, UsageError
 from faceinv.framing import align, pixel_points, warp_between
 
@@ -20,7 +23,7 @@ LARGE = Framing("large", (60, 48), tuple((0.2 + 0.6 * x, 0.6 * y) for x, y in PO
 
 
 class Listed(Dataset):
-    """Images held in a list; an error in it is raised instead."""
+    """Images in a list; an exception in it is raised when it is loaded."""
 
     def __init__(
         self,
@@ -47,7 +50,7 @@ def photograph(seed: int, size: tuple[int, int] = (80, 100)) -> Tensor:
 
 
 def found_at(points: Tensor) -> Callable[[Tensor], Faces]:
-    """A detector that sees a face in every image but a black one, and a smaller one beside it."""
+    """A detector that finds two faces, the second one smaller, in every image that is not black."""
 
     def detect(image: Tensor) -> Faces:
         n = 2 if image.max() > 0 else 0
@@ -68,7 +71,7 @@ def choose(
     min_photographs: int = 1,
     skip: int = 0,
 ) -> tuple[Targets, list[Tensor]]:
-    """The targets and their images."""
+    """Return the targets and their images."""
     images: list[Tensor] = []
     selection = Selection(limit=limit, per_person=per_person, min_photographs=min_photographs, skip=skip)
     targets = choose_targets(
@@ -85,7 +88,7 @@ def test_images_in_the_generators_framing_pass_through() -> None:
     image = photograph(0, FRAMING.size)
     same = Framing("another name", FRAMING.size, POINTS)
     targets, images = choose(Listed([image], same), real=False)
-    # A target is what its file would hold: 8 bits a channel.
+    # A target equals its file: 8 bits per channel.
     assert torch.equal(images[0], image.mul(255).round().div(255))
     assert not targets.real
 
@@ -104,7 +107,7 @@ def test_an_unknown_framing_is_found_and_aligned() -> None:
         torch.testing.assert_close(target, align(image, CENTRE.numpy(), FRAMING), atol=0.51 / 255, rtol=0)
 
 
-def test_what_cannot_be_used_is_named_and_the_limit_counts_what_can() -> None:
+def test_unusable_images_are_named_and_do_not_count_for_the_limit() -> None:
     dark = torch.zeros(3, 50, 60)
     broken = InputError("broken.jpg: the image cannot be decoded.")
     images = [photograph(0), broken, dark, photograph(1), photograph(2), photograph(3)]
@@ -122,7 +125,7 @@ def test_what_cannot_be_used_is_named_and_the_limit_counts_what_can() -> None:
     assert seen == [(1, 3), (2, 4), (3, 5), (4, 5), (5, 5)]
 
 
-def test_an_image_that_is_not_of_its_data_sets_framing_is_skipped() -> None:
+def test_an_image_of_another_size_than_its_data_sets_framing_is_skipped() -> None:
     images = [photograph(0, LARGE.size), photograph(1, (10, 10))]
     targets, _ = choose(Listed(images, LARGE))
     assert targets.ids == ("image 0",)
@@ -130,14 +133,14 @@ def test_an_image_that_is_not_of_its_data_sets_framing_is_skipped() -> None:
     assert targets.identities is None
 
 
-def test_nothing_to_use_is_an_error_that_says_why() -> None:
+def test_no_usable_image_is_an_error_with_the_reason() -> None:
     with pytest.raises(InputError, match=r"None of the 2 images .* 'image 0': no good"):
         choose(Listed([InputError("no good"), InputError("nor this")]), detector=detect)
     with pytest.raises(InputError, match="no images"):
         choose(Listed([]), detector=detect)
 
 
-def test_faces_cannot_be_found_without_a_detector() -> None:
+def test_faces_cannot_be_detected_without_a_detector() -> None:
     dataset = Listed([photograph(0)])
     with pytest.raises(UsageError, match="faceinv-mtcnn"):
         choose(dataset)
@@ -150,7 +153,7 @@ def test_a_limit_below_one_is_refused(limit: int) -> None:
         choose(Listed([photograph(0)], LARGE), limit=limit)
 
 
-def test_a_mistake_in_a_plugin_is_not_taken_for_a_bad_image() -> None:
+def test_a_plugins_bug_is_not_mistaken_for_a_bad_image() -> None:
     with pytest.raises(ZeroDivisionError):
         choose(Listed([ZeroDivisionError()]), detector=detect)
 
@@ -160,12 +163,12 @@ def test_the_most_prominent_face_is_taken() -> None:
     assert torch.equal(align_photograph(image, detect, FRAMING), align(image, CENTRE.numpy(), FRAMING))
 
 
-def test_points_that_make_no_face_are_an_input_error() -> None:
+def test_points_that_cannot_be_a_face_are_an_input_error() -> None:
     with pytest.raises(InputError, match="cannot be aligned"):
         align_photograph(photograph(0), found_at(torch.ones(5, 2)), FRAMING)
 
 
-def test_a_batch_is_no_photograph() -> None:
+def test_a_batch_is_not_a_photograph() -> None:
     with pytest.raises(InputError, match=r"\(B, 3, H, W\)"):
         align_photograph(torch.zeros(1, 3, 20, 20), detect, FRAMING)
 
@@ -175,7 +178,7 @@ def test_targets_are_chosen_by_person() -> None:
     images = [broken, *(photograph(k, LARGE.size) for k in range(1, 7))]
     dataset = Listed(images, LARGE, identities=list("aaabccd"))
     chosen, _ = choose(dataset, limit=9, per_person=1, min_photographs=2)
-    # A photograph that cannot be used gives its place to the person's next.
+    # A person's next photograph replaces one that cannot be used.
     assert chosen.ids == ("image 1", "image 4")
     assert chosen.identities == ("a", "c")
     assert chosen.skipped == (("image 0", "no good"),)
@@ -184,11 +187,11 @@ def test_targets_are_chosen_by_person() -> None:
     assert two.ids == tuple(f"image {k}" for k in (1, 2, 3, 4, 5, 6))
 
 
-def test_targets_after_others_are_of_other_people_where_each_has_one() -> None:
+def test_skipped_targets_count_for_their_person() -> None:
     images = [InputError("no good"), *(photograph(k, LARGE.size) for k in range(1, 8))]
     dataset = Listed(images, LARGE, identities=list("aaabbccd"))
     rest, images_of_rest = choose(dataset, limit=9, per_person=1, min_photographs=2, skip=1)
-    # The first usable one is passed over with its person.
+    # The first usable photograph is skipped, and with it its person.
     assert rest.ids == ("image 3", "image 5")
     _, images_of_all = choose(dataset, limit=9, per_person=1, min_photographs=2)
     torch.testing.assert_close(images_of_rest, images_of_all[1:])
@@ -196,7 +199,7 @@ def test_targets_after_others_are_of_other_people_where_each_has_one() -> None:
         choose(dataset, limit=9, per_person=1, min_photographs=2, skip=3)
 
 
-def test_a_whole_data_set_cannot_be_skipped_into() -> None:
+def test_a_data_set_that_must_be_whole_cannot_be_skipped_into() -> None:
     dataset = Listed([photograph(k, LARGE.size) for k in range(3)], LARGE)
     with pytest.raises(UsageError, match="must be 0 or more"):
         choose(dataset, skip=-1)
@@ -206,10 +209,43 @@ def test_a_whole_data_set_cannot_be_skipped_into() -> None:
     assert dataset.loaded == []
 
 
-def test_a_choice_by_person_needs_people() -> None:
+def test_selection_by_person_needs_identities() -> None:
     nobody = Listed([photograph(0, LARGE.size)], LARGE)
     with pytest.raises(UsageError, match="has no identities"):
         choose(nobody, per_person=1)
     few = Listed([photograph(0, LARGE.size)], LARGE, identities=["a"])
     with pytest.raises(InputError, match=r"Nobody has 3 photographs.*most that one person has is 1"):
         choose(few, min_photographs=3)
+
+
+def test_targets_are_kept_as_files_and_chosen_once(tmp_path: Path) -> None:
+    dataset = Listed([photograph(k, LARGE.size) for k in range(3)], LARGE, identities=list("aab"))
+
+    def select(keep: Callable[[Tensor], None]) -> Targets:
+        return choose_targets(dataset, FRAMING, Selection(limit=2), keep, real=True)
+
+    made = target_files(tmp_path / "targets", select)
+    _, images = choose(dataset, limit=2)
+    assert torch.equal(made.images(range(2)), torch.stack(images))
+    assert (made.ids, made.identities, made.aligned) == (("image 0", "image 1"), ("a", "a"), "large")
+    dataset.loaded.clear()
+    assert target_files(tmp_path / "targets", select) == made
+    assert dataset.loaded == []
+    # Without its index, a folder is incomplete.
+    (tmp_path / "targets" / "index.json").unlink()
+    assert target_files(tmp_path / "targets", select) == made
+    assert dataset.loaded == [0, 1]
+
+
+def test_a_target_is_linked_or_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = Listed([photograph(0, LARGE.size)], LARGE)
+    made = target_files(
+        tmp_path / "targets",
+        lambda keep: choose_targets(dataset, FRAMING, Selection(limit=1), keep, real=True),
+    )
+    made.link(0, tmp_path / "linked.png")
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("not supported")))
+    made.link(0, tmp_path / "copied.png")
+    made.link(0, tmp_path / "linked.png")
+    for name in ("linked.png", "copied.png"):
+        assert torch.equal(read_image(tmp_path / name), made.images(range(1))[0])

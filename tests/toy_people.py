@@ -1,4 +1,4 @@
-"""A plugin: people of the toy generator, each on a few photographs. Loaded with ``--plugin``."""
+"""A plugin for ``--plugin``: people of the toy generator with a few photographs each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from faceinv import hookimpl
 from faceinv.contracts import Dataset, DatasetContext, DatasetSpec
 
-#: Photographs of each person, in order: the third has but one.
+#: Number of photographs of each person; the third has only one.
 PHOTOGRAPHS = [3, 2, 1, *[2] * 17]
 
 

@@ -1,4 +1,4 @@
-"""Galleries: a few photographs of each person, embedded as they come; what cannot be used is passed over."""
+"""Galleries: a few photographs of each person, embedded in batches; unusable ones are skipped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 class People(Dataset):
-    """Image ``k`` is ``k / 100`` all over, so that a descriptor tells which it is."""
+    """Every pixel of image ``k`` is ``k / 100``, so that a descriptor identifies it."""
 
     framing = FRAMING
 
@@ -57,7 +57,7 @@ def test_further_photographs_of_the_targets_people_come_behind_them() -> None:
         targets, {"net": encode(images)}, dataset, FRAMING, {"net": encode}, detector=None, device=CPU,
         progress=lambda *at: seen.append(at),
     )  # fmt: skip
-    # Five of a, the broken one passed over and nobody but the targets' people; the targets first.
+    # Targets first, then five of a without the broken one, and only the targets' people.
     assert found.places == (0, 1, 2, 4, 5, 6, 10)
     assert found.people == (0, 1, 0, 0, 0, 0, 1)
     assert shown(found.descriptors["net"]) == list(found.places)

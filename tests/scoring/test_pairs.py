@@ -1,4 +1,4 @@
-"""Scores: encoders once, floors that leave the person out."""
+"""Scores of pairs: encoders run once, and floors leave the person out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def columns_of(photographs: Tensor, results: Tensor, metrics: dict, found: dict[
 
 
 def test_pairs_strangers_and_other_photographs(metrics: dict) -> None:
-    # Five targets, and behind them another photograph of the second person.
+    # Five targets, followed by another photograph of the second person.
     photographs, results, people = images(6), images(5, 1), (0, 1, 0, 2, 0, 1)
     found = {"critic": scores("critic", results, gallery(photographs, people))}
     columns = columns_of(photographs[:5], results, metrics, found)
@@ -76,7 +76,7 @@ def test_every_critic_has_columns_of_its_own(metrics: dict) -> None:
 
 
 def test_everybody_is_enrolled_once_in_the_order_of_the_data_set() -> None:
-    # Targets: two of person 0, one of 1 and of 2; behind them one of 1 and two of 0, as the data set has them.
+    # Targets: two of person 0, one of 1 and one of 2; then one of 1 and two of 0, in the data set's order.
     photographs, results = images(7), images(4, 1)
     people, places = (0, 0, 1, 2, 1, 0, 0), (3, 5, 10, 20, 11, 1, 9)
     found = scores("critic", results, gallery(photographs, people, places))

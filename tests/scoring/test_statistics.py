@@ -1,4 +1,4 @@
-"""Means with intervals, beside SciPy's bootstrap."""
+"""Means with intervals, compared with SciPy's bootstrap."""
 
 from __future__ import annotations
 

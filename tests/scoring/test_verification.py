@@ -1,4 +1,4 @@
-"""Thresholds, error rates and accuracy beside scikit-learn and SciPy; nothing is extrapolated."""
+"""Thresholds, error rates and accuracy, compared with scikit-learn and SciPy; nothing is extrapolated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from faceinv.scoring.verification import (
     threshold_at,
 )
 
-#: Few distinct values: ties are the rule.
+#: Few distinct values, so that there are many ties.
 SCORES = arrays(np.float64, st.integers(1, 60), elements=st.integers(-9, 9).map(lambda k: k / 10))
 
 
@@ -59,7 +59,7 @@ def test_a_threshold_is_the_lowest_score_that_keeps_the_rate(
     accepted = (impostor >= found.threshold).sum()
     assert found.false_matches == accepted <= rate * len(impostor) + 1e-9
     lower = impostor[impostor < found.threshold]
-    # One step lower and the rate is broken.
+    # The next lower threshold would exceed the rate.
     assert (impostor >= lower.max(initial=-2)).sum() > rate * len(impostor) or not len(lower)
     assert found.tmr == pytest.approx((genuine >= found.threshold).mean())
 
@@ -72,7 +72,7 @@ def test_thresholds_are_those_of_scikit_learns_roc() -> None:
     for rate in (1e-2, 1e-3, 1e-4):
         found = threshold_at(rate, impostor, genuine)
         last = np.flatnonzero(fpr <= rate + 1e-12)[-1]
-        # Between two impostor scores any threshold accepts the same impostors; ours is the upper of them.
+        # Between two impostor scores any threshold accepts the same impostors; ours is the highest of them.
         assert found.false_matches == round(fpr[last] * len(impostor))
         assert found.threshold == impostor[impostor >= thresholds[last]].min()
         assert found.tmr == tpr[thresholds == found.threshold]

@@ -1,4 +1,4 @@
-"""Pose, colours and light: right on faces whose answer is known, differentiable, and losses by themselves."""
+"""Pose, colours and light: correct on faces with known values, differentiable, and usable as losses."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_shape_of_many_noisy_views_is_found_again() -> None:
     points = views(full, angles)
     points = points + 0.3 * torch.randn(points.shape, generator=rng).double()
     found = fit_face(points, MIRROR)
-    # The zero of the pitch is a convention: compare up to a turn about x.
+    # Pitch 0 is a convention, so compare up to a rotation about x.
     turn = head_pose(found[None, :, :2], truth)[0, 1]
     aligned = found @ rotation(0, float(turn), 0)
     error = (aligned - aligned.mean(0) - (truth - truth.mean(0))).norm(dim=1)
@@ -85,7 +85,7 @@ def test_the_shipped_face_is_a_face() -> None:
     face = load_shape(FACE)
     at = {landmark: face[place] for place, landmark in enumerate(RIGID)}
     assert at[45][0] - at[36][0] == pytest.approx(1, abs=0.05)
-    assert at[30][2] < at[27][2] < at[36][2]  # nose tip, root of the nose, eye: farther and farther away
+    assert at[30][2] < at[27][2] < at[36][2]  # nose tip, bridge of the nose, eye: increasingly far away
     assert 0.15 < float(at[36][2] - at[30][2]) < 0.6
     assert at[19][1] < at[37][1] < at[30][1] < at[48][1]  # brow, eye, nose, mouth: downwards
 

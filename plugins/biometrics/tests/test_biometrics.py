@@ -1,4 +1,4 @@
-"""Attack success and identification by hand-made scores: who is accepted, who is found, what cannot be said."""
+"""Attack success and identification on hand-made scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from faceinv.contracts import IdentityScores, Threshold
 from faceinv.testing.parametrize import parametrize_with_checks
 
 NAN = float("nan")
-#: What the last two targets score against the others in a gallery.
+#: Scores of the last two targets against the others in a gallery.
 LAST = [[0.5, 0.3, NAN, 0.1], [0.4, 0.3, 0.2, NAN]]
 
 
@@ -43,7 +43,7 @@ def test_accepted_from_the_threshold_up() -> None:
     assert (first["type"], first["accepted"], first["n"], first["share"]) == ("I", 2, 4, 0.5)
     interval = binomtest(2, 4).proportion_ci(method="wilson")
     assert (first["low"], first["high"]) == pytest.approx((interval.low, interval.high))
-    # Only one other photograph counts, the first; the last target has none.
+    # Only the first other photograph counts; the last target has none.
     assert (second["type"], second["accepted"], second["n"]) == ("II", 1, 3)
     assert (second["photographs"], second["share_all"]) == (5, pytest.approx((0.5 + 0 + 0.5) / 3))
     assert second["low_all"] <= second["share_all"] <= second["high_all"]

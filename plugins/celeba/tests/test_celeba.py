@@ -1,4 +1,4 @@
-"""CelebA's two layouts, zipped or not, on a small CelebA that the tests make, all 40 columns included."""
+"""CelebA's two layouts, zipped or not, on a small generated CelebA with all 40 columns."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def make(root: Path, official: bool = False, zipped: bool = False) -> Path:
     rows = []
     for k, name in enumerate(names):
         values = [smiles(k) if attribute == "Smiling" else attribute == "Young" for attribute in ATTRIBUTES]
-        # As the file is written: columns are aligned with a second blank before a positive number.
+        # As in the official file, positive numbers have a second blank before them.
         rows.append(f"{name} " + " ".join(" 1" if value else "-1" for value in values) + "\n")
     place("list_attr_celeba.txt").write_text(f"{IMAGES}\n{HEADER} \n{''.join(rows)}")
     place("identity_CelebA.txt").write_text("".join(f"{name} {100 + k // 2}\n" for k, name in enumerate(names)))
@@ -99,7 +99,7 @@ def test_the_two_splits_have_names(celeba: Path) -> None:
     assert spec.name == "celeba.official"
     paper, spec = open_dataset(host, f"celeba.paper:{celeba}")
     assert spec.name == "celeba.paper"
-    # Fewer than 15,000 images are all tested.
+    # With fewer than 15,000 images, all of them are for the test.
     assert paper.splits == dataset.splits
 
 

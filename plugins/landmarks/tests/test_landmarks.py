@@ -1,4 +1,4 @@
-"""Landmark networks: geometry, folding, training, files; and what ships against dlib itself."""
+"""Landmark networks: geometry, folding, training and files; the shipped ones compared with dlib."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ DATA = Path(__file__).parents[1] / "src" / "faceinv_landmarks" / "data"
 
 def test_the_mirror_is_its_own_inverse() -> None:
     assert [MIRROR[index] for index in MIRROR] == list(range(68))
-    assert MIRROR[36] == 45  # the outer eye corners change places
+    assert MIRROR[36] == 45  # the outer eye corners swap
 
 
 def test_augmentation_moves_points_with_the_picture() -> None:
-    """A bright dot painted at each point must still be under it afterwards."""
+    """A bright dot painted at each landmark must still be under it after augmentation."""
     rng = torch.Generator().manual_seed(0)
     points = 0.3 + 0.4 * torch.rand(32, 68, 2, generator=rng)
     y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
@@ -61,7 +61,7 @@ def test_folding_changes_nothing(kind: str) -> None:
 def test_training_learns_where_a_square_is(kind: str, tmp_path: Path) -> None:
     rng = torch.Generator().manual_seed(0)
     centres = 0.35 + 0.3 * torch.rand(320, 2, generator=rng)
-    # Points close together: a mirrored copy must not contradict the original.
+    # Landmarks close together, so that a mirrored copy does not contradict the original.
     points = centres[:, None].expand(-1, 68, -1) + 0.0 * torch.rand(320, 68, 2, generator=rng)
     y, x = torch.meshgrid((torch.arange(64) + 0.5) / 64, (torch.arange(64) + 0.5) / 64, indexing="ij")
     inside = ((x - centres[:, 0, None, None]).abs() < 0.1) & ((y - centres[:, 1, None, None]).abs() < 0.1)
@@ -81,7 +81,7 @@ def test_training_learns_where_a_square_is(kind: str, tmp_path: Path) -> None:
 
 def test_points_come_back_in_the_frame_they_were_asked_for() -> None:
     network = load_network("measure", DATA / "measure.safetensors")
-    # The same face, half as large and further right, in a frame twice as wide.
+    # The same face, half as large and farther right, in a frame twice as wide.
     wide = Framing("wide", (128, 256), tuple((0.3 + x / 4, 0.2 + y / 2) for x, y in FRAME.points))  # type: ignore[arg-type]
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     canvas = torch.full((2, 3, 128, 256), 0.5)
@@ -129,7 +129,7 @@ def test_the_paper_head_is_the_papers() -> None:
 
 @pytest.fixture(scope="module")
 def labelled() -> tuple[Tensor, Tensor]:
-    """Samples that no network was trained on, with dlib's landmarks."""
+    """Samples that no network was trained on, with landmarks by dlib."""
     pytest.importorskip("dlib")
     host = Host()
     store = WeightStore(host)

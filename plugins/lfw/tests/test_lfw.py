@@ -1,4 +1,4 @@
-"""LFW's layouts, lists, parts and annotations, on a small LFW that the tests make; and the real one where it is."""
+"""LFW's layouts, lists, splits and annotations, on a small generated LFW, and on the real one if available."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_one_list_alone_parts_nobody(lfw: Path) -> None:
     without = LFW(lfw).splits
     write_list(lfw / "peopleDevTrain.txt", PEOPLE)
     assert LFW(lfw).splits == without
-    # Nor does a list of test people none of whom is here.
+    # The same holds for a list of test people who are not in the folder.
     write_list(lfw / "peopleDevTest.txt", {"Someone": 1})
     assert LFW(lfw).splits == without
 
@@ -112,7 +112,7 @@ def test_every_csv_with_images_annotates(lfw: Path, tmp_path: Path) -> None:
     assert smiling["Di/Di_0001.jpg"] == 0
     assert int(dataset.annotations["smiling"].isnan().sum()) == len(dataset.ids) - 2
     assert [name for name, _ in dataset.skipped] == ["No/No_0001.jpg"]
-    # Given by name as well, a file counts once.
+    # A file that is also passed as labels counts once.
     assert list(LFW(lfw, context=labelled(lfw / "smiling.csv")).annotations) == ["smiling"]
     own.write_text("image,smiling\nBo_0001.jpg,1\n")
     with pytest.raises(InputError, match=r"age\.csv: the column 'smiling' is also in .*smiling\.csv"):
@@ -224,7 +224,7 @@ def test_the_real_lfw() -> None:
     pairs = [pair for fold in read_pairs(real_lfw() / "pairsDevTrain.txt") for pair in fold]
     assert len(pairs) == 2200
     assert {pair.first for pair in pairs} | {pair.second for pair in pairs} <= set(dataset.ids)
-    # Deep funneling leaves black at the edge of the frame, and hardly any at that of the clean box.
+    # Deep funneling leaves black at the edge of the frame, but hardly any at that of the clean box.
     assert dataset.framing is not None
     part = clean_part(dataset, dataset.framing)
     images = torch.stack([dataset.load(index) for index in range(0, len(dataset.ids), len(dataset.ids) // 60)])

@@ -1,4 +1,4 @@
-"""MoFA-Test: the whole of it or nothing, who is who from a CSV file or the file names."""
+"""MoFA-Test: used only as a whole, with identities from a CSV file or the file names."""
 
 from __future__ import annotations
 

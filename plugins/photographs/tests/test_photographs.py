@@ -1,4 +1,4 @@
-"""The two data sets: held-out samples that nothing else can draw, and folders of photographs."""
+"""Held-out samples of the generator that nothing else can draw, and folders of photographs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FRAMING = Framing("frame", (4, 5), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0
 
 
 class Linear(Generator):
-    """Latents of four numbers, spread over an image."""
+    """A linear map from latents of four numbers to an image."""
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def test_no_two_samples_share_a_stream(pairs: list[tuple[int, int]]) -> None:
 
 
 def test_streams_are_not_those_of_plain_seeds() -> None:
-    """Whoever draws training pairs from a generator seeded with a small number meets no held-out sample."""
+    """Training pairs drawn from a generator with a small seed contain no held-out sample."""
     generator = Linear()
     drawn = torch.cat([generator.sample(64, "z", torch.Generator().manual_seed(seed)) for seed in range(64)])
     held_out = [generator.sample(1, "z", torch.Generator().manual_seed(stream_seed(0, k))) for k in range(64)]
@@ -245,7 +245,7 @@ def test_samples_are_known_by_their_generator() -> None:
 
 @pytest.mark.weights
 def test_a_folder_of_anything_gives_the_faces_in_it(tmp_path: Path) -> None:
-    """Samples of the generator, pasted into photographs of another size, are found where they were put."""
+    """Samples of the generator pasted into larger photographs are detected and aligned."""
     host = Host()
     loader = Loader(host, WeightStore(host))
     generator = loader.generator("dcgan")
