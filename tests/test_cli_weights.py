@@ -1,4 +1,4 @@
-"""``faceinv weights``, as a user calls it."""
+"""``faceinv weights``, called as a user would."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_pull_takes_a_network_and_goes_on_after_a_failure(shell: Shell) -> None:
     assert shell("path", "mine.tag/a").returncode == 0
 
 
-def test_list_says_what_is_here(shell: Shell) -> None:
+def test_list_shows_which_files_are_here(shell: Shell) -> None:
     shell("pull", "mine.tag/a")
     rows = {row["name"]: row for row in json.loads(shell("list", "--json").stdout)}
     assert rows["mine.tag/a"]["here"] is True

@@ -1,4 +1,4 @@
-"""The reader of pickles: what it understands, and that nothing in them runs."""
+"""The reader of pickles: the opcodes it supports, and that nothing is executed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read(data: bytes, builders: Any = BUILDERS, **options: Any) -> Any:
 def test_plain_values_come_through(protocol: int) -> None:
     value = {"a": [1, 2.5, None, True], "b": ("x", b"\xff"), "c": {"d": 10**30}, "e": {1, 2}, "f": [], "g": ()}
     builders = {"_codecs.encode": encode_latin1, "builtins.set": list, "__builtin__.set": list}
-    # A set would hash what is in it, so it comes as a list.
+    # A set would hash its items, so it is read as a list.
     assert read(pickle.dumps(value, protocol), builders) == value | {"e": [1, 2]}
 
 
@@ -42,7 +42,7 @@ def test_a_builder_answers_for_its_global() -> None:
     assert type(found) is dict
 
 
-def test_a_state_goes_to_what_asks_for_it_alone() -> None:
+def test_a_state_is_set_only_on_stateful_objects() -> None:
     class Kept(Stateful):
         def set_state(self, state: Any) -> None:
             self.state = state
@@ -73,13 +73,13 @@ def test_other_globals_are_refused_by_name(data: bytes, named: str) -> None:
     [
         b"cinert\nThing\n}S'_call'\nI1\nsb.",  # sets the state of a global
         b"\x80\x02K\x01)R.",  # calls a number
-        b"\x80\x02cinert\nThing\nK\x01R.",  # arguments that are none
-        b"\x80\x02}K\x01K\x02\x86K\x03s.",  # a tuple for a key
-        b"\x80\x02}\x8a\x20" + b"\x7f" * 32 + b"K\x03s.",  # a giant number for a key
+        b"\x80\x02cinert\nThing\nK\x01R.",  # arguments that are not a tuple
+        b"\x80\x02}K\x01K\x02\x86K\x03s.",  # a tuple as a key
+        b"\x80\x02}\x8a\x20" + b"\x7f" * 32 + b"K\x03s.",  # a giant number as a key
         b"\x80\x02\x82\x01.",  # an extension code
         b"\x80\x02U\x01xQ.",  # a persistent id
-        b"\x80\x02h\x07.",  # what was never kept
-        b"\x80\x02(.",  # a mark for a value
+        b"\x80\x02h\x07.",  # a memo entry that was never set
+        b"\x80\x02(.",  # a mark as a value
         b"\x80\x02t.",  # a tuple without a mark
         b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fabc.",  # bytes of 8 EiB
         b"\x80\x02]" + b"]a" * 3,  # no end
@@ -99,7 +99,7 @@ def test_lengths_and_indices_take_no_memory() -> None:
     assert read(b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7fN.") is None  # a frame of 8 EiB
 
 
-def test_a_large_thing_is_not_handed_out_again_and_again() -> None:
+def test_a_large_object_is_not_passed_many_times() -> None:
     data = b"\x80\x02c_codecs\nencode\nq\x01X" + (1 << 20).to_bytes(4, "little") + b"x" * (1 << 20) + b"q\x00"
     again = b"h\x01h\x00\x85R"
     assert len(read(data + again + b".", {"_codecs.encode": encode_latin1})) == 1 << 20

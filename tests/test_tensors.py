@@ -1,4 +1,4 @@
-"""Reading tensors out of files that may be anything, and loading them strictly."""
+"""Reading tensors from arbitrary files, and loading them strictly."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TestContainers:
 
 
 class Runs:
-    """Leaves a mark on the disk when it is unpickled by a reader that runs what it reads."""
+    """Creates a file if a reader unpickles it."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -135,7 +135,7 @@ class TestHostileFiles:
         with pytest.raises(WeightsError, match=r"needs '(posix|nt|os)\.mkdir'.*never run"):
             read_tensors(path)
         assert not mark.exists()
-        pickle.loads(pickle.dumps(Runs(mark)))  # noqa: S301  # the same bytes do run elsewhere
+        pickle.loads(pickle.dumps(Runs(mark)))  # noqa: S301  # the same bytes do run in another reader
         assert mark.exists()
 
     @pytest.mark.parametrize("legacy", [False, True])
@@ -243,7 +243,7 @@ class TestOtherFiles:
             (pickle.dumps({"a": np.zeros(2), 3: np.zeros(2)}), "'3'"),
         ],
     )
-    def test_what_it_is_is_said(self, tmp_path: Path, content: bytes, said: str) -> None:
+    def test_message_names_the_format(self, tmp_path: Path, content: bytes, said: str) -> None:
         (tmp_path / "x").write_bytes(content)
         with pytest.raises(WeightsError, match=said):
             read_tensors(tmp_path / "x")
@@ -320,7 +320,7 @@ class TestLoadStrictly:
         with pytest.raises(TensorsError, match=r"1 missing \(dense/kernel\)"):
             load_strictly(Small(), tensors, network="small", names={"a.weight": "dense/kernel"})
 
-    def test_integers_are_no_weights(self) -> None:
+    def test_integers_are_not_weights(self) -> None:
         tensors = full()
         tensors["a.bias"] = torch.zeros(2, dtype=torch.int8)
         with pytest.raises(TensorsError, match=r"a\.bias of type torch\.int8"):

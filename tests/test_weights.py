@@ -1,4 +1,4 @@
-"""The store of weights files: verified, fetched once, kept aside when wrong."""
+"""The store of weights files: verified, fetched once, set aside if wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RIGHT = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Declares:
-    """A plugin that declares these files, and sources that misbehave."""
+    """A plugin that declares these files, and sources that fail."""
 
     def __init__(self, *specs: WeightSpec) -> None:
         self._specs = list(specs)
@@ -94,7 +94,7 @@ def test_file_is_fetched_once_verified_and_kept(tmp_path: Path, origin: Path) ->
     assert len(said) == 2
 
 
-def test_licence_is_said_before_the_download(tmp_path: Path) -> None:
+def test_licence_is_printed_before_the_download(tmp_path: Path) -> None:
     said: list[str] = []
 
     @contextmanager
@@ -134,7 +134,7 @@ def test_wrong_hash_shows_both_and_keeps_the_file_aside(tmp_path: Path, origin: 
     assert not store(tmp_path, declared(origin)).is_here("net/w")
 
 
-def test_file_that_changed_in_the_cache_is_found_out_and_fetched_anew(tmp_path: Path, origin: Path) -> None:
+def test_file_that_changed_in_the_cache_is_detected_and_fetched_again(tmp_path: Path, origin: Path) -> None:
     path = store(tmp_path, declared(origin)).path("net/w")
     path.write_bytes(b"corrupted")
     with pytest.raises(HashMismatchError, match="pinned"):
@@ -142,7 +142,7 @@ def test_file_that_changed_in_the_cache_is_found_out_and_fetched_anew(tmp_path: 
     assert store(tmp_path, declared(origin)).path("net/w").read_bytes() == CONTENT
 
 
-def test_verify_finds_what_size_and_time_do_not_show(tmp_path: Path, origin: Path) -> None:
+def test_verify_detects_changes_that_size_and_time_do_not_show(tmp_path: Path, origin: Path) -> None:
     once = store(tmp_path, declared(origin))
     assert once.verify("net/w") is None
     path = once.path("net/w")
@@ -171,7 +171,7 @@ def test_sources_are_tried_in_order(tmp_path: Path, origin: Path) -> None:
     ]
 
 
-def test_all_causes_are_told_in_one_line(tmp_path: Path) -> None:
+def test_all_causes_are_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         store(tmp_path, declared("broken:x", "refuses:y", "fil:z")).path("net/w")
     text = str(caught.value)
@@ -291,7 +291,7 @@ def test_trust_does_not_override_a_pin(tmp_path: Path, origin: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_who_can_be_asked_is_asked(tmp_path: Path, origin: Path, answer: bool) -> None:
+def test_user_is_asked_if_possible(tmp_path: Path, origin: Path, answer: bool) -> None:
     asked: list[str] = []
     one = store(tmp_path, declared(origin, sha256=""), confirm=lambda text: asked.append(text) or answer)
     if answer:
@@ -303,12 +303,12 @@ def test_who_can_be_asked_is_asked(tmp_path: Path, origin: Path, answer: bool) -
 
 
 @pytest.mark.parametrize("given", ["", "12ab", "g" * 64, "0" * 63])
-def test_trusted_hash_that_is_none(tmp_path: Path, given: str) -> None:
+def test_trusted_hash_must_be_a_sha256(tmp_path: Path, given: str) -> None:
     with pytest.raises(UsageError, match="64 hex digits"):
         store(tmp_path, trusted=[given])
 
 
-def test_file_that_ships_with_its_plugin_is_used_where_it_lies(tmp_path: Path) -> None:
+def test_file_that_ships_with_its_plugin_is_used_in_place(tmp_path: Path) -> None:
     one = store(tmp_path, declared("package:faceinv/errors.py", sha256=""), offline=True)
     path = one.path("net/w")
     assert path.name == "errors.py"
@@ -332,7 +332,7 @@ def test_own_file_stands_in_for_the_declared_ones(tmp_path: Path, origin: Path) 
     assert said == []
 
 
-def test_own_file_that_is_not_the_published_one_is_said_to_be_so(tmp_path: Path, origin: Path) -> None:
+def test_own_file_that_is_not_the_published_one_prints_a_notice(tmp_path: Path, origin: Path) -> None:
     said: list[str] = []
     one = store(tmp_path, declared("refuses:x", sha256="0" * 64), notify=said.append)
     one.adopt(["net/w"], origin)

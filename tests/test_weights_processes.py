@@ -1,4 +1,4 @@
-"""Two processes that want the same weights file, and one that is killed while it fetches."""
+"""Two processes that need the same weights file, and one that is killed while fetching it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def start(tmp_path: Path) -> subprocess.Popen[str]:
 
 def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 60
-    while not path.exists() or not path.stat().st_size:  # A log that is made is not yet written.
+    while not path.exists() or not path.stat().st_size:  # The log may exist before it is written.
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -80,7 +80,7 @@ def test_two_processes_fetch_a_file_once(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "asked\n"
 
 
-def test_killed_in_the_middle_nothing_half_is_taken_for_whole(tmp_path: Path) -> None:
+def test_partial_file_of_a_killed_process_is_not_used(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for(tmp_path / "log")
     process.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A web server on this machine that can misbehave, and archives to serve from it."""
+"""A local web server that can misbehave, and archives for it to serve."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ import pytest
 
 @dataclass
 class Site:
-    """A web server: what it serves, how it misbehaves, and what it was asked."""
+    """A web server: the files it serves, its faults, and the requests it got."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     ranges: bool = True
-    #: Bytes after which each of the next answers breaks off.
+    #: Bytes after which each of the next responses breaks off.
     breaks: list[int] = field(default_factory=list)
     #: (path, Range header, bytes sent)
     asked: list[tuple[str, str, int]] = field(default_factory=list)
@@ -114,5 +114,5 @@ def pack_members(filename: str, members: dict[str, bytes]) -> bytes:
 
 @pytest.fixture(scope="session")
 def pack() -> Callable[[str, dict[str, bytes]], bytes]:
-    """Archives: zip or tar by the file's name."""
+    """A function that makes archives, zip or tar by the file's name."""
     return pack_members

@@ -1,4 +1,4 @@
-"""The sources at web addresses, at Hugging Face and on this machine, against servers on this machine."""
+"""The sources ``https``, ``hf``, ``file`` and ``package``, against local servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def body() -> bytes:
     return hashlib.shake_256(b"weights").digest(300_000)
 
 
-def test_download_is_whole_and_told(site: Any, body: bytes, tmp_path: Path) -> None:
+def test_download_is_complete_and_reports_progress(site: Any, body: bytes, tmp_path: Path) -> None:
     site.files["/f"] = body
     told: list[tuple[int, int]] = []
     web.download(f"{site.url}/f", tmp_path / "f", lambda done, total: told.append((done, total)))
@@ -35,7 +35,7 @@ def test_download_is_whole_and_told(site: Any, body: bytes, tmp_path: Path) -> N
     assert os.listdir(tmp_path) == ["f"]
 
 
-def test_download_that_breaks_off_goes_on_by_itself(site: Any, body: bytes, tmp_path: Path) -> None:
+def test_download_that_breaks_off_is_resumed(site: Any, body: bytes, tmp_path: Path) -> None:
     site.files["/f"], site.headers, site.breaks = body, {"ETag": '"1"'}, [131_072, 65_536]
     web.download(f"{site.url}/f", tmp_path / "f", silent)
     assert (tmp_path / "f").read_bytes() == body
@@ -43,7 +43,7 @@ def test_download_that_breaks_off_goes_on_by_itself(site: Any, body: bytes, tmp_
     assert sum(sent for _, _, sent in site.asked) == len(body)
 
 
-def test_download_goes_on_in_a_later_call(site: Any, body: bytes, tmp_path: Path) -> None:
+def test_download_is_resumed_by_a_later_call(site: Any, body: bytes, tmp_path: Path) -> None:
     site.files["/f"], site.headers = body, {"Last-Modified": "Sun, 22 Nov 2026 10:00:00 GMT"}
     site.breaks = [131_072, 0]
     with pytest.raises(WeightsError, match="broke off"):
@@ -84,7 +84,7 @@ def test_file_whose_hash_is_known_needs_no_validator(site: Any, body: bytes, tmp
     assert site.asked[-1] == ("/f", "", len(body))
 
 
-def test_part_longer_than_the_file_is_begun_anew(site: Any, body: bytes, tmp_path: Path) -> None:
+def test_part_longer_than_the_file_is_restarted(site: Any, body: bytes, tmp_path: Path) -> None:
     site.files["/f"], site.headers, site.breaks = body, {"ETag": '"1"'}, [131_072, 0]
     with pytest.raises(WeightsError, match="broke off"):
         web.download(f"{site.url}/f", tmp_path / "f", silent)
@@ -93,7 +93,7 @@ def test_part_longer_than_the_file_is_begun_anew(site: Any, body: bytes, tmp_pat
     assert (tmp_path / "f").read_bytes() == body[:1000]
 
 
-def test_server_that_refuses_or_is_not_there(site: Any, tmp_path: Path) -> None:
+def test_server_that_refuses_or_cannot_be_reached(site: Any, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="the server answered 404 Not Found"):
         web.download(f"{site.url}/missing", tmp_path / "f", silent)
     assert len(site.asked) == 1
@@ -101,7 +101,7 @@ def test_server_that_refuses_or_is_not_there(site: Any, tmp_path: Path) -> None:
         web.download("http://127.0.0.1:9/f", tmp_path / "f", silent)
 
 
-def test_plain_http_is_not_spoken_under_https(site: Any, body: bytes, tmp_path: Path) -> None:
+def test_plain_http_is_not_used_for_https(site: Any, body: bytes, tmp_path: Path) -> None:
     site.files["/f"] = body
     with pytest.raises(WeightsError):
         fetch_https(site.url.removeprefix("http:") + "/f", tmp_path / "f", silent)
@@ -145,7 +145,7 @@ except WeightsError as error:
 """
 
     def run(location: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        # The client reads its settings when it is imported, hence the process.
+        # A process of its own, because the client reads its settings at import.
         return subprocess.run(
             [sys.executable, "-c", code, location, str(tmp_path / "w")],
             env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", **environment},

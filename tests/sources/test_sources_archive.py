@@ -1,4 +1,4 @@
-"""One file out of an archive, whatever the archive holds."""
+"""Extraction of one file from any archive."""
 
 from __future__ import annotations
 

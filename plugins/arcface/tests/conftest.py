@@ -1,4 +1,4 @@
-"""A writer of TensorFlow Lite files, for files that no publisher would make."""
+"""A writer of TensorFlow Lite files, including invalid ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def to_tflite(arrays: Arrays) -> bytes:
         builder.PrependInt8Slot(1, TYPES[array.dtype.name], 0)
         builder.PrependUint32Slot(2, len(buffers) - 1, 0)
         tensors.append(builder.EndObject())
-    # A tensor without content, as the intermediate results of a graph are.
+    # A tensor without content, like the intermediate results of a graph.
     name_of_result = builder.CreateString("result")
     tensors.append(_table(builder, {3: name_of_result}))
     graph = _table(builder, {0: _vector(builder, tensors)})

@@ -1,4 +1,4 @@
-"""iResNet against a layer-by-layer evaluation over the published names, with arbitrary weights."""
+"""iResNet compared with a layer-by-layer evaluation by the published names, with arbitrary weights."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Reference:
             noise = torch.rand(4, x.shape[1], generator=self.rng)
             self.state[f"{name}.weight"] = 0.5 + noise[0]
             self.state[f"{name}.bias"] = noise[1] - 0.5
-            # The mean square, not the variance: of three descriptors it may be tiny, and then the
-            # rounding of float32 would be all that is compared.
+            # The mean square, because the variance of three descriptors may be tiny, and then only the
+            # rounding of float32 would be compared.
             self.state[f"{name}.running_mean"] = 0.5 * x.mean(axes).float() + 0.3 * (noise[2] - 0.5)
             self.state[f"{name}.running_var"] = x.square().mean(axes).float() * (0.5 + noise[3])
             self.state[f"{name}.num_batches_tracked"] = torch.tensor(9)

@@ -1,4 +1,4 @@
-"""MobileFaceNet: the published weights against LiteRT, and files that do not fit."""
+"""MobileFaceNet: the published weights compared with LiteRT, and files that do not match."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_equals_litert_on_the_published_file(file: Path, network: MobileFaceNet)
         swapped = network(images.flip(1))
     assert (descriptors - reference).abs().max() <= 1e-4
     assert (descriptors - reference).abs().max() <= 1e-5 * reference.abs().max()
-    # The reference tells red from blue, and so must we: swapped channels give another descriptor.
+    # Swapped channels must give a different descriptor, as in the reference.
     assert torch.cosine_similarity(swapped, reference).max() < 0.99
 
 
 @pytest.mark.weights
-def test_the_spec_tells_what_the_network_does(network: MobileFaceNet) -> None:
+def test_the_spec_describes_the_network(network: MobileFaceNet) -> None:
     (spec,) = [spec for spec in faceinv_encoders() if spec.name == "arcface.mobilefacenet"]
     encoder = Loader(Host(), WeightStore(Host())).encoder("arcface")
     assert encoder.spec == spec

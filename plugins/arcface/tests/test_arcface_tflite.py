@@ -1,4 +1,4 @@
-"""Reading constants out of TensorFlow Lite files, sound and hostile."""
+"""Reading constants from TensorFlow Lite files, valid and hostile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vision transformer against its equations, written out, with arbitrary weights."""
+"""The vision transformer compared with its equations, with arbitrary weights."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def test_wrong_tensors_are_named(tmp_path: Path) -> None:
 
 
 class _Code:
-    """Unpickled without care, it would write a file."""
+    """Writes a file if it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -161,7 +161,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 broken"])
-def test_a_file_that_is_no_checkpoint_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "f.pt"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=r"f\.pt") as caught:
@@ -184,7 +184,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [{}, [1, 2], {"epoch": 3}])
-def test_a_checkpoint_without_tensors_says_what_is_due(tmp_path: Path, content: object) -> None:
+def test_a_checkpoint_without_tensors_is_refused(tmp_path: Path, content: object) -> None:
     with pytest.raises(WeightsError, match="contains no state dict"):
         dcgan(saved(tmp_path / "f.pt", content))
 
@@ -210,7 +210,7 @@ def test_published_weights_make_faces_of_many_colours() -> None:
     latents = draw(network, 16)
     images = network(latents, "z")
     torch.testing.assert_close(images, unfolded(tensors, latents), atol=1e-5, rtol=0)
-    # The mean face is lighter at its cheeks than at the pupils beside them.
+    # The mean face is lighter at the cheeks than at the pupils next to them.
     mean = images.mean((0, 1))
     pupils = mean[29:32, 21:24].mean() + mean[29:32, 40:43].mean()
     cheeks = mean[38:41, 19:22].mean() + mean[38:41, 42:45].mean()

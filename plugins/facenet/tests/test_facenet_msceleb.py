@@ -1,4 +1,4 @@
-"""FaceNet: the published weights against an evaluation of the graph that the file describes."""
+"""FaceNet: the published weights compared with an evaluation of the graph that the file describes."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class KerasGraph:
         return result
 
     def _windows(self, x: Array, size: Any, strides: Any, padding: str) -> Array:
-        """Return ``(B, H', W', C, *size)``; SAME pads behind where the padding is odd."""
+        """Return ``(B, H', W', C, *size)``; SAME pads after the map if the padding is odd."""
         if padding == "same":
             assert tuple(strides) == (1, 1)
             before = [(side - 1) // 2 for side in size]
@@ -126,7 +126,7 @@ def test_equals_the_graph_in_the_file(file: Path, network: FaceNet) -> None:
     raw = torch.from_numpy(KerasGraph(file)((pixels - mean) / deviation))
     with torch.no_grad():
         trunk, unit, swapped = network.trunk(standardise(images)), network(images), network(images.flip(1))
-    # Before the normalisation to unit length, which would hide an error of scale.
+    # Before normalisation to unit length, which would hide a wrong scale.
     assert (trunk - raw).abs().max() <= 1e-5 * raw.abs().max()
     torch.testing.assert_close(unit.double(), raw / raw.norm(dim=1, keepdim=True), atol=1e-6, rtol=1e-5)
     assert torch.cosine_similarity(swapped, unit).max() < 0.99
@@ -144,7 +144,7 @@ def test_folded_equals_unfolded(file: Path, network: FaceNet) -> None:
 
 
 @pytest.mark.weights
-def test_the_spec_tells_what_the_network_does() -> None:
+def test_the_spec_describes_the_network() -> None:
     (spec,) = faceinv_encoders()
     encoder = Loader(Host(), WeightStore(Host())).encoder("facenet")
     assert encoder.spec == spec

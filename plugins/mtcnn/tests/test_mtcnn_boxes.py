@@ -1,4 +1,4 @@
-"""Boxes: suppression as it is defined, resampling as the area it is."""
+"""Boxes: suppression by its definition, resampling as area averages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def overlap(a: torch.Tensor, b: torch.Tensor, of_smaller: bool) -> float:
 
 
 @given(boxes=box_lists, threshold=st.sampled_from([0.3, 0.5, 0.7]), of_smaller=st.booleans(), data=st.data())
-def test_what_is_suppressed_overlaps_a_better_box_and_nothing_else_is(
+def test_exactly_the_boxes_that_overlap_a_better_one_are_suppressed(
     boxes: list[tuple[float, ...]], threshold: float, of_smaller: bool, data: st.DataObject
 ) -> None:
     tensor = torch.tensor(boxes).reshape(-1, 4)

@@ -1,4 +1,4 @@
-"""MTCNN finds faces where they are, says so when there is none, and takes no wrong file for its own."""
+"""MTCNN detects faces at the right place, none in images without a face, and refuses wrong weights files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from faceinv.weights import WeightStore
 
 PORTRAITS = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "portraits"
 
-#: What facenet-pytorch 2.6.0 (``MTCNN(keep_all=True).detect``) finds: the box, then the five points.
+#: Detections of facenet-pytorch 2.6.0 (``MTCNN(keep_all=True).detect``): the box, then the five points.
 REFERENCE = {
     "female-000.jpg": (
         (83.4, 56.6, 154.8, 152.9),
@@ -75,12 +75,12 @@ def interocular(faces: Faces) -> float:
 
 
 def distance(first: Tensor, second: Tensor, faces: Faces) -> float:
-    """Mean distance of the five points, as a fraction of the distance of the eyes."""
+    """Mean distance of the five points, as a fraction of the distance between the eyes."""
     return float((first - second).norm(dim=1).mean()) / interocular(faces)
 
 
 def plain(height: int, width: int) -> Tensor:
-    """A picture of no face: waves, stripes and noise."""
+    """An image without a face: waves, stripes and noise."""
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     noise = torch.rand(height, width, generator=torch.Generator().manual_seed(2))
     return torch.stack([0.5 + 0.5 * torch.sin(x / 9) * torch.cos(y / 7), ((x // 6) % 2).float(), noise])
@@ -96,14 +96,14 @@ def test_agrees_with_the_reference(detect: MTCNN, portrait: Callable[[str], Tens
     box, points = (torch.tensor(numbers) for numbers in REFERENCE[name])
     assert len(faces) == 1
     assert faces.scores[0] > 0.98
-    # The reference cuts whole pixels and does not move the points with them: half a pixel is its own.
+    # The reference crops at whole pixels without moving the points, an error of up to half a pixel.
     assert distance(faces.points[0], points, faces) < 0.08
     assert (faces.boxes[0] - box).abs().max() < 0.2 * interocular(faces)
 
 
 @pytest.mark.weights
 @pytest.mark.parametrize("size", [(20, 20), (64, 64), (97, 340), (300, 21)])
-def test_finds_no_face_where_there_is_none(detect: MTCNN, size: tuple[int, int]) -> None:
+def test_finds_no_face_in_an_image_without_one(detect: MTCNN, size: tuple[int, int]) -> None:
     for image in (plain(*size), torch.zeros(3, *size), torch.ones(3, *size)):
         faces = detect(image)
         assert len(faces) == 0
@@ -119,7 +119,7 @@ def test_a_mirrored_face_has_mirrored_points(detect: MTCNN, portrait: Callable[[
         back = mirrored.points[0][[1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1]) + torch.tensor([image.shape[2], 0.0])
         assert distance(faces.points[0], back, faces) < 0.08
         shifts.append((faces.points[0] - back)[:, 0].mean())
-    # In no direction on average: pixel coordinates begin at the corner of the first pixel, and nothing is cut.
+    # Zero on average: coordinates start at the corner of the first pixel, and nothing is rounded.
     assert abs(float(torch.stack(shifts).mean())) < 0.5
 
 
@@ -156,7 +156,7 @@ def test_the_most_prominent_face_comes_first(detect: MTCNN, portrait: Callable[[
     faces = detect(canvas)
     assert len(faces) == 2
     assert 122 < faces.boxes[0, 0] < 378
-    # Of two faces of one size, the one in the middle.
+    # Of two faces of the same size, the one in the middle.
     canvas = torch.full((3, 256, 640), 0.5)
     canvas[:, :, 20:276] = large
     canvas[:, :, 276:532] = large
@@ -186,7 +186,7 @@ def test_leaves_the_image_and_the_random_state_alone(detect: MTCNN, portrait: Ca
     assert torch.equal(detect(image).points, faces.points)
 
 
-# Without them
+# Without the published weights
 
 
 @pytest.mark.parametrize("size", [(19, 200), (200, 1), (1, 1)])
@@ -196,7 +196,7 @@ def test_an_image_smaller_than_a_face_is_refused(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("image", [torch.zeros(1, 40, 40), torch.zeros(40, 40), torch.zeros(3, 40, 40).byte()])
-def test_what_is_no_image_is_refused(image: Tensor) -> None:
+def test_not_an_image_is_refused(image: Tensor) -> None:
     with pytest.raises(ShapeError):
         MTCNN()(image)
 
@@ -249,7 +249,7 @@ def test_a_wrong_weights_file_is_named(
 
 
 def test_every_level_of_the_pyramid_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The smallest face fills a window in the first level, one as large as the image in the last."""
+    """A window covers the smallest face in the first level, and the whole image in the last."""
     detector, sizes = MTCNN(thresholds=(1.1, 1.1, 1.1)), []
     forward = detector.proposal.forward
 

@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import the module that writes their files."""
+"""Makes the module that writes test files importable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder of the test's own."""
+    """An empty cache folder for each test."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("FACEINV_CACHE", str(folder))
     return folder

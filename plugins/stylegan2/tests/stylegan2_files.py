@@ -1,4 +1,4 @@
-"""Writes arbitrary StyleGAN2 generators in the two published layouts, to test their reading.
+"""Writers of arbitrary StyleGAN2 generators in the two published formats, for tests of the readers.
 
 The layout of NVIDIA's is written from its description: a pickle in which every module is a call of
 ``torch_utils.persistence._reconstruct_persistent_obj`` with its class's source and its attributes.
@@ -24,7 +24,7 @@ from torch import Tensor
 
 SIDE, WIDTH, CHANNELS = 32, 24, {4: 16, 8: 16, 16: 12, 32: 8}
 
-#: Stands where NVIDIA's pickles have the source of their classes; a reader that runs it fails the test.
+#: In place of the classes' source in NVIDIA's pickles; a reader that executes it fails the test.
 SOURCE = "raise SystemExit('the source in a file was run')"
 
 
@@ -34,7 +34,7 @@ def fir() -> Tensor:
 
 
 def rosinality_state(sides: dict[int, int] = CHANNELS, width: int = WIDTH, layers: int = 3) -> dict[str, Tensor]:
-    """Return arbitrary weights under rosinality's names; ``sides`` are the channels by side of the image."""
+    """Return arbitrary weights under rosinality's names; ``sides`` maps the side of a block to its channels."""
     rng = torch.Generator().manual_seed(0)
 
     def draw(*shape: int, scale: float = 1.0, shift: float = 0.0) -> Tensor:
@@ -70,7 +70,7 @@ def rosinality_state(sides: dict[int, int] = CHANNELS, width: int = WIDTH, layer
 
 
 class Module:
-    """A module as NVIDIA's files hold it: pickled by its attributes, beside the source of its class."""
+    """A module as in NVIDIA's files: pickled as its attributes and the source of its class."""
 
     def __init__(self, name: str, tensors: dict[str, Tensor], children: dict[str, Module], **attributes: Any) -> None:
         self.name = name
@@ -103,7 +103,7 @@ BUFFERS = ("w_avg", "resample_filter", "noise_const")
 
 
 def nvidia_modules(sides: dict[int, int] = CHANNELS, width: int = WIDTH) -> Module:
-    """Return NVIDIA's modules with the same weights as :func:`rosinality_state`, which it keeps under other names."""
+    """Return NVIDIA's modules with the weights of :func:`rosinality_state`, under NVIDIA's names."""
     state = rosinality_state(sides, width)
 
     def layer(theirs: str, upsample: bool, noise: int | None, **attributes: Any) -> Module:
@@ -113,7 +113,7 @@ def nvidia_modules(sides: dict[int, int] = CHANNELS, width: int = WIDTH) -> Modu
             {"weight": state[f"{theirs}.conv.modulation.weight"], "bias": state[f"{theirs}.conv.modulation.bias"]},
             {},
             activation="linear",
-            # NVIDIA computes it with NumPy, whose scalars are pickled by a global of their own.
+            # NVIDIA computes it with NumPy, whose scalars are pickled through a global.
             weight_gain=np.float64(1 / math.sqrt(width)),
             bias_gain=1,
         )
@@ -182,7 +182,7 @@ def nvidia_modules(sides: dict[int, int] = CHANNELS, width: int = WIDTH) -> Modu
 
 
 def nvidia_pickle(generator: Any, protocol: int = 4) -> bytes:
-    """Return the pickle of NVIDIA's dictionary of networks; Python 3.7, which wrote theirs, has protocol 3."""
+    """Return the pickle of NVIDIA's dictionary of networks, in protocol 3 as written by Python 3.7."""
     with nvidias_names() as easy:
         content = {
             "training_set_kwargs": easy(class_name="training.dataset.ImageFolderDataset", use_labels=False),
@@ -196,7 +196,7 @@ def nvidia_pickle(generator: Any, protocol: int = 4) -> bytes:
 
 @contextlib.contextmanager
 def nvidias_names() -> Iterator[type[dict]]:
-    """Let classes and functions of NVIDIA's names be pickled; in here they do nothing."""
+    """Define NVIDIA's classes and functions, without effect, so that they can be pickled."""
 
     def _reconstruct_persistent_obj(meta: Any) -> None:
         raise SystemExit("the loader that is named in the file was called")

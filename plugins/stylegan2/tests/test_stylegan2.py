@@ -1,4 +1,4 @@
-"""StyleGAN2 beside a slow evaluation of the papers' equations, on files of both layouts."""
+"""StyleGAN2 compared with a slow evaluation of the papers' equations, on files in both formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""StyleGAN2's files on the command line: converted, trusted, synthesised from, and told from other networks'."""
+"""StyleGAN2's files on the command line: conversion, trust, synthesis, and files of other networks."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_synthesize(command: Command, tmp_path: Path, layout: str) -> None:
         arguments += ["--latents", tmp_path / "latents.npy", "--out", tmp_path / "images.npy"]
         arguments += ["--truncation", 0.5, "--noise", "none"]
         if space == "z":
-            # Nobody has published a hash of this file: it is used only once it is trusted.
+            # No hash is published for this file, so it must be trusted first.
             code, _, said = command(*arguments)
             assert code == 4
             assert f"--trust-sha256 {sha256}" in said
@@ -131,7 +131,7 @@ def test_a_file_is_read_once_and_its_statistics_estimated_once(cache: Path, tmp_
     assert any(sha256 in path.name for path in kept)
     again = build(source)
     assert kept == {path: path.stat().st_mtime_ns for path in (cache / "stylegan2").glob("*.safetensors")}
-    # The cache holds the mean of mapped z.
+    # The cache contains the mean of mapped z.
     w = again.mapping(torch.randn(20_000, WIDTH, generator=torch.Generator().manual_seed(5)))
     scale = w.std(0).mean()
     assert (w.mean(0) - again.w_mean).abs().max() < 0.05 * scale
@@ -192,5 +192,5 @@ def test_checkpointing_changes_no_gradient(tmp_path: Path) -> None:
     for checkpointed in (False, True):
         generator, leaf = build(source, checkpoint_activations=checkpointed), rows.clone().requires_grad_()
         gradients.append(torch.autograd.grad(generator(leaf, "w+").square().sum(), leaf)[0])
-    # One image at a time, a convolution may add up in another order.
+    # One image at a time, a convolution may sum in another order.
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)

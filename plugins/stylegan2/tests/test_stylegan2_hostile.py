@@ -1,4 +1,4 @@
-"""Files made to do harm: nothing in them runs, they take no memory, and each ends in one clear line."""
+"""Hostile files: nothing in them is executed, they use no memory, and each error is one clear line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stylegan2_files import Module, nvidia_modules, nvidia_pickle, rosinality_st
 
 from faceinv.errors import WeightsError
 
-#: What the interpreter reports when something is run, imported by a pickle, or handed to the system.
+#: Audit events of the interpreter when code is executed, imported by a pickle, or passed to the system.
 HARM = {"exec", "compile", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "pickle.find_class", "import"}
 
 _seen: list[str] | None = None
@@ -35,7 +35,7 @@ sys.addaudithook(_audit)
 
 @contextlib.contextmanager
 def nothing_runs() -> Iterator[None]:
-    """Fail if anything is run or imported meanwhile."""
+    """Fail if anything is executed or imported in the block."""
     global _seen
     _seen = []
     try:
@@ -47,7 +47,7 @@ def nothing_runs() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Import what reading imports by itself."""
+    """Import the modules that the reader imports on first use."""
     folder = tmp_path_factory.mktemp("warm")
     b"x".decode("cp437")  # of the names in a zip archive
     for write in (write_nvidia, write_rosinality):
@@ -57,7 +57,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def refused(path: Path, match: str | None = None, read: Callable[[Path], Any] = read_published) -> str:
-    """Return the one line that a file is refused with."""
+    """Return the message that a file is refused with; it must be one line."""
     with nothing_runs(), pytest.raises(WeightsError, match=match) as caught:
         read(path)
     text = str(caught.value)
@@ -112,7 +112,7 @@ def test_a_call_deep_inside_a_good_generator(tmp_path: Path) -> None:
 
 
 def test_a_pickle_inside_the_bytes_of_a_tensor(tmp_path: Path) -> None:
-    """``_load_from_bytes`` is a whole torch.load of its own; ours reads one storage and nothing else."""
+    """``_load_from_bytes`` is a nested ``torch.load``; our stand-in only reads one storage."""
     generator = nvidia_modules()
     inner = pickle.dumps(CALLS["system"]())
     storage = Call(torch.storage._load_from_bytes, inner)
@@ -136,12 +136,12 @@ def test_bytes_that_nobody_asks_for_stay_bytes(tmp_path: Path) -> None:
 
 
 def test_the_source_in_a_file_is_not_run(tmp_path: Path) -> None:
-    """Each module of a good file bears source that ends the program; another reader would run it."""
+    """Each module of a valid file contains source that ends the program; another reader would execute it."""
     content = write_nvidia(tmp_path / "x.pkl").read_bytes()
     assert b"raise SystemExit('the source in a file was run')" in content
     with nothing_runs():
         assert read_published(tmp_path / "x.pkl")
-    # Nor is it in what is kept.
+    # Nor is it in the cached file.
     convert(tmp_path / "x.pkl", tmp_path / "x.safetensors")
     assert b"SystemExit" not in (tmp_path / "x.safetensors").read_bytes()
 
@@ -187,7 +187,7 @@ def test_a_look_alike_is_refused(tmp_path: Path, module: str, name: str) -> None
         b"\x80\x02]q\x00" + b"\x86".join([b"h\x00"] * 2) + b".",
         b"\x80\x02\x82\x01.",  # an extension code
         b"\x80\x02(i__main__\nx\n.",
-        b"\x80\x02ccollections\nOrderedDict\n}b.",  # changes a global
+        b"\x80\x02ccollections\nOrderedDict\n}b.",  # modifies a global
         b"\x80\x02ccollections\nOrderedDict\n)\x81}\x92.",
         b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",  # 8 EiB of bytes
         b"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7f.",  # 8 EiB of text
@@ -195,7 +195,7 @@ def test_a_look_alike_is_refused(tmp_path: Path, module: str, name: str) -> None
         b"\x80\x05\x96\xff\xff\xff\xff\xff\xff\xff\x7f.",
         b"\x80\x02}r\xff\xff\xff\x7f.",  # a memo of 16 GiB
         b"\x80\x02" + b"(" * 20_000 + b".",
-        b"\x80\x02)" + b"\x85" * 20_000 + b".",  # a tuple in a tuple in a tuple …
+        b"\x80\x02)" + b"\x85" * 20_000 + b".",  # deeply nested tuples
         b"\x80\x02]q\x00" + b"h\x00h\x00\x86q\x00" * 10_000 + b".",  # doubled ten thousand times
         b"\x80\x02}q\x00X\x04\x00\x00\x00G_emah\x00s.",  # contains itself
         b"\x80\x02" + b"N0" * 10,
@@ -228,7 +228,7 @@ def rebuilt(size: tuple[int, ...], stride: tuple[int, ...], offset: int = 0) -> 
     ("size", "stride", "offset"),
     [
         ((1 << 40, 1 << 20), (1 << 20, 1), 0),
-        ((24, 1 << 60), (0, 0), 0),  # one number stands for all
+        ((24, 1 << 60), (0, 0), 0),  # one number used for all elements
         ((24, 24), (24, 1), 1 << 61),
         ((24, 24), (24, 1), -1),
         ((24, -24), (24, 1), 0),
@@ -249,14 +249,14 @@ def test_giant_and_senseless_shapes(tmp_path: Path, size: Any, stride: Any, offs
 
 def test_a_storage_that_claims_more_than_is_there(tmp_path: Path) -> None:
     content = write_nvidia(tmp_path / "x.pkl").read_bytes()
-    # 576 numbers of the first weight of the mapping network, as the storage's own pickle says it.
+    # The pickle of the storage says that the mapping network's first weight has 576 numbers.
     assert b"M\x40\x02" in content
     (tmp_path / "x.pkl").write_bytes(content.replace(b"M\x40\x02", b"M\xff\xff"))
     refused(tmp_path / "x.pkl")
 
 
 def test_tensors_that_overlap(tmp_path: Path) -> None:
-    """Every tensor is the same large one: together they would be far larger than the file."""
+    """All tensors share one large storage: together they would be far larger than the file."""
     shared = torch.zeros(1 << 16)
     torch.save(
         {"g_ema": {name: shared[: t.numel()].reshape(t.shape) for name, t in rosinality_state().items()}},
@@ -265,7 +265,7 @@ def test_tensors_that_overlap(tmp_path: Path) -> None:
     refused(tmp_path / "x.pt")
 
 
-def test_what_is_no_generator(tmp_path: Path) -> None:
+def test_not_a_generator(tmp_path: Path) -> None:
     for generator in (None, {}, 7, [], "G", Module("Generator", {}, {}), {"mapping": {}}):
         (tmp_path / "x.pkl").write_bytes(nvidia_pickle(generator))
         refused(tmp_path / "x.pkl")
@@ -299,7 +299,7 @@ def test_truncated_at_every_hundredth(tmp_path: Path, layout: str) -> None:
 
 
 class TestZips:
-    """Archives that are none of torch.save's, or not whole."""
+    """Archives that torch.save did not write, or that are incomplete."""
 
     @staticmethod
     def rewritten(source: Path, target: Path, compression: int = zipfile.ZIP_STORED, **changed: bytes | None) -> Path:
@@ -318,7 +318,7 @@ class TestZips:
         refused(tmp_path / "x.pt")
 
     def test_compressed_records(self, tmp_path: Path) -> None:
-        """A record of torch.save is stored as it is; one that unfolds could take any memory."""
+        """torch.save does not compress its records; a compressed one could expand to any size."""
         good = write_rosinality(tmp_path / "good.pt")
         refused(self.rewritten(good, tmp_path / "x.pt", zipfile.ZIP_DEFLATED), match="compressed")
         bomb = self.rewritten(good, tmp_path / "x.pt", zipfile.ZIP_DEFLATED, data_pkl=bytes(50_000_000))

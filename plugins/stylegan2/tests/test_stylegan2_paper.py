@@ -1,4 +1,4 @@
-"""The paper's own networks together, on files in the official formats with arbitrary weights."""
+"""The paper's networks together, from files in the official formats with arbitrary weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from faceinv.cli import main
 
 def normal(*shape: int) -> Tensor:
     fan = torch.Size(shape[1:]).numel()
-    # A run of numbers again and again: drawing a hundred million would take longer than all the rest.
+    # Repeated numbers, because drawing a hundred million would dominate the test's time.
     numbers = torch.randn(99_991, generator=torch.Generator().manual_seed(len(shape) + fan))
     total = torch.Size(shape).numel()
     return (numbers.repeat(total // len(numbers) + 1)[:total] * (2 / fan) ** 0.5).reshape(shape)
@@ -58,7 +58,7 @@ def vgg16_dag() -> Iterator[tuple[str, Tensor]]:
         yield f"{name}.bias", torch.zeros(4096).half()
 
 
-@pytest.mark.timeout(900)  # 25 seconds of one core; a shared machine may take its time
+@pytest.mark.timeout(900)  # 25 seconds of one core, more on a busy machine
 def test_the_papers_pipeline_runs_through(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     files = {"vggface2.resnet50-ft": tmp_path / "resnet50_ft_dag.pth", "vggface.vgg16": tmp_path / "vgg_face_dag.pth"}
     files["stylegan2"] = tmp_path / "ffhq.pt"
@@ -91,7 +91,7 @@ def test_the_papers_pipeline_runs_through(tmp_path: Path, capfd: pytest.CaptureF
     [path] = (tmp_path / "run" / "cells").glob("*.json")
     record = json.loads(path.read_text())
     assert record["status"] == "ok"
-    # Every record carries the hash of every file it depends on.
+    # Every record contains the hash of every file it depends on.
     assert set(hashes.values()) <= set(record["weights"].values())
     assert record["config"]["space"] == "w"
     assert len(list(path.with_suffix("").glob("*-target.png"))) == 2

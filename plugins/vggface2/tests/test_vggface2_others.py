@@ -1,4 +1,4 @@
-"""Inception-ResNet-v1 and VGG-16 against layer-by-layer evaluations over the published names."""
+"""Inception-ResNet-v1 and VGG-16 compared with layer-by-layer evaluations by the published names."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ class Inception:
             noise = torch.rand(4, x.shape[1], generator=self.rng)
             self.state[f"{at}.weight"] = 0.5 + noise[0]
             self.state[f"{at}.bias"] = noise[1] - 0.5
-            # The mean square, not the variance: of three descriptors it may be tiny, and then the
-            # rounding of float32 would be all that is compared.
+            # The mean square, because the variance of three descriptors may be tiny, and then only the
+            # rounding of float32 would be compared.
             self.state[f"{at}.running_mean"] = 0.5 * x.mean(axes).float()
             self.state[f"{at}.running_var"] = x.square().mean(axes).float() * (0.5 + noise[3])
             self.state[f"{at}.num_batches_tracked"] = torch.tensor(4)
@@ -114,14 +114,14 @@ def test_inception_resnet_v1(tmp_path: Path, classifier: bool) -> None:
     with torch.no_grad():
         trunk = network.trunk((images * 255 - 127.5) / 128)
         unit, swapped = network(images), network(images.flip(1))
-    # The unit-length descriptor hides an error of scale, so the raw one is compared too.
+    # A unit-length descriptor hides a wrong scale, so the raw one is compared too.
     assert ((trunk - raw).abs().amax(1) / raw.abs().amax(1)).max() < 3e-5
-    # Float32 rounding reaches 2e-6 here; a wrong epsilon, the likeliest slip, moves a number by 3e-4.
+    # Float32 rounding reaches 2e-6 here; a wrong epsilon, the most likely mistake, changes a value by 3e-4.
     torch.testing.assert_close(unit.double(), raw / raw.norm(dim=1, keepdim=True), atol=1e-5, rtol=1e-4)
     assert (swapped - unit).abs().amax(1).min() > 1e-3
 
 
-def test_inception_names_what_is_missing(tmp_path: Path) -> None:
+def test_inception_names_missing_tensors(tmp_path: Path) -> None:
     reference = Inception()
     reference(pictures(160, 1))
     del reference.state["mixed_7a.branch2.1.bn.running_var"]

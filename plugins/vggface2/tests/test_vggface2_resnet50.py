@@ -1,4 +1,4 @@
-"""VGGFace2's ResNets against a layer-by-layer evaluation over the published names, with arbitrary weights."""
+"""VGGFace2's ResNets compared with a layer-by-layer evaluation by the published names, with arbitrary weights."""
 
 from __future__ import annotations
 
