@@ -1,7 +1,6 @@
 """faceinv measures what a face descriptor gives away.
 
-``load_encoder``, ``invert`` and ``probe`` are imported when they are first asked for: ``import faceinv``
-imports no torch.
+``load_encoder``, ``invert`` and ``probe`` are imported on first use: ``import faceinv`` imports no torch.
 """
 
 from __future__ import annotations

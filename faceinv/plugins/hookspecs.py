@@ -1,4 +1,4 @@
-"""The hooks. Each returns declarations, or registers commands; none may import torch."""
+"""The hooks. Each returns declarations or adds commands; none may import torch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def faceinv_generators() -> list[GeneratorSpec]:
 
 @hookspec
 def faceinv_probes() -> list[ProbeSpec]:
-    """Declare attributes and how they are read from a descriptor."""
+    """Declare attributes and how they are inferred from a descriptor."""
     raise NotImplementedError
 
 
@@ -82,7 +82,7 @@ def faceinv_weights() -> list[WeightSpec]:
 
 @hookspec
 def faceinv_weight_sources() -> list[WeightSourceSpec]:
-    """Declare ways to fetch weights, by the scheme of a source."""
+    """Declare ways to fetch weights files, by the scheme of a source."""
     raise NotImplementedError
 
 

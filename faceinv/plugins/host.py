@@ -222,7 +222,7 @@ class Host:
 
     def _load_path(self, path: Path) -> None:
         if not path.exists():
-            raise UsageError(f"--plugin {path}: there is no such file or folder.")
+            raise UsageError(f"--plugin {path}: no such file or folder.")
         if path.is_file() and path.suffix != ".py":
             raise UsageError(
                 f"--plugin {path}: a plugin is a .py file, or a folder with pyproject.toml or __init__.py."
@@ -268,14 +268,14 @@ class Host:
 
 
 def _plugins_at(path: Path) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield (name, loader) of every plugin in a file, a package folder, or a source distribution."""
+    """Yield the name and a loader of each plugin in a file, a package folder or a source distribution."""
     project = path / "pyproject.toml"
     if path.is_dir() and project.is_file():
         import tomllib
 
         declared = tomllib.loads(project.read_text()).get("project", {}).get("entry-points", {}).get(GROUP, {})
         if not declared:
-            raise UsageError(f'--plugin {path}: its pyproject.toml has no [project.entry-points."{GROUP}"].')
+            raise UsageError(f'--plugin {path}: its pyproject.toml lacks [project.entry-points."{GROUP}"].')
         source = str(path / "src" if (path / "src").is_dir() else path)
         if source not in sys.path:
             sys.path.insert(0, source)
@@ -300,7 +300,7 @@ def _load_module(path: Path) -> ModuleType:
         name, path / "__init__.py" if package else path, submodule_search_locations=[str(path)] if package else None
     )
     if spec is None or spec.loader is None:
-        raise PluginError("it cannot be read as a Python module")
+        raise PluginError("not a Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

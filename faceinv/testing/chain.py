@@ -1,4 +1,4 @@
-"""The chain that losses, methods and probes are checked in: drawn faces, a toy encoder, a perfect reader."""
+"""The chain in which losses, methods and probes are checked: drawn faces, a toy encoder, a perfect reader."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from faceinv.testing.toy_networks import ToyEncoder
 if TYPE_CHECKING:
     from faceinv.models.loader import Loader
 
-#: Faces that probes learn from, and faces that they are scored on.
+#: Number of faces that probes are trained and tested on.
 _TRAIN, _TEST = 240, 60
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A generator and an encoder that everything else can be checked with.
+    """A generator and an encoder for checking everything else.
 
     Args:
-        generator: Eight factors to faces of 64×64.
-        encode: Those images to descriptors ``(B, 12)``; gradients flow.
+        generator: From eight factors to 64×64 faces.
+        encode: From those images to descriptors ``(B, 12)``, differentiable.
     """
 
     generator: DrawnFaces
@@ -40,7 +40,7 @@ class Chain:
 
     @property
     def framing(self) -> Framing:
-        """Where the faces are."""
+        """The framing of the faces."""
         return FRAME
 
     def sample(self, n: int, seed: int) -> Candidate:
@@ -50,14 +50,14 @@ class Chain:
         return self.candidate(latents)
 
     def candidate(self, latents: Tensor) -> Candidate:
-        """Return the faces of these latents ``(B, 8)``, differentiable."""
+        """Return the faces for these latents ``(B, 8)``; differentiable."""
         images = self.generator(latents, "z")
         return Candidate(latents, images, self.encode(images))
 
 
 @cache
 def chain(dtype: torch.dtype = torch.float32) -> Chain:
-    """Return the chain in this floating-point type."""
+    """Return the chain in this dtype."""
     generator = DrawnFaces().to(dtype).eval().requires_grad_(False)
     encoder = ToyEncoder().to(dtype).eval().requires_grad_(False)
     warp = warp_between(FRAME, TOY_FRAMING).to(dtype)
@@ -65,11 +65,11 @@ def chain(dtype: torch.dtype = torch.float32) -> Chain:
 
 
 def fit(descriptors: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return ridge regression on descriptors and their products: closed form, no training to wait for.
+    """Return a ridge regression on descriptors and their pairwise products, fitted in closed form.
 
     Args:
-        descriptors: ``(N, D)``.
-        targets: ``(N, k)``.
+        descriptors: Inputs, ``(N, D)``.
+        targets: Outputs, ``(N, k)``.
     """
     mean, scale = descriptors.mean(0), descriptors.std(0).clamp_min(1e-6)
     rows, columns = torch.triu_indices(descriptors.shape[1], descriptors.shape[1])
@@ -88,7 +88,7 @@ def fit(descriptors: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
 def start() -> Callable[[Tensor], Tensor]:
     """Return a regressor from the chain's descriptors ``(B, 12)`` to its latents ``(B, 8)``.
 
-    It goes half the way to what it reads, so that there is something left for a method to do.
+    It goes only half the way, so that there is something left for a method to improve.
     """
     with torch.no_grad():
         faces = chain().sample(_TRAIN, 11)
@@ -99,7 +99,7 @@ def start() -> Callable[[Tensor], Tensor]:
 
 @cache
 def train_and_test() -> tuple[Candidate, Candidate]:
-    """Return the faces that a probe learns from, and those it is scored on."""
+    """Return the faces that a probe is trained on, and those that it is tested on."""
     with torch.no_grad():
         return chain().sample(_TRAIN, 12), chain().sample(_TEST, 13)
 
@@ -118,7 +118,7 @@ def _whitening() -> Whitening:
 
 
 def loss_context(spec: LossSpec, loader: Loader) -> LossContext:
-    """Return what a loss is built with: for an attribute's, a reader that reads the targets without error."""
+    """Return the context for building a loss; the reader of an attribute loss makes no error on the targets."""
     if not spec.probe:
         return LossContext("balanced", descriptor_variance=1.0, whitening=_whitening())
     probe = loader.probe(spec.probe, FRAME)
@@ -127,7 +127,7 @@ def loss_context(spec: LossSpec, loader: Loader) -> LossContext:
         truth = probe.measure(faces.images)
 
     def read(descriptors: Tensor) -> Tensor:
-        # The target whose descriptor it is, or the nearest; a reader has no other images to be asked about.
+        # Only the targets' descriptors are ever given; the nearest one is the target itself.
         nearest = torch.cdist(descriptors, faces.descriptors).argmin(1)
         return truth[nearest]
 

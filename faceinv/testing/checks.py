@@ -1,7 +1,7 @@
-"""A conformance check: its declaration, its outcome, and the checks of each kind.
+"""Conformance checks: their declaration, their outcome, and the modules with the checks of each kind.
 
-A check is a function of one subject that raises :class:`CheckFailed`. Its docstring says what it means, and
-``fix`` how an author gets it to pass.
+A check is a function of one subject that raises :class:`CheckFailed`. Its docstring states what must hold, and
+``fix`` tells an author how to make it pass.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from faceinv.errors import FaceinvError, WeightsError
 
-#: Kind of what is checked → modules with its checks. ``plugin`` is a plugin as a whole.
+#: Modules with the checks of each kind. ``plugin`` is a plugin as a whole.
 CHECK_MODULES = {
     "plugin": ("plugin_checks",),
     "encoder": ("spec_checks", "network_checks", "encoder_checks"),
@@ -26,37 +26,37 @@ CHECK_MODULES = {
 }
 
 
-class CheckFailed(AssertionError):  # noqa: N818  (pytest shows an AssertionError without ceremony)
-    """What is checked does not hold; the text says what was seen and what is due."""
+class CheckFailed(AssertionError):  # noqa: N818  (pytest shows an AssertionError briefly)
+    """A failed check; the message states what was found and what is expected."""
 
 
-class NotApplicable(Exception):  # noqa: N818  (not an error: a reason)
-    """The check says nothing about this object; the text says why."""
+class NotApplicable(Exception):  # noqa: N818  (a reason, not an error)
+    """The check does not apply to this object; the message states why."""
 
 
 class Checked(Protocol):
-    """An object that checks are run on, or a plugin as a whole."""
+    """An object under check, or a plugin as a whole."""
 
     @property
     def kind(self) -> str:
-        """Kind of what is checked."""
+        """Kind of the object."""
         ...
 
     @property
     def name(self) -> str:
-        """Name of what is checked."""
+        """Name of the object."""
         ...
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold of every object of some kinds.
+    """A property that every object of some kinds must have.
 
     Args:
-        name: The function's name, unique within a kind.
-        kinds: Kinds it applies to.
-        meaning: What it means, one sentence.
-        fix: How to get it to pass, one sentence.
+        name: Name of the function, unique within a kind.
+        kinds: The kinds that it applies to.
+        meaning: The property, in one sentence.
+        fix: How to make it pass, in one sentence.
         function: Raises :class:`CheckFailed`, or :class:`NotApplicable`.
     """
 
@@ -70,9 +70,9 @@ class Check:
         """Run the check.
 
         Raises:
-            CheckFailed: it does not hold, or the object raised something that no check asked for.
-            NotApplicable: it says nothing about this object.
-            WeightsError: the object cannot be built for want of its weights.
+            CheckFailed: if it fails, or the object raises an unexpected exception.
+            NotApplicable: if it does not apply to this object.
+            WeightsError: if the object cannot be built because its weights are missing.
         """
         try:
             self.function(subject)
@@ -84,12 +84,12 @@ class Check:
 
 
 def check(*kinds: str, fix: str) -> Callable[[Callable[[Any], None]], Check]:
-    """Turn a function of a subject into a :class:`Check` of these ``kinds``."""
+    """Make a :class:`Check` for these ``kinds`` of a function that takes a subject."""
 
     def wrap(function: Callable[[Any], None]) -> Check:
         meaning = " ".join((function.__doc__ or "").split())
         if not meaning:
-            raise TypeError(f"The check {function.__name__} has no docstring, which is what it means.")
+            raise TypeError(f"The check {function.__name__} has no docstring, which must state its meaning.")
         return Check(function.__name__, kinds, meaning, fix, function)
 
     return wrap
@@ -97,17 +97,17 @@ def check(*kinds: str, fix: str) -> Callable[[Callable[[Any], None]], Check]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one check.
+    """The outcome of one check.
 
     Args:
         kind: Kind of the object.
         name: Name of the object.
         check: Name of the check.
-        status: ``"passed"``, ``"failed"``, ``"not applicable"``, or ``"not run"`` for want of weights or data.
-        message: What was seen, or why it was not run; empty where it passed.
-        meaning: What the check means.
-        fix: How to get it to pass.
-        seconds: How long it took.
+        status: ``"passed"``, ``"failed"``, ``"not applicable"``, or ``"not run"`` if weights or data are missing.
+        message: Why it failed, does not apply or was not run; empty if it passed.
+        meaning: The property that was checked.
+        fix: How to make it pass.
+        seconds: Duration.
     """
 
     kind: str

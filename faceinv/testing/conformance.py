@@ -1,4 +1,4 @@
-"""Find the conformance checks of a kind, and run all of them."""
+"""Find the conformance checks of a kind and run them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from faceinv.testing.checks import CHECK_MODULES, Check, Checked, CheckFailed, N
 
 @cache
 def checks_of(kind: str) -> tuple[Check, ...]:
-    """Return the checks of a ``kind``, in the order in which they are run.
+    """Return the checks of a ``kind`` in the order in which they run.
 
     Raises:
-        UsageError: nothing of this kind is checked.
+        UsageError: if there are no checks for this kind.
     """
     if kind not in CHECK_MODULES:
         raise UsageError(f"There are no checks for a {kind}. Checked kinds: {', '.join(CHECK_MODULES)}.")
@@ -28,7 +28,7 @@ def checks_of(kind: str) -> tuple[Check, ...]:
 
 
 def run_checks(subject: Checked) -> Iterable[Outcome]:
-    """Run every check of the subject's kind and yield what became of each, as it comes."""
+    """Run every check of the subject's kind and yield the outcomes one by one."""
     missing = ""
     for item in checks_of(subject.kind):
         began = time.perf_counter()
@@ -50,17 +50,17 @@ def run_checks(subject: Checked) -> Iterable[Outcome]:
 
 
 def check_all(subject: Checked) -> None:
-    """Run every check of the subject's kind, and raise one error that lists what failed.
+    """Run every check of the subject's kind, and raise one error that lists the failures.
 
     Raises:
-        CheckFailed: at least one check failed.
-        WeightsError: the object cannot be built for want of its weights.
+        CheckFailed: if at least one check fails.
+        WeightsError: if the object cannot be built because its weights are missing.
     """
     failed: list[str] = []
     for outcome in run_checks(subject):
         if outcome.status == "not run":
             raise WeightsError(outcome.message)
         if outcome.status == "failed":
-            failed.append(f"{outcome.check}: {outcome.message}\n    It means: {outcome.meaning}\n    {outcome.fix}")
+            failed.append(f"{outcome.check}: {outcome.message}\n    {outcome.meaning}\n    To fix it: {outcome.fix}")
     if failed:
         raise CheckFailed(f"{subject} fails {len(failed)} checks:\n  " + "\n  ".join(failed))

@@ -1,4 +1,4 @@
-"""Checks of a data set: stable order and ids, images as the contract says, splits that share nobody."""
+"""Checks of data sets: stable order and ids, images that keep the contract, splits disjoint by identity."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ def _open(subject: Subject, limit: int | None = 4, seed: int = 0) -> Any:
     return load_target(subject.spec)(subject.path, context=subject.context(limit, seed), **subject.spec.options)
 
 
-@check("dataset", fix="Derive the class from faceinv.contracts.Dataset, and set ids to one text for each image.")
+@check("dataset", fix="Derive the class from faceinv.contracts.Dataset, and set ids to one string per image.")
 def ids_are_unique(subject: Subject) -> None:
-    """There is at least one image, and each has an id of its own, a text."""
+    """There is at least one image, and each has a unique id, a string."""
     data = subject.built
     require(isinstance(data, Dataset), f"{subject}: the factory returns a {type(data).__name__}.")
     require(len(data.ids) > 0, f"{subject} has no images at {subject.path}.")
-    require(all(isinstance(name, str) and name for name in data.ids), f"{subject} has ids that are no text.")
-    require(len(set(data.ids)) == len(data.ids), f"{subject} has ids that stand twice.")
+    require(
+        all(isinstance(name, str) and name for name in data.ids), f"{subject} has ids that are empty or not strings."
+    )
+    require(len(set(data.ids)) == len(data.ids), f"{subject} has duplicate ids.")
 
 
-@check("dataset", fix="Sort what the file system lists, and draw at random from the context's seed alone.")
+@check("dataset", fix="Sort file listings, and draw random numbers only from the context's seed.")
 def order_is_stable(subject: Subject) -> None:
     """Opened again, it has the same ids, identities, fingerprint and images in the same order."""
     one, two = subject.built, _open(subject)
-    require(list(one.ids) == list(two.ids), f"{subject}: opened again, its ids are others or in another order.")
+    require(list(one.ids) == list(two.ids), f"{subject}: opened again, its ids or their order differ.")
     who = [None if data.identities is None else list(data.identities) for data in (one, two)]
-    require(who[0] == who[1], f"{subject}: opened again, its identities are others.")
-    require(one.fingerprint() == two.fingerprint(), f"{subject}: opened again, its fingerprint is another.")
+    require(who[0] == who[1], f"{subject}: opened again, its identities differ.")
+    require(one.fingerprint() == two.fingerprint(), f"{subject}: opened again, its fingerprint differs.")
     for index in range(min(2, len(one.ids))):
         same = torch.equal(one.load(index), two.load(index))
-        require(same, f"{subject}: opened again, image '{one.ids[index]}' is another.")
+        require(same, f"{subject}: opened again, image '{one.ids[index]}' differs.")
 
 
-@check("dataset", fix="Let image k depend on the seed and k alone: a larger limit adds images and changes none.")
+@check("dataset", fix="Let image k depend only on the seed and on k, so that a larger limit only adds images.")
 def limit_only_adds(subject: Subject) -> None:
-    """With a larger limit the first images stay what they are."""
+    """A larger limit does not change the first images."""
     few, many = _open(subject, limit=2), _open(subject, limit=5)
     n = min(2, len(few.ids))
     require(list(few.ids[:n]) == list(many.ids[:n]), f"{subject}: the limit changes which images come first.")
@@ -53,37 +55,37 @@ def limit_only_adds(subject: Subject) -> None:
         require(same, f"{subject}: image '{few.ids[index]}' depends on the limit.")
 
 
-@check("dataset", fix="Return float32 RGB in [0, 1], (3, H, W), of framing.size where a framing is declared.")
+@check("dataset", fix="Return float32 RGB (3, H, W) in [0, 1], of framing.size if there is a framing.")
 def images_as_declared(subject: Subject) -> None:
-    """Images are float32 (3, H, W) in [0, 1], of the framing's size, and loading one twice gives the same."""
+    """Images are float32 (3, H, W) in [0, 1], of the framing's size, and the same when loaded twice."""
     data = subject.built
     require(data.framing is None or isinstance(data.framing, Framing), f"{subject}: its framing is {data.framing!r}.")
     for index in range(min(3, len(data.ids))):
         image = data.load(index)
-        require(image.ndim == 3 and len(image) == 3, f"{subject}: an image is {tuple(image.shape)}, (3, H, W) is due.")
+        require(image.ndim == 3 and len(image) == 3, f"{subject}: an image is {tuple(image.shape)}, not (3, H, W).")
         require(image.dtype == torch.float32, f"{subject}: an image is {image.dtype}.")
         low, high = float(image.min()), float(image.max())
         require(low >= 0 and high <= 1, f"{subject}: an image's pixels run from {low:.3g} to {high:.3g}.")
         if data.framing is not None:
-            size, due = tuple(image.shape[1:]), tuple(data.framing.size)
-            require(size == due, f"{subject}: an image is {size}, its framing says {due}.")
+            size, expected = tuple(image.shape[1:]), tuple(data.framing.size)
+            require(size == expected, f"{subject}: an image is {size}, its framing {expected}.")
         require(torch.equal(image, data.load(index)), f"{subject}: loaded twice, image '{data.ids[index]}' differs.")
 
 
-@check("dataset", fix="Give one identity, annotation and split for each id, or None.")
+@check("dataset", fix="Give one identity, annotation and split per id, or None.")
 def one_of_each_per_image(subject: Subject) -> None:
-    """Identities, annotations and splits have an entry for each image."""
+    """Identities, annotations and splits have one entry per image."""
     data, n = subject.built, len(subject.built.ids)
     require(data.identities is None or len(data.identities) == n, f"{subject}: identities and ids differ in number.")
     for name, values in getattr(data, "annotations", {}).items():
         require(
-            tuple(values.shape) == (n,), f"{subject}: the annotation '{name}' is {tuple(values.shape)}, due is {(n,)}."
+            tuple(values.shape) == (n,), f"{subject}: annotation '{name}' is {tuple(values.shape)}; expected {(n,)}."
         )
     splits = getattr(data, "splits", None)
     require(splits is None or len(splits) == n, f"{subject}: splits and ids differ in number.")
 
 
-@check("dataset", fix="Split by person where it is known who is in an image, not by image.")
+@check("dataset", fix="If identities are known, split by person, not by image.")
 def splits_share_nobody(subject: Subject) -> None:
     """Splits are named train, val and test, and no identity is in two of them."""
     data = subject.built
@@ -91,18 +93,20 @@ def splits_share_nobody(subject: Subject) -> None:
     if splits is None:
         raise NotApplicable("it is not split")
     unknown = sorted(set(splits) - {"train", "val", "test"})
-    require(not unknown, f"{subject} has a split named '{', '.join(unknown)}'.")
+    require(not unknown, f"{subject} has an unknown split '{', '.join(unknown)}'; allowed are train, val and test.")
     if data.identities is not None:
         places: dict[str, set[str]] = {}
         for who, part in zip(data.identities, splits, strict=True):
             places.setdefault(who, set()).add(part)
         shared = sorted(who for who, parts in places.items() if len(parts) > 1)
-        require(not shared, f"{subject}: {len(shared)} people are in more than one split, such as '{shared[:1]}'.")
+        require(
+            not shared, f"{subject}: {len(shared)} people are in more than one split, such as '{''.join(shared[:1])}'."
+        )
 
 
-@check("dataset", fix="Raise faceinv.errors.InputError for a path that is not there, and UsageError for none at all.")
-def a_wrong_path_is_said(subject: Subject) -> None:
-    """A path that is not there raises an error of faceinv's, not a traceback."""
+@check("dataset", fix="Raise faceinv.errors.InputError if the path does not exist, and UsageError if there is none.")
+def missing_path_is_reported(subject: Subject) -> None:
+    """A path that does not exist raises one of faceinv's errors, not a traceback."""
     if not subject.spec.takes_path:
         raise NotApplicable("it takes no path")
     missing = subject.folder / "no-such-place"
@@ -112,12 +116,12 @@ def a_wrong_path_is_said(subject: Subject) -> None:
     except FaceinvError:
         return
     except Exception as error:
-        raise CheckFailed(f"{subject}: a missing path raises {type(error).__name__}, no InputError.") from error
-    raise CheckFailed(f"{subject} opens a path that is not there.")
+        raise CheckFailed(f"{subject}: a missing path raises {type(error).__name__}, not InputError.") from error
+    raise CheckFailed(f"{subject} opens a path that does not exist.")
 
 
 @check("dataset", fix="Draw from a torch.Generator seeded with the context's seed.")
 def running_touches_no_global_state(subject: Subject) -> None:
-    """Opening it and loading an image leaves random states and torch's settings as they were."""
+    """Opening it and loading an image does not change random states or torch's settings."""
     with untouched(str(subject)):
         _open(subject).load(0)

@@ -1,4 +1,4 @@
-"""Checks of a face detector."""
+"""Checks of face detectors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from faceinv.testing.watch import untouched
 
 
 def _scene() -> torch.Tensor:
-    """Return a picture ``(3, 160, 240)`` of a large face and a small one."""
+    """Return an image ``(3, 160, 240)`` with a large and a small face."""
     big, small = draw_faces(2, FRAME, seed=3)
     scene: torch.Tensor = big[:, :1, :1].expand(3, 160, 240).clone()
     scene[:, 10:138, 8:136] = torch.nn.functional.interpolate(big[None], (128, 128), mode="bicubic")[0].clamp(0, 1)
@@ -21,9 +21,9 @@ def _scene() -> torch.Tensor:
     return scene
 
 
-@check("detector", fix="Return Faces(boxes (n, 4), points (n, 5, 2), scores (n,)), all in the order of prominence.")
+@check("detector", fix="Return Faces(boxes (n, 4), points (n, 5, 2), scores (n,)), most prominent face first.")
 def faces_as_declared(subject: Subject) -> None:
-    """What is found is a Faces whose parts agree in number, with finite pixels and scores from 0 to 1."""
+    """The result is a Faces whose parts agree in number, with finite coordinates and scores from 0 to 1."""
     for image in (_scene(), torch.rand(3, 90, 70, generator=torch.Generator().manual_seed(0))):
         found = subject.built(image)
         require(isinstance(found, Faces), f"{subject} returns a {type(found).__name__}.")
@@ -37,22 +37,22 @@ def faces_as_declared(subject: Subject) -> None:
 
 @check(
     "detector",
-    fix="Order each box left, top, right, bottom, and the points as a framing's: eyes, nose, mouth corners.",
+    fix="Order each box as left, top, right, bottom, and the points as in a framing: eyes, nose, mouth corners.",
 )
 def points_lie_in_their_boxes(subject: Subject) -> None:
-    """Boxes have their corners in order, and the middle of a face's points lies in its box."""
+    """The corners of boxes are in order, and the mean of a face's points lies within its box."""
     found = subject.built(_scene())
     for box, points in zip(found.boxes, found.points, strict=True):
-        require(bool((box[2:] > box[:2]).all()), f"{subject} returns a box {box.tolist()} without area.")
+        require(bool((box[2:] > box[:2]).all()), f"{subject} returns an empty box {box.tolist()}.")
         middle = points.mean(0)
         inside = bool((middle >= box[:2]).all() and (middle <= box[2:]).all())
-        require(inside, f"{subject}: the middle {middle.tolist()} of a face's points is not in its box.")
+        require(inside, f"{subject}: the mean {middle.tolist()} of a face's points is not within its box.")
         require(bool(points[0, 0] < points[1, 0]), f"{subject}: the first point is not the eye on the image's left.")
 
 
-@check("detector", fix="Return no face where every score is low, and empty tensors of the right shape.")
+@check("detector", fix="Return no face if all scores are low, as empty tensors of the right shape.")
 def nothing_in_an_empty_image(subject: Subject) -> None:
-    """In black and white images it finds nothing; a very small one it may refuse with InputError."""
+    """It finds nothing in black and in white images; it may refuse a very small image with InputError."""
     for name, image in (
         ("black", torch.zeros(3, 80, 80)),
         ("white", torch.ones(3, 80, 80)),
@@ -70,11 +70,11 @@ def nothing_in_an_empty_image(subject: Subject) -> None:
 
 @check("detector", fix="Draw nothing at random, and work on a copy of the image.")
 def running_touches_no_global_state(subject: Subject) -> None:
-    """The same image gives the same faces; the image, random states and torch's settings are left alone."""
+    """The same image gives the same faces; the image, random states and torch's settings are not changed."""
     image = _scene()
     with untouched(str(subject)):
         first = subject.built(image)
-    require(torch.equal(image, _scene()), f"{subject} writes into the image.")
+    require(torch.equal(image, _scene()), f"{subject} modifies the image.")
     again = subject.built(image)
     same = len(first) == len(again) and torch.equal(first.boxes, again.boxes)
     require(same, f"{subject} finds other faces in the same image.")

@@ -1,4 +1,4 @@
-"""Drawn faces: a differentiable generator without weights, whose images have a face where a framing says."""
+"""Drawn faces: a differentiable generator without weights that places a face according to a framing."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from faceinv.contracts.networks import Generator
 from faceinv.contracts.specs import Framing
 from faceinv.errors import ShapeError, unknown_name
 
-#: A square frame with the face in the middle, for checks that need some framing.
+#: A square frame with the face in the middle, for checks that need any framing.
 FRAME = Framing("drawn", (64, 64), ((0.36, 0.44), (0.64, 0.44), (0.5, 0.6), (0.4, 0.74), (0.6, 0.74)))
 
-#: Colours (R, G, B) of the ground, and of the eyes, nose and mouth.
-_GROUND = (0.25, 0.32, 0.45)
+#: Colours (R, G, B) of background, eyes, nose and mouth.
+_BACKGROUND = (0.25, 0.32, 0.45)
 _EYES, _NOSE, _MOUTH = (0.12, 0.10, 0.10), (0.62, 0.42, 0.34), (0.60, 0.15, 0.18)
 
 
 class DrawnFaces(Generator):
     """Faces drawn from eight factors: shift, size, three of skin colour, eyes, mouth and light.
 
-    Every factor is standard normal, acts smoothly, and changes the image everywhere near its default,
-    so that what is read from a descriptor of such a face can be checked for being read at all.
+    Every factor is standard normal, acts smoothly, and changes the image noticeably around its default, so that
+    attributes can be inferred from descriptors of such faces.
 
     Args:
-        framing: Size of the images, and where the face sits in them.
+        framing: Framing of the images.
     """
 
     points: Tensor
@@ -41,7 +41,7 @@ class DrawnFaces(Generator):
         """Return ``(8,)``.
 
         Raises:
-            UnknownNameError: ``space`` is not ``"z"``.
+            UnknownNameError: if ``space`` is not ``"z"``.
         """
         if space != "z":
             raise unknown_name("latent space", space, ("z",))
@@ -60,10 +60,10 @@ class DrawnFaces(Generator):
         scale = 1 + 0.2 * size
         x = (self.grid[0] - centre[0] - 0.08 * shift) / scale + centre[0]
         y = (self.grid[1] - centre[1]) / scale + centre[1]
-        # The distance between the eyes is the face's own unit of length.
+        # The unit of length is the distance between the eyes.
         unit = self.points[1, 0] - self.points[0, 0]
         skin = torch.stack([0.80 + 0.12 * red, 0.60 + 0.12 * green, 0.48 + 0.12 * blue], 1)
-        image = self._colour(_GROUND, x)
+        image = self._colour(_BACKGROUND, x)
         image = _over(image, skin, _blob(x, y, centre, 1.25 * unit, 1.6 * unit, sharp=6.0))
         for point in self.points[:2]:
             image = _over(
@@ -78,14 +78,14 @@ class DrawnFaces(Generator):
 
     def _check(self, latents: Tensor, space: str) -> None:
         if latents.shape[1:] != self.latent_shape(space):
-            raise ShapeError(f"Latents of drawn faces are (B, 8), got {tuple(latents.shape)}.")
+            raise ShapeError(f"Latents of drawn faces must be (B, 8), got {tuple(latents.shape)}.")
 
     def _colour(self, colour: tuple[float, float, float], like: Tensor) -> Tensor:
         return torch.stack([torch.full_like(like, channel) for channel in colour], 1)
 
 
 def draw_faces(n: int, framing: Framing = FRAME, seed: int = 0) -> Tensor:
-    """Return ``n`` different drawn faces ``(n, 3, H, W)`` in ``[0, 1]`` in this ``framing``."""
+    """Return ``n`` different drawn faces ``(n, 3, H, W)`` in ``[0, 1]`` with this ``framing``."""
     generator = DrawnFaces(framing)
     with torch.no_grad():
         images: Tensor = generator(generator.sample(n, "z", torch.Generator().manual_seed(seed)), "z")
@@ -93,7 +93,7 @@ def draw_faces(n: int, framing: Framing = FRAME, seed: int = 0) -> Tensor:
 
 
 def _blob(x: Tensor, y: Tensor, centre: Tensor, rx: Tensor, ry: Tensor, sharp: float = 2.0) -> Tensor:
-    """Return a soft ellipse: 1 inside, falling to 0 around its edge."""
+    """Return a soft ellipse: 1 inside, falling to 0 around the edge."""
     distance = ((x - centre[0]) / rx).square() + ((y - centre[1]) / ry).square()
     return torch.sigmoid(sharp * (1 - distance))
 

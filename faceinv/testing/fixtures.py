@@ -1,6 +1,6 @@
-"""Fixtures for plugin authors' tests; pytest finds them by itself where faceinv is installed.
+"""Fixtures for plugin authors' tests, available to pytest wherever faceinv is installed.
 
-Nothing heavy is imported until a test asks for it.
+Nothing heavy is imported before a test requests a fixture.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def isolated_host() -> Host:
-    """Return a host with the toy chain and no installed plugin; register yours at it."""
+    """Return a host with the toy chain and without installed plugins, to register yours with."""
     from faceinv.plugins.host import Host
     from faceinv.testing import toy
 
@@ -30,7 +30,7 @@ def isolated_host() -> Host:
 
 @pytest.fixture
 def toy_encoder() -> ToyEncoder:
-    """Return a frozen encoder of 16×16 images to 12 numbers."""
+    """Return a frozen encoder from 16×16 images to 12 numbers."""
     from faceinv.testing.toy_networks import ToyEncoder
 
     encoder: ToyEncoder = ToyEncoder().eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Checks of a generator: latents to images."""
+"""Checks of generators."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ def is_a_generator(subject: Subject) -> None:
 
 @check("generator", fix="Scale the network's output to [0, 1] and clamp it; set framing.size to the images' size.")
 def images_in_range(subject: Subject) -> None:
-    """Every declared space gives finite float32 images (B, 3, H, W) in [0, 1] of the framing's size."""
-    due = (2, 3, *subject.framing.size)
+    """Every declared space gives finite float32 images (B, 3, H, W) in [0, 1], of the framing's size."""
+    expected = (2, 3, *subject.framing.size)
     for space in subject.spec.spaces:
         with torch.no_grad():
             images = subject.built(_sample(subject, 2, space), space)
-        require(tuple(images.shape) == due, f"{subject}: space {space} gives {tuple(images.shape)}, due is {due}.")
+        got = tuple(images.shape)
+        require(got == expected, f"{subject}: space {space} gives {got}; expected {expected}.")
         require(images.dtype == torch.float32, f"{subject}: space {space} gives {images.dtype}.")
         require(torch.isfinite(images).all(), f"{subject}: space {space} gives pixels that are not finite.")
         low, high = float(images.min()), float(images.max())
@@ -45,17 +46,17 @@ def images_in_range(subject: Subject) -> None:
 
 @check("generator", fix="Return (n, *latent_shape(space)) from sample() for every space that the spec lists.")
 def spaces_as_declared(subject: Subject) -> None:
-    """Every declared space has a shape, and samples of it have that shape, whatever their number."""
+    """Every declared space has a shape, and all samples of it have that shape."""
     for space in subject.spec.spaces:
         shape = tuple(subject.built.latent_shape(space))
         for n in (1, 3):
             got = tuple(_sample(subject, n, space).shape)
-            require(got == (n, *shape), f"{subject}: sample({n}, '{space}') gives {got}, due is {(n, *shape)}.")
+            require(got == (n, *shape), f"{subject}: sample({n}, '{space}') gives {got}; expected {(n, *shape)}.")
 
 
-@check("generator", fix="Draw with generator=rng alone, and leave torch.randn without a generator out.")
+@check("generator", fix="Draw only with generator=rng, never with torch.randn without a generator.")
 def samples_follow_their_seed(subject: Subject) -> None:
-    """The same rng state gives the same samples, another gives others, and global random numbers are not used."""
+    """Samples depend on the state of rng only, differ from one another, and use no global random numbers."""
     for space in subject.spec.spaces:
         with untouched(f"sample() of {subject}"):
             one, same, other = (_sample(subject, 2, space, seed) for seed in (5, 5, 6))
@@ -64,38 +65,36 @@ def samples_follow_their_seed(subject: Subject) -> None:
         require(not torch.equal(one[0], one[1]), f"{subject}: two samples of space {space} are the same.")
 
 
-@check(
-    "generator", fix="Keep forward() differentiable in the latents: no rounding, no detach, no clamp that saturates."
-)
+@check("generator", fix="Keep forward() differentiable in the latents: no rounding, no detach, no saturating clamp.")
 def gradient_reaches_every_latent(subject: Subject) -> None:
-    """In every space the gradient to the latents is finite, and no latent, nor row of one, is without."""
+    """In every space the gradient is finite, and not zero for any latent or row of a latent."""
     for space in subject.spec.spaces:
         latents = _sample(subject, 2, space).requires_grad_()
         images = subject.built(latents, space)
         if not images.requires_grad:
-            raise CheckFailed(f"{subject}: images are cut off from the latents of space {space}.")
+            raise CheckFailed(f"{subject}: images are detached from the latents of space {space}.")
         weights = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
         (slope,) = torch.autograd.grad((images * weights).sum(), latents)
         require(torch.isfinite(slope).all(), f"{subject}: the gradient to space {space} is not finite.")
         silent = int((slope.abs().amax(-1) == 0).sum())
-        require(silent == 0, f"{subject}: {silent} latents or rows of space {space} have no gradient.")
+        require(silent == 0, f"{subject}: {silent} latents or rows of space {space} have a gradient of zero.")
 
 
-@check("generator", fix="Look for a constant output: latents that are normalised away, dead layers, wrong weights.")
+@check("generator", fix="Look for the cause of a constant output: latents normalised away, dead layers, wrong weights.")
 def latents_matter(subject: Subject) -> None:
     """Different latents give different images."""
     for space in subject.spec.spaces:
         with torch.no_grad():
             images = subject.built(_sample(subject, 2, space), space)
-        require(difference(images[0], images[1]) > 1e-4, f"{subject}: space {space} gives one image for two latents.")
+        require(difference(images[0], images[1]) > 1e-4, f"{subject}: latents of space {space} do not matter.")
 
 
 @check(
     "generator",
-    fix="Raise faceinv.errors.unknown_name('latent space', …), and ShapeError for latents of another shape.",
+    fix="Raise faceinv.errors.unknown_name('latent space', …), and ShapeError for latents of a wrong shape.",
 )
 def wrong_latents_are_refused(subject: Subject) -> None:
-    """An undeclared space raises UsageError, latents of a wrong shape ShapeError."""
+    """An undeclared space raises UsageError, and latents of a wrong shape raise ShapeError."""
     space = subject.spec.spaces[0]
     latents = _sample(subject, 2, space)
     cases: dict[str, tuple[type[Exception], Callable[[], object]]] = {
@@ -106,12 +105,12 @@ def wrong_latents_are_refused(subject: Subject) -> None:
             lambda: subject.built(torch.cat([latents, latents[..., :1]], -1), space),
         ),
     }
-    for what, (due, call) in cases.items():
+    for what, (expected, call) in cases.items():
         try:
             with torch.no_grad():
                 call()
-        except due:
+        except expected:
             continue
         except Exception as error:
-            raise CheckFailed(f"{subject}: {what} raise {type(error).__name__}, not {due.__name__}.") from error
-        raise CheckFailed(f"{subject} takes {what} as if nothing were wrong.")
+            raise CheckFailed(f"{subject}: {what} raise {type(error).__name__}, not {expected.__name__}.") from error
+        raise CheckFailed(f"{subject} accepts {what}.")

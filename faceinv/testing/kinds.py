@@ -1,4 +1,4 @@
-"""One function for each kind: every check of a declared object, and one error that lists what failed."""
+"""One function per kind that runs every check on a declared object and raises one error with all failures."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ from faceinv.testing.subjects import PluginSubject, Subject
 
 
 def check_encoder(spec: EncoderSpec, *, files: Sequence[Path] = (), host: Host | None = None) -> None:
-    """Check an encoder: what it declares, and that the network behind it keeps the contract.
+    """Check an encoder: its declaration, and that its network keeps the contract.
 
     Args:
-        spec: Its declaration.
-        files: Weights files to build it from, in the order of ``spec.weights``; fetched otherwise.
-        host: The plugins it lives among; every installed one otherwise.
+        spec: The declaration.
+        files: Weights files to build it from, in the order of ``spec.weights``; by default they are fetched.
+        host: Host with the plugins that it needs; by default one with all installed plugins.
 
     Raises:
-        CheckFailed: at least one check failed; the text lists each with what it means and how to fix it.
-        WeightsError: it cannot be built for want of its weights.
+        CheckFailed: if at least one check fails; the message lists each with its meaning and how to fix it.
+        WeightsError: if it cannot be built because its weights are missing.
     """
     _check(spec, files=files, host=host)
 
 
 def check_generator(spec: GeneratorSpec, *, files: Sequence[Path] = (), host: Host | None = None) -> None:
-    """Check a generator; arguments and errors as of :func:`check_encoder`."""
+    """Check a generator; arguments and errors as for :func:`check_encoder`."""
     _check(spec, files=files, host=host)
 
 
 def check_probe(spec: ProbeSpec, *, files: Sequence[Path] = (), host: Host | None = None) -> None:
-    """Check a probe, and the loss that it makes if it is measurable; arguments as of :func:`check_encoder`."""
+    """Check a probe, and its loss if it is measurable; arguments and errors as for :func:`check_encoder`."""
     host = _check(spec, files=files, host=host)
     if spec.measurable:
         check_all(Subject(host.spec("loss", spec.name), host))
 
 
 def check_loss(spec: LossSpec, *, files: Sequence[Path] = (), host: Host | None = None) -> None:
-    """Check a loss; arguments and errors as of :func:`check_encoder`."""
+    """Check a loss; arguments and errors as for :func:`check_encoder`."""
     _check(spec, files=files, host=host)
 
 
 def check_method(spec: MethodSpec, *, host: Host | None = None) -> None:
-    """Check a method; arguments and errors as of :func:`check_encoder`."""
+    """Check a method; arguments and errors as for :func:`check_encoder`."""
     _check(spec, host=host)
 
 
 def check_metric(spec: MetricSpec, *, files: Sequence[Path] = (), host: Host | None = None) -> None:
-    """Check a metric; arguments and errors as of :func:`check_encoder`."""
+    """Check a metric; arguments and errors as for :func:`check_encoder`."""
     _check(spec, files=files, host=host)
 
 
@@ -68,30 +68,30 @@ def check_dataset(spec: DatasetSpec, *, path: Path | None = None, host: Host | N
     """Check a data set.
 
     Args:
-        spec: Its declaration.
-        path: What to open it at, if it takes a path; a folder of drawn faces otherwise.
-        host: The plugins it lives among; every installed one otherwise.
+        spec: The declaration.
+        path: Path to open, if it takes one; by default a folder of drawn faces.
+        host: Host with the plugins that it needs; by default one with all installed plugins.
 
     Raises:
-        CheckFailed: at least one check failed.
+        CheckFailed: if at least one check fails.
     """
     _check(spec, path=path, host=host)
 
 
 def check_detector(spec: DetectorSpec, *, files: Sequence[Path] = (), host: Host | None = None) -> None:
-    """Check a face detector; arguments and errors as of :func:`check_encoder`."""
+    """Check a face detector; arguments and errors as for :func:`check_encoder`."""
     _check(spec, files=files, host=host)
 
 
 def check_plugin(plugin: Any, *, host: Host | None = None) -> None:
-    """Check a plugin as a whole: the module or object with the hooks, not what it declares.
+    """Check a plugin as a whole: the module or object with the hooks, without the objects that it declares.
 
     Args:
         plugin: The module or object.
-        host: The plugins it lives among; every installed one otherwise.
+        host: Host with the plugins that it needs; by default one with all installed plugins.
 
     Raises:
-        CheckFailed: at least one check failed.
+        CheckFailed: if at least one check fails.
     """
     host = host or Host()
     name = host.manager.get_name(plugin) or str(getattr(plugin, "__name__", type(plugin).__name__))

@@ -1,4 +1,4 @@
-"""Checks of a metric: its unit's direction and bounds, and that parts add up to the whole."""
+"""Checks of metrics: direction, bounds, and that pairs are scored one by one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from faceinv.testing.watch import untouched
 
 @dataclass(frozen=True)
 class Pairs:
-    """Targets beside reconstructions; the two encoders are toys.
+    """Targets and reconstructions; both encoders are toys.
 
     Args:
         target: ``(B, 3, H, W)``.
         reconstruction: ``(B, 3, H, W)``.
-        allowed: The only role that may be asked for.
+        allowed: The only role that the metric may use.
     """
 
     target: Tensor
@@ -32,8 +32,8 @@ class Pairs:
     allowed: str
 
     def similarity(self, role: str) -> Tensor:
-        """Return the cosine of each pair ``(B,)`` on a toy encoder in this role."""
-        require(role == self.allowed, f"It asks for the encoder '{role}'; its spec declares '{self.allowed}'.")
+        """Return the cosine similarity of each pair ``(B,)`` on a toy encoder in this role."""
+        require(role == self.allowed, f"It uses the encoder '{role}', but its spec declares '{self.allowed}'.")
         encoder = ToyEncoder(seed=1 if role == "attacked" else 2)
         warp = warp_between(FRAME, FRAMING)
         with torch.no_grad():
@@ -42,7 +42,7 @@ class Pairs:
 
 
 def _pairs(subject: Subject, noise: float, rows: slice = slice(None)) -> Pairs:
-    """Return six faces beside themselves with noise: 0 for the very same, 1 for mostly something else."""
+    """Return six faces and disturbed copies: equal for ``noise`` 0, mostly different faces for 1."""
     faces = draw_faces(6)
     strange = draw_faces(6, seed=1)
     rng = torch.Generator().manual_seed(0)
@@ -59,73 +59,73 @@ def _values(subject: Subject, noise: float, rows: slice = slice(None)) -> Tensor
 
 def _scores_pairs(subject: Subject) -> None:
     if subject.spec.protocol:
-        raise NotApplicable("it is a protocol: it scores all reconstructions together")
+        raise NotApplicable("it is a protocol, which scores all reconstructions together")
 
 
-@check("metric", fix="Return one number for each pair, and guard what can divide by zero.")
+@check("metric", fix="Return one number per pair, and guard against divisions by zero.")
 def one_number_per_pair(subject: Subject) -> None:
-    """Six pairs give six finite numbers, for equal pairs too."""
+    """Six pairs give six finite numbers, also if the images of each pair are equal."""
     for noise in (0.0, 0.3, 1.0):
         values = _values(subject, noise)
-        require(tuple(values.shape) == (6,), f"{subject} gives {tuple(values.shape)} for six pairs; (6,) is due.")
-        require(torch.isfinite(values).all(), f"{subject} is not finite.")
+        require(tuple(values.shape) == (6,), f"{subject} returns {tuple(values.shape)} for six pairs; expected (6,).")
+        require(torch.isfinite(values).all(), f"{subject} returns numbers that are not finite.")
 
 
-@check("metric", fix="Set higher_is_better the way the number runs; compare target with reconstruction.")
+@check("metric", fix="Set higher_is_better to the direction of the number; compare target with reconstruction.")
 def direction_as_declared(subject: Subject) -> None:
-    """Equal pairs score best, and the mean gets worse as the reconstruction does."""
+    """Equal pairs score best, and the mean gets worse as the reconstructions do."""
     sign = 1 if subject.spec.higher_is_better else -1
     equal, near, far = (sign * _values(subject, noise) for noise in (0.0, 0.15, 0.9))
     require(bool((equal >= near - 1e-6).all()), f"{subject}: an equal pair scores worse than a disturbed one.")
     means = [float(values.mean()) * sign for values in (equal, near, far)]
     listed = ", ".join(f"{mean:.4g}" for mean in means)
     ordered = means[0] * sign > means[1] * sign > means[2] * sign
-    require(ordered, f"{subject}: equal, near and far pairs score {listed}; that is not its declared direction.")
+    require(ordered, f"{subject}: equal, similar and different pairs score {listed}, against the declared direction.")
 
 
-@check("metric", fix="Set bounds to the least and greatest value that any pair can have, None where there is none.")
+@check("metric", fix="Set bounds to the lowest and highest value that any pair can have, None if there is none.")
 def within_its_bounds(subject: Subject) -> None:
-    """No pair scores outside the declared bounds, and an equal pair reaches the best of them."""
+    """No pair scores outside the declared bounds, and an equal pair reaches the best bound."""
     low, high = subject.spec.bounds
     values = torch.cat([_values(subject, noise) for noise in (0.0, 0.15, 0.9)])
     least, most = float(values.min()), float(values.max())
     slack = 1e-5 * max(1.0, abs(least), abs(most))
-    require(low is None or least >= low - slack, f"{subject} gives {least:.4g}, below its bound {low}.")
-    require(high is None or most <= high + slack, f"{subject} gives {most:.4g}, above its bound {high}.")
+    require(low is None or least >= low - slack, f"{subject} returns {least:.4g}, below its bound {low}.")
+    require(high is None or most <= high + slack, f"{subject} returns {most:.4g}, above its bound {high}.")
     best = high if subject.spec.higher_is_better else low
     if best is not None:
         reached = float(_values(subject, 0.0)[0])
         require(
             abs(reached - best) <= 1e-3 * max(1.0, abs(best)),
-            f"{subject} gives {reached:.4g} for equal pairs, not {best}.",
+            f"{subject} returns {reached:.4g} for equal pairs, not {best}.",
         )
 
 
-@check("metric", fix="Score each pair by itself: no statistic of the batch, no state between calls.")
+@check("metric", fix="Score each pair by itself: no batch statistics, no state between calls.")
 def parts_equal_the_whole(subject: Subject) -> None:
-    """Scored in parts or at once, in whatever order, each pair gets the same number."""
+    """Each pair gets the same score in parts, at once and in any order."""
     whole = _values(subject, 0.3)
     parts = torch.cat([_values(subject, 0.3, part) for part in (slice(4, 6), slice(0, 1), slice(1, 4))])
     off = difference(parts, whole[[4, 5, 0, 1, 2, 3]])
-    require(off < 1e-4, f"{subject}: scored in parts, the numbers differ by {off:.2g} of their size.")
+    require(off < 1e-4, f"{subject}: scores in parts differ by {off:.2g} of their size.")
 
 
 @check("metric", fix="Draw nothing at random, set no global flag, and work on copies of the images.")
 def running_touches_no_global_state(subject: Subject) -> None:
-    """Scoring leaves random states, torch's settings and the images as they were, and repeats exactly."""
+    """Scoring repeats exactly, and does not change random states, torch's settings or the images."""
     _scores_pairs(subject)
     pairs = _pairs(subject, 0.3)
     with untouched(str(subject)):
         first = subject.built(pairs)
-    require(torch.equal(first, subject.built(pairs)), f"{subject} gives another number for the same pairs.")
+    require(torch.equal(first, subject.built(pairs)), f"{subject} returns other scores for the same pairs.")
     fresh = _pairs(subject, 0.3)
     same = torch.equal(pairs.target, fresh.target) and torch.equal(pairs.reconstruction, fresh.reconstruction)
-    require(same, f"{subject} writes into the images.")
+    require(same, f"{subject} modifies the images.")
 
 
-@check("metric", fix="Declare floor=True only for a cosine of an encoder ('attacked' or 'critic').")
+@check("metric", fix="Declare floor=True only for a cosine similarity on an encoder ('attacked' or 'critic').")
 def floor_needs_an_encoder(subject: Subject) -> None:
-    """A floor to compare with exists for a metric that reads an encoder, and only there."""
+    """Only a metric on an encoder declares a floor."""
     if not subject.spec.floor:
         raise NotApplicable("it declares no floor")
-    require(subject.spec.encoder, f"{subject} declares a floor and reads no encoder.")
+    require(subject.spec.encoder, f"{subject} declares a floor, but no encoder.")

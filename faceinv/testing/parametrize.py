@@ -1,4 +1,4 @@
-"""Conformance checks as pytest tests: one id for each object and check."""
+"""Conformance checks as pytest tests, one per object and check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from faceinv.testing.subjects import PluginSubject, Subject, subjects_of
 
 @dataclass(frozen=True)
 class BoundCheck:
-    """A check of one object, to be called by a test.
+    """A check of one object, for a test to call.
 
     Args:
         check: The check.
@@ -29,14 +29,14 @@ class BoundCheck:
     subject: Subject | PluginSubject
 
     def __call__(self) -> None:
-        """Run the check; pytest shows it as skipped, with the reason, where it says nothing about the object."""
+        """Run the check; if it does not apply, the test is skipped with the reason."""
         __tracebackhide__ = True
         try:
             self.check(self.subject)
         except NotApplicable as reason:
             pytest.skip(f"{self.subject}: {reason}")
         except CheckFailed as error:
-            raise CheckFailed(f"{error}\nIt means: {self.check.meaning}\n{self.check.fix}") from error.__cause__
+            raise CheckFailed(f"{error}\n{self.check.meaning}\nTo fix it: {self.check.fix}") from error.__cause__
 
     @property
     def id(self) -> str:
@@ -53,7 +53,7 @@ def parametrize_with_checks(
     expected_failures: Mapping[str, Mapping[str, str]] | None = None,
     only: Sequence[str] | None = None,
 ) -> pytest.MarkDecorator:
-    """Parametrise a test with every check of everything that a plugin declares.
+    """Parametrise a test with all checks of all objects that a plugin declares.
 
     The test takes one argument, ``check``, and calls it::
 
@@ -63,16 +63,16 @@ def parametrize_with_checks(
 
     Args:
         plugin: The module or object with the hooks, or a list of :class:`~faceinv.testing.Subject`.
-        host: The plugins it lives among; every installed one otherwise.
-        make_files: By an object's name, a function that writes weights files into a folder and returns
-            their paths, in the order of the spec's ``weights``: for weights that cannot be fetched.
-        paths: By a data set's name, what it is opened at.
-        expected_failures: By an object's name, check → reason. Strict: one that passes is a failure.
-        only: Names of objects to check; everything that is declared otherwise.
+        host: Host with the plugins that it needs; by default one with all installed plugins.
+        make_files: For weights that cannot be fetched: object name to a function that writes weights files into
+            a folder and returns their paths in the order of the spec's ``weights``.
+        paths: Data set name to the path to open.
+        expected_failures: Object name to check name to reason. Strict: a check that passes is a failure.
+        only: Names of the objects to check; all by default.
 
     Raises:
-        UsageError: an expected failure, a file or ``only`` names what is not there.
-        PluginError: the plugin cannot be registered.
+        UsageError: if any argument names an object or a check that does not exist.
+        PluginError: if the plugin cannot be registered.
     """
     if isinstance(plugin, Sequence):
         subjects: list[Subject | PluginSubject] = list(plugin)
@@ -82,7 +82,7 @@ def parametrize_with_checks(
     failures = expected_failures or {}
     for name in (*failures, *(make_files or {}), *(paths or {}), *(only or ())):
         if name not in known:
-            raise UsageError(f"'{name}' is nothing that is checked.{suggest(name, known)} There is {', '.join(known)}.")
+            raise UsageError(f"No object is called '{name}'.{suggest(name, known)} Checked are {', '.join(known)}.")
     parameters = []
     for subject in subjects:
         if only is not None and subject.name not in only:

@@ -13,7 +13,7 @@ from faceinv.plugins.host import HOOK_KINDS
 from faceinv.testing.checks import CheckFailed, NotApplicable, check, require
 from faceinv.testing.subjects import PluginSubject
 
-#: What no plugin module may import: listing plugins would take seconds, for everybody.
+#: Libraries that no plugin module may import: listing plugins would take seconds.
 HEAVY = ("torch", "torchvision", "tensorflow", "jax", "scipy", "sklearn", "cv2", "pandas", "matplotlib")
 
 _PROBE = """
@@ -44,17 +44,17 @@ print(json.dumps({"heavy": heavy, "touched": touched}))
 
 
 def _imported(subject: PluginSubject) -> dict[str, Any]:
-    """Import the plugin's module and call its hooks in a fresh interpreter; return what that did."""
+    """Import the plugin's module and call its hooks in a new interpreter; return the side effects."""
     return subject.once("imported", lambda: _import_anew(subject))
 
 
 def _import_anew(subject: PluginSubject) -> dict[str, Any]:
     module = subject.plugin
     if not isinstance(module, ModuleType):
-        raise NotApplicable("the plugin is an object and no module, so it cannot be imported anew")
+        raise NotApplicable("the plugin is an object, not a module that could be imported again")
     file = module.__file__ or ""
     package = os.path.dirname(file) if os.path.basename(file) == "__init__.py" else ""
-    # An installed module is imported by its name, a file given with --plugin by its path.
+    # Installed modules are imported by name, files given with --plugin by path.
     by_path = "." not in module.__name__
     arguments = [
         json.dumps(sys.path), module.__name__, file if by_path else "", package if by_path else "",
@@ -62,36 +62,36 @@ def _import_anew(subject: PluginSubject) -> dict[str, Any]:
     ]  # fmt: skip
     done = subprocess.run([sys.executable, "-c", _PROBE, *arguments], capture_output=True, text=True, timeout=120)
     if done.returncode:
-        raise CheckFailed(f"{subject} cannot be imported by itself: {done.stderr.strip().splitlines()[-1]}")
+        raise CheckFailed(f"{subject} cannot be imported on its own: {done.stderr.strip().splitlines()[-1]}")
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return result
 
 
-@check("plugin", fix="Import torch in the module that a spec's target names, which is imported at the first build.")
+@check("plugin", fix="Import torch in the module that a spec's target names, which is imported when it is built.")
 def import_is_light(subject: PluginSubject) -> None:
-    """Importing the plugin and asking what it declares imports neither torch nor another heavy library."""
+    """Importing the plugin and calling its hooks imports neither torch nor another heavy library."""
     heavy = _imported(subject)["heavy"]
-    require(not heavy, f"{subject} imports {', '.join(heavy)} where it only declares.")
+    require(not heavy, f"Importing {subject} or calling its hooks imports {', '.join(heavy)}.")
 
 
-@check("plugin", fix="Declare files as WeightSpec; faceinv fetches them at the first build, with licence and hash.")
+@check("plugin", fix="Declare files as WeightSpec; faceinv fetches them on first use, with licence and hash.")
 def import_uses_no_network(subject: PluginSubject) -> None:
-    """Importing the plugin and asking what it declares opens no socket."""
-    touched = _imported(subject)["touched"]
-    require(not touched, f"{subject} uses the network where it only declares ({', '.join(sorted(set(touched)))}).")
+    """Importing the plugin and calling its hooks opens no socket."""
+    touched = sorted(set(_imported(subject)["touched"]))
+    require(not touched, f"Importing {subject} or calling its hooks uses the network ({', '.join(touched)}).")
 
 
-@check("plugin", fix="Return the same specs from a hook at every call; keep no counter and read no clock in it.")
+@check("plugin", fix="Return the same specs from a hook on every call; it must not depend on a counter or a clock.")
 def declares_the_same_twice(subject: PluginSubject) -> None:
-    """Every hook returns equal specs when it is called again."""
+    """Every hook returns equal specs on a second call."""
     for name in HOOK_KINDS:
         hook = getattr(subject.plugin, name, None)
         if hook is not None:
             first, second = list(hook()), list(hook())
-            require(first == second, f"{subject}: {name}() returns other specs at the second call.")
+            require(first == second, f"{subject}: {name}() returns different specs on the second call.")
 
 
-@check("plugin", fix="Return at least one spec from a hook, or add a command; remove the entry point otherwise.")
+@check("plugin", fix="Return at least one spec from a hook or add a command; otherwise remove the entry point.")
 def declares_something(subject: PluginSubject) -> None:
     """The plugin declares at least one object, weights file, weight source or command."""
     declared = [name for name in HOOK_KINDS if (hook := getattr(subject.plugin, name, None)) and list(hook())]

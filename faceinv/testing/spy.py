@@ -1,4 +1,4 @@
-"""Watching a method: what it asks of the encoder, and whether it ever touches the target's image."""
+"""Watch a method: its queries to the encoder, and whether it touches the target's image."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from faceinv.testing.checks import CheckFailed
 
 
 class SpyImage(Tensor):
-    """An image that notes every operation it takes part in."""
+    """An image that records every operation on it."""
 
     touched: list[str]
 
     @classmethod
     def of(cls, image: Tensor) -> SpyImage:
-        """Return ``image`` as one that is watched."""
+        """Return a copy of ``image`` that is watched."""
         spy = image.clone().as_subclass(cls)
         spy.touched = []
         return spy
@@ -38,7 +38,7 @@ class SpyImage(Tensor):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Note the operation on every watched image among the arguments, and carry it out."""
+        """Record the operation on every watched image among the arguments, and execute it."""
         for given in args:
             for item in given if isinstance(given, (list, tuple)) else [given]:
                 if isinstance(item, SpyImage) and "touched" in item.__dict__:
@@ -48,77 +48,77 @@ class SpyImage(Tensor):
 
 
 class DescriptorDistance:
-    """The objective that methods are checked with: squared distance to the target descriptor."""
+    """The objective for checking methods: squared distance to the target descriptor."""
 
     def prepare(self, descriptors: Tensor) -> Tensor:
         """Return the target descriptors ``(B, D)``."""
         return descriptors
 
     def __call__(self, candidate: Candidate, prepared: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the distance ``(B,)`` and its only term."""
+        """Return the distance ``(B,)``, and the same as the only term."""
         value = (candidate.descriptors - prepared).square().sum(1)
         return value, {"id": value.detach()}
 
 
 @dataclass
 class Watched:
-    """One run of a method, and what was seen.
+    """One run of a method and its observations.
 
     Args:
-        result: What it returned.
+        result: The method's result.
         descriptors: The descriptors that it was given.
-        asked: Images that the encoder was really asked about.
-        touched: Operations that the target's image took part in.
+        queried: Number of images that actually reached the encoder.
+        touched: Operations on the target's image.
         backward: Whether a gradient was taken through the encoder.
-        learnt_from: Images that the encoder was asked about while it learnt.
+        queried_in_training: Number of images that reached the encoder while the method was trained.
     """
 
     result: Inversion
     descriptors: Tensor
-    asked: int
+    queried: int
     touched: list[str] = field(default_factory=list)
     backward: bool = False
-    learnt_from: int = 0
+    queried_in_training: int = 0
 
 
 class _Gate(torch.autograd.Function):
-    """The identity, which notes when a gradient comes back through it."""
+    """The identity function, which records backward passes."""
 
     @staticmethod
-    def forward(ctx: Any, given: Tensor, noted: list[bool]) -> Tensor:
-        ctx.noted = noted
+    def forward(ctx: Any, given: Tensor, passes: list[bool]) -> Tensor:
+        ctx.passes = passes
         return given.view_as(given)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        ctx.noted.append(True)
+        ctx.passes.append(True)
         return gradients[0], None
 
 
 def watch(
     method: Any, spec: MethodSpec, *, steps: int = 12, rows: slice = slice(0, 3), batch_size: int = 8, seed: int = 0
 ) -> Watched:
-    """Run a method on drawn faces' descriptors, with the engine that a run uses, and watch it.
+    """Run a method on descriptors of drawn faces, with the engine of a real run, and watch it.
 
     Args:
         method: The built method.
-        spec: What it declares: with white-box access gradients flow, and are noted.
-        steps: Budget of a target.
-        rows: Which of three targets.
-        batch_size: Targets at a time.
-        seed: Seed of the targets' seeds.
+        spec: Its declaration.
+        steps: Budget per target.
+        rows: Which of three targets to invert.
+        batch_size: Targets per batch.
+        seed: Seed for the targets' seeds.
     """
-    learnt_from = _teach(method, spec)
+    queried_in_training = _train(method, spec)
     with torch.no_grad():
         hidden = chain().sample(3, 31)
-    # Alive in this frame, where a method that looks around would find it.
+    # Kept alive in this frame, where a method that inspects its caller would find it.
     target_images = SpyImage.of(hidden.images)
     descriptors = hidden.descriptors[rows].clone()
     backward: list[bool] = []
-    asked: list[int] = []
+    queried: list[int] = []
 
     def encode(images: Tensor) -> Tensor:
-        asked.append(len(images))
+        queried.append(len(images))
         descriptors = chain().encode(images)
         return _Gate.apply(descriptors, backward) if descriptors.requires_grad else descriptors
 
@@ -140,30 +140,30 @@ def watch(
         )
     except RuntimeError as error:
         raise CheckFailed(f"It fails with {spec.access} access: {error}") from error
-    return Watched(result, descriptors, sum(asked), list(target_images.touched), bool(backward), learnt_from)
+    return Watched(result, descriptors, sum(queried), list(target_images.touched), bool(backward), queried_in_training)
 
 
-#: What methods learnt from the chain's faces, and how many images that took: once, for all checks.
+#: Tensors that methods learnt from the chain's faces, and the queries that took; shared by all checks.
 _LEARNT: dict[str, tuple[dict[str, Tensor], int]] = {}
 
 
-def _teach(method: Any, spec: MethodSpec) -> int:
-    """Let a method learn from the chain's faces, and return how many images it asked the encoder about."""
+def _train(method: Any, spec: MethodSpec) -> int:
+    """Train a method on the chain's faces, and return how many images reached the encoder."""
     if not isinstance(method, LearningMethod):
         return 0
-    asked = 0
+    queried = 0
 
     def encode(images: Tensor) -> Tensor:
-        nonlocal asked
-        asked += len(images)
+        nonlocal queried
+        queried += len(images)
         return chain().encode(images)
 
     def cached(settings: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        nonlocal asked
+        nonlocal queried
         key = f"{spec.target} {spec.offline} {sorted(settings.items())}"
         if key not in _LEARNT:
-            _LEARNT[key] = make(), asked
-        learnt, asked = _LEARNT[key]
+            _LEARNT[key] = make(), queried
+        learnt, queried = _LEARNT[key]
         return {name: tensor.clone() for name, tensor in learnt.items()}
 
     with torch.no_grad():
@@ -184,4 +184,4 @@ def _teach(method: Any, spec: MethodSpec) -> int:
         )
     )
     lesson.end()
-    return asked
+    return queried

@@ -1,4 +1,4 @@
-"""What is checked: one declared object, built the way a run builds it, as often as a check asks."""
+"""Subjects of checks: declared objects, built as a run builds them, and plugins as a whole."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from faceinv.weights.store import WeightStore
 
 
 class _Loader(Loader):
-    """A loader that takes given files for a spec as they are: for checks a file need not be the pinned one."""
+    """A loader that builds one spec from given files, which need not match the pinned hash."""
 
     def __init__(self, host: Host, store: WeightStore, given: Sequence[Path], name: str, dtype: torch.dtype) -> None:
         super().__init__(host, store, dtype=dtype)
@@ -44,13 +44,13 @@ T = TypeVar("T")
 
 
 class _Memory:
-    """Results that several checks of one subject look at."""
+    """Results that several checks of one subject share."""
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
 
     def once(self, what: str, make: Callable[[], T]) -> T:
-        """Return what ``make`` returned the first time."""
+        """Return what ``make`` returned when it was first called for ``what``."""
         if what not in self._known:
             self._known[what] = make()
         known: T = self._known[what]
@@ -59,18 +59,18 @@ class _Memory:
 
 @dataclass(frozen=True)
 class Second:
-    """What building an object a second time did.
+    """The result of building an object a second time under observation.
 
     Args:
-        built: The object, or nothing.
-        error: What was raised, or nothing.
-        asked: Addresses that were asked for, and refused.
-        changed: What of the process's state was changed.
+        built: The object, or ``None`` if building failed.
+        error: The exception, or ``None``.
+        connections: Network addresses that it tried to connect to; all were refused.
+        changed: Global state that it changed.
     """
 
     built: Any
     error: Exception | None
-    asked: tuple[str, ...]
+    connections: tuple[str, ...]
     changed: tuple[str, ...]
 
 
@@ -78,13 +78,12 @@ class Subject(_Memory):
     """One declared object under check.
 
     Args:
-        spec: What it declares.
-        host: The plugins it lives among.
-        files: Weights files to build it from, in the order of the spec's ``weights``; those of the
-            store otherwise.
-        make_files: Makes ``files`` in a folder it is given, when they are first needed.
-        store: Where weights are taken from; they are fetched at need.
-        path: What a data set is opened at, ``name:PATH``; a folder of drawn faces otherwise.
+        spec: The declaration.
+        host: Host with the plugins that it needs.
+        files: Weights files to build it from, in the order of the spec's ``weights``; by default the store's.
+        make_files: Function that writes ``files`` into a given folder when they are first needed.
+        store: Store that weights are taken from; missing ones are fetched.
+        path: Path to open a data set at (``name:PATH``); by default a folder of drawn faces.
     """
 
     def __init__(
@@ -112,23 +111,23 @@ class Subject(_Memory):
 
     @cached_property
     def folder(self) -> Path:
-        """A scratch folder, gone when the subject is."""
+        """A temporary folder, deleted together with the subject."""
         path = tempfile.mkdtemp(prefix="faceinv-check-")
         weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
         return Path(path)
 
     @cached_property
     def files(self) -> Sequence[Path]:
-        """The weights files it is built from, where the store's are not meant."""
+        """The weights files to build it from, if not the store's."""
         return self._make_files(self.folder) if self._make_files else self._files
 
     @cached_property
     def built(self) -> Any:
-        """The object, built once and shared by all checks; none may change it."""
+        """The object, built once and shared by all checks, which must not modify it."""
         return self.build()
 
     def build(self, dtype: torch.dtype = torch.float32) -> Any:
-        """Build the object anew, frozen where it is a network, as a run would."""
+        """Build a new object as a run would; networks are frozen."""
         loader = self.loader(dtype)
         if self.kind == "encoder":
             return loader.encoder(self.name).network
@@ -149,23 +148,27 @@ class Subject(_Memory):
             from faceinv.testing.chain import loss_context
 
             return factory(loss_context(self.spec, loader), **self.spec.options)
-        raise PluginError(f"Nothing is known of how to build a {self.kind}.")
+        raise PluginError(f"A {self.kind} cannot be built for a check.")
 
     @cached_property
     def second(self) -> Second:
-        """The object built a second time, watched: what that asked of the network and changed of the process."""
-        _ = self.built  # fetches what has to be fetched, and imports what has to be imported
+        """The object built a second time, with network access refused and global state watched."""
+        _ = self.built  # fetches weights and imports modules, which may change global state
         built, error = None, None
-        with connections() as asked, changes() as changed:
+        with connections() as attempts, changes() as changed:
             try:
                 built = self.build()
             except Exception as raised:
                 error = raised
-        return Second(built, error, tuple(asked), tuple(changed))
+        return Second(built, error, tuple(attempts), tuple(changed))
 
     @property
     def rebuilt(self) -> Any:
-        """The second object, where it could be built."""
+        """The second object.
+
+        Raises:
+            Exception: the error of building it.
+        """
         if self.second.error is not None:
             raise self.second.error
         return self.second.built
@@ -176,7 +179,7 @@ class Subject(_Memory):
 
     @cached_property
     def framing(self) -> Framing:
-        """The framing that images for it are in."""
+        """The framing of the images to check it with."""
         if self.kind == "generator":
             own: Framing = getattr(self.built, "framing", self.spec.framing)
             return own
@@ -189,7 +192,7 @@ class Subject(_Memory):
         return draw_faces(2, self.framing)
 
     def context(self, limit: int | None = 4, seed: int = 0) -> DatasetContext:
-        """Return what a data set is built with; one that is itself only as a whole is asked for all of it."""
+        """Return the context for building a data set, without a limit if the data set is only valid as a whole."""
         from faceinv.testing.chain import chain
 
         if self.kind == "dataset" and getattr(load_target(self.spec), "whole", False):
@@ -199,7 +202,7 @@ class Subject(_Memory):
 
     @cached_property
     def path(self) -> Path | None:
-        """What the data set is opened at: the given path, a folder of drawn faces, or nothing."""
+        """The path to open the data set at: the given one, a folder of drawn faces, or ``None`` if it takes none."""
         if not self.spec.takes_path or self._path is not None:
             return self._path
         folder = self.folder / "faces"
@@ -215,7 +218,7 @@ class PluginSubject(_Memory):
     Args:
         plugin: The module or object.
         name: Its name.
-        host: The host it is registered at.
+        host: The host that it is registered with.
     """
 
     kind = "plugin"
@@ -240,17 +243,17 @@ def subjects_of(
     paths: dict[str, Path] | None = None,
     store: WeightStore | None = None,
 ) -> list[Subject | PluginSubject]:
-    """Return the plugin itself and everything it declares, each to be checked.
+    """Return the plugin itself and all objects that it declares, as subjects of checks.
 
     Args:
         plugin: A module or object with hooks, installed or not.
-        host: The plugins it lives among; every installed one otherwise.
-        make_files: By name, what makes the weights files to check with; the declared ones otherwise.
-        paths: By name, what a data set is opened at.
-        store: Where weights are taken from.
+        host: Host with the plugins that it needs; by default one with all installed plugins.
+        make_files: Object name to a function that writes its weights files; by default the declared files are used.
+        paths: Data set name to the path to open.
+        store: Store that weights are taken from.
 
     Raises:
-        PluginError: the plugin cannot be registered, or a hook of it fails.
+        PluginError: if the plugin cannot be registered, or one of its hooks fails.
     """
     host = host or Host()
     name = host.manager.get_name(plugin)
@@ -275,7 +278,7 @@ def subjects_of(
             )
             for spec in implementation()
         ]
-    # A probe that can be measured is a loss as well, and has to be a good one.
+    # A measurable probe is also a loss, which is checked too.
     probes = [item.spec for item in found if isinstance(item, Subject) and getattr(item.spec, "measurable", False)]
     declared = {subject.name for subject in found if subject.kind == "loss"}
     found += [

@@ -1,6 +1,6 @@
-"""A chain that runs in milliseconds: tiny encoder, critic, generator, probe and data set, no weights.
+"""A chain that runs in milliseconds: tiny encoder, critic, generator, probe and data set, without weights.
 
-For tests, and to see how little a plugin is. Load it with ``Host().register(toy, "toy", "toy 0")`` or
+For tests, and as an example of how small a plugin can be. Load it with ``Host().register(toy, "toy", "toy 0")`` or
 ``faceinv --plugin .../faceinv/testing/toy.py``.
 """
 
@@ -14,7 +14,7 @@ FRAMING = Framing("toy", (16, 16), ((0.35, 0.45), (0.65, 0.45), (0.5, 0.6), (0.3
 
 @hookimpl
 def faceinv_encoders() -> list[EncoderSpec]:
-    """Declare two encoders, so that one can judge the other."""
+    """Declare an encoder to attack, and a critic."""
     return [
         EncoderSpec(
             name=f"toy.{tag}",
@@ -47,7 +47,7 @@ def faceinv_generators() -> list[GeneratorSpec]:
 
 @hookimpl
 def faceinv_probes() -> list[ProbeSpec]:
-    """Declare a probe that is a loss without a line more."""
+    """Declare a measurable probe, which is also a loss."""
     return [
         ProbeSpec(
             name="brightness",
@@ -62,7 +62,7 @@ def faceinv_probes() -> list[ProbeSpec]:
 
 @hookimpl
 def faceinv_datasets() -> list[DatasetSpec]:
-    """Declare held-out samples of whatever generator the run has."""
+    """Declare held-out samples of the run's generator."""
     return [
         DatasetSpec(
             name="toy-targets",

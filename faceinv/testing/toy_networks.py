@@ -15,7 +15,7 @@ from faceinv.errors import ShapeError, unknown_name
 
 
 class ToyEncoder(nn.Module):
-    """A fixed random network: 16×16 images to 12 numbers.
+    """A fixed random network from 16×16 images to 12 numbers.
 
     Args:
         seed: Seed of its weights.
@@ -36,7 +36,7 @@ class ToyEncoder(nn.Module):
 
 
 class ToyGenerator(Generator):
-    """Smooth images from six factors; ``w`` is ``z`` scaled."""
+    """Smooth images from six factors; ``w`` is ``z`` divided by two."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,14 +48,14 @@ class ToyGenerator(Generator):
         """Return ``(6,)``.
 
         Raises:
-            UnknownNameError: ``space`` is neither ``"z"`` nor ``"w"``.
+            UnknownNameError: if ``space`` is neither ``"z"`` nor ``"w"``.
         """
         if space not in ("z", "w"):
             raise unknown_name("latent space", space, ("z", "w"))
         return (6,)
 
     def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
-        """Draw from a standard normal, halved in ``w``."""
+        """Draw ``n`` latents ``(n, 6)`` from the standard normal, halved in ``w``."""
         z = torch.randn(n, *self.latent_shape(space), generator=rng, device=rng.device)
         return z / 2 if space == "w" else z
 
@@ -63,19 +63,19 @@ class ToyGenerator(Generator):
         """Return images ``(B, 3, 16, 16)`` in ``[0, 1]``.
 
         Raises:
-            ShapeError: the latents are not ``(B, 6)``.
+            ShapeError: if the latents are not ``(B, 6)``.
         """
         if latents.shape[1:] != self.latent_shape(space):
-            raise ShapeError(f"Latents of the toy generator are (B, 6), got {tuple(latents.shape)}.")
+            raise ShapeError(f"Latents of the toy generator must be (B, 6), got {tuple(latents.shape)}.")
         z = latents * 2 if space == "w" else latents
         return torch.sigmoid(z @ self.basis).view(-1, 3, 16, 16)
 
 
 class BrightnessProbe(Probe):
-    """Mean of each colour channel, in 0–1.
+    """The mean of each colour channel, in 0–1.
 
     Args:
-        framing: Unused: brightness needs no face.
+        framing: Unused: brightness does not depend on the face.
     """
 
     shape = (3,)
@@ -101,7 +101,7 @@ class ToyTargets(Dataset):
 
     Args:
         path: Unused.
-        context: Generator, seed and how many.
+        context: Generator, seed and limit.
     """
 
     def __init__(self, path: Path | None, *, context: DatasetContext) -> None:

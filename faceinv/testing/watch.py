@@ -1,4 +1,4 @@
-"""What a plugin must leave alone: random numbers, torch's settings, the network."""
+"""Detect changes of global state and network connections, neither of which a plugin may make."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from faceinv.testing.checks import CheckFailed
 
 
 def global_state() -> dict[str, Any]:
-    """Return what is shared by the whole process and belongs to whoever runs it."""
+    """Return the state that belongs to the whole process: random states and settings."""
     return {
         "torch's random state": torch.get_rng_state().numpy().tobytes(),
         "Python's random state": random.getstate(),
@@ -32,7 +32,7 @@ def global_state() -> dict[str, Any]:
 
 @contextmanager
 def changes() -> Iterator[list[str]]:
-    """Give a list that holds, after the block, what of the process's state it changed; all is put back."""
+    """Yield a list that names, after the block, the global state that it changed; all of it is restored."""
     changed: list[str] = []
     before = global_state()
     torch_state, python_state = torch.get_rng_state(), random.getstate()
@@ -52,15 +52,15 @@ def changes() -> Iterator[list[str]]:
         yield changed
     finally:
         after = global_state()
-        for name, put_back in restore.items():
+        for name, restore_one in restore.items():
             if before[name] != after[name]:
                 changed.append(name)
-                put_back()
+                restore_one()
 
 
 @contextmanager
 def untouched(what: object) -> Iterator[None]:
-    """Raise :class:`CheckFailed` if the block changes the process's state, after putting it back."""
+    """Raise :class:`CheckFailed` if the block changes global state, after restoring it."""
     with changes() as changed:
         yield
     if changed:
@@ -69,12 +69,12 @@ def untouched(what: object) -> Iterator[None]:
 
 @contextmanager
 def connections() -> Iterator[list[str]]:
-    """Give a list that holds, after the block, which addresses it asked for; all of them were refused."""
-    asked: list[str] = []
+    """Yield a list of the addresses that the block tries to connect to; every attempt is refused."""
+    attempts: list[str] = []
 
     def refuse(*args: object, **_: object) -> NoReturn:
-        asked.append(next((str(given) for given in args if isinstance(given, (str, tuple))), "an address"))
-        raise ConnectionRefusedError("a conformance check allows no network here")
+        attempts.append(next((str(given) for given in args if isinstance(given, (str, tuple))), "an address"))
+        raise ConnectionRefusedError("a conformance check allows no network access")
 
     with (
         mock.patch.object(socket.socket, "connect", refuse),
@@ -82,4 +82,4 @@ def connections() -> Iterator[list[str]]:
         mock.patch.object(socket, "getaddrinfo", refuse),
         mock.patch.object(socket, "create_connection", refuse),
     ):
-        yield asked
+        yield attempts

@@ -23,7 +23,7 @@ def test_importing_the_kit_imports_no_torch() -> None:
 
 
 def test_an_expected_failure_must_name_something_that_is_checked() -> None:
-    with pytest.raises(UsageError, match=r"'toy\.attackt' is nothing that is checked\. Did you mean 'toy\.attacked'"):
+    with pytest.raises(UsageError, match=r"No object is called 'toy\.attackt'\. Did you mean 'toy\.attacked'"):
         parametrize_with_checks(toy, host=Host(), expected_failures={"toy.attackt": {"pickles": "no"}})
     with pytest.raises(UsageError, match=r"No check of encoder 'toy\.attacked' is called 'pickels'"):
         parametrize_with_checks(toy, host=Host(), expected_failures={"toy.attacked": {"pickels": "no"}})

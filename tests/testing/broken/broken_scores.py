@@ -163,7 +163,7 @@ class SplitByImage(Few):
     splits = ("train", "test", "train", "val")
 
 
-@breaks("dataset", "a_wrong_path_is_said", takes_path=True)
+@breaks("dataset", "missing_path_is_reported", takes_path=True)
 class RaisesOSError(Few):
     def __init__(self, path, *, context) -> None:
         self.ids = [file.name for file in sorted(path.iterdir())]
