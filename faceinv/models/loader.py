@@ -1,9 +1,9 @@
-"""From names to frozen networks: specs looked up, weights fetched, modules built, once each."""
+"""From names to frozen networks: look up the spec, fetch the weights, build the module, once each."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -32,8 +32,8 @@ class Encoder(nn.Module):
     """A frozen face recognition network behind one contract.
 
     Args:
-        spec: What it declares.
-        network: Takes images in its own crop to descriptors.
+        spec: Its declaration.
+        network: Maps images in its own crop to descriptors.
         weights: SHA-256 of each weights file it was built from, by name.
     """
 
@@ -47,8 +47,8 @@ class Encoder(nn.Module):
         """Return descriptors ``(B, dim)`` of images ``(B, 3, H, W)`` in the encoder's own crop.
 
         Raises:
-            ShapeError: the images have another size, rank or type.
-            PluginError: the network does not return what its spec declares.
+            ShapeError: if the images have another size, rank or type.
+            PluginError: if the network does not return descriptors of the declared length.
         """
         check_images(images, self.spec.framing.size)
         descriptors: Tensor = self.network(images)
@@ -91,12 +91,12 @@ class FramedEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class LoadedGenerator:
-    """A frozen generator, what it declares, and where its faces sit.
+    """A frozen generator, its declaration and its framing.
 
     Args:
-        spec: What it declares.
+        spec: Its declaration.
         network: The generator.
-        framing: The spec's framing, or the network's own where a weights file decides its size.
+        framing: The spec's framing, or the network's own if a weights file decides its size.
         weights: SHA-256 of each weights file, by name.
     """
 
@@ -114,7 +114,7 @@ class LoadedGenerator:
         """Return ``name`` if it is one of the generator's spaces; its default space if empty.
 
         Raises:
-            UsageError: the generator has no such space.
+            UsageError: if the generator has no such space.
         """
         if name and name not in self.spec.spaces:
             spaces = ", ".join(self.spec.spaces)
@@ -123,14 +123,14 @@ class LoadedGenerator:
 
 
 class Loader:
-    """Builds what plugins declare, each thing once.
+    """Builds networks, probes and metrics from their specs, each one once.
 
     Args:
         host: The plugins.
         store: The weights files.
-        files: A user's own weights file for a spec's name, in place of the declared one.
-        device: Where networks live.
-        dtype: Their floating-point type.
+        files: The user's own weights files in place of declared ones, by the spec's name.
+        device: Device of the networks.
+        dtype: Floating-point type of the networks.
         options: Further keyword arguments for a spec's factory, by the spec's name.
     """
 
@@ -151,12 +151,12 @@ class Loader:
         self._files = dict(files or {})
         self._options = dict(options or {})
         self._adopted: dict[str, Path] = {}
-        self._built: dict[tuple[str, str], Any] = {}
+        self._built: dict[tuple[Hashable, ...], Any] = {}
 
     def encoder(self, name: str) -> Encoder:
         """Return the frozen encoder ``name``."""
         spec: EncoderSpec = self.host.spec("encoder", name)
-        return self._once(spec, lambda: Encoder(spec, self._network(spec), self.hashes(spec)))
+        return self._once((spec.kind, spec.name), lambda: Encoder(spec, self._network(spec), self.hashes(spec)))
 
     def generator(self, name: str) -> LoadedGenerator:
         """Return the frozen generator ``name``."""
@@ -165,44 +165,47 @@ class Loader:
         def build() -> LoadedGenerator:
             network = self._network(spec)
             if not isinstance(network, Generator):
-                raise PluginError(f"The generator '{spec.name}' is no faceinv.contracts.Generator.")
+                raise PluginError(f"The generator '{spec.name}' is not a faceinv.contracts.Generator.")
             return LoadedGenerator(spec, network, getattr(network, "framing", spec.framing), self.hashes(spec))
 
-        return self._once(spec, build)
+        return self._once((spec.kind, spec.name), build)
 
     def detector(self, name: str) -> Detector:
         """Return the face detector ``name``."""
         spec = self.host.spec("detector", name)
-        return self._once(spec, lambda: cast(Detector, self._network(spec)))
+        return self._once((spec.kind, spec.name), lambda: cast(Detector, self._network(spec)))
 
     def probe(self, name: str, framing: Framing) -> Probe:
         """Return the probe ``name`` for images of this ``framing``."""
         spec: ProbeSpec = self.host.spec("probe", name)
-        key = ("probe", f"{spec.name}@{framing}")
-        if key not in self._built:
+
+        def build() -> Probe:
             sources = [self.probe(self._needed(spec, source), framing) for source in spec.needs]
-            probe = load_target(spec)(*self.paths(spec), *sources, framing=framing, **spec.options)
+            probe: Probe = load_target(spec)(*self.paths(spec), *sources, framing=framing, **spec.options)
             for module in (probe, *vars(probe).values()):
                 if isinstance(module, nn.Module):
                     self._freeze(module)
-            self._built[key] = probe
-        probe_built: Probe = self._built[key]
-        return probe_built
+            return probe
+
+        return self._once((spec.kind, spec.name, framing), build)
 
     def metric(self, name: str, framing: Framing) -> Metric:
         """Return the metric ``name`` for images of this ``framing``."""
         spec: MetricSpec = self.host.spec("metric", name)
-        metric = load_target(spec)(*self.paths(spec), framing=framing, **spec.options)
-        if isinstance(metric, nn.Module):
-            self._freeze(metric)
-        built: Metric = metric
-        return built
+
+        def build() -> Metric:
+            metric: Metric = load_target(spec)(*self.paths(spec), framing=framing, **spec.options)
+            if isinstance(metric, nn.Module):
+                self._freeze(metric)
+            return metric
+
+        return self._once((spec.kind, spec.name, framing), build)
 
     def paths(self, spec: Spec) -> list[Path]:
-        """Return the weights files of ``spec``: the user's own, or the declared ones, fetched at need."""
+        """Return the weights files of ``spec``: the user's own, or the declared ones, fetched if missing."""
         own = self._files.get(spec.name)
         if own is not None:
-            # Once: it is hashed, and what is said of it is said, at each adoption.
+            # Adopt only once: adopting hashes the file and prints a message.
             if spec.name not in self._adopted:
                 self._adopted[spec.name] = self.store.adopt(spec.weights, own)
             return [self._adopted[spec.name]]
@@ -219,7 +222,7 @@ class Loader:
         return hashes
 
     def provenance(self, spec: Spec) -> dict[str, Any]:
-        """Return everything but the core's own code that results of ``spec`` depend on, for the keys of caches."""
+        """Return everything but the core's own code that results of ``spec`` depend on, for cache keys."""
         made_of: dict[str, Any] = {
             "name": spec.name,
             "code": code_hash(spec),
@@ -233,7 +236,7 @@ class Loader:
         """Return ``source``, a probe that ``spec`` is computed from.
 
         Raises:
-            PluginError: no plugin declares it.
+            PluginError: if no plugin declares it.
         """
         if not self.host.knows("probe", source):
             hint = distribution_of(source)
@@ -257,7 +260,7 @@ class Loader:
         return self._freeze(network) if isinstance(network, nn.Module) else network
 
     def _whose_file(self, spec: Spec, error: WeightsError) -> str:
-        """Say which network a user's own file belongs to, where it is a known one and not this."""
+        """Return a sentence that names the network of a user's own file, if it is a known one other than this."""
         own = self._files.get(spec.name)
         if own is None:
             return ""
@@ -270,8 +273,7 @@ class Loader:
     def _freeze(self, module: nn.Module) -> nn.Module:
         return module.to(self.device, self.dtype).eval().requires_grad_(False)
 
-    def _once(self, spec: Spec, build: Callable[[], T]) -> T:
-        key = (spec.kind, spec.name)
+    def _once(self, key: tuple[Hashable, ...], build: Callable[[], T]) -> T:
         if key not in self._built:
             self._built[key] = build()
         built: T = self._built[key]
@@ -279,7 +281,7 @@ class Loader:
 
 
 def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a file's tensors by name; none where it cannot be read."""
+    """Return the shapes of a file's tensors by name; nothing if it cannot be read."""
     try:
         return {name: tuple(tensor.shape) for name, tensor in read_tensors(file).items()}
     except WeightsError:
@@ -303,4 +305,4 @@ def check_descriptors(descriptors: Tensor, spec: EncoderSpec) -> None:
         bad = int((~torch.isfinite(descriptors).all(1)).sum())
         raise ShapeError(f"{bad} of {len(descriptors)} descriptors hold NaN or infinity.")
     if (descriptors.abs().sum(1) == 0).any():
-        raise ShapeError("A descriptor is all zeros: no encoder gives that; the file may be empty or not filled.")
+        raise ShapeError("A descriptor is all zeros, which no encoder returns; the file may be empty or incomplete.")
