@@ -1,4 +1,4 @@
-"""``faceinv plugins check``: conformance, check by check, with what each means and how to fix it."""
+"""``faceinv plugins check``: run the conformance checks, with the meaning of each and how to fix failures."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _MARKS = {"passed": "[green]✓[/]", "failed": "[bold red]✗[/]", "not applicab
 @click.command()
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--verbose", "-v", is_flag=True, help="Show what every check means, not of those alone that failed.")
+@click.option("--verbose", "-v", is_flag=True, help="Show the meaning of every check, not only of failed ones.")
 @click.pass_obj
 def check(app: Application, name: str, as_json: bool, verbose: bool) -> None:
     """Check that a plugin keeps the contracts.
 
-    NAME is a plugin or its distribution (all that it declares is checked), an encoder, generator,
-    probe, loss, method, metric, detector, or a data set (with :PATH, if it needs one).
+    NAME is a plugin or its distribution (everything that it declares is checked), or one encoder,
+    generator, probe, loss, method, metric, detector or data set (NAME:PATH if it needs a path).
 
-    Weights that are not here are fetched for what is named, and of a plugin for what a bare name
-    means. Exit code 5 if a check fails, 4 if nothing failed and what was named has no weights here.
+    Missing weights are fetched for an object given by name, and for the default objects of a
+    plugin. Exit code 5 if a check fails, 4 if none fails but the weights of the object are missing.
 
     \b
     Examples:
@@ -67,7 +67,7 @@ def check(app: Application, name: str, as_json: bool, verbose: bool) -> None:
 
 
 def _subjects(app: Application, name: str) -> tuple[list[Subject | PluginSubject], str | None]:
-    """Return what NAME stands for, and the object's name where it stands for one."""
+    """Return the subjects that NAME refers to, and the object's name if it refers to one."""
     from faceinv.testing import PluginSubject, Subject, subjects_of
     from faceinv.testing.checks import CHECK_MODULES
 
@@ -83,9 +83,9 @@ def _subjects(app: Application, name: str) -> tuple[list[Subject | PluginSubject
     if not kinds:
         known = {*host.distributions, *(d.split()[0] for d in host.distributions.values())}
         known |= {spec.name for kind in CHECK_MODULES if kind != "plugin" for spec in host.specs(kind)}
-        raise unknown_name("plugin", bare, known, "'faceinv plugins' says what each one is.")
+        raise unknown_name("plugin", bare, known, "'faceinv plugins' describes each.")
     if path and kinds != ["dataset"]:
-        raise UsageError(f"A {kinds[0]} takes no path, got '{name}'; a data set does, NAME:PATH.")
+        raise UsageError(f"A {kinds[0]} takes no path, got '{name}'; only data sets are written NAME:PATH.")
     found: list[Subject | PluginSubject] = []
     for kind in kinds:
         spec = host.spec(kind, bare)
@@ -98,14 +98,14 @@ def _subjects(app: Application, name: str) -> tuple[list[Subject | PluginSubject
 
 
 def _plugin_called(host: Host, name: str) -> str | None:
-    """Return the plugin of this name, or of the distribution of this name."""
+    """Return the plugin with this name, or from the distribution with this name."""
     if name in host.distributions:
         return name
     return next((key for key, owner in host.distributions.items() if owner.split()[0] == name), None)
 
 
 def _left_out(app: Application, subject: Subject | PluginSubject, among: Sequence[Subject | PluginSubject]) -> bool:
-    """Say whether an object needs weights to be fetched, nobody named it, and a sibling stands for it."""
+    """Return whether an object has missing weights and a default sibling that is checked in its place."""
     if subject.kind == "plugin" or all(app.store.is_here(name) for name in subject.spec.weights):
         return False
     return not subject.spec.default and sum(other.kind == subject.kind for other in among) > 1
@@ -114,28 +114,28 @@ def _left_out(app: Application, subject: Subject | PluginSubject, among: Sequenc
 def _not_here(subject: Subject | PluginSubject) -> Iterable[Outcome]:
     from faceinv.testing import Outcome, checks_of
 
-    reason = f"its weights are not here; to fetch and check it: faceinv plugins check {subject.name}"
+    reason = f"its weights are missing; to fetch them and check it: faceinv plugins check {subject.name}"
     for item in checks_of(subject.kind):
         yield Outcome(subject.kind, subject.name, item.name, "not run", reason, item.meaning, item.fix, 0.0)
 
 
 def _shown(app: Application, title: str, outcomes: Iterable[Outcome], verbose: bool) -> list[Outcome]:
-    """Print the outcomes as they come, and return them; what was not run for one reason is one line."""
+    """Print the outcomes as they arrive, and return them; checks not run for the same reason share a line."""
     from rich.markup import escape
 
     done: list[Outcome] = []
     app.output.print(f"[bold]{escape(title)}[/]")
-    said = ""
+    reason = ""
     for outcome in outcomes:
         done.append(outcome)
         mark = _MARKS[outcome.status]
         if outcome.status == "not run":
-            if outcome.message != said:
+            if outcome.message != reason:
                 app.output.print(f"  {mark} not run: {escape(outcome.message)}", soft_wrap=True)
-            said = outcome.message
+            reason = outcome.message
             continue
-        reason = f"  ({escape(outcome.message)})" if outcome.status == "not applicable" else ""
-        app.output.print(f"  {mark} {outcome.check}{reason}", soft_wrap=True)
+        note = f"  ({escape(outcome.message)})" if outcome.status == "not applicable" else ""
+        app.output.print(f"  {mark} {outcome.check}{note}", soft_wrap=True)
         if verbose or outcome.status == "failed":
             app.output.print(f"      {escape(outcome.meaning)}", soft_wrap=True)
         if outcome.status == "failed":

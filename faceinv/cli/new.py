@@ -1,4 +1,4 @@
-"""``faceinv plugins new``: a complete distribution to start from."""
+"""``faceinv plugins new``: write a complete distribution to start from."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import click
 from faceinv.cli.application import Application
 from faceinv.errors import StorageError, UsageError
 
-#: Kind → the module with the object itself, the command that uses it, and what an author asks first.
+#: For each kind: the module with the object, a command that uses it, and advice to authors.
 KINDS = {
     "encoder": (
         "network",
         "faceinv bench --encoder {name} --limit 2 --steps 20 --pairs 1000",
-        "The five points decide what the network sees: measure them on a few dozen of the crops that it was\n"
-        "trained on, and look at a crop of your own (`faceinv embed` makes it) before you trust a number.",
+        "The five points determine what the network sees: measure them on a few dozen of the crops that it was\n"
+        "trained on, and look at one of your own crops (`faceinv embed` makes them) before you trust a number.",
     ),
     "generator": (
         "generator",
         "faceinv bench --generator {name} --limit 2 --steps 20 --pairs 1000",
-        "Where the images' five points are unknown, take their mean over samples in which a detector finds a face.",
+        "If the five points of the images are unknown, take their mean over samples in which a detector finds a face.",
     ),
     "probe": (
         "probe",
         "faceinv bench --losses id,{name} --limit 2 --steps 20 --pairs 1000",
-        "The attribute can be measured on an image and differentiated, so it is a loss at once. One that cannot\n"
-        "(`measurable=False`) needs `label` and `error` alone.",
+        "The attribute can be measured differentiably on an image, so the probe is also a loss. An attribute that\n"
+        "cannot (`measurable=False`) only needs `label` and `error`.",
     ),
     "loss": (
         "loss",
         "faceinv bench --losses {name} --limit 2 --steps 20 --pairs 1000",
-        "Scale it so that 1 is what an ignorant guess costs: then it can be weighed against the other losses.",
+        "Scale it so that an uninformed guess has a loss of 1, which makes weights comparable between losses.",
     ),
     "method": (
         "method",
@@ -45,12 +45,12 @@ KINDS = {
     "metric": (
         "metric",
         "faceinv bench --metric {name} --limit 2 --steps 20 --pairs 1000",
-        "A metric that judges identity reads `comparison.similarity(\"critic\")` and declares `encoder=\"critic\"`.",
+        "A metric of identity uses `comparison.similarity(\"critic\")` and declares `encoder=\"critic\"`.",
     ),
     "dataset": (
         "dataset",
         "faceinv bench --dataset {name}:PATH --limit 2 --steps 20 --pairs 1000",
-        "Photographs of people need their consent, or the terms of a research set.",
+        "Photographs of people require their consent, or the licence of a research data set.",
     ),
 }  # fmt: skip
 
@@ -65,16 +65,21 @@ LICENCES = {
 @click.command()
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("name")
-@click.option("--licence", type=click.Choice(list(LICENCES)), default="MIT", show_default=True, help="Of your code.")
-@click.option("--author", default="", help="Copyright holder; 'The NAME authors' by default.")
 @click.option(
-    "--into", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder to make it in; here."
+    "--licence", type=click.Choice(list(LICENCES)), default="MIT", show_default=True, help="Licence of your code."
+)
+@click.option("--author", default="", help="Copyright holder. Default: 'The NAME authors'.")
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Parent folder. Default: here.",
 )
 @click.pass_obj
 def new(app: Application, kind: str, name: str, licence: str, author: str, into: Path) -> None:
-    """Write a plugin to start from: a distribution that installs, runs and passes its checks as it is.
+    """Write a plugin to start from: a distribution that installs, runs and passes its checks.
 
-    NAME is what users type, such as my-encoder: lower case, digits and hyphens.
+    NAME is what users type, such as my-encoder: lower-case letters, digits and hyphens.
 
     \b
     Examples:
@@ -119,7 +124,11 @@ def new(app: Application, kind: str, name: str, licence: str, author: str, into:
         raise StorageError(f"{folder}: cannot be written: {error.strerror or error}.") from error
     for path in sorted(written):
         app.say(f"wrote {folder / path}")
-    for line in ("It works as it is. Next:", f"  pip install -e {folder}", f"  faceinv plugins check {name}"):
+    for line in (
+        "The plugin works as it is. Next steps:",
+        f"  pip install -e {folder}",
+        f"  faceinv plugins check {name}",
+    ):
         app.output.print(line, markup=False, soft_wrap=True)
     app.output.print(f"  {words['COMMAND']}", markup=False, soft_wrap=True)
 
@@ -128,17 +137,17 @@ def _check_name(app: Application, kind: str, name: str, folder: Path) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         proposal = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         raise UsageError(
-            f"'{name}' is no name for a plugin: lower-case letters, digits and hyphens, first a letter."
+            f"'{name}' is not a valid plugin name: use lower-case letters, digits and hyphens, a letter first."
             + (f" Try '{proposal}'." if re.match("[a-z]", proposal) else "")
         )
     if app.host.knows(kind, name):
         owner = app.host.owner(kind, name)
-        raise UsageError(f"There is a {kind} '{name}' already, from {owner}; choose another name.")
+        raise UsageError(f"The {kind} '{name}' already exists, from {owner}; choose another name.")
     package = name.replace("-", "_")
     if importlib.util.find_spec(package) is not None:
-        raise UsageError(f"There is a Python package '{package}' already; choose another name.")
+        raise UsageError(f"The Python package '{package}' already exists; choose another name.")
     if folder.exists():
-        raise UsageError(f"{folder} exists already; choose another name, or another folder with --into.")
+        raise UsageError(f"{folder} already exists; choose another name, or another folder with --into.")
 
 
 def _version() -> str:
@@ -148,6 +157,6 @@ def _version() -> str:
 
 
 def _filled(text: str, words: dict[str, str]) -> str:
-    """Put each word in its place, in one pass: no word is looked for in what stands for another."""
+    """Replace all placeholders in one pass, so that none is replaced inside another's replacement."""
     pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)))
     return pattern.sub(lambda found: words[found.group()], text)

@@ -1,4 +1,4 @@
-"""``faceinv plugins``: what is installed, and what broke."""
+"""``faceinv plugins``: list what is installed, and show one object."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from faceinv.plugins.host import Host
 
 _COMMANDS = {"check": "faceinv.cli.check:check", "new": "faceinv.cli.new:new"}
 
-#: Kinds in the order in which a newcomer meets them; weights have a command of their own.
+#: Kinds in the order in which users meet them; weights have their own command.
 KINDS = ("encoder", "generator", "probe", "loss", "method", "metric", "dataset", "detector")
 
 
 class _Lazily(click.Group):
-    """The commands below ``plugins`` that need more than the declarations are imported when they are called."""
+    """A group that imports the commands that need more than declarations when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return their names."""
+        """Return the names of all commands."""
         return sorted({*_COMMANDS, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import and return one."""
+        """Import and return one command."""
         if name not in _COMMANDS:
             return super().get_command(ctx, name)
         command: click.Command = pkgutil.resolve_name(_COMMANDS[name])
@@ -79,12 +79,12 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def show(app: Application, name: str, as_json: bool) -> None:
-    """Show everything that is declared under NAME (of whatever kind)."""
+    """Show all objects called NAME, of any kind."""
     host = app.host
     found = [host.spec(kind, name) for kind in KINDS if host.knows(kind, name)]
     if not found:
         known = {spec.name for kind in KINDS for spec in host.specs(kind)}
-        raise unknown_name("name", name, known, "'faceinv plugins' says what each one is.")
+        raise unknown_name("name", name, known, "'faceinv plugins' describes each.")
     details = [_details(app, spec) for spec in found]
     if as_json:
         app.print_json(details)
@@ -96,7 +96,7 @@ def show(app: Application, name: str, as_json: bool) -> None:
             if key != "weights" and value not in ("", None, {}, []):
                 app.output.print(f"{key.replace('_', ' '):16} {_text(value)}", markup=False, soft_wrap=True)
         for file in detail["weights"]:
-            here = "here" if file["here"] else f"not here; fetch it with: faceinv weights pull {file['name']}"
+            here = "downloaded" if file["here"] else f"missing; fetch it with: faceinv weights pull {file['name']}"
             app.output.print(f"{'weights':16} {file['name']} ({file['licence']}), {here}", markup=False, soft_wrap=True)
             app.output.print(f"{'':16} sha256 {file['sha256'] or 'not published'}", markup=False, soft_wrap=True)
 

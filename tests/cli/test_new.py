@@ -70,10 +70,10 @@ def test_the_licence_is_chosen(run, licence: str, tmp_path: Path) -> None:
     ("name", "said"),
     [
         ("My_Encoder", "Try 'my-encoder'"),
-        ("arcface", "There is a encoder 'arcface' already, from faceinv-arcface"),
-        ("torch", "There is a Python package 'torch' already"),
-        ("../escape", "no name for a plugin"),
-        ("", "no name for a plugin"),
+        ("arcface", "The encoder 'arcface' already exists, from faceinv-arcface"),
+        ("torch", "The Python package 'torch' already exists"),
+        ("../escape", "not a valid plugin name"),
+        ("", "not a valid plugin name"),
     ],
 )
 def test_names_that_cannot_be(run, name: str, said: str, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from faceinv.errors import InputError
 
 
 class MyDataset(Dataset):
-    """The photographs in one folder, in the order of their names.
+    """The photographs in one folder, sorted by name.
 
-    Set ``framing`` if the faces are aligned already; otherwise they are found and aligned. Set
-    ``identities`` if it is known who is in each photograph.
+    Set ``framing`` if the faces are already aligned; otherwise they are detected and aligned. Set
+    ``identities`` if the person in each photograph is known.
 
     Args:
         path: The folder.
@@ -27,7 +27,7 @@ class MyDataset(Dataset):
             raise InputError(f"The data set 'my-template' needs a folder: my-template:PATH; got '{path}'.")
         self._files = sorted(file for file in path.iterdir() if file.suffix.lower() in (".png", ".jpg", ".jpeg"))
         if not self._files:
-            raise InputError(f"The folder '{path}' holds no PNG or JPEG.")
+            raise InputError(f"The folder '{path}' contains no PNG or JPEG.")
         self.ids = [file.name for file in self._files]
 
     def load(self, index: int) -> Tensor:

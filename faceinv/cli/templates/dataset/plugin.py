@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""The declarations of this plugin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from faceinv.contracts import DatasetSpec
 
 @hookimpl
 def faceinv_datasets() -> list[DatasetSpec]:
-    """Declare the data set; it is written my-template:PATH."""
+    """Declare the data set, which users write as my-template:PATH."""
     return [
         DatasetSpec(
             name="my-template",

@@ -1,4 +1,4 @@
-"""The encoder: images in its own crop to descriptors."""
+"""The encoder, from images in its own crop to descriptors."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from faceinv.contracts import check_images
 
 
 class Network(nn.Module):
-    """A small network with random weights; put yours in its place.
+    """A small network with random weights; replace it with your own.
 
-    Weights that are a file are declared by ``faceinv_weights`` in ``plugin.py`` and named in the spec;
-    the path is then the first argument here.
+    To load weights from a file, declare the file with ``faceinv_weights`` in ``plugin.py`` and name it in the spec;
+    its path is then the first argument here.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):  # the global random state belongs to whoever runs this
+        with torch.random.fork_rng(devices=[]):  # leave the global random state alone
             torch.manual_seed(0)
             self.layers = nn.Sequential(
                 nn.Conv2d(3, 16, 5, stride=4),
@@ -32,5 +32,5 @@ class Network(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return descriptors ``(B, 128)`` of length 1 for RGB images ``(B, 3, 112, 112)`` in ``[0, 1]``."""
         check_images(images, (112, 112))
-        # A network's own scaling and colour order belong here, such as images.flip(1) * 255 for BGR in 0–255.
+        # Do the network's own scaling and colour order here, such as images.flip(1) * 255 for BGR in 0–255.
         return nn.functional.normalize(self.layers(images * 2 - 1))

@@ -1,13 +1,13 @@
-"""What this plugin declares."""
+"""The declarations of this plugin."""
 
 from __future__ import annotations
 
 from faceinv import hookimpl
 from faceinv.contracts import EncoderSpec, Framing
 
-#: The crop that the network expects: its size, and where the five points are on average, in
-#: [0, 1] from the left and from the top: the eye on the image's left, the one on its right, the
-#: tip of the nose, the corner of the mouth on the left, and on the right.
+#: The crop that the network expects: its size, and the mean position of five points, in [0, 1] from the left and
+#: from the top: the eye on the image's left, the eye on its right, the nose tip, the mouth corners on the left and
+#: on the right.
 CROP = Framing(
     name="my-template-crop",
     size=(112, 112),

@@ -1,4 +1,4 @@
-"""The generator: latents to images."""
+"""The generator, from latents to images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ LATENT = 32
 
 
 class MyGenerator(Generator):
-    """A small network with random weights; put yours in its place."""
+    """A small network with random weights; replace it with your own."""
 
     def __init__(self) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):  # the global random state belongs to whoever runs this
+        with torch.random.fork_rng(devices=[]):  # leave the global random state alone
             torch.manual_seed(0)
             self.layers = nn.Sequential(
                 nn.Linear(LATENT, 32 * 8 * 8),
@@ -46,4 +46,4 @@ class MyGenerator(Generator):
 
     def _check(self, latents: Tensor, space: str) -> None:
         if latents.shape[1:] != self.latent_shape(space):
-            raise ShapeError(f"Latents are (B, {LATENT}), got {tuple(latents.shape)}.")
+            raise ShapeError(f"Latents must be (B, {LATENT}), got {tuple(latents.shape)}.")

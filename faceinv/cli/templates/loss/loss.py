@@ -1,4 +1,4 @@
-"""The loss: a term of the objective."""
+"""The loss, a term of the objective."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class MyLoss(Loss):
     """``1 − cos(E(g(z)), d)``: 0 at the target, 2 at its opposite.
 
     Args:
-        context: Scale of the descriptors; for an attribute's loss, the probe and its trained reader.
+        context: Scale of the descriptors; for an attribute loss, the probe and its trained reader.
     """
 
     def __init__(self, context: LossContext) -> None:
         pass
 
     def prepare(self, descriptors: Tensor) -> Tensor:
-        """Return what the targets ``(B, D)`` determine, once per batch: their directions."""
+        """Return the directions of the target descriptors ``(B, D)``; called once per batch."""
         return nn.functional.normalize(descriptors)
 
     def __call__(self, candidate: Candidate, prepared: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""The declarations of this plugin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def faceinv_losses() -> list[LossSpec]:
     return [
         LossSpec(
             name="my-template",
-            summary="One minus the cosine to the target descriptor",
+            summary="One minus the cosine similarity to the target descriptor",
             target="my_template.loss:MyLoss",
             licence="LICENCE",
             preset_weights={"paper": 1.0, "balanced": 1.0},

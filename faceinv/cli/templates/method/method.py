@@ -1,4 +1,4 @@
-"""The method: descriptors to reconstructions."""
+"""The method, from descriptors to reconstructions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from faceinv.contracts import Inversion, InversionTask
 
 
 class MyMethod:
-    """From the regressor's latent, random steps; one is kept for each target that it brings nearer.
+    """Random search from the regressor's latent: a step is kept if it lowers the objective of its target.
 
-    It asks for scores alone, so an encoder that gives no gradient will do.
+    It needs scores only, so it also works on encoders that give no gradients.
 
     Args:
         step: Standard deviation of a step.
@@ -22,9 +22,9 @@ class MyMethod:
 
     @torch.no_grad()
     def __call__(self, task: InversionTask) -> Inversion:
-        """Return the reconstructions of all targets in ``task``."""
+        """Return a reconstruction of every target in ``task``."""
         each = torch.arange(len(task.descriptors))
-        # One source of randomness for each target: its result does not depend on who is beside it.
+        # One random generator per target, so that its result does not depend on the rest of the batch.
         rngs = [torch.Generator().manual_seed(seed) for seed in task.seeds]
         best = task.start(task.descriptors)
         start = task.generator(best, task.space)
@@ -33,7 +33,7 @@ class MyMethod:
         for step in range(task.steps):
             noise = torch.stack([torch.randn(best.shape[1:], generator=rng) for rng in rngs]).to(best)
             tried = best + self.step * noise if step else best
-            # One query of each target, of which it has task.steps; the host counts.
+            # One query per target; each has a budget of task.steps, which the host enforces.
             total, _ = task.score(each, latents=tried)
             better = total < least
             least = torch.where(better, total, least)

@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""The declarations of this plugin."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from faceinv.contracts import MethodSpec
 
 @hookimpl
 def faceinv_methods() -> list[MethodSpec]:
-    """Declare the method, and what it needs of the attacked encoder."""
+    """Declare the method and the access to the attacked encoder that it needs."""
     return [
         MethodSpec(
             name="my-template",
-            summary="Random steps that are kept where they help",
+            summary="Random search that keeps the steps that help",
             target="my_template.method:MyMethod",
             licence="LICENCE",
             access="scores",

@@ -1,4 +1,4 @@
-"""The metric: a score of each reconstruction beside its target."""
+"""The metric, a score of each pair of target and reconstruction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class MyMetric:
     """Mean absolute difference over pixels and channels.
 
     Args:
-        framing: Where the face sits in the images; pixels do not depend on it.
+        framing: Framing of the images; unused by a score of pixels.
     """
 
     def __init__(self, *, framing: Framing) -> None:

@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""The declarations of this plugin."""
 
 from __future__ import annotations
 

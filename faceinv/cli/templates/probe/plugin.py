@@ -1,4 +1,4 @@
-"""What this plugin declares."""
+"""The declarations of this plugin."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from faceinv.contracts import ProbeSpec
 
 @hookimpl
 def faceinv_probes() -> list[ProbeSpec]:
-    """Declare the probe; since it is measurable, it is a loss under the same name."""
+    """Declare the probe; because it is measurable, it is also a loss of the same name."""
     return [
         ProbeSpec(
             name="my-template",
-            summary="Brightness of the left and of the right half",
+            summary="Brightness of the left and the right half",
             target="my_template.probe:MyProbe",
             licence="LICENCE",
             measurable=True,

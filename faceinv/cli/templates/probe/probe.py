@@ -1,4 +1,4 @@
-"""The probe: an attribute, and how it is measured on an image."""
+"""The probe: an attribute and its measurement on an image."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from faceinv.contracts import Framing, Probe
 
 
 class MyProbe(Probe):
-    """Mean brightness of the image's left and right half, 0 to 1: where the light comes from.
+    """Mean brightness of the left and the right half of the image, 0 to 1: the direction of the light.
 
     Args:
-        framing: Where the face sits in the images; halves do not depend on it.
+        framing: Framing of the images; unused by this attribute.
     """
 
     shape = (2,)
@@ -21,7 +21,7 @@ class MyProbe(Probe):
         self.framing = framing
 
     def label(self, images: Tensor) -> Tensor:
-        """Return the true attribute ``(B, 2)``; here it is what is measured."""
+        """Return the true attribute ``(B, 2)``, which is here the measured one."""
         return self.measure(images)
 
     def measure(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Everything that this plugin declares keeps faceinv's contracts."""
+"""faceinv's conformance checks of everything that this plugin declares."""
 
 from my_template import plugin
 
