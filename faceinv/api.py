@@ -284,8 +284,7 @@ def probe(
         out=Path(out),
         progress=progress,
     )
-    rows: list[dict[str, Any]] = audit.run(encoder or standard["encoder"][0])["rows"]
-    return rows
+    return [row.as_json() for row in audit.run(encoder or standard["encoder"][0]).rows]
 
 
 def _only_cell(given: Mapping[str, Any], host: Host) -> tuple[BenchConfig, Cell]:

@@ -308,7 +308,7 @@ def test_an_unwritable_folder_is_one_line(run, cache: Path, tmp_path: Path) -> N
 
 def test_the_table_names_n_intervals_and_where_targets_came_from(run, cache: Path, tmp_path: Path) -> None:
     result = run(*TOY, "--losses", "id,brightness", "--ablate", "--out", tmp_path)
-    assert "5 targets (samples of the generator)" in result.out
+    assert "5 samples of the generator" in result.out
     assert "95 % interval" in result.out
     assert "Paired differences" in result.out
     assert "probe: brightness" in result.out
@@ -324,7 +324,9 @@ def test_the_methods_of_one_run_are_ranked_at_equal_budgets(
     assert run(*UNBOUND, *args).code == 0
     # The contact sheet names what differs, above every column.
     captions = {tuple(text.splitlines()[1:-1]) for text in drawn if text not in ("target", "start")}
-    assert captions == {("regression",)} | {(m, f"{n} steps") for m in ("latent-adam", "zeroth") for n in (3, 9)}
+    assert captions == {("method regression",)} | {
+        (f"method {m}", f"steps {n}") for m in ("latent-adam", "zeroth") for n in (3, 9)
+    }
     (board,) = run("compare", out, "--json").json
     rows = board["places"]
     assert (rows[0]["method"], rows[0]["steps"]) == ("regression", 0)

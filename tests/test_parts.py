@@ -22,6 +22,7 @@ from faceinv.execution.scheduler import GridRun
 from faceinv.models import Loader
 from faceinv.plugins import Host
 from faceinv.storage.parts import Part, Parts, put_together
+from faceinv.storage.records import FinishedCell
 from faceinv.storage.run_folder import RunFolder
 from faceinv.weights import WeightStore
 
@@ -90,8 +91,8 @@ def test_batches_computed_apart_make_the_record_of_the_whole(
     host: Host, cache: Path, tmp_path: Path, cell: Cell, order: Sequence[int]
 ) -> None:
     outcome = ran(fresh(host, cache, tmp_path / "whole"), cell)
-    assert outcome.record["n"] == 10
-    assert outcome.record["batch_size"] == 4
+    assert isinstance(outcome.record, FinishedCell)
+    assert (outcome.record.n, outcome.record.batch_size) == (10, 4)
     computed(host, cache, tmp_path / "parts", cell, order)
     whole, parts = everything(tmp_path / "whole"), everything(tmp_path / "parts")
     assert len(whole) == 1 + 1 + 1 + 3 * 10
@@ -110,7 +111,7 @@ def test_a_run_goes_on_in_the_middle_of_a_cell(host: Host, cache: Path, tmp_path
     steps: list[tuple[str, int, int]] = []
     again = fresh(host, cache, tmp_path)
     outcome = ran(again, cell, lambda *at: steps.append(at))
-    assert outcome.record["status"] == "ok"
+    assert isinstance(outcome.record, FinishedCell)
     shown = [(done, of) for what, done, of in steps if "image-steps" in what]
     assert (shown[0], shown[-1]) == ((16, 40), (40, 40))
     assert not Parts(runner.folder, named.id).path.exists()
@@ -122,7 +123,8 @@ def test_batches_of_another_size_are_computed_anew(host: Host, cache: Path, tmp_
     other = fresh(host, cache, tmp_path, batch_size=5)
     assert other.missing(other.ingredients.name(cell)) == [range(0, 5), range(5, 10)]
     outcome = ran(other, cell)
-    assert (outcome.record["status"], outcome.record["batch_size"]) == ("ok", 5)
+    assert isinstance(outcome.record, FinishedCell)
+    assert outcome.record.batch_size == 5
 
 
 def test_a_machine_that_chooses_goes_on_with_the_batches_that_are_there(

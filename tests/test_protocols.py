@@ -249,13 +249,16 @@ def test_a_person_sees_thresholds_shares_and_what_cannot_be_said(
     _, rows, shown = finished
     assert "too few pairs" in shown
     (found,) = [r for r in rows[0]["success"] if (r["role"], r["type"], r["fmr"]) == ("critic", "II", 0.01)]
-    line = next(line for line in shown.splitlines() if "toy.critic (critic)" in line and "type II at FMR 0.01" in line)
-    assert f"{100 * found['share']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]" in line
-    assert f"{100 * found['tmr']:.1f} %" in line.split("│")[-2]
+    line = next(line for line in shown.splitlines() if "toy.critic (unseen critic), FMR 0.01, type II " in line)
+    counts = f"({found['accepted']}/{found['n']})"
+    assert f"{100 * found['share']:.0f} % {counts} [{100 * found['low']:.0f}, {100 * found['high']:.0f}]" in line
+    assert line.split()[-2:] == [f"{100 * found['tmr']:.0f}", "%"]
     ranks = [r for r in rows[0]["identification"] if (r["role"], r["gallery"]) == ("critic", "other")]
-    (line,) = [one for one in shown.splitlines() if "toy.critic (critic)" in one and "people, other photographs" in one]
-    assert "; ".join(f"{100 * rank['share']:.1f} %" for rank in ranks[1:]) in line
-    assert "toy.attacked (attacked, as critic)" in shown
+    name = "toy.critic (unseen critic), first {} of 19, another photograph of each person"
+    for rank in ranks[:2]:
+        (line,) = [one for one in shown.splitlines() if name.format(rank["rank"]) in one]
+        assert f"{100 * rank['share']:.0f} % [" in line
+    assert "toy.attacked (the attacked encoder)" in shown
 
 
 def _shape(value: Any) -> Any:

@@ -32,6 +32,7 @@ from faceinv.probes.recipe import TUNED
 from faceinv.probes.training import Parts, Task, train_heads
 from faceinv.storage.hashing import fingerprint
 from faceinv.storage.probe_folder import ProbeFolder
+from faceinv.storage.records import ProbeRecord
 from faceinv.storage.run_folder import environment
 from faceinv.storage.tensors import load_or_make
 
@@ -86,7 +87,7 @@ class Audit:
         #: What is read: the chosen ones, less those that too few images have.
         self.attributes = self._chosen
 
-    def run(self, encoder: str) -> dict[str, Any]:
+    def run(self, encoder: str) -> ProbeRecord:
         """Return the record of an encoder: read back if it is there, or computed and written."""
         spec: EncoderSpec = self.loader.host.spec("encoder", encoder)
         weights, code = self._hashes(spec), self._code(spec)
@@ -116,7 +117,7 @@ class Audit:
                 ids=self.dataset.ids, columns=columns,
             )  # fmt: skip
         self.folder.write_rows(record_id, columns)
-        record = {
+        facts = {
             "kind": "probe",
             "status": "ok",
             "config": config,
@@ -134,8 +135,9 @@ class Audit:
                 "score": round(time.perf_counter() - looked, 3),
             },
         }
-        self.folder.write(record_id, record)
-        return self.folder.finished(record_id) or record
+        record = ProbeRecord.of(record_id, facts)
+        self.folder.write(record)
+        return record
 
     def parts(self, bank: Bank) -> dict[str, Tensor]:
         """Return the usable rows of each part, ``"train"``, ``"val"`` and ``"test"``.

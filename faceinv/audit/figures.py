@@ -16,6 +16,7 @@ from faceinv.audit.attributes import Attribute
 from faceinv.audit.audit import Audit
 from faceinv.data.images import to_bytes
 from faceinv.storage.probe_folder import ProbeFolder
+from faceinv.storage.records import ProbeRecord
 
 _TILE, _GAP, _MARGIN = 128, 6, 150
 #: Drawn at twice the size and reduced, which smooths lines and dots.
@@ -27,7 +28,7 @@ _COLOURS = ((200, 30, 30), (20, 140, 40), (40, 70, 220))
 Line = Mapping[str, Any]
 
 
-def draw_figures(audit: Audit, folder: ProbeFolder, record: Mapping[str, Any]) -> list[Path]:
+def draw_figures(audit: Audit, folder: ProbeFolder, record: ProbeRecord) -> list[Path]:
     """Write ``probes/<id>-examples.png`` and ``probes/<id>-shapes.png`` where there is something to show.
 
     Args:
@@ -37,20 +38,20 @@ def draw_figures(audit: Audit, folder: ProbeFolder, record: Mapping[str, Any]) -
     """
     lines = [
         line
-        for line in folder.rows(record["id"])
-        if line["source"] == "descriptor" and line["recipe"] == record["config"]["recipes"][0]
+        for line in folder.rows(record.id)
+        if line["source"] == "descriptor" and line["recipe"] == record.config["recipes"][0]
     ]
     read = {line["attribute"] for line in lines}
     attributes = {item.name: item for item in audit.attributes if item.name in read}
     written = []
     binary = [item for item in attributes.values() if item.is_binary]
     if binary:
-        path = folder.record_path(record["id"]).with_name(f"{record['id']}-examples.png")
+        path = folder.record_path(record.id).with_name(f"{record.id}-examples.png")
         _examples(audit, binary, lines).save(path)
         written.append(path)
     shown = [attributes[name] for name in ("landmarks", "histogram") if name in attributes]
     if shown:
-        path = folder.record_path(record["id"]).with_name(f"{record['id']}-shapes.png")
+        path = folder.record_path(record.id).with_name(f"{record.id}-shapes.png")
         _shapes(audit, shown, lines).save(path)
         written.append(path)
     return written

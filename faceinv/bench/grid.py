@@ -14,7 +14,7 @@ from faceinv.contracts.specs import PRESETS, DatasetSpec, GeneratorSpec, LossSpe
 from faceinv.data.opening import parse_dataset
 from faceinv.errors import UsageError, unknown_name
 from faceinv.plugins.host import Host
-from faceinv.storage.run_folder import SCHEMA
+from faceinv.storage.records import SCHEMA
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from faceinv.contracts.specs import MethodSpec, Spec
 from faceinv.errors import UsageError
 from faceinv.plugins.host import Host
 from faceinv.storage.hashing import file_sha256
-from faceinv.storage.run_folder import SCHEMA, RunFolder
+from faceinv.storage.records import SCHEMA
+from faceinv.storage.run_folder import RunFolder
 from faceinv.weights.store import WeightStore
 
 #: Seconds of a pass where nothing was measured: half of an image-step of the default chain, on two cores.

@@ -1,4 +1,4 @@
-"""The record of a cell: the only place that decides what ``cells/<id>.json`` holds."""
+"""The record of a cell, made from its results; :mod:`faceinv.storage.records` defines the keys."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from faceinv.errors import Failure
 from faceinv.plugins.host import Host
 from faceinv.scoring.statistics import estimate
 from faceinv.storage.parts import Part
+from faceinv.storage.records import FailedCell, FinishedCell
 from faceinv.storage.run_folder import environment
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ def identity_facts(named: NamedCell) -> dict[str, Any]:
     }
 
 
-def failed_record(named: NamedCell, failure: Failure) -> dict[str, Any]:
+def failed_record(named: NamedCell, failure: Failure) -> FailedCell:
     """Return the record of a cell that failed."""
     record = identity_facts(named) | {"status": "failed", "error": failure.text, "exit_code": failure.exit_code}
-    return record | ({"traceback": failure.traceback} if failure.traceback else {})
+    return FailedCell.of(named.id, record | ({"traceback": failure.traceback} if failure.traceback else {}))
 
 
 def finished_record(
@@ -52,7 +53,7 @@ def finished_record(
     scores: Judgement,
     probes: Mapping[str, ProbeScore],
     scoring_seconds: float,
-) -> dict[str, Any]:
+) -> FinishedCell:
     """Return the record of a cell that was computed to the end.
 
     Args:
@@ -66,7 +67,7 @@ def finished_record(
     """
     method: MethodSpec = host.spec("method", named.cell.method)
     n, facts, seconds = len(targets.ids), whole.facts, whole.facts["seconds"]
-    return identity_facts(named) | {
+    record = identity_facts(named) | {
         "status": "ok",
         "n": n,
         "real": targets.real,
@@ -94,9 +95,11 @@ def finished_record(
             "a_target": facts["seconds_a_target"],
         },
     }
+    return FinishedCell.of(named.id, record)
 
 
 def inverted_record(
+    name: str,
     cell: Cell,
     host: Host,
     weights: Mapping[str, str],
@@ -108,10 +111,11 @@ def inverted_record(
     *,
     batch_size: int,
     photographs: int,
-) -> dict[str, Any]:
+) -> FinishedCell:
     """Return the record of ``faceinv invert``, which has no data set and no name made from content.
 
     Args:
+        name: Name of the record.
         cell: How the faces were reconstructed.
         host: The plugins.
         weights: Hash of each weights file, by name.
@@ -124,7 +128,7 @@ def inverted_record(
         photographs: Number of descriptors that came from photographs.
     """
     values = {name: [float("nan") if value is None else value for value in found] for name, found in columns.items()}
-    return {
+    facts = {
         "kind": "invert",
         "status": "ok",
         "config": asdict(cell),
@@ -146,6 +150,7 @@ def inverted_record(
         "queries_mean": inversion.queries_mean,
         "image_steps_mean": inversion.image_steps_mean,
     }
+    return FinishedCell.of(name, facts)
 
 
 def is_baseline(column: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,7 +31,8 @@ from faceinv.plugins.registry import load_target
 from faceinv.probes.reader import Reader
 from faceinv.storage.hashing import seed_of
 from faceinv.storage.parts import Part, Parts, put_together
-from faceinv.storage.run_folder import finite
+from faceinv.storage.records import FailedCell, FinishedCell
+from faceinv.storage.schema import finite
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Outcome:
 
     cell: Cell
     id: str
-    record: Mapping[str, Any]
+    record: FinishedCell | FailedCell
     cached: bool
 
 
@@ -82,7 +83,7 @@ class Runner:
         # Shards of one folder agree, even if they are computed by different machines.
         begun = Parts(self.folder, cell_id).described() if cell_id else None
         if begun is not None:
-            return int(begun["batch_size"])
+            return begun.batch_size
         key = (cell.encoder, cell.generator, cell.space)
         if key not in self._batch_sizes:
             self._batch_sizes[key] = self.attack(cell).batch_size()
@@ -108,7 +109,7 @@ class Runner:
         """Write the record of a cell that failed, before or after it had a name."""
         named = named or NamedCell(cell, cell.id({}, {}), {}, {})
         record = failed_record(named, failure)
-        self.folder.write(named.id, record)
+        self.folder.write(record)
         return Outcome(cell, named.id, record, cached=False)
 
     def method(self, cell: Cell) -> Method:
@@ -267,7 +268,7 @@ class Runner:
         parts.describe(identity_facts(named) | about)
         parts.write(rows, part)
 
-    def finish(self, named: NamedCell) -> dict[str, Any]:
+    def finish(self, named: NamedCell) -> FinishedCell:
         """Put the parts of a cell together, score what takes all of its targets, and write and return the record.
 
         Raises:
@@ -277,7 +278,7 @@ class Runner:
             # Of two processes that share the folder, one may have been faster.
             return self.folder.finished(named.id) or self._finish(named)
 
-    def _finish(self, named: NamedCell) -> dict[str, Any]:
+    def _finish(self, named: NamedCell) -> FinishedCell:
         began = time.perf_counter()
         cell, parts = named.cell, Parts(self.folder, named.id)
         attack, targets = self.attack(cell), self.ingredients.targets(cell)
@@ -300,7 +301,7 @@ class Runner:
         probes = {name: attack.probe_score(name) for name in self._probes_of(cell)}
         took = time.perf_counter() - began
         record = finished_record(named, self.loader.host, targets, whole, scores, probes, took)
-        self.folder.write(named.id, record)
+        self.folder.write(record)
         parts.remove()
         return record
 

@@ -92,7 +92,7 @@ class Application:
 
     def print_json(self, value: Any) -> None:
         """Print ``value`` as JSON on standard output; NaN becomes null."""
-        from faceinv.storage.run_folder import finite
+        from faceinv.storage.schema import finite
 
         json.dump(finite(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
         sys.stdout.write("\n")

@@ -77,32 +77,30 @@ def bench(
     if not outcomes:
         return
     finish(app, make_report(app, (runner.folder.path,), loader=runner.loader), open_it)
-    failed = [outcome.record for outcome in outcomes if outcome.record["status"] != "ok"]
-    if failed:
+    codes = [outcome.record.exit_code for outcome in outcomes if outcome.record.status == "failed"]
+    if codes:
         # If every cell failed, exit with the first one's code; otherwise 1, "something failed".
-        click.get_current_context().exit(failed[0].get("exit_code", 1) if len(failed) == len(outcomes) else 1)
+        click.get_current_context().exit(codes[0] if len(codes) == len(outcomes) else 1)
 
 
 def _print_results(app: Application, folder: RunFolder, outcomes: Sequence[Outcome], as_json: bool) -> None:
     """Print the tables, then failures, skipped images and where the files are."""
     from faceinv.report.contact import contact_sheet
-    from faceinv.report.identity import identity_tables
-    from faceinv.report.tables import as_rows, difference_table, score_table
+    from faceinv.report.run_tables import as_rows, shown
+    from faceinv.report.runs import read_runs
+    from faceinv.report.table import for_terminal
 
-    sheet = contact_sheet(folder, outcomes)
+    runs = read_runs((folder.path,)).only(outcome.id for outcome in outcomes)
+    columns = {column.id: column for column in runs.columns}
+    sheet = contact_sheet(runs)
     if as_json:
-        app.print_json(as_rows(outcomes))
+        app.print_json(as_rows([columns[outcome.id] for outcome in outcomes if outcome.id in columns]))
     else:
-        app.output.print(score_table(outcomes))
-        differences = difference_table(folder, outcomes)
-        if differences is not None:
-            app.output.print(differences)
-        for table in identity_tables(outcomes):
-            app.output.print(table)
-    for outcome in outcomes:
-        if outcome.record["status"] != "ok":
-            app.fail(f"{','.join(outcome.cell.losses)} on {outcome.cell.encoder}: {outcome.record['error']}")
-    skipped = {tuple(item) for outcome in outcomes for item in outcome.record.get("skipped", [])}
+        for table in shown(runs):
+            app.output.print(for_terminal(table, app.output.width))
+    for record in runs.failed:
+        app.fail(f"{','.join(record.config.losses)} on {record.config.encoder}: {record.error}")
+    skipped = {tuple(item) for column in columns.values() for item in column.record.skipped}
     for name, reason in sorted(skipped):
         app.say(f"skipped {name}: {reason}")
     app.say(f"records: {folder.path / 'cells'}")

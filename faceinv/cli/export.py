@@ -31,15 +31,16 @@ def export(app: Application, runs: tuple[Path, ...], form: str, wanted: tuple[st
       faceinv export runs/bench --format markdown
       faceinv export runs/bench --format latex --table scores --out table2.tex
     """
-    from faceinv.report.exporting import FORMATS, as_objects, tables
+    from faceinv.report.run_tables import exported
     from faceinv.report.runs import read_runs
+    from faceinv.report.table import FORMATS, as_objects
     from faceinv.storage.atomic import write_atomically
-    from faceinv.storage.run_folder import finite
+    from faceinv.storage.schema import finite
 
     found = read_runs(runs)
     for problem in found.problems:
         app.warn(f"Not exported: {problem}")
-    printed = tables(found, wanted)
+    printed = exported(found, wanted)
     for text in dict.fromkeys(text for table in printed for text in table.warnings):
         app.warn(text)
     if form == "json":

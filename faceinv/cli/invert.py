@@ -199,6 +199,7 @@ def _write_record(
     if probes:
         folder.write_attributes(_RECORD, {name: attack.read(name, descriptors).numpy() for name in probes})
     record = inverted_record(
+        _RECORD,
         cell,
         host,
         {name: value for name, value in runner.ingredients.hashes(cell).items() if name != "data set"},
@@ -210,4 +211,4 @@ def _write_record(
         batch_size=runner.batch_size(cell),
         photographs=len(targets),
     )
-    folder.write(_RECORD, record)
+    folder.write(record)

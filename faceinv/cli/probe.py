@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from faceinv.cli.application import Application
 from faceinv.cli.options import Standard, named_files
+
+if TYPE_CHECKING:
+    from faceinv.storage.records import ProbeRecord
 
 
 def _listed(values: tuple[str, ...]) -> list[str]:
@@ -112,40 +116,37 @@ def probe(
         for path in draw_figures(audit, audit.folder, records[-1]):
             app.say(f"picture: {path}")
     for record in records:
-        app.say(f"record: {audit.folder.record_path(record['id'])}")
+        app.say(f"record: {audit.folder.record_path(record.id)}")
 
 
-def _print_tables(app: Application, records: list[dict[str, Any]], form: str | None) -> None:
-    from faceinv.report import audit_tables as tables
+def _print_tables(app: Application, records: list[ProbeRecord], form: str | None) -> None:
+    from faceinv.report import table_1
+    from faceinv.report.table import as_latex, as_markdown, for_terminal
 
-    rows = tables.unique_rows([row for record in records for row in record["rows"]])
-    table, detail = tables.table_1_cells(rows), tables.detail_cells(rows)
-    title = f"Read from descriptors of {records[0]['config']['dataset']}, {_who(records[0])}"
+    rows = [row for _, _, row in table_1.unique(records)]
+    title = f"Table 1. Read from descriptors of {records[0].dataset.name}, {_who(records[0])}"
+    tables = [replace(table_1.printed(item, table_1.NOTE), title=title) for item in table_1.tables(records)]
     if form == "json":
-        app.print_json(rows)
+        app.print_json([row.as_json() for row in rows])
     elif form == "csv":
-        click.echo(tables.as_csv(rows), nl=False)
+        click.echo(table_1.as_csv(rows), nl=False)
     elif form == "markdown":
-        click.echo(f"{tables.as_markdown(table)}\n\n{tables.as_markdown(detail)}\n\n{tables.NOTE}")
+        click.echo(as_markdown([*tables, table_1.details(records)]), nl=False)
     elif form == "latex":
-        click.echo(tables.as_latex(table, f"{title}. {tables.NOTE}"))
+        click.echo(as_latex(tables), nl=False)
     else:
-        app.output.print(tables.rich_table(table, f"Table 1. {title}"))
-        app.output.print()
-        app.output.print(
-            tables.rich_table(detail, "All scores, 95 % intervals over people; leakage: from baseline to image")
-        )
-        app.output.print(f"\n{tables.NOTE}", markup=False)
+        for table in [*tables, table_1.details(records)]:
+            app.output.print(for_terminal(table, app.output.width))
 
 
-def _who(record: dict[str, Any]) -> str:
-    images, people = record["dataset"]["images"], record["dataset"]["people"]
+def _who(record: ProbeRecord) -> str:
+    images, people = record.dataset.images, record.dataset.people
     of = f" of {people['test']} people not used for training" if people else " of unknown identity"
     return f"{images['test']} photographs{of}"
 
 
-def _say_skipped(app: Application, record: dict[str, Any], most: int = 10) -> None:
-    skipped = record["skipped"]
+def _say_skipped(app: Application, record: ProbeRecord, most: int = 10) -> None:
+    skipped = record.skipped
     for name, reason in skipped[:most]:
         app.say(f"skipped {name}: {reason}")
     if len(skipped) > most:

@@ -128,13 +128,13 @@ def _pairs(reference: Runs, other: Runs, losses: str) -> list[tuple[Column, Colu
         ours, theirs = ([column for column in group if column.losses in shared] for group in (ours, theirs))
     keys = [
         key
-        for key in dict.fromkeys(key for column in (*ours, *theirs) for key in column.config)
+        for key in dict.fromkeys(key for column in (*ours, *theirs) for key in column.settings)
         if key not in _NO_CHOICE and _values(ours, key) == _values(theirs, key)
     ]
     found = []
     for column in ours:
-        own = [repr(column.config.get(key)) for key in keys]
-        same = [[c for c in group if [repr(c.config.get(key)) for key in keys] == own] for group in (ours, theirs)]
+        own = [repr(column.settings.get(key)) for key in keys]
+        same = [[c for c in group if [repr(c.settings.get(key)) for key in keys] == own] for group in (ours, theirs)]
         if len(same[0]) > 1 or len(same[1]) > 1:
             names = ", ".join(sorted({c.losses for group in same for c in group}))
             raise UsageError(
@@ -163,7 +163,7 @@ def _finished(runs: Runs, losses: str) -> list[Column]:
 
 
 def _values(columns: Iterable[Column], key: str) -> set[str]:
-    return {repr(column.config.get(key)) for column in columns}
+    return {repr(column.settings.get(key)) for column in columns}
 
 
 def _name(runs: Runs) -> str:
@@ -205,19 +205,20 @@ def _compared(a: Column, b: Column) -> Comparison:
 
 def _described(name: str, column: Column) -> tuple[str, str, bool, int] | None:
     """Return (name, unit, higher is better, decimals) of a column of scores; ``None`` if it is not compared."""
-    if name in column.record["metrics"]:
-        summary = column.record["metrics"][name]
+    summary = column.record.metrics.get(name)
+    if summary is not None:
         if wording.is_minor(name):
             return None
         return (
             wording.metric_name(name, summary),
             wording.unit(summary),
-            summary["higher_is_better"],
+            summary.higher_is_better,
             wording.digits(name),
         )
     match = _SUCCESS.fullmatch(name)
     if match:
-        encoder = column.record.get("recognition", {}).get(match["role"], {}).get("encoder", match["role"])
+        judge = column.record.recognition.get(match["role"])
+        encoder = judge.encoder if judge else match["role"]
         return f"Share accepted by {encoder}, type {'I' * int(match['type'])}, FMR {match['fmr']}", "", True, 3
     return None
 
@@ -228,7 +229,7 @@ def _common_targets(a: Column, b: Column) -> list[tuple[int, int]]:
     Raises:
         InputError: there is none, or targets of the same name are different pictures.
     """
-    if a.record["targets"] == b.record["targets"] and a.targets == b.targets:
+    if a.record.targets == b.record.targets and a.targets == b.targets:
         return [(index, index) for index in range(len(a.targets))]
     places = {name: index for index, name in enumerate(b.targets)}
     pairs = [(index, places[name]) for index, name in enumerate(a.targets) if name in places]
@@ -249,10 +250,10 @@ def _refusal(a: Column, b: Column) -> str:
 
 def _target_differences(a: Column, b: Column) -> str:
     found = [
-        f"{key} {a.config.get(key)} ≠ {b.config.get(key)}"
+        f"{key} {a.settings.get(key)} ≠ {b.settings.get(key)}"
         for key in _TARGETS
         # An older record that lacks a key has what says nothing: none, or 0.
-        if (a.config.get(key) or 0) != (b.config.get(key) or 0)
+        if (a.settings.get(key) or 0) != (b.settings.get(key) or 0)
     ]
     return ", ".join(found) or "the files of the data set have changed between the runs"
 
@@ -270,9 +271,9 @@ def _pixels(path: Path | None) -> str:
 def _differences(a: Column, b: Column) -> tuple[tuple[str, str, str], ...]:
     found: list[tuple[str, str, str]] = []
     for keys, ours, theirs in (
-        (None, a.config, b.config),
-        ("weights", a.record.get("weights", {}), b.record.get("weights", {})),
-        ("version", a.record.get("environment", {}), b.record.get("environment", {})),
+        (None, a.settings, b.settings),
+        ("weights", a.record.weights, b.record.weights),
+        ("version", a.record.environment, b.record.environment),
     ):
         found += [
             (f"{keys} of {key}" if keys else key, _text(ours.get(key)), _text(theirs.get(key)))

@@ -35,7 +35,7 @@ def comparison_table(item: Comparison) -> Table:
             wording.number(row.reference.mean, row.digits),
             wording.number(row.other.mean, row.digits),
             f"{wording.number(row.difference.mean, row.digits, sign=True)} "
-            f"{wording.interval(vars(row.difference), row.digits, sign=True)}",
+            f"{wording.interval(row.difference, row.digits, sign=True)}",
             f"[{style}]{_WORDS[row.verdict]}[/{style}]",
         )
     return table

@@ -1,4 +1,4 @@
-"""A contact sheet: targets, starts and every objective's reconstruction, side by side."""
+"""A contact sheet: targets, starts and the reconstructions of each objective, side by side."""
 
 from __future__ import annotations
 
@@ -8,59 +8,66 @@ from textwrap import wrap
 
 from PIL import Image, ImageDraw, ImageFont
 
-from faceinv.bench.runner import Outcome
-from faceinv.report.tables import heading
-from faceinv.storage.run_folder import RunFolder
+from faceinv.report.runs import Column, Runs
 
-#: Rows on the sheet; the folders hold all of them.
+#: Rows on the sheet. The folders hold all of them.
 _ROWS = 12
 _TILE, _GAP, _LINE = 128, 6, 18
 #: Characters of a caption that are as wide as a tile.
 _WIDTH = 18
 
 
-def contact_sheet(folder: RunFolder, outcomes: Sequence[Outcome]) -> Path | None:
-    """Write ``contact.png`` of the finished cells that share their targets; return its path.
+def contact_sheet(runs: Runs) -> Path | None:
+    """Write ``contact.png`` of the first study into its run folder, and return its path.
 
-    A row per target, a column for the target, for the start and for each cell.
+    It has a row per target, and a column for the targets, for the starts and for each cell.
     """
-    finished = [outcome for outcome in outcomes if outcome.record["status"] == "ok"]
-    if not finished:
+    if not runs.studies:
         return None
-    finished = [outcome for outcome in finished if outcome.record["targets"] == finished[0].record["targets"]]
-    rows = min(_ROWS, finished[0].record["n"])
-    first = folder.images_folder(finished[0].id)
+    study = runs.studies[0]
+    rows = range(min(_ROWS, study.first.record.n))
     columns = [
-        ("target", [first / f"{row:05d}-target.png" for row in range(rows)]),
-        ("start", [first / f"{row:05d}-start.png" for row in range(rows)]),
-        *(
-            (_caption(outcome, finished), [folder.images_folder(outcome.id) / f"{row:05d}.png" for row in range(rows)])
-            for outcome in finished
-        ),
+        ("target", [study.first.picture(row, "target") for row in rows]),
+        ("start", [study.first.picture(row, "start") for row in rows]),
+    ]
+    columns += [
+        (_caption(choices, column), [column.picture(row) for row in rows])
+        for choices, column in zip(study.choices, study.columns, strict=True)
     ]
     step = _TILE + _GAP
     top = _GAP + _LINE * max(caption.count("\n") + 1 for caption, _ in columns)
-    sheet = Image.new("RGB", (len(columns) * step + _GAP, rows * step + _GAP + top), "white")
+    sheet = Image.new("RGB", (len(columns) * step + _GAP, len(rows) * step + _GAP + top), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(14)
-    for column, (caption, files) in enumerate(columns):
-        left = _GAP + column * step
+    for place, (caption, files) in enumerate(columns):
+        left = _GAP + place * step
         draw.multiline_text((left, _GAP), caption, fill="black", font=font, spacing=2)
         for row, file in enumerate(files):
-            with Image.open(file) as image:
-                tile = image.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC)
-            sheet.paste(tile, (left, top + _GAP + row * step))
-    path = folder.path / "contact.png"
+            tile = _tile(file)
+            if tile:
+                sheet.paste(tile, (left, top + _GAP + row * step))
+    path = study.first.folder.path / "contact.png"
     sheet.save(path)
     return path
 
 
-def _caption(outcome: Outcome, finished: Sequence[Outcome]) -> str:
-    """Return what tells the column from the others, and its score, in lines that are no wider than a tile."""
-    lines = heading(outcome, finished).split("\n")
-    similarity = outcome.record["metrics"].get("id_sim_critic")
-    critic = "attacked, as critic" if outcome.cell.critic == outcome.cell.encoder else "critic"
-    if similarity:
-        lines.append(f"{critic} {similarity['mean']:.2f}")
+def _tile(file: Path | None) -> Image.Image | None:
+    """Return a picture at the size of a tile, or ``None`` if it cannot be read."""
+    if file is None:
+        return None
+    try:
+        with Image.open(file) as image:
+            return image.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC)
+    except OSError:
+        return None
+
+
+def _caption(choices: Sequence[str], column: Column) -> str:
+    """Return what tells a column from the others, and its score, in lines that are no wider than a tile."""
+    lines = list(choices)
+    similarity = column.record.metrics.get("id_sim_critic")
+    if similarity and similarity.mean is not None:
+        lines.append(f"{'attacked, as critic' if column.self_scored else 'critic'} {similarity.mean:.2f}")
     # Lists of losses are broken after a comma.
-    return "\n".join(part.replace(", ", ",") for line in lines for part in wrap(line.replace(",", ", "), _WIDTH))
+    parts = (part for line in lines for part in wrap(line.replace(",", ", "), _WIDTH, break_on_hyphens=False))
+    return "\n".join(part.replace(", ", ",") for part in parts)

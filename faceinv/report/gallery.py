@@ -93,7 +93,7 @@ def gallery(study: Study, pictures: Pictures, measure: Measure | None) -> Galler
                 "name": name,
                 "label": _sort_label(study, name),
                 "digits": wording.digits(name),
-                "higher": study.metric(name)["higher_is_better"],
+                "higher": study.metric(name).higher_is_better,
                 "unit": wording.unit(study.metric(name)),
                 "minor": wording.is_minor(name),
                 "scores": [list(column.rows.get(name, ())) for column in study.columns],
@@ -109,7 +109,7 @@ def gallery(study: Study, pictures: Pictures, measure: Measure | None) -> Galler
 
 def _tiles(study: Study, index: int, target: str, metric: str, pictures: Pictures) -> list[Tile]:
     first = study.first
-    real = {True: "photograph", False: "sample of the generator", None: "photograph"}[first.record["real"]]
+    real = {True: "photograph", False: "sample of the generator", None: "photograph"}[first.record.real]
     tiles = [
         Tile(TARGET, _uri(pictures, first.picture(index, TARGET)), f"Target {target}: the {real} that leaked"),
         Tile(START, _uri(pictures, first.picture(index, START)), f"Start for {target}, regressed from its descriptor"),
@@ -147,13 +147,14 @@ def _success(study: Study) -> list[dict[str, Any]]:
             if match is None:
                 continue
             role = match["role"]
+            judge = column.record.recognition.get(role)
             entry = found.setdefault(
                 name,
                 {
                     "fmr": match["fmr"],
                     "type": "I" * int(match["type"]),
                     "role": role,
-                    "encoder": column.record.get("recognition", {}).get(role, {}).get("encoder", role),
+                    "encoder": judge.encoder if judge else role,
                     "accepted": [None] * len(study.columns),
                 },
             )
@@ -164,7 +165,7 @@ def _success(study: Study) -> list[dict[str, Any]]:
 
 def _overlays(study: Study, measure: Measure | None) -> tuple[list[dict[str, Any]], list[str]]:
     """Return what is drawn over the pictures, by probe: of targets, of columns, and as read from the descriptor."""
-    probes = list(dict.fromkeys(name for column in study.columns for name in column.record.get("probes", {})))
+    probes = list(dict.fromkeys(name for column in study.columns for name in column.record.probes))
     if not probes or measure is None:
         return [], []
     count = len(study.first.targets)
@@ -179,7 +180,7 @@ def _overlays(study: Study, measure: Measure | None) -> tuple[list[dict[str, Any
     found: dict[str, dict[str, Any]] = {}
     missing: dict[str, str] = {}
     for name, paths in whole:
-        measured = measure(paths, study.first.config["generator"], probes)
+        measured = measure(paths, study.first.config.generator, probes)
         missing |= measured.missing
         for probe, values in measured.values.items():
             kind = overlays.kind(values)

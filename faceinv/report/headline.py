@@ -67,7 +67,7 @@ def finding(study: Study) -> Finding:
 
 
 def _metric(column: Column, name: str) -> Interval | None:
-    if name not in column.record["metrics"]:
+    if name not in column.record.metrics:
         return None
     return interval_of_record(column.record, wording.digits(name), "metrics", name)
 

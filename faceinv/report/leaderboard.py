@@ -159,7 +159,7 @@ def leaderboards(runs: Runs, losses: str = "", reference: str = "", kept: Sequen
     columns = [column for column in runs.columns if steered_by(losses, column.losses)]
     if not columns:
         raise UsageError(f"No finished cell{f' has the losses {losses!r}' if losses else ''}.")
-    methods = [column.config["method"] for column in columns] + [p.method for board in kept for p in board.places]
+    methods = [column.config.method for column in columns] + [p.method for board in kept for p in board.places]
     if reference and reference not in methods:
         raise unknown_name("method of this run", reference, list(dict.fromkeys(methods)))
     chosen = reference or ("latent-adam" if "latent-adam" in methods else methods[0])
@@ -170,12 +170,12 @@ def leaderboards(runs: Runs, losses: str = "", reference: str = "", kept: Sequen
 def _board(study: Study, columns: list[Column], reference: str) -> Board:
     config, record = study.first.config, study.first.record
     return Board(
-        encoder=str(config["encoder"]),
-        generator=str(config["generator"]),
+        encoder=config.encoder,
+        generator=config.generator,
         critic=study.first.critic,
-        kind="photographs" if record.get("real") else "samples of the generator",
-        targets=str(record["targets"]),
-        n=int(record["n"]),
+        kind="photographs" if record.real else "samples of the generator",
+        targets=record.targets,
+        n=record.n,
         ceiling=_ceiling(study),
         warnings=(*provenance.warnings(study), *_few_false_matches(columns)),
         places=ordered([_place(column, _references(column, columns, reference)) for column in columns]),
@@ -187,11 +187,12 @@ def _few_false_matches(columns: Sequence[Column]) -> Iterator[str]:
     thresholds = (
         threshold
         for column in columns
-        for threshold in column.record.get("recognition", {}).get("critic", {}).get("thresholds", ())
+        if "critic" in column.record.recognition
+        for threshold in column.record.recognition["critic"].thresholds
     )
     for threshold in thresholds:
-        if math.isclose(threshold["fmr"], _FMR) and threshold.get("note"):
-            yield f"The critic's threshold at FMR 1e-3 {threshold['note']}."
+        if math.isclose(threshold.fmr, _FMR) and threshold.note:
+            yield f"The critic's threshold at FMR 1e-3 {threshold.note}."
             return
 
 
@@ -208,38 +209,40 @@ def ordered(places: Sequence[Place]) -> tuple[Place, ...]:
 def _references(column: Column, columns: list[Column], method: str) -> list[Column]:
     """Return the cells of ``method`` that ``column`` is measured by: as declared and in fp32, if there are such."""
     keys = ("losses", "objective", "steps", "seed")
-    same = [other for other in columns if all(other.config[key] == column.config[key] for key in keys)]
-    own = [other for other in same if other.config["method"] == method]
+    same = [
+        other for other in columns if all(getattr(other.config, key) == getattr(column.config, key) for key in keys)
+    ]
+    own = [other for other in same if other.config.method == method]
     exact = [other for other in own if other.precision == EXACT] or own
-    declared = [other for other in exact if not other.config["method_options"]] or exact
+    declared = [other for other in exact if not other.config.method_options] or exact
     return [other for other in declared if other.id != column.id]
 
 
 def _place(column: Column, references: list[Column]) -> Place:
     record = column.record
-    scores = {name: _score(name, _floats(column, name)) for name in SCORES if name in column.rows}
+    scores = {name: _score(name, column.floats(name)) for name in SCORES if name in column.rows}
     differences, reference = {}, ""
     # With several weightings or options of the reference it is not clear which one is meant.
     if len(references) == 1 and references[0].targets == column.targets:
         reference = references[0].id
         for name in COMPARED:
             if name in column.rows and name in references[0].rows:
-                differences[name] = paired_difference(_floats(column, name), _floats(references[0], name))
+                differences[name] = paired_difference(column.floats(name), references[0].floats(name))
     bounded = "psnr" in column.rows and "psnr_ceiling" in column.rows
     return Place(
         id=column.id,
-        method=str(column.config["method"]),
-        options=",".join(f"{key}={value}" for key, value in column.config["method_options"].items()),
+        method=column.config.method,
+        options=",".join(f"{key}={value}" for key, value in column.config.method_options.items()),
         losses=column.losses,
-        steps=int(column.config["steps"]),
-        access=str(record.get("access", "")),
-        offline=str(record.get("offline", "")),
-        queries=int(record.get("queries", 0)),
-        spent=float(record.get("queries_mean", record.get("queries", 0))),
+        steps=column.config.steps,
+        access=record.access,
+        offline=record.offline,
+        queries=record.queries or 0,
+        spent=float(record.queries or 0) if record.queries_mean is None else record.queries_mean,
         seconds=_seconds(column),
-        n=int(record["n"]),
+        n=record.n,
         scores={name: score for name, score in scores.items() if score.n},
-        above_ceiling=paired_difference(_floats(column, "psnr"), _floats(column, "psnr_ceiling")) if bounded else None,
+        above_ceiling=paired_difference(column.floats("psnr"), column.floats("psnr_ceiling")) if bounded else None,
         differences=differences,
         reference=reference,
         precision=column.precision,
@@ -255,12 +258,9 @@ def _score(name: str, values: Sequence[float]) -> Estimate:
 
 def _seconds(column: Column) -> Estimate:
     """Return the seconds of a target: of each batch where the record has them, else of all."""
-    seconds = column.record["seconds"]
-    return estimate(seconds.get("a_target") or [seconds["invert"] / max(1, int(column.record["n"]))])
-
-
-def _floats(column: Column, name: str) -> list[float]:
-    return [float("nan") if value is None else float(value) for value in column.rows[name]]
+    seconds = column.record.seconds
+    whole = [] if seconds.invert is None else [seconds.invert / column.record.n]
+    return estimate(seconds.a_target or whole)
 
 
 def named(place: Place, places: Sequence[Place]) -> str:
@@ -281,5 +281,5 @@ def named(place: Place, places: Sequence[Place]) -> str:
 def _ceiling(study: Study) -> Estimate | None:
     for column in study.columns:
         if "psnr_ceiling" in column.rows:
-            return estimate(_floats(column, "psnr_ceiling"))
+            return estimate(column.floats("psnr_ceiling"))
     return None

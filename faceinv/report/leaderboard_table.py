@@ -59,7 +59,7 @@ def with_interval(value: Estimate | None, digits: int, sign: bool = False) -> st
     """Return a mean with its interval, or nothing."""
     if value is None:
         return ""
-    return f"{wording.number(value.mean, digits, sign=sign)} {wording.interval(vars(value), digits, sign=sign)}"
+    return f"{wording.number(value.mean, digits, sign=sign)} {wording.interval(value, digits, sign=sign)}"
 
 
 def _difference(value: Estimate | None, digits: int) -> str:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import importlib.resources
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from faceinv.report import gallery, headline, paper, provenance, recognition, sections, wording
+from faceinv.report import gallery, headline, paper, provenance, recognition, sections, table_1, wording
 from faceinv.report.overlays import Measure
 from faceinv.report.pictures import BUDGET, Pictures
-from faceinv.report.probes import lead, table_1
 from faceinv.report.runs import Runs, Study
 from faceinv.report.values import Value, of_record
 from faceinv.storage.atomic import write_atomically
-from faceinv.storage.run_folder import finite
+from faceinv.storage.records import FinishedCell
+from faceinv.storage.schema import finite
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -65,7 +65,7 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
         files = [file for study in runs.studies for file in gallery.picture_files(study)]
         # The strip at the top repeats up to ten pictures a study.
         pictures = Pictures.fitting(files, BUDGET - 20_000 * 10 * len(runs.studies))
-    tables_1 = table_1(runs.probes)
+    tables_1 = table_1.tables(runs.probes)
     studies = [_study(study, place, pictures, measure) for place, study in enumerate(runs.studies)]
     return render_template(
         "report.html.j2",
@@ -75,7 +75,7 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
         images=images,
         studies=studies,
         tables_1=tables_1,
-        probe_lead=lead(tables_1),
+        probe_lead=table_1.lead(tables_1),
         probe_settings=provenance.probe_settings(runs),
         weights=provenance.weights(runs, host),
         versions=provenance.versions(runs),
@@ -137,7 +137,7 @@ def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure
         "skipped": provenance.skipped(study),
         "left_out": provenance.left_out(study),
         "warnings": provenance.warnings(study),
-        "old": any(column.record["schema"] < 2 for column in study.columns),
+        "old": any(column.record.schema_number < 2 for column in study.columns),
     }
 
 
@@ -152,14 +152,14 @@ def _strip(study: Study, pictures: Pictures) -> tuple[StripItem, ...]:
     return tuple(items)
 
 
-def _probe_value(record: Mapping[str, Any], probe: str) -> tuple[Value, Value]:
+def _probe_value(record: FinishedCell, probe: str) -> tuple[Value, Value]:
     """Return the mean error of what a probe reads from descriptors, and that of always guessing."""
     return of_record(record, 2, "probes", probe, "descriptor"), of_record(record, 2, "probes", probe, "baseline")
 
 
 def _title(runs: Runs) -> str:
-    encoders = list(dict.fromkeys(str(study.first.config["encoder"]) for study in runs.studies))
-    encoders += [str(row["encoder"]) for record in runs.probes for row in record.get("rows", ()) if row.get("encoder")]
+    encoders = list(dict.fromkeys(study.first.config.encoder for study in runs.studies))
+    encoders += [row.encoder for record in runs.probes for row in record.rows if row.encoder]
     names = list(dict.fromkeys(encoders))
     if not names:
         return "A run without results"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from faceinv.report.runs import Runs, Study
 from faceinv.report.values import Value, of_record
+from faceinv.storage.records import FailedCell, FinishedCell, ProbeRecord
 
 if TYPE_CHECKING:
     from faceinv.plugins.host import Host
@@ -57,8 +58,8 @@ class Times:
 def weights(runs: Runs, host: Host | None) -> tuple[Weights, ...]:
     """Return every file whose hash stands in a record."""
     hashes: dict[str, str] = {}
-    for record in (*(column.record for column in runs.columns), *runs.probes):
-        hashes |= record.get("weights", {})
+    for record in _records(runs):
+        hashes |= record.weights
     known: dict[str, Any] = {}
     if host is not None:
         known = {spec.name: spec for spec in host.specs("weights")}
@@ -73,11 +74,16 @@ def weights(runs: Runs, host: Host | None) -> tuple[Weights, ...]:
     )
 
 
+def _records(runs: Runs) -> Iterator[FinishedCell | ProbeRecord]:
+    yield from (column.record for column in runs.columns)
+    yield from runs.probes
+
+
 def settings(study: Study) -> tuple[Setting, ...]:
     """Return the config, a value for each column only where they differ."""
     found = []
-    for key in dict.fromkeys(key for column in study.columns for key in column.config):
-        values = [_text(column.config.get(key)) for column in study.columns]
+    for key in dict.fromkeys(key for column in study.columns for key in column.settings):
+        values = [_text(column.settings.get(key)) for column in study.columns]
         found.append(Setting(key, (values[0],) if len(set(values)) == 1 else tuple(values)))
     return tuple(found)
 
@@ -85,8 +91,7 @@ def settings(study: Study) -> tuple[Setting, ...]:
 def probe_settings(runs: Runs) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     """Return (record, its config) of each probe run."""
     return tuple(
-        (str(record.get("id", "")), tuple((key, _text(value)) for key, value in record.get("config", {}).items()))
-        for record in runs.probes
+        (record.id, tuple((key, _text(value)) for key, value in record.config.items())) for record in runs.probes
     )
 
 
@@ -98,8 +103,8 @@ def times(study: Study) -> tuple[Times, ...]:
             column.id,
             tuple(
                 (part, of_record(column.record, 1, "seconds", part))
-                for part, took in column.record.get("seconds", {}).items()
-                if not isinstance(took, list)
+                for part in ("prepare", "invert", "score")
+                if getattr(column.record.seconds, part) is not None
             ),
             of_record(column.record, 0, "queries"),
         )
@@ -110,27 +115,27 @@ def times(study: Study) -> tuple[Times, ...]:
 def versions(runs: Runs) -> tuple[tuple[str, str], ...]:
     """Return the versions that the numbers were computed with; several where cells differ."""
     found: dict[str, list[str]] = {}
-    for record in (*(column.record for column in runs.columns), *runs.probes):
-        for name, version in record.get("environment", {}).items():
+    for record in _records(runs):
+        for name, version in record.environment.items():
             known = found.setdefault(name, [])
-            if str(version) not in known:
-                known.append(str(version))
+            if version not in known:
+                known.append(version)
     return tuple((name, ", ".join(values)) for name, values in found.items())
 
 
 def skipped(study: Study) -> tuple[tuple[str, str], ...]:
     """Return the images that could not be used, each with the reason."""
-    return tuple(sorted({(str(name), str(why)) for column in study.columns for name, why in column.record["skipped"]}))
+    return tuple(sorted({(name, why) for column in study.columns for name, why in column.record.skipped}))
 
 
 def left_out(study: Study) -> tuple[tuple[str, str], ...]:
     """Return the scores that could not be computed, each with the reason."""
-    return tuple(sorted({item for column in study.columns for item in column.record.get("left_out", {}).items()}))
+    return tuple(sorted({item for column in study.columns for item in column.record.left_out.items()}))
 
 
 def warnings(study: Study) -> tuple[str, ...]:
     """Return what has to be said wherever the numbers are shown."""
-    said = [text for column in study.columns for text in column.record.get("warnings", ())]
+    said = [text for column in study.columns for text in column.record.warnings]
     if not said:
         # Records of older versions hold no warnings.
         said = [
@@ -141,10 +146,10 @@ def warnings(study: Study) -> tuple[str, ...]:
     return tuple(dict.fromkeys(said))
 
 
-def failure(record: Mapping[str, Any]) -> str:
-    """Return which cell failed."""
-    config = record.get("config", {})
-    return f"{','.join(config.get('losses', ()))} on {config.get('encoder', '?')} ({config.get('dataset', '?')})"
+def failure(record: FailedCell) -> str:
+    """Return a name for a cell that failed."""
+    config = record.config
+    return f"{','.join(config.losses)} on {config.encoder} ({config.dataset})"
 
 
 def _text(value: Any) -> str:

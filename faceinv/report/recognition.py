@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from faceinv.report import wording
 from faceinv.report.runs import Column, Study
 from faceinv.report.sections import fmr_key, fmr_text, role_title, roles
 from faceinv.report.values import Interval, Value, interval_of_record, of_record
+from faceinv.storage.records import FinishedCell
 
 #: The false match rate that is shown first, where it could be measured.
 PREFERRED = "0.001"
@@ -33,7 +34,10 @@ class Encoder:
         people: People, or images that count as such.
         photographs: Images that were embedded.
         source: Where the pairs come from.
-        notes: What has to be known.
+        genuine: Genuine pairs of photographs.
+        impostor: Impostor pairs of photographs.
+        thresholds: (false match rate, threshold) of each rate.
+        notes: Caveats.
     """
 
     role: str
@@ -45,6 +49,9 @@ class Encoder:
     people: Value
     photographs: Value
     source: str
+    genuine: Value
+    impostor: Value
+    thresholds: tuple[tuple[str, Value], ...]
     notes: tuple[str, ...]
 
 
@@ -125,13 +132,13 @@ def encoders(study: Study) -> tuple[Encoder, ...]:
     record = column.record
     found = []
     for role in roles(column):
-        block = record["recognition"][role]
+        block = record.recognition[role]
         at = ("recognition", role)
-        verification = block.get("verification")
+        verification = block.verification
         found.append(
             Encoder(
                 role=role,
-                name=block["encoder"],
+                name=block.encoder,
                 title=role_title(role, column),
                 eer=of_record(record, 1, *at, "eer", percent=True),
                 verification=interval_of_record(record, 1, *at, "verification", names=_ACCURACY, percent=True)
@@ -140,17 +147,29 @@ def encoders(study: Study) -> tuple[Encoder, ...]:
                 pairs=of_record(record, 0, *at, "verification", "pairs") if verification else None,
                 people=of_record(record, 0, *at, "people"),
                 photographs=of_record(record, 0, *at, "photographs"),
-                source=str(block["source"]),
-                notes=tuple(block.get("notes", ())),
+                source=block.source,
+                genuine=_pairs(record, role, "genuine"),
+                impostor=_pairs(record, role, "impostor"),
+                thresholds=tuple(
+                    (fmr_key(item.fmr), of_record(record, 3, *at, "thresholds", place, "threshold"))
+                    for place, item in enumerate(block.thresholds)
+                ),
+                notes=tuple(block.notes),
             )
         )
     return tuple(found)
 
 
+def _pairs(record: FinishedCell, role: str, kind: str) -> Value:
+    if getattr(record.recognition[role].distributions, kind) is None:
+        return Value(wording.number(None, 0), None)
+    return of_record(record, 0, "recognition", role, "distributions", kind, "n")
+
+
 def success(study: Study) -> tuple[SuccessTable, ...]:
     """Return a table for each false match rate, the most lenient first; none if nothing was recorded."""
     column = study.fullest
-    rates = sorted({row["fmr"] for row in column.record.get("success", ())}, reverse=True)
+    rates = sorted({row.fmr for row in column.record.success}, reverse=True)
     return tuple(_table(study, column, rate) for rate in rates)
 
 
@@ -165,18 +184,18 @@ def preferred(tables: Sequence[SuccessTable]) -> str:
 def _table(study: Study, column: Column, rate: float) -> SuccessTable:
     groups = []
     for role in roles(column):
-        block = column.record["recognition"][role]
-        place = next((i for i, item in enumerate(block["thresholds"]) if item["fmr"] == rate), None)
+        block = column.record.recognition[role]
+        place = next((i for i, item in enumerate(block.thresholds) if item.fmr == rate), None)
         if place is None:
             continue
-        item = block["thresholds"][place]
+        item = block.thresholds[place]
         groups.append(
             SuccessGroup(
-                encoder=block["encoder"],
+                encoder=block.encoder,
                 title=role_title(role, column),
                 threshold=of_record(column.record, 3, "recognition", role, "thresholds", place, "threshold"),
-                reason=item["reason"] or "",
-                note=item["note"] or "",
+                reason=item.reason or "",
+                note=item.note or "",
                 rows=tuple(row for kind in _AGAINST if (row := _row(study, column, role, rate, kind))),
             )
         )
@@ -192,24 +211,24 @@ def _row(study: Study, column: Column, role: str, rate: float, kind: str) -> Suc
         against=_AGAINST[kind],
         cells=tuple(_accepted(other.record, _place(other.record, role, rate, kind)) for other in study.columns),
         tmr=of_record(column.record, 0, "success", own, "tmr", percent=True),
-        reason=column.record["success"][own].get("reason") or "",
+        reason=column.record.success[own].reason or "",
     )
 
 
-def _place(record: Mapping[str, Any], role: str, rate: float, kind: str) -> int | None:
-    for index, row in enumerate(record.get("success", ())):
-        if (row["role"], row["fmr"], row["type"]) == (role, rate, kind):
+def _place(record: FinishedCell, role: str, rate: float, kind: str) -> int | None:
+    for index, row in enumerate(record.success):
+        if (row.role, row.fmr, row.type) == (role, rate, kind):
             return index
     return None
 
 
-def _accepted(record: Mapping[str, Any], place: int | None) -> Accepted | None:
-    if place is None or record["success"][place]["share"] is None:
+def _accepted(record: FinishedCell, place: int | None) -> Accepted | None:
+    if place is None or record.success[place].share is None:
         return None
     at = ("success", place)
-    row = record["success"][place]
+    row = record.success[place]
     over_all = None
-    if row.get("share_all") is not None:
+    if row.share_all is not None:
         ends = ("share_all", "low_all", "high_all")
         over_all = interval_of_record(record, 0, *at, names=ends, percent=True)
     return Accepted(
@@ -254,15 +273,15 @@ def identification(study: Study) -> tuple[RankGroup, ...]:
     groups = []
     for role in roles(column):
         rows = []
-        for index, entry in enumerate(column.record.get("identification", ())):
-            if entry["role"] != role or entry["share"] is None or entry["rank"] > entry["gallery_size"] // 2:
+        for index, entry in enumerate(column.record.identification):
+            if entry.role != role or entry.share is None or entry.rank > entry.gallery_size // 2:
                 # Rank 10 of 12 is no feat: chance alone is past one half.
                 continue
-            key = (role, entry["gallery"], entry["rank"])
+            key = (role, entry.gallery, entry.rank)
             at = ("identification", index)
             rows.append(
                 RankRow(
-                    gallery=_GALLERY.get(entry["gallery"], entry["gallery"]),
+                    gallery=_GALLERY.get(entry.gallery, entry.gallery),
                     size=of_record(column.record, 0, *at, "gallery_size"),
                     rank=of_record(column.record, 0, *at, "rank"),
                     cells=tuple(_ranked(other.record, key) for other in study.columns),
@@ -270,14 +289,12 @@ def identification(study: Study) -> tuple[RankGroup, ...]:
                 )
             )
         if rows:
-            groups.append(
-                RankGroup(column.record["recognition"][role]["encoder"], role_title(role, column), tuple(rows))
-            )
+            groups.append(RankGroup(column.record.recognition[role].encoder, role_title(role, column), tuple(rows)))
     return tuple(groups)
 
 
-def _ranked(record: Mapping[str, Any], key: tuple[str, str, int]) -> Interval | None:
-    for index, row in enumerate(record.get("identification", ())):
-        if (row["role"], row["gallery"], row["rank"]) == key and row["share"] is not None:
+def _ranked(record: FinishedCell, key: tuple[str, str, int]) -> Interval | None:
+    for index, row in enumerate(record.identification):
+        if (row.role, row.gallery, row.rank) == key and row.share is not None:
             return interval_of_record(record, 0, "identification", index, names=_SHARE, percent=True)
     return None

@@ -1,23 +1,33 @@
-"""Runs as they lie on disk, made ready for pages, comparisons and exports."""
+"""Runs read from disk, for pages, comparisons and exports."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from faceinv.errors import InputError
+from faceinv.storage.probe_folder import ProbeFolder
+from faceinv.storage.records import (
+    CellConfig,
+    FailedCell,
+    FinishedCell,
+    ProbeRecord,
+    read_cell,
+    read_probe,
+)
 from faceinv.storage.run_folder import RunFolder
+from faceinv.storage.schema import MetricSummary
 
-#: Schemas of records that can be shown; older ones lack what came later, and the page says so.
-READABLE = (1, 2)
-#: The precision of a step that goes without saying.
+R = TypeVar("R")
+
+#: Precision that is not mentioned.
 EXACT = "fp32"
 
-#: What a column is never named by: the losses have their own place, and these are no choice between columns.
+#: Keys that never tell columns apart: losses are shown separately, and the others are not choices between columns.
 _NOT_NAMED = ("losses", "metrics", "encoder", "generator", "dataset", "detector", "limit")
 
 
@@ -26,30 +36,34 @@ class Column:
     """A finished cell: one objective on one set of targets.
 
     Args:
-        folder: The run that it lies in.
-        record: What is in its JSON file.
-        rows: Its values, one a target, by column.
+        folder: Run folder of the cell.
+        record: Its record.
+        rows: Its values, one per target, by column.
     """
 
     folder: RunFolder
-    record: Mapping[str, Any]
+    record: FinishedCell
     rows: Mapping[str, Sequence[Any]]
 
     @property
     def id(self) -> str:
-        """The cell's name."""
-        return str(self.record["id"])
+        """The cell's id."""
+        return self.record.id
 
     @property
-    def config(self) -> Mapping[str, Any]:
+    def config(self) -> CellConfig:
         """The cell's resolved config."""
-        config: Mapping[str, Any] = self.record["config"]
-        return config
+        return self.record.config
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The config as it stands in the record, by key."""
+        return self.config.as_json()
 
     @property
     def losses(self) -> str:
-        """The losses of its objective, as the command line writes them."""
-        return ",".join(self.config["losses"])
+        """The losses of its objective, as on the command line."""
+        return ",".join(self.config.losses)
 
     @property
     def targets(self) -> list[str]:
@@ -58,24 +72,27 @@ class Column:
 
     @property
     def critic(self) -> str:
-        """The encoder that judges identity first."""
-        config = self.config
-        return str(config["critics"][0] if "critics" in config else config["critic"])
+        """The first critic."""
+        return self.config.critics[0]
 
     @property
     def precision(self) -> str:
-        """That of the networks in a step."""
-        return str(self.config.get("precision", EXACT))
+        """Precision of the networks in a step."""
+        return self.config.precision
 
     @property
     def self_scored(self) -> bool:
         """Whether the attacked encoder judges its own inversion."""
-        return self.critic == str(self.config["encoder"])
+        return self.critic == self.config.encoder
+
+    def floats(self, name: str) -> list[float]:
+        """Return the values of a column of scores, NaN where there is none."""
+        return [float("nan") if value is None else float(value) for value in self.rows[name]]
 
     def picture(self, index: int, what: str = "") -> Path | None:
-        """Return the file of the reconstruction of target ``index``, of its ``"target"`` or its ``"start"``."""
-        # The record of 'faceinv invert' names its files, which lie in the run's own folder.
-        files = self.record.get("files")
+        """Return the file of target ``index``: its reconstruction, its ``"target"`` or its ``"start"``."""
+        # The record of 'faceinv invert' names its files, which lie directly in the run folder.
+        files = self.record.files
         stem = self.folder.path / files[index] if files else self.folder.images_folder(self.id) / f"{index:05d}"
         path = stem.with_name(f"{stem.name}{f'-{what}' if what else ''}.png")
         return path if path.is_file() else None
@@ -83,7 +100,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Study:
-    """Finished cells with the same encoder, generator and targets: they may be compared target by target.
+    """Finished cells with the same encoder, generator and targets, which may be compared target by target.
 
     Args:
         columns: The cells, fewest losses first.
@@ -98,21 +115,26 @@ class Study:
 
     @property
     def fullest(self) -> Column:
-        """The cell with the most losses: the one that the headline is about."""
-        return max(self.columns, key=lambda column: len(column.config["losses"]))
+        """The cell with the most losses, which the headline is about."""
+        return max(self.columns, key=lambda column: len(column.config.losses))
+
+    @cached_property
+    def choices(self) -> tuple[tuple[str, ...], ...]:
+        """Of each column its losses, and whatever else differs between the columns."""
+        differing = [
+            key
+            for key in self.first.settings
+            if key not in _NOT_NAMED and len({_plain(column.settings.get(key)) for column in self.columns}) > 1
+        ]
+        return tuple(
+            (column.losses, *filter(None, (_named(key, column.settings.get(key)) for key in differing)))
+            for column in self.columns
+        )
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """What each column is called: its losses, and whatever else differs between the columns."""
-        differing = [
-            key
-            for key in self.first.config
-            if key not in _NOT_NAMED and len({_plain(column.config.get(key)) for column in self.columns}) > 1
-        ]
-        labels = [
-            ", ".join([column.losses, *filter(None, (_named(key, column.config.get(key)) for key in differing))])
-            for column in self.columns
-        ]
+        """Label of each column: what tells it from the others."""
+        labels = [", ".join(choices) for choices in self.choices]
         return tuple(
             f"{label} ({column.id[:6]})" if labels.count(label) > 1 else label
             for label, column in zip(labels, self.columns, strict=True)
@@ -120,33 +142,30 @@ class Study:
 
     @cached_property
     def metric_names(self) -> tuple[str, ...]:
-        """Every metric that any column has, in the order of the records."""
-        return tuple(dict.fromkeys(name for column in self.columns for name in column.record["metrics"]))
+        """Every metric of any column, in the order of the records."""
+        return tuple(dict.fromkeys(name for column in self.columns for name in column.record.metrics))
 
-    def metric(self, name: str) -> Mapping[str, Any]:
-        """Return the first summary of the metric ``name``: its unit and direction are every column's."""
-        summary: Mapping[str, Any] = next(
-            c.record["metrics"][name] for c in self.columns if name in c.record["metrics"]
-        )
-        return summary
+    def metric(self, name: str) -> MetricSummary:
+        """Return the first summary of a metric; unit and direction are the same in every column."""
+        return next(c.record.metrics[name] for c in self.columns if name in c.record.metrics)
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Everything that was found in the folders given.
+    """The contents of some run folders.
 
     Args:
         paths: The folders.
-        studies: What was finished, grouped by what may be compared.
+        studies: Finished cells, grouped by what may be compared.
         failed: Records of cells that failed.
-        probes: Records of probe runs (the paper's Table 1).
+        probes: Records of ``faceinv probe`` (the paper's Table 1).
         problems: Files that could not be read, each with the reason.
     """
 
     paths: tuple[Path, ...]
     studies: tuple[Study, ...]
-    failed: tuple[Mapping[str, Any], ...] = ()
-    probes: tuple[Mapping[str, Any], ...] = ()
+    failed: tuple[FailedCell, ...] = ()
+    probes: tuple[ProbeRecord, ...] = ()
     problems: tuple[str, ...] = field(default=())
 
     @property
@@ -154,64 +173,81 @@ class Runs:
         """Every finished cell."""
         return (column for study in self.studies for column in study.columns)
 
+    def only(self, ids: Iterable[str]) -> Runs:
+        """Return the runs without cells other than these."""
+        kept = set(ids)
+        studies = (tuple(column for column in study.columns if column.id in kept) for study in self.studies)
+        failed = tuple(record for record in self.failed if record.id in kept)
+        return replace(self, studies=tuple(map(Study, filter(None, studies))), failed=failed)
+
 
 def read_runs(paths: Sequence[Path]) -> Runs:
-    """Read run folders.
+    """Read run folders. A file that is not a record, or does not fit its record, is reported in ``problems``.
 
     Raises:
-        InputError: a folder does not exist, or holds no record.
+        InputError: if a folder does not exist or holds no record.
     """
     columns: dict[str, Column] = {}
-    failed: dict[str, Mapping[str, Any]] = {}
-    probes: dict[str, Mapping[str, Any]] = {}
+    failed: dict[str, FailedCell] = {}
+    probes: dict[str, ProbeRecord] = {}
     problems: list[str] = []
     for path in paths:
         if not path.is_dir():
-            what = "is a file; name the run folder it lies in" if path.exists() else "does not exist"
+            what = "is a file; name the run folder that it lies in" if path.exists() else "does not exist"
             raise InputError(f"The run '{path}' {what}.")
-        found = 0
-        folder = RunFolder(path)
-        for record, file in _records(path / "cells", problems):
+        folder, found = RunFolder(path), 0
+        for record in _readable(folder.records, read_cell, problems):
             found += 1
-            name = str(record["id"])
-            if record.get("status") != "ok":
-                failed[name] = record
-            else:
-                try:
-                    columns[name] = Column(folder, record, folder.rows(name))
-                except (OSError, ValueError) as error:
-                    problems.append(f"{file.with_suffix('.parquet')}: {error}")
-        for record, _ in _records(path / "probes", problems):
+            if isinstance(record, FailedCell):
+                failed[record.id] = record
+                continue
+            try:
+                columns[record.id] = Column(folder, record, _rows(folder, record))
+            except (OSError, ValueError) as error:
+                problems.append(f"{folder.rows_path(record.id)}: {error}")
+        for audit in _readable(ProbeFolder(path).records, read_probe, problems):
             found += 1
-            probes[str(record.get("id", len(probes)))] = record
+            probes[audit.id] = audit
         if not found and not problems:
             raise InputError(f"The folder '{path}' holds no record: 'faceinv bench --out {path}' writes them.")
     if not columns and not failed and not probes:
         raise InputError(f"No record can be read: {'; '.join(problems)}.")
-    # A cell that failed in one run may have been finished in another.
+    # A cell that failed in one run may be finished in another.
     left = tuple(record for name, record in failed.items() if name not in columns)
     return Runs(tuple(paths), _studies(columns.values()), left, tuple(probes.values()), tuple(problems))
 
 
-def _records(folder: Path, problems: list[str]) -> Iterator[tuple[dict[str, Any], Path]]:
+def _readable(folder: Path, read: Callable[[Path], R], problems: list[str]) -> Iterator[R]:
+    """Yield the records of a folder, and add those that cannot be read to ``problems``."""
     for file in sorted(folder.glob("*.json")):
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            yield read(file)
+        except ValueError as error:
             problems.append(f"{file}: {error}")
-            continue
-        if not isinstance(record, dict) or record.get("schema") not in READABLE:
-            given = record.get("schema") if isinstance(record, dict) else type(record).__name__
-            problems.append(f"{file}: not a record of schema {' or '.join(map(str, READABLE))}, but {given}")
-            continue
-        yield record, file
 
 
-def _studies(columns: Any) -> tuple[Study, ...]:
+def _rows(folder: RunFolder, record: FinishedCell) -> dict[str, list[Any]]:
+    """Return the rows of a cell.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it does not fit the record.
+    """
+    rows = folder.columns(record.id)
+    if "target" not in rows or len(rows["target"]) != record.n:
+        raise ValueError(f"the record has n = {record.n}, and the file {len(rows.get('target', ()))} targets")
+    for name, values in rows.items():
+        numeric = all(value is None or isinstance(value, int | float) for value in values)
+        if not numeric and name not in ("target", "identity"):
+            raise ValueError(f"the column '{name}' is not numeric")
+    return rows
+
+
+def _studies(columns: Iterable[Column]) -> tuple[Study, ...]:
     groups: dict[tuple[str, ...], list[Column]] = {}
     for column in sorted(columns, key=_order):
         config = column.config
-        key = (config["encoder"], config["generator"], config["space"], column.record["targets"])
+        key = (config.encoder, config.generator, config.space, column.record.targets)
         groups.setdefault(key, []).append(column)
     return tuple(Study(tuple(group)) for group in groups.values())
 
@@ -219,14 +255,19 @@ def _studies(columns: Any) -> tuple[Study, ...]:
 def _order(column: Column) -> tuple[Any, ...]:
     config = column.config
     return (
-        config["encoder"], config["generator"], config["dataset"], config["seed"], config["limit"],
-        config["objective"], config["method"], config["steps"], len(config["losses"]), column.losses,
-        column.precision != EXACT, bool(config.get("loss_weights")), _plain(config.get("loss_weights")), column.id,
+        config.encoder, config.generator, config.dataset, config.seed, config.limit,
+        config.objective, config.method, config.steps, len(config.losses), column.losses,
+        column.precision != EXACT, bool(config.loss_weights), _plain(config.loss_weights), column.id,
     )  # fmt: skip
 
 
 def _named(key: str, value: Any) -> str:
-    """Return what tells a column by the ``value`` of ``key``; the preset's own weights need no word."""
+    """Return the part of a label that ``value`` of ``key`` makes.
+
+    The preset's own weights are not mentioned, nor is the budget of a method without steps.
+    """
+    if key == "steps" and not value:
+        return ""
     if key == "loss_weights":
         return ", ".join(f"{name} {weight:g}" for name, weight in (value or {}).items())
     return f"{key} {_short(value)}"
@@ -245,5 +286,5 @@ def _short(value: Any) -> str:
 
 
 def steered_by(losses: str, own: str) -> bool:
-    """Return whether ``own`` losses are these, both as the command line writes them; none given: any are."""
+    """Return whether ``own`` losses are the ``losses`` asked for, both as on the command line; empty asks for any."""
     return not losses or own == losses.replace(" ", "")

@@ -84,7 +84,7 @@ def _score_row(study: Study, name: str) -> ScoreRow:
         arrow="" if minor else wording.arrow(summary),
         cells=tuple(
             interval_of_record(column.record, wording.digits(name), "metrics", name)
-            if name in column.record["metrics"]
+            if name in column.record.metrics
             else None
             for column in study.columns
         ),
@@ -141,8 +141,8 @@ def change(reference: Column, column: Column, metric: str) -> Change | None:
     """Return ``column`` minus ``reference`` on their common targets' ``metric``, or ``None`` if either lacks it."""
     if metric not in reference.rows or metric not in column.rows or reference.targets != column.targets:
         return None
-    difference = paired_difference(_floats(column.rows[metric]), _floats(reference.rows[metric]))
-    better = column.record["metrics"][metric]["higher_is_better"]
+    difference = paired_difference(column.floats(metric), reference.floats(metric))
+    better = column.record.metrics[metric].higher_is_better
     return Change(
         computed(difference, wording.digits(metric), sign=True), verdict(difference.low, difference.high, better)
     )
@@ -163,15 +163,15 @@ def _floats(values: Sequence[Any]) -> list[float]:
 
 def curves(study: Study) -> tuple[tuple[str, Markup], ...]:
     """Return a chart for each loss: its mean over the targets, step by step, a line a column."""
-    names = list(dict.fromkeys(name for column in study.columns for name in column.record.get("trajectory", {})))
+    names = list(dict.fromkeys(name for column in study.columns for name in column.record.trajectory))
     names.sort(key=lambda name: name == "total")
     drawn = []
     for name in names:
         # A loss that was not finite is null in the record.
         series = [
-            charts.Series(label, _floats(column.record["trajectory"][name]), f"c{index % 8}")
+            charts.Series(label, _floats(column.record.trajectory[name]), f"c{index % 8}")
             for index, (label, column) in enumerate(zip(study.labels, study.columns, strict=True))
-            if any(value is not None for value in column.record["trajectory"].get(name, ()))
+            if any(value is not None for value in column.record.trajectory.get(name, ()))
         ]
         if not series:
             continue
@@ -222,23 +222,23 @@ def figure_9(study: Study) -> tuple[Figure9, ...]:
 
 def roles(column: Column) -> list[str]:
     """Return the roles that score, critics first."""
-    return sorted(column.record.get("recognition", {}), key=lambda role: role == "attacked")
+    return sorted(column.record.recognition, key=lambda role: role == "attacked")
 
 
 def role_title(role: str, column: Column) -> str:
     """Return what an encoder is to the attack."""
-    encoder = column.record["recognition"][role]["encoder"]
+    encoder = column.record.recognition[role].encoder
     if role == "attacked":
         return "the attacked encoder"
-    return "the attacked encoder as its own critic" if encoder == column.config["encoder"] else "unseen critic"
+    return "the attacked encoder as its own critic" if encoder == column.config.encoder else "unseen critic"
 
 
 def _figure_9(column: Column, role: str, width: float) -> Figure9:
-    block = column.record["recognition"][role]
-    found = {name: block["distributions"].get(name) for name, _, _ in _DISTRIBUTIONS}
-    bins = block["bins"]
+    block = column.record.recognition[role]
+    found = {name: getattr(block.distributions, name) for name, _, _ in _DISTRIBUTIONS}
+    bins = block.bins
     series = [
-        charts.Counted(text, one["histogram"], bins["low"], bins["high"], style)
+        charts.Counted(text, one.histogram, bins.low, bins.high, style)
         for name, text, style in _DISTRIBUTIONS
         if (one := found[name])
     ]
@@ -252,28 +252,28 @@ def _figure_9(column: Column, role: str, width: float) -> Figure9:
     reported = role != "attacked"
     marks = [charts.Mark(value, f"{who} {value:.2f}", "reported") for who, value in paper.FIGURE_9.items()]
     thresholds = [
-        charts.Mark(item["threshold"], f"accepted from {item['threshold']:.2f}", "threshold", fmr_key(item["fmr"]))
-        for item in block["thresholds"]
-        if item["threshold"] is not None
+        charts.Mark(item.threshold, f"accepted from {item.threshold:.2f}", "threshold", fmr_key(item.fmr))
+        for item in block.thresholds
+        if item.threshold is not None
     ]
     means = "; ".join(
-        f"{text}: mean {one['mean']:.2f}"
+        f"{text}: mean {one.mean:.2f}"
         for name, text, _ in _DISTRIBUTIONS
-        if (one := found[name]) and one["mean"] is not None
+        if (one := found[name]) and one.mean is not None
     )
     return Figure9(
         role=role,
-        encoder=block["encoder"],
+        encoder=block.encoder,
         title=role_title(role, column),
         chart=charts.densities(
-            series, marks if reported else (), thresholds, f"cosine on {block['encoder']}",
-            f"Distributions of cosines on {block['encoder']}", means,
+            series, marks if reported else (), thresholds, f"cosine on {block.encoder}",
+            f"Distributions of cosines on {block.encoder}", means,
             width=width,
         ),
         legend=tuple(legend),
         reported=reported,
         thresholds=bool(thresholds),
-        notes=tuple(block.get("notes", ())),
+        notes=tuple(block.notes),
     )  # fmt: skip
 
 

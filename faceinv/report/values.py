@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from faceinv.report import wording
 from faceinv.scoring.statistics import Estimate
+from faceinv.storage.records import FinishedCell, ProbeRecord
+from faceinv.storage.schema import Model
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,18 @@ def pointer(*keys: object) -> str:
     return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
 
 
-def of_record(record: Mapping[str, Any], digits: int, *keys: str | int, percent: bool = False) -> Value:
+def of_record(record: FinishedCell | ProbeRecord, digits: int, *keys: str | int, percent: bool = False) -> Value:
     """Return the number that stands in ``record`` under ``keys``; a dash where there is none."""
     found: Any = record
     for key in keys:
         if found is not None:
-            found = found.get(key) if isinstance(found, Mapping) else found[key]
+            found = getattr(found, str(key)) if isinstance(found, Model) else found[key]
     shown = found * 100 if percent and found is not None else found
-    return Value(wording.number(shown, digits), found, str(record.get("id", "")), pointer(*keys))
+    return Value(wording.number(shown, digits), found, record.id, pointer(*keys))
 
 
 def interval_of_record(
-    record: Mapping[str, Any],
+    record: FinishedCell | ProbeRecord,
     digits: int,
     *keys: str | int,
     names: tuple[str, str, str] = ("mean", "low", "high"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+
+from faceinv.scoring.statistics import Estimate
+from faceinv.storage.records import FinishedCell
+from faceinv.storage.schema import Interval, MetricSummary
 
 #: Decimals shown, by metric; three elsewhere. Records keep all digits.
 _DECIMALS = {"mse": 4, "mse_paper": 2, "psnr": 2, "landmark_error": 2, "histogram_emd": 2}
@@ -54,28 +56,28 @@ def is_minor(metric: str) -> bool:
     return base_name(metric) != metric
 
 
-def metric_name(metric: str, summary: Mapping[str, Any] | None = None) -> str:
+def metric_name(metric: str, summary: MetricSummary | None = None) -> str:
     """Return a metric's name for people, with the encoder that ``summary`` names."""
     kind = _MINOR.search(metric)
     if kind:
         return _MINOR_NAMES[kind.group(1)]
     base, _, network = metric.partition(":")
-    encoder = (summary or {}).get("encoder") or network
+    encoder = (summary.encoder if summary else "") or network
     if base in _NAMES:
         return _NAMES[base].replace(" by the ", f" by {encoder}, the ") if encoder else _NAMES[base]
     words = metric.replace("_", " ")
     return words[:1].upper() + words[1:]
 
 
-def unit(summary: Mapping[str, Any]) -> str:
+def unit(summary: MetricSummary) -> str:
     """Return a metric's unit, or nothing for a pure number."""
-    given = str(summary.get("unit", ""))
+    given = summary.unit
     return "" if given in ("1", "cosine") or given.startswith("10 ×") else given
 
 
-def arrow(summary: Mapping[str, Any]) -> str:
+def arrow(summary: MetricSummary) -> str:
     """Return which way is better."""
-    return "↑" if summary["higher_is_better"] else "↓"
+    return "↑" if summary.higher_is_better else "↓"
 
 
 def digits(metric: str) -> int:
@@ -91,19 +93,19 @@ def number(value: float | None, decimals: int, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def interval(summary: Mapping[str, Any], decimals: int, sign: bool = False) -> str:
+def interval(value: Estimate | Interval, decimals: int, sign: bool = False) -> str:
     """Return ``[low, high]``, or nothing where there is no interval."""
-    low, high = summary.get("low"), summary.get("high")
+    low, high = value.low, value.high
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
     return f"[{number(low, decimals, sign)}, {number(high, decimals, sign)}]"
 
 
-def of_targets(record: Mapping[str, Any]) -> str:
+def of_targets(record: FinishedCell) -> str:
     """Return how many targets there were and whether they were real."""
-    n = record["n"]
-    if record["real"] is None:
+    n = record.n
+    if record.real is None:
         return f"{n} descriptor{'s' if n != 1 else ''}"
-    if record["real"]:
+    if record.real:
         return f"{n} photograph{'s' if n != 1 else ''}"
     return f"{n} sample{'s' if n != 1 else ''} of the generator"

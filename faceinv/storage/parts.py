@@ -1,8 +1,8 @@
-"""What one batch of a cell's targets gave: a file each, put together into the cell's record when all are there.
+"""The results of single batches of a cell's targets, one file each, joined into the record once all are there.
 
-A cell is computed a batch at a time, and a batch is never divided: kernels may sum in another order for another
-number of images, so that results agree to the last digit only if batches do. Which process or machine computes a
-batch does not matter, nor when; a run that was killed goes on after the last file.
+A cell is computed one batch at a time, and a batch is never split: kernels may sum in a different order for a
+different number of images, so results agree to the last digit only if the batches do. It does not matter which process
+or machine computes a batch, or when; a run that was killed continues after the last file.
 """
 
 from __future__ import annotations
@@ -22,31 +22,32 @@ import numpy.typing as npt
 
 from faceinv.errors import InputError, StorageError
 from faceinv.storage.atomic import write_atomically
-from faceinv.storage.run_folder import SCHEMA, RunFolder
+from faceinv.storage.records import BegunCell, read_begun
+from faceinv.storage.run_folder import RunFolder
 
-#: The file beside the parts that says which cell they are of.
+#: The file next to the parts that says which cell they belong to.
 CELL = "cell.json"
 Array = npt.NDArray[Any]
-#: Facts that have to agree for parts to be put together, and what to do where they do not.
+#: Facts that must agree before parts can be joined, and the cause or remedy if they do not.
 _ALIKE = {
     "targets": "the target images differ",
-    "batch_size": "they are batches of different sizes",
-    "trained": "probes and regressors were trained apart and came out different; share FACEINV_CACHE, or bring the "
-    "cache's folder 'trained' along",
+    "batch_size": "their batches have different sizes",
+    "trained": "their probes and regressors were trained separately and differ; share FACEINV_CACHE, or copy the "
+    "cache's folder 'trained'",
 }
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a batch of ``n`` targets gave.
+    """The results of a batch of ``n`` targets.
 
     Args:
         targets: Descriptors ``(n, D)`` of the targets, by encoder.
         results: Descriptors ``(n, D)`` of the reconstructions, by encoder.
         columns: Scores of each pair ``(n,)``, by column.
-        read: What each probe read from the leaked descriptors, ``(n, *shape)``.
+        read: Attributes that each probe read from the leaked descriptors, ``(n, *shape)``.
         trajectory: Sum over the targets of each loss at each step, ``(steps,)``.
-        facts: What else has to be known, as JSON: of which targets, trained on what, how long it took.
+        facts: Further facts, as JSON: the targets, the trained readers, the times.
     """
 
     targets: Mapping[str, Array]
@@ -82,7 +83,7 @@ class Parts:
         return self.path / f"{rows.start:05d}-{rows.stop:05d}.npz"
 
     def write(self, rows: range, part: Part) -> None:
-        """Write a part atomically; it is the last file of its batch, so that a whole one means a whole batch."""
+        """Write a part atomically. It is written last, so that a whole part means a whole batch."""
         arrays = {f"{kind}:{name}": array for kind in _ARRAYS for name, array in getattr(part, kind).items()}
         arrays["facts"] = np.frombuffer(json.dumps(dict(part.facts)).encode(), np.uint8)
         buffer = io.BytesIO()
@@ -90,21 +91,20 @@ class Parts:
         write_atomically(self.part_path(rows), buffer.getvalue())
 
     def describe(self, facts: Mapping[str, Any]) -> None:
-        """Write which cell the parts are of, unless that is there."""
+        """Write which cell the parts belong to, unless that is known already."""
         path = self.path / CELL
         if not path.is_file():
-            write_atomically(path, json.dumps({"schema": SCHEMA, "id": self.cell_id} | dict(facts)).encode())
+            write_atomically(path, json.dumps(BegunCell.of(self.cell_id, facts).as_json()).encode())
 
-    def described(self) -> dict[str, Any] | None:
-        """Return what :meth:`describe` wrote, or ``None`` where nothing is there yet."""
+    def described(self) -> BegunCell | None:
+        """Return what :meth:`describe` wrote, or ``None`` if there is nothing yet."""
         try:
-            facts: dict[str, Any] = json.loads((self.path / CELL).read_bytes())
-        except (OSError, ValueError):
+            return read_begun(self.path / CELL)
+        except ValueError:
             return None
-        return facts
 
     def facts(self, rows: range) -> dict[str, Any] | None:
-        """Return the facts of a part, or ``None`` where it is not there or not whole."""
+        """Return the facts of a part, or ``None`` if it is missing or damaged."""
         try:
             with open(self.part_path(rows), "rb") as file, np.load(file, allow_pickle=False) as archive:
                 return _facts(archive)
@@ -115,7 +115,7 @@ class Parts:
         """Return the part of these rows.
 
         Raises:
-            InputError: it is not there, or not whole.
+            InputError: if it is missing or damaged.
         """
         arrays: dict[str, dict[str, Array]] = {kind: {} for kind in _ARRAYS}
         try:
@@ -126,20 +126,20 @@ class Parts:
                         arrays[kind][name] = archive[key]
                 return Part(**arrays, facts=_facts(archive))
         except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-            raise InputError(f"{self.part_path(rows)}: this part of a cell cannot be read: {error}.") from error
+            raise InputError(f"{self.part_path(rows)}: cannot read this part of a cell: {error}.") from error
 
     def __iter__(self) -> Iterator[range]:
-        """Yield the rows of every part that is there, in order."""
+        """Yield the rows of every existing part, in order."""
         for path in sorted(self.path.glob("*-*.npz")):
             first, _, last = path.stem.partition("-")
             if first.isdigit() and last.isdigit():
                 yield range(int(first), int(last))
 
     def locked(self) -> filelock.BaseFileLock:
-        """Return a lock that keeps other processes from putting the same cell together.
+        """Return a lock that keeps other processes from joining the parts of the same cell.
 
         Raises:
-            StorageError: the run folder cannot be written.
+            StorageError: if the run folder cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -148,19 +148,19 @@ class Parts:
         return filelock.FileLock(self.path / ".lock")
 
     def remove(self) -> None:
-        """Remove the parts: the record is written."""
+        """Remove the parts, once the record is written."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 
 def put_together(parts: Sequence[Part], where: str) -> Part:
-    """Return one part of all, the facts of the first; times are summed up, and what the targets took.
+    """Return all parts as one, with the facts of the first; times and budgets are summed.
 
     Args:
         parts: All parts of a cell, in order.
-        where: What messages call them.
+        where: Name of the cell in messages.
 
     Raises:
-        InputError: they do not belong together.
+        InputError: if they do not belong together.
     """
     first = parts[0]
     for key, reason in _ALIKE.items():
@@ -180,7 +180,7 @@ def put_together(parts: Sequence[Part], where: str) -> Part:
         results=joined("results"),
         columns=joined("columns"),
         read=joined("read"),
-        # One after the other, in order: another order would round differently.
+        # Summed in order: another order would round differently.
         trajectory={name: _summed([part.trajectory[name] for part in parts]) for name in first.trajectory},
         facts={
             **first.facts,
@@ -193,7 +193,7 @@ def put_together(parts: Sequence[Part], where: str) -> Part:
 
 
 def _summed(arrays: list[Array]) -> Array:
-    """Return the sum of series, where one that ended early stays at its last value."""
+    """Return the sum of series; one that ended early continues at its last value."""
     total = np.zeros(max(len(array) for array in arrays))
     for array in arrays:
         total[: len(array)] += array

@@ -51,7 +51,7 @@ def test_what_does_not_match_is_refused(run: Run, cache: Path, tmp_path: Path) -
     assert run(*GRID, "--limit", "4", "--out", b).code == 0
     refused = run("merge", a, b, "--out", out)
     assert refused.code == 3
-    assert "config 'limit' is 6 in the one and 4 in the other" in refused.err
+    assert "config 'limit' is 6 in one and 4 in the other" in refused.err
     (file,) = (a / "cells").glob("*.json")
     (b / "cells").rename(tmp_path / "old")
     (b / "cells").mkdir()
@@ -59,15 +59,15 @@ def test_what_does_not_match_is_refused(run: Run, cache: Path, tmp_path: Path) -
     for change, said in (
         ({"schema": 1}, "has schema 1, and this version writes"),
         ({"code": record["code"] | {"faceinv": "0" * 16}}, "code 'faceinv' is"),
-        ({"weights": {}, "metrics": {}}, "has other 'metrics'"),
+        ({"weights": {}, "metrics": {}}, "'metrics' of cell"),
     ):
         (b / "cells" / file.name).write_text(json.dumps(record | change))
         refused = run("merge", a, b, "--out", out)
         assert (refused.code, len(refused.err.splitlines())) == (3, 1)
         assert said in refused.err
     (b / "cells" / file.name).write_text("{")
-    assert "cannot be read as a record" in run("merge", a, b, "--out", out).err
-    assert "is no run" in run("merge", a, tmp_path, "--out", out).err
+    assert "is not a record" in run("merge", a, b, "--out", out).err
+    assert "is not a run" in run("merge", a, tmp_path, "--out", out).err
     assert not out.exists()
 
 

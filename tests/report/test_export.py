@@ -93,7 +93,9 @@ def test_table_1_beside_the_papers(run, write_run: Callable[..., Path], tmp_path
         common | {"source": source, "metrics": {"accuracy": {"mean": value, "low": value - 0.01, "high": value + 0.01}}}
         for source, value in (("descriptor", 0.8437), ("image", 0.9), ("baseline", 0.794))
     ]
-    (folder / "p.json").write_text(json.dumps({"schema": 2, "id": "p", "kind": "probe", "rows": rows}))
+    dataset = {"name": "lfw:x", "real": True, "fingerprint": "0", "images": {"test": 100}, "people": None}
+    content = {"schema": 1, "id": "p", "kind": "probe", "dataset": dataset, "rows": rows}
+    (folder / "p.json").write_text(json.dumps(content))
     lines = list(csv.DictReader(io.StringIO(run("export", folder.parent, "--format", "csv").out)))
     measured = {line["row"]: float(line["value"]) for line in lines if line["reported"] == "0"}
     assert list(measured.values()) == [0.8437, 0.9, 0.794]

@@ -168,7 +168,7 @@ def edited(path: Path, rows: dict[str, list[float]], record: dict[str, object]) 
     """Put columns and record keys into the only cell of a run."""
     folder = RunFolder(path)
     (file,) = (path / "cells").glob("*.json")
-    folder.write_rows(file.stem, folder.rows(file.stem) | rows)
+    folder.write_rows(file.stem, folder.columns(file.stem) | rows)
     file.write_text(json.dumps(json.loads(file.read_text()) | record))
 
 
@@ -193,7 +193,7 @@ def test_a_row_says_what_was_spent_what_was_had_before_and_how_long_batches_took
 
 def test_psnr_is_shown_beside_its_ceiling_target_by_target(run, write_run: Write, tmp_path: Path) -> None:
     path = write_run(tmp_path / "run", ("id",), method="faceinv", steps=500, pictures=False)
-    psnr = RunFolder(path).rows(next((path / "cells").glob("*.json")).stem)["psnr"]
+    psnr = RunFolder(path).columns(next((path / "cells").glob("*.json")).stem)["psnr"]
     edited(path, {"psnr_ceiling": [value - 0.5 for value in psnr]}, {})
     (board,) = run("compare", path, "--json").json
     over = board["places"][0]["above_ceiling"]
@@ -216,7 +216,10 @@ def test_an_attack_that_nobody_accepted_has_an_interval_all_the_same(run, write_
 def test_a_threshold_that_rests_on_few_false_matches_is_said(run, write_run: Write, tmp_path: Path) -> None:
     path = write_run(tmp_path / "run", ("id",), method="blobs", steps=500, pictures=False)
     note = "rests on 18 false matches: below 30 the rate is not known within 30 %"
-    edited(path, {}, {"recognition": {"critic": {"thresholds": [{"fmr": 1e-3, "note": note}]}}})
+    (file,) = (path / "cells").glob("*.json")
+    recognition = json.loads(file.read_text())["recognition"]
+    recognition["critic"]["thresholds"][1] |= {"fmr": 1e-3, "note": note}
+    edited(path, {}, {"recognition": recognition})
     (board,) = run("compare", path, "--json").json
     assert board["warnings"][-1] == f"The critic's threshold at FMR 1e-3 {note}."
     assert "rests on 18 false matches" in (path / "methods.html").read_text()

@@ -131,7 +131,8 @@ def test_what_is_missing_is_said(run, full_run: Path, tmp_path: Path) -> None:
 def test_failed_cells_and_broken_files_are_shown(run, full_run: Path, tmp_path: Path) -> None:
     cells = full_run / "cells"
     (cells / "broken.json").write_text("{")
-    failed = {"schema": 2, "id": "f" * 16, "status": "failed", "error": "it broke <here>", "config": {}}
+    config = json.loads(next(cells.glob("0*.json")).read_text())["config"]
+    failed = {"schema": 2, "id": "f" * 16, "status": "failed", "error": "it broke <here>", "config": config}
     (cells / f"{'f' * 16}.json").write_text(json.dumps(failed))
     page = written(run, tmp_path / "page.html", full_run)
     assert "it broke &lt;here&gt;" in page
@@ -154,7 +155,9 @@ def test_table_1_comes_from_a_probe_run(run, full_run: Path, tmp_path: Path) -> 
     score = {"mean": 0.8437, "low": 0.82, "high": 0.86}
     row = {"encoder": "arcface.mobilefacenet", "attribute": "smiling", "source": "descriptor", "recipe": "tuned"}
     row |= {"dataset": "lfw:x", "n": 3312, "metrics": {"accuracy": score, "auc": score, "leakage": score}}
-    (probes / "p.json").write_text(json.dumps({"schema": 2, "id": "p", "kind": "probe", "rows": [row]}))
+    dataset = {"name": "lfw:x", "real": True, "fingerprint": "0", "images": {"test": 3312}, "people": None}
+    record = {"schema": 1, "id": "p", "kind": "probe", "dataset": dataset, "rows": [row]}
+    (probes / "p.json").write_text(json.dumps(record))
     page = written(run, tmp_path / "page.html", full_run, probes.parent)
     assert "84.4" in page
     assert "81.7 %" in page

@@ -1,0 +1,211 @@
+"""The tables of runs: those that the terminal shows, and those that the paper prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from faceinv.errors import InputError
+from faceinv.report import paper, provenance, recognition, sections, table_1, wording
+from faceinv.report.runs import Column, Runs, Study
+from faceinv.report.table import Cell, Line, Table
+from faceinv.report.values import of_record
+
+#: Headings of the columns of the paper's Table 2.
+_PAPER_HEADINGS = {"id": "ID only", "id,lm": "ID+LMs", "id,lm,hist": "ID+LMs+Hist"}
+
+
+def exported(runs: Runs, only: Sequence[str] = ()) -> tuple[Table, ...]:
+    """Return the tables that the paper has; those named in ``only``, if any is.
+
+    Raises:
+        InputError: if none of these tables has data.
+    """
+    found: list[Table] = []
+    for study in runs.studies:
+        warnings = provenance.warnings(study)
+        headings = _paper_headings(study)
+        made = (scores(study, headings, paper_values=True), success(study, headings), identification(study, headings))
+        found += [replace(table, warnings=warnings) for table in made]
+    found += [table_1.printed(table) for table in table_1.tables(runs.probes)]
+    kept = tuple(table for table in found if table.lines and (not only or table.name in only))
+    if not kept:
+        there = ", ".join(dict.fromkeys(table.name for table in found if table.lines)) or "none"
+        raise InputError(f"{runs.paths[0]} has no data for {' and '.join(only) or 'any table'}. It has: {there}.")
+    return kept
+
+
+def shown(runs: Runs) -> tuple[Table, ...]:
+    """Return the tables that a terminal shows after a run; those without data are left out."""
+    found: list[Table] = []
+    for study in runs.studies:
+        labels = study.labels
+        found += [
+            replace(scores(study, labels), warnings=provenance.warnings(study)),
+            differences(study),
+            readers(study),
+            encoders(study),
+            success(study, labels),
+            identification(study, labels),
+        ]
+    return tuple(table for table in found if table.lines)
+
+
+def as_rows(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Return an object per cell, for ``--json``."""
+    rows: list[dict[str, Any]] = []
+    for column in columns:
+        config, record, content = column.config, column.record, column.record.as_json()
+        kept = ("metrics", "recognition", "success", "identification", "probes", "left_out")
+        rows.append(
+            {
+                "encoder": config.encoder,
+                "critic": column.critic,
+                "critics": config.critics,
+                "generator": config.generator,
+                "method": config.method,
+                "losses": column.losses,
+                "objective": config.objective,
+                "dataset": config.dataset,
+                "seed": config.seed,
+                "steps": config.steps,
+                "access": record.access,
+                "queries": record.queries,
+                "image_steps": record.image_steps,
+                "image_steps_mean": record.image_steps_mean,
+                "n": record.n,
+                "real": record.real,
+                "id": record.id,
+                "warnings": record.warnings,
+                **{name: content[name] for name in kept if name in content},
+            }
+        )
+    return rows
+
+
+def _where(study: Study) -> str:
+    config = study.first.config
+    lowered = ", steps in bf16" if all(column.precision == "bf16" for column in study.columns) else ""
+    return (
+        f"{config.encoder} inverted through {config.generator} by {config.method}, "
+        f"{wording.of_targets(study.first.record)} ({config.dataset}), critic {study.first.critic}{lowered}"
+    )
+
+
+def _paper_headings(study: Study) -> list[str]:
+    return [
+        _PAPER_HEADINGS.get(column.losses, label) if label == column.losses else label
+        for label, column in zip(study.labels, study.columns, strict=True)
+    ]
+
+
+def scores(study: Study, headings: Sequence[str], *, paper_values: bool = False) -> Table:
+    """Return the means of all metrics (Table 2), with the paper's in columns of their own if asked for."""
+    rows = [row for group in sections.scores(study) for row in group.rows]
+    every = range(len(study.columns)) if paper_values else ()
+    places = [place for place in every if any(row.reported[place] for row in rows)]
+    lines, last = [], ""
+    for row in rows:
+        last = last if row.minor else row.name
+        name = f"{last}{row.name.replace('…', ',', 1)}" if row.minor else row.name
+        measured = tuple(Cell.of_interval(cell) for cell in row.cells)
+        reported = tuple(Cell.of_reported(row.reported[place]) for place in places)
+        lines.append(Line(name, row.unit, row.arrow, measured + reported))
+    note = f" Reported: {paper.SOURCE}, Table 2 (VGGFace2 through StyleGAN2, MoFA-Test)." if places else ""
+    columns = (*headings, *(f"{headings[place]}, reported" for place in places))
+    return Table("scores", _where(study), f"Mean [95 % interval].{note}", columns, tuple(lines), corner="metric")
+
+
+def differences(study: Study) -> Table:
+    """Return the paired differences of every column to the first."""
+    lines = [
+        Line(
+            row.name,
+            row.unit,
+            row.arrow,
+            tuple(Cell.of_interval(cell.value, style=cell.verdict) if cell else Cell() for cell in row.cells),
+        )
+        for row in sections.changes(study)
+    ]
+    title = f"Paired differences on the same targets, minus {study.labels[0]}"
+    note = "Mean [95 % interval]. Green is better and red is worse, where the interval is clear of zero."
+    return Table("differences", title, note, study.labels[1:], tuple(lines), corner="metric")
+
+
+def readers(study: Study) -> Table:
+    """Return how well the attributes that losses use are read from descriptors."""
+    names = dict.fromkeys(name for column in study.columns for name in column.record.probes)
+    lines = []
+    for name in names:
+        column = next(column for column in study.columns if name in column.record.probes)
+        found = (of_record(column.record, 2, "probes", name, key) for key in ("descriptor", "baseline"))
+        unit = column.record.probes[name].unit
+        lines.append(Line(f"probe: {name}", unit, "↓", tuple(map(Cell.of_value, found))))
+    columns = ("from the descriptor", "always guessing the mean")
+    note = "Mean error on held-out samples of the generator."
+    return Table("readers", "What the losses read from descriptors", note, columns, tuple(lines))
+
+
+def encoders(study: Study) -> Table:
+    """Return how well the judging encoders tell people apart."""
+    found = recognition.encoders(study)
+    rates = list(dict.fromkeys(rate for encoder in found for rate, _ in encoder.thresholds))
+    lines = []
+    for encoder in found:
+        thresholds = dict(encoder.thresholds)
+        cells = [
+            Cell.of_value(encoder.eer, "%"),
+            Cell.of_interval(encoder.verification, "%"),
+            Cell.of_value(encoder.genuine),
+            Cell.of_value(encoder.impostor),
+            Cell(encoder.source),
+        ]
+        for rate in rates:
+            value = thresholds.get(rate)
+            cells.append(Cell("too few pairs") if value is None or value.value is None else Cell.of_value(value))
+        lines.append(Line(f"{encoder.name} ({encoder.title})", "", "", tuple(cells)))
+    columns = (
+        *("equal error rate", "accuracy", "genuine pairs", "impostor pairs", "pairs from"),
+        *(f"threshold at FMR {rate}" for rate in rates),
+    )
+    notes = dict.fromkeys(note for encoder in found for note in encoder.notes)
+    title = "How well the encoders tell people apart, through the generator's framing"
+    return Table("encoders", title, " ".join(notes), columns, tuple(lines), corner="encoder")
+
+
+def success(study: Study, headings: Sequence[str]) -> Table:
+    """Return the share of reconstructions accepted at each threshold."""
+    lines = []
+    reasons: dict[str, None] = {}
+    for table in recognition.success(study):
+        for group in table.groups:
+            for row in group.rows:
+                if not any(row.cells):
+                    reason = row.reason or "not measured"
+                    reasons[f"FMR {table.fmr}, type {row.type}, {group.encoder}: {reason}."] = None
+                    continue
+                cells = [
+                    Cell.of_interval(cell.share, "%", f"{cell.accepted.text}/{cell.n.text}") if cell else Cell()
+                    for cell in row.cells
+                ]
+                name = f"{group.encoder} ({group.title}), FMR {table.fmr}, type {row.type}"
+                lines.append(Line(name, "", "", (*cells, Cell.of_value(row.tmr, "%"))))
+    note = (
+        "Share of reconstructions accepted [95 % Wilson interval]; "
+        "type I against the leaked image, type II against another photograph of the person."
+    )
+    note = " ".join([note, *reasons])
+    return Table("success", _where(study), note, (*headings, "Real photographs"), tuple(lines), corner="encoder")
+
+
+def identification(study: Study, headings: Sequence[str]) -> Table:
+    """Return the share of reconstructions whose person is among the first k of a gallery."""
+    lines = []
+    for group in recognition.identification(study):
+        for row in group.rows:
+            name = f"{group.encoder} ({group.title}), first {row.rank.text} of {row.size.text}, {row.gallery}"
+            cells = [Cell.of_interval(cell, "%") for cell in row.cells]
+            lines.append(Line(name, "", "", (*cells, Cell.of_value(row.chance, "%"))))
+    note = "Share of reconstructions that find the right person [95 % Wilson interval]."
+    return Table("identification", _where(study), note, (*headings, "By chance"), tuple(lines), corner="encoder")

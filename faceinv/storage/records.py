@@ -1,0 +1,373 @@
+"""The schema of records: every key of ``cells/<id>.json`` and ``probes/<id>.json``, with its unit and range."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+
+from faceinv.storage.identity_records import IdentificationRow, Recognition, SuccessRow
+from faceinv.storage.schema import (
+    Count,
+    FileStem,
+    Id,
+    Interval,
+    MetricSummary,
+    Model,
+    Number,
+    Pair,
+    Positive,
+    Seconds,
+    Share,
+    finite,
+    reason_of,
+)  # fmt: skip
+
+#: Schema of the records of cells. Raise it when old readers can no longer read what is written.
+SCHEMA = 2
+#: Schema of the records of ``faceinv probe``, counted separately.
+PROBE_SCHEMA = 1
+
+
+class ProbeScore(Model):
+    """How well a probe reads its attribute from held-out synthetic descriptors."""
+
+    descriptor: Number | None
+    """Mean error of what is read from the descriptor."""
+    baseline: Number | None
+    """Mean error of always guessing the mean."""
+    unit: str
+    """Unit of both."""
+    n: Count
+    """Held-out samples."""
+
+
+class CellSeconds(Model):
+    """Where the time of a cell went."""
+
+    prepare: Seconds | None = None
+    """Training of probes and regressor, in seconds."""
+    invert: Seconds | None = None
+    """Inversion, in seconds."""
+    score: Seconds | None = None
+    """Scoring, in seconds."""
+    a_target: list[Seconds] = []
+    """For each batch, the seconds of the inversion divided by its targets."""
+
+
+class CellConfig(Model):
+    """The resolved config of a cell. The page on the config explains its keys."""
+
+    encoder: str
+    """Attacked encoder."""
+    critics: Annotated[list[str], Field(min_length=1)]
+    """Encoders that judge identity; those that were not attacked come first."""
+    generator: str
+    """Face generator."""
+    space: str
+    """Latent space of the generator."""
+    losses: list[str]
+    """Losses of the objective."""
+    objective: str
+    """Preset of the weights of the losses."""
+    loss_weights: dict[str, Number] = {}
+    """Weights in place of the preset's, by loss."""
+    method: str
+    """Inversion method."""
+    method_options: dict[str, Any] = {}
+    """Options of the method."""
+    dataset: str
+    """Data set of the targets, ``NAME`` or ``NAME:PATH``."""
+    dataset_options: dict[str, Any] = {}
+    """Options of the data set."""
+    labels: str = ""
+    """Labels file of the data set, if one was given."""
+    detector: str = ""
+    """Face detector."""
+    limit: Count
+    """Number of targets asked for."""
+    per_person: Count = 0
+    """Targets per person at most; 0 takes all."""
+    min_photographs: Count = 0
+    """Photographs that a person must have to be a target."""
+    skip: Count = 0
+    """Targets passed over first."""
+    steps: Count
+    """Budget per target, in image-steps or queries; 0 for a method without steps."""
+    seed: int
+    """Seed of synthetic targets and methods."""
+    probes: str = ""
+    """Recipe of the probes."""
+    pairs: Count = 0
+    """Synthetic pairs to train on."""
+    metrics: list[str] = []
+    """Metrics computed."""
+    recognition: str = "targets"
+    """Data set that encoders are judged on, or ``targets``."""
+    recognition_limit: Count = 0
+    """Photographs of that data set at most; 0 takes all."""
+    precision: str = "fp32"
+    """Precision of the networks in a step."""
+    compile: bool = False
+    """Whether torch.compile made the networks of a step."""
+
+
+class CellRecord(Model):
+    """The keys that every record of a cell has."""
+
+    schema_number: Annotated[Literal[1, 2], Field(alias="schema")]
+    """Schema of the file. This version writes 2 and reads 1; a cell whose record has schema 1 is computed again."""
+    id: Id
+    """Name of the cell and of the file: a hash of config, weights and code; ``inverted`` for ``faceinv invert``."""
+    kind: Literal["bench", "invert"] = "bench"
+    """Command that wrote the record."""
+    config: CellConfig
+    """The cell with every name resolved."""
+    weights: dict[str, str] = {}
+    """SHA-256 of each weights file, and hashes of the data sets, by name."""
+    code: dict[str, str] = {}
+    """Hash of the code that makes the numbers: the core, and plugins by kind and name."""
+    environment: dict[str, str] = {}
+    """Versions, by package."""
+
+    @classmethod
+    def of(cls, cell_id: str, facts: Mapping[str, Any]) -> Self:
+        """Return the record of a cell from what is known of it; numbers that are not finite become ``None``."""
+        return cls.model_validate(finite({"schema": SCHEMA, "id": cell_id, **facts}))
+
+
+class BegunCell(CellRecord):
+    """What is known of an unfinished cell, in ``cells/<id>/parts/cell.json``."""
+
+    n: Positive
+    """Targets."""
+    batch_size: Positive
+    """Targets per batch."""
+    targets: str
+    """Hash of the target images."""
+
+
+class FailedCell(CellRecord):
+    """The record of a cell that failed. The same command computes it again."""
+
+    status: Literal["failed"]
+    """``failed``."""
+    error: str
+    """Why, in one line."""
+    exit_code: int = 1
+    """Exit code that the failure leads to."""
+    traceback: str = ""
+    """Where in the code, if the failure was not expected."""
+
+
+class FinishedCell(CellRecord):
+    """The record of a finished cell. Keys of further protocols are kept, under the name of the protocol."""
+
+    status: Literal["ok"]
+    """``ok``: the cell is never computed again."""
+    n: Positive
+    """Targets."""
+    real: bool | None
+    """Whether the targets are photographs; ``null`` for descriptors without photographs (``faceinv invert``)."""
+    aligned: str | None = None
+    """``detected`` where each face was detected and aligned, otherwise the framing that the data set declares."""
+    targets: str
+    """Hash of the target images: cells with the same value can be compared target by target."""
+    batch_size: Positive | None = None
+    """Targets per batch. Numbers agree to the last digit only between equal batches."""
+    files: list[FileStem] = []
+    """``faceinv invert`` only: name of each reconstruction's file in the run folder, without suffix."""
+    skipped: list[Pair] = []
+    """Images that could not be used: name and reason."""
+    warnings: list[str] = []
+    """Caveats to show wherever the numbers are shown, one sentence each."""
+    metrics: dict[str, MetricSummary]
+    """Mean of each column of scores."""
+    recognition: dict[str, Recognition] = {}
+    """How well each encoder tells people apart, by role."""
+    success: list[SuccessRow] = []
+    """Share of reconstructions accepted, by role, false match rate and type."""
+    identification: list[IdentificationRow] = []
+    """Rank of the right person in a gallery, by role, gallery and k."""
+    left_out: dict[str, str] = {}
+    """Metrics that could not be computed: name and reason."""
+    probes: dict[str, ProbeScore] = {}
+    """Score of each probe that the objective reads."""
+    trajectory: dict[str, list[Number | None]] = {}
+    """Each loss before weighting, and ``total``, after each image shown to the encoder: the mean over the targets."""
+    access: str = ""
+    """What the method may ask of the encoder: ``white-box`` or ``scores``."""
+    offline: str = ""
+    """What the method had of the encoder before any target: ``none``, ``pairs`` or ``white-box``."""
+    queries: Count | None = None
+    """Images shown to the encoder for the target that took most; at most ``config.steps``."""
+    image_steps: Count | None = None
+    """Those of them under white-box access, where gradients are available."""
+    queries_mean: Annotated[float, Field(ge=0, le=2**53)] | None = None
+    """``queries``, averaged over the targets."""
+    image_steps_mean: Annotated[float, Field(ge=0, le=2**53)] | None = None
+    """``image_steps``, averaged over the targets."""
+    seconds: CellSeconds = CellSeconds()
+    """Where the time went."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.files and len(self.files) != self.n:
+            raise ValueError(f"files has {len(self.files)} names for n = {self.n} targets")
+        return self
+
+
+class ProbeRow(Model):
+    """How well an attribute is read, from one source."""
+
+    encoder: str | None = None
+    """Encoder whose descriptors were read; ``null`` for ``image`` and ``baseline``."""
+    precision: str | None = None
+    """Precision of the encoder, ``fp32`` or ``bf16``; ``null`` for ``image`` and ``baseline``."""
+    attribute: str
+    """Name of the attribute; annotations in lower case."""
+    source: Literal["descriptor", "image", "baseline"]
+    """What was read: the descriptor, the photograph, or nothing."""
+    recipe: str | None = None
+    """``tuned`` or ``paper``; for an image ``exact`` or the backbone; ``null`` for a baseline."""
+    dataset: str
+    """Data set, as given."""
+    n: Count
+    """Test images whose label is known."""
+    metrics: dict[str, Interval]
+    """Scores, with percentile bootstrap intervals over people."""
+
+
+class AuditedDataset(Model):
+    """The data set of an audit."""
+
+    name: str
+    """Name, as given."""
+    real: bool
+    """Whether its images are photographs."""
+    fingerprint: str
+    """Hash of its images."""
+    images: dict[str, Count]
+    """Usable images in each part: ``train``, ``val``, ``test``."""
+    people: dict[str, Count] | None
+    """People in each part; ``null`` where identities are unknown."""
+
+
+class AuditedAttribute(Model):
+    """An attribute that was read."""
+
+    labelled_by: str
+    """Where its labels come from."""
+    score: str
+    """Its main score."""
+    known: dict[str, Count]
+    """Images whose label is known, by part."""
+    share: Share | None = None
+    """Binary attributes only: share of 1s in ``test``."""
+    unit: str | None = None
+    """Unit of the attribute, if it has one."""
+
+
+class ProbeRecord(Model):
+    """The record of ``faceinv probe`` for one encoder."""
+
+    schema_number: Annotated[Literal[1], Field(alias="schema")]
+    """Schema of the record: 1."""
+    id: Id
+    """Name of the record and of its file: a hash of config, weights and data."""
+    kind: Literal["probe"] = "probe"
+    """``probe``."""
+    status: Literal["ok"] = "ok"
+    """``ok``."""
+    config: dict[str, Any] = {}
+    """Encoder, data set, attributes, recipes, detector, limit, seed, image network, precision, compile."""
+    weights: dict[str, str] = {}
+    """SHA-256 of each weights file; hashes of images, annotations and parts."""
+    environment: dict[str, str] = {}
+    """Versions, by package."""
+    dataset: AuditedDataset
+    """The data set."""
+    attributes: dict[str, AuditedAttribute] = {}
+    """The attributes, by name."""
+    rows: list[ProbeRow]
+    """Scores by attribute, source and recipe; those of image and baseline are repeated in each encoder's record."""
+    skipped: list[Pair] = []
+    """Images that could not be used: name and reason."""
+    seconds: dict[str, Seconds] = {}
+    """Time of each step."""
+
+    @classmethod
+    def of(cls, record_id: str, facts: Mapping[str, Any]) -> Self:
+        """Return the record of an audit from what is known of it; numbers that are not finite become ``None``."""
+        return cls.model_validate(finite({"schema": PROBE_SCHEMA, "id": record_id, **facts}))
+
+
+R = TypeVar("R", FinishedCell, FailedCell, BegunCell, ProbeRecord)
+
+
+def migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the content of a cell's record with the keys of this schema.
+
+    Schema 1 had a single critic, under the key ``critic`` of the config. What it lacked (recognition, attack success,
+    identification, warnings, budgets) has a default.
+    """
+    config = content.get("config")
+    if content.get("schema") != 1 or not isinstance(config, Mapping) or "critic" not in config:
+        return content
+    kept = {key: value for key, value in config.items() if key != "critic"}
+    return {**content, "config": {**kept, "critics": [config["critic"]]}}
+
+
+def read_cell(path: Path) -> FinishedCell | FailedCell:
+    """Return the record of a cell.
+
+    Raises:
+        ValueError: if the file cannot be read or is not a record; the message is one line without the file's name.
+    """
+    content = _read(path)
+    if content.get("status") == "failed":
+        return _validated(FailedCell, migrated(content), path.stem)
+    return _validated(FinishedCell, migrated(content), path.stem)
+
+
+def read_begun(path: Path) -> BegunCell:
+    """Return what ``parts/cell.json`` says of an unfinished cell; it lies in the folder ``<id>/parts``.
+
+    Raises:
+        ValueError: as for :func:`read_cell`.
+    """
+    return _validated(BegunCell, _read(path), path.parent.parent.name)
+
+
+def read_probe(path: Path) -> ProbeRecord:
+    """Return the record of an audit.
+
+    Raises:
+        ValueError: as for :func:`read_cell`.
+    """
+    return _validated(ProbeRecord, _read(path), path.stem)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"a record is a mapping, got {type(content).__name__}")
+    return content
+
+
+def _validated(kind: type[R], content: Mapping[str, Any], name: str) -> R:
+    try:
+        record = kind.model_validate(content)
+    except ValidationError as error:
+        raise ValueError(reason_of(error)) from None
+    if record.id != name:
+        raise ValueError(f"its id is '{record.id}', and the file belongs to '{name}'")
+    return record

@@ -1,0 +1,81 @@
+"""What the models of all records have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+#: A name that is safe as the name of a file.
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=200)]
+FileStem = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]+$", max_length=255)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Positive = Annotated[int, Field(ge=1, le=2**53)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=1e12)]
+#: Longer than any number that a page can show, shorter than what overflows in sums and squares.
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+
+
+class Model(BaseModel):
+    """Base of all models: strict, immutable, and without loss of keys that it does not know."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that were given, as JSON has them."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class Interval(Model):
+    """A mean with its 95 % interval; ``null`` stands for a number that does not exist."""
+
+    mean: Number | None
+    """Mean over the items."""
+    low: Number | None
+    """Lower end of the interval; ``null`` for fewer than two items."""
+    high: Number | None
+    """Upper end."""
+
+
+class MetricSummary(Interval):
+    """A metric's mean over the targets, with its percentile bootstrap interval."""
+
+    n: Count
+    """Targets that have a value."""
+    unit: str
+    """Unit of the metric; ``1`` for a pure number."""
+    higher_is_better: bool
+    """Direction, from the attacker's point of view."""
+    encoder: str = ""
+    """Encoder that the metric reads, if it reads one."""
+
+
+def finite(value: Any) -> Any:
+    """Return ``value`` as JSON has it: lists for tuples, and ``None`` for NaN and infinities."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def reason_of(error: ValidationError) -> str:
+    """Return what is wrong with a record in one line: where, what and how much more."""
+    first, *others = error.errors(include_url=False)
+    where = ".".join(map(str, first["loc"]))
+    given = repr(first["input"])
+    text = f"{where}: " if where else ""
+    text += f"{first['msg']}, got {given if len(given) <= 60 else given[:57] + '...'}"
+    return f"{text} ({len(others)} more)" if others else text
