@@ -1,7 +1,7 @@
-"""A stranger's machine: wheels of core, plugins and a plugin of one's own in an environment without the checkout.
+"""Another machine: wheels of the core, the plugins and a new plugin, in an environment without the checkout.
 
-torch and the other heavy dependencies come from this environment, through a ``.pth`` file that shows them and
-nothing of faceinv's.
+torch and the other heavy dependencies come from this environment, through a ``.pth`` file that makes them
+importable, but nothing of faceinv.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 
-#: What the toy chain leaves to be asked for, and a bench of two targets.
+#: Options for a bench of two targets that the toy chain does not determine.
 TWO_TARGETS = [
     "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets", "--losses", "id",
     "--limit", "2", "--steps", "3", "--pairs", "200", "--metric", "mse", "--metric", "id_sim_critic",
@@ -31,7 +31,7 @@ TWO_TARGETS = [
 
 @dataclass(frozen=True)
 class Machine:
-    """An environment that knows faceinv by its wheels alone."""
+    """An environment in which faceinv is installed from wheels only."""
 
     home: Path
 
@@ -40,7 +40,7 @@ class Machine:
         return self.home / "env" / "bin" / "python"
 
     def run(self, *command: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-        # Nothing of the outer environment's may lead back to the checkout.
+        # No variable of the outer environment may lead back to the checkout.
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "FACEINV", "VIRTUAL_ENV"))}
         environment |= {"FACEINV_CACHE": str(self.home / "cache"), "OMP_NUM_THREADS": "1", "FACEINV_OFFLINE": "1"}
         done = subprocess.run(
@@ -79,7 +79,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     venv.create(home / "env", with_pip=False, symlinks=True)
     outsider = Machine(home)
     site = next((home / "env" / "lib").glob("python*")) / "site-packages"
-    # Only third-party distributions are shared: links to them, not the folder, in which the checkout is installed.
+    # Share links to third-party distributions, not the folder, because the checkout is installed in it.
     shared = home / "shared"
     shared.mkdir()
     for folder in dict.fromkeys(path for path in sys.path if path.endswith("site-packages")):
@@ -107,7 +107,8 @@ def test_the_checkout_is_not_there(machine: Machine) -> None:
 def test_wheels_have_what_they_need(machine: Machine) -> None:
     (core,) = (machine.home / "wheels").glob("faceinv-*.whl")
     names = zipfile.ZipFile(core).namelist()
-    assert {"faceinv/py.typed", "faceinv/bench/defaults.yaml", "faceinv/cli/templates/README.md"} <= set(names)
+    assert {"faceinv/py.typed", "faceinv/testing/__init__.pyi", "faceinv/cli/templates/README.md"} <= set(names)
+    assert {"faceinv/bench/defaults.yaml", "faceinv/plugins/bundled.toml"} <= set(names)
     assert {f"faceinv/cli/templates/licences/{name}" for name in ("MIT", "Apache-2.0")} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "plugins/", "docs/"))]
 
@@ -132,6 +133,6 @@ def test_a_plugin_of_ones_own_and_uninstalling_another(machine: Machine) -> None
     assert (rows[0]["encoder"], rows[0]["n"]) == ("my-encoder", 2)
     assert (machine.home / "runs" / "bench" / "report.html").is_file()
     missing = machine.run(machine.home / "env" / "bin" / "faceinv", "plugins", "show", "landmarks", code=2)
-    assert "Traceback" not in missing.stderr
+    assert "It comes with faceinv-landmarks: pip install faceinv-landmarks" in missing.stderr
     machine.pip("uninstall", "-y", "my-encoder")
     assert "my-encoder" not in machine.faceinv("plugins")

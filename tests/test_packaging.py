@@ -1,4 +1,4 @@
-"""The bundled plugins, and every list of them, agree."""
+"""The bundled plugins agree with every list of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host: what loads, what breaks, and whose it is."""
+"""The host: loading plugins, and reporting broken ones with their distribution."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def show(app: Application, name: str, as_json: bool) -> None:
     found = [host.spec(kind, name) for kind in KINDS if host.knows(kind, name)]
     if not found:
         known = {spec.name for kind in KINDS for spec in host.specs(kind)}
-        raise unknown_name("name", name, known, "'faceinv plugins' describes each.")
+        raise unknown_name("name", name, known, host.install_hint(name) or "'faceinv plugins' describes each.")
     details = [_details(app, spec) for spec in found]
     if as_json:
         app.print_json(details)

@@ -59,6 +59,8 @@ class Problem:
 
 
 class _Manager(pluggy.PluginManager):
+    """A plugin manager that reports hooks without a marker."""
+
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         """Reject a hook without its marker, which pluggy would silently ignore."""
         options = super().parse_hookimpl_opts(plugin, name)
@@ -140,10 +142,14 @@ class Host:
             PluginError: if two plugins declare it.
         """
         registry = self._registry(kind)
-        hint = None if registry.knows(name) else distribution_of(name)
-        if hint and hint not in {owner.split()[0] for owner in self.distributions.values()}:
-            return registry.get(name, hint=f"It comes with {hint}: pip install {hint}")
-        return registry.get(name)
+        return registry.get(name, hint="" if registry.knows(name) else self.install_hint(name))
+
+    def install_hint(self, name: str) -> str:
+        """Return how to install the bundled distribution that declares ``name``, or nothing if it is installed."""
+        distribution = distribution_of(name)
+        if distribution is None or distribution in {owner.split()[0] for owner in self.distributions.values()}:
+            return ""
+        return f"It comes with {distribution}: pip install {distribution}"
 
     def weighted(self, name: str) -> Spec:
         """Return the spec that a user's own weights file given under ``name`` is for.

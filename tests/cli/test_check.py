@@ -1,4 +1,4 @@
-"""``faceinv plugins check``: what it says of good and of broken plugins, for people and for machines."""
+"""``faceinv plugins check``: its output for good and for broken plugins, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Grey(nn.Module):
 
 @pytest.fixture
 def grey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    # Modules live as long as the process: each test's has a name of its own.
+    # Modules stay imported, so every test needs its own module names.
     path = tmp_path / f"grey_{abs(hash(tmp_path))}.py"
     path.write_text(BROKEN.replace("NETWORK", f"network_of_{path.stem}"))
     (tmp_path / f"network_of_{path.stem}.py").write_text(NETWORK)

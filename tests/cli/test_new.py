@@ -1,4 +1,4 @@
-"""``faceinv plugins new``: what it writes works as it is."""
+"""``faceinv plugins new`` writes plugins that work as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken toys are built from ``module:name`` targets, so their modules must be importable."""
+"""Make the modules of broken toys importable, because toys are built from ``module:name`` targets."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Files in their publishers' formats, with arbitrary numbers, for networks that nobody may download here.
+"""Files in their publishers' formats with arbitrary numbers, for networks whose weights tests cannot download.
 
-The plugins' own tests write such files to compare with a reference; their writers are used again.
+The plugins' own tests write such files to compare with a reference; this module reuses their writers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def module_of(plugin: str, name: str) -> ModuleType:
     alias = f"official_{plugin}_{name}"
     if alias not in sys.modules:
         folder = str(PLUGINS / plugin / "tests")
-        sys.path.insert(0, folder)  # for modules that stand beside it
+        sys.path.insert(0, folder)  # for modules next to it
         try:
             spec = importlib.util.spec_from_file_location(alias, PLUGINS / plugin / "tests" / f"{name}.py")
             assert spec is not None
@@ -70,7 +70,7 @@ def stylegan2(folder: Path) -> Sequence[Path]:
     return [module_of("stylegan2", "stylegan2_files").write_nvidia(folder / "published.pkl")]
 
 
-#: By name, what writes the files of a network whose published ones need another host, or a form.
+#: Writers of the files of networks whose published files are on other hosts or require a registration, by name.
 WRITERS: dict[str, Callable[[Path], Sequence[Path]]] = {
     "arcface.r50-ms1mv3": iresnet,
     "arcface.vit-tiny-ms1mv3": vit,
@@ -79,8 +79,8 @@ WRITERS: dict[str, Callable[[Path], Sequence[Path]]] = {
     "stylegan2.ffhq-1024": stylegan2,
 }
 
-#: An object that differs from a checked one in its weights file, its depth, or how its data are parted alone, so
-#: that the same code would be checked again: only its declaration is. Each → the one that stands for it.
+#: Objects of which only the declaration is checked, because they share the code of another object and differ only in
+#: weights file, depth or split; with the name of that object.
 STANDS_FOR = {
     "arcface.r100-ms1mv3": "arcface.r50-ms1mv3",
     "arcface.r100-glint360k": "arcface.r50-ms1mv3",
@@ -90,12 +90,12 @@ STANDS_FOR = {
     "vggface2.senet50-scratch": "vggface2.senet50-ft",
     "stylegan2.ffhq-256": "stylegan2.ffhq-1024",
     "celeba.paper": "celeba.official",
-    # The same computation on landmarks of dlib's, which are checked themselves.
+    # The same computation on dlib's landmarks, which are checked themselves.
     "pose.dlib": "pose",
 }
 
-#: Checked by its declaration and by its own test, layer by layer: 138 million parameters take half a minute, for a
-#: plain sequence of torch's own layers. `faceinv plugins check vggface` with a file runs every check.
+#: Objects checked by their declaration and their own tests only: 138 million parameters take half a minute, for a
+#: plain sequence of torch layers. `faceinv plugins check vggface` with a file runs every check.
 TOO_LONG = {"vggface.vgg16"}
 
 
@@ -113,7 +113,7 @@ def lfw(alignment_folder: str) -> Callable[[Path], Path]:
 
 
 def mofa_test(folder: Path) -> Path:
-    """Write 84 drawn faces of 78 people, two of six of them."""
+    """Write 84 drawn faces of 78 people, two faces for six of them."""
     for index, face in enumerate(draw_faces(84)):
         person, number = (index, 1) if index < 78 else (index - 78, 2)
         write_image(face, folder / f"person-{person:02d}_{number}.png")

@@ -1,4 +1,4 @@
-"""Every check fails the toy that was broken for it, and no check is without such a toy."""
+"""Every check has a broken toy that it must fail, and unbroken ones that it must pass."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_check_fails_the_toy_broken_for_it(broken: Broken) -> None:
     with pytest.raises(CheckFailed) as failed:
         find(broken.kind, broken.check)(Subject(broken.spec, host))
     assert "\n" not in str(failed.value)
-    # Whatever the toy did to the process is undone, but for random numbers drawn before the check looked.
+    # Changes of global state are undone, except random numbers drawn before the check started.
     random_states = {name for name in state if "random" in name}
     assert {k: v for k, v in global_state().items() if k not in random_states} == {
         k: v for k, v in state.items() if k not in random_states
@@ -48,7 +48,7 @@ def test_a_check_fails_the_toy_broken_for_it(broken: Broken) -> None:
 
 @pytest.fixture
 def no_pandas() -> Iterator[None]:
-    """Forget the stub that stands for a heavy library, whoever looks for the real one afterwards."""
+    """Remove the stub of a heavy library, so that later tests import the real one."""
     before = sys.modules.pop("pandas", None)
     yield
     sys.modules.pop("pandas", None)

@@ -1,7 +1,7 @@
-"""Every bundled plugin, and everything that it declares, passes every check: no failure is expected anywhere.
+"""Every bundled plugin and all objects that it declares pass every check, without expected failures.
 
-Published weights are used where a package index has them. The rest are networks of arbitrary numbers in files
-of the publisher's format, so that it is the plugin's own reader that builds what is checked.
+Published weights are used if a package index has them. The other networks have arbitrary numbers, in files of
+the publisher's format, so that the plugin's own reader builds them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _path(name: str) -> Path | None:
 
 
 def bundled() -> list:
-    """Return every bundled plugin and what it declares, to be checked."""
+    """Return every bundled plugin and all objects that it declares, as subjects of checks."""
     found = []
     for name, plugin in HOST.manager.list_name_plugin():
         if name == "core" or not HOST.distributions[name].startswith("faceinv"):

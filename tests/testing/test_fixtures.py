@@ -1,4 +1,4 @@
-"""The fixtures that pytest finds by itself where faceinv is installed."""
+"""The pytest fixtures that come with faceinv."""
 
 from __future__ import annotations
 

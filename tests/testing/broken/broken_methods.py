@@ -53,7 +53,7 @@ class HoldsItsGraph(Descent):
 
 @breaks("method", "never_sees_the_target_image")
 class Peeks(Descent):
-    """Searches memory for the photograph, and starts from what it finds."""
+    """Searches memory for the target's image, and starts from what it finds."""
 
     def start(self, task):
         for found in gc.get_objects():
@@ -64,12 +64,12 @@ class Peeks(Descent):
 
 @breaks("method", "access_as_declared", access="scores")
 class AsksForDescriptors(Descent):
-    """Claims to use scores, and asks for descriptors and their gradients."""
+    """Declares access to scores, but requests descriptors and their gradients."""
 
 
 @breaks("method", "access_as_declared", access="scores")
 class GoesAround(Descent):
-    """Claims to use scores, and takes the network from behind the counter."""
+    """Declares access to scores, but calls the network behind the meter."""
 
     def encode(self, task, images):
         return task.score.__self__._encode(images)
@@ -82,12 +82,12 @@ class WantsEverything(Descent):
 
 @breaks("method", "offline_as_declared", offline="none")
 class StartsFromPairs(Descent):
-    """Claims to come without preparation, and starts from what was learnt from pairs."""
+    """Declares that it needs no preparation, but uses the regressor trained on pairs."""
 
 
 @breaks("method", "offline_as_declared", offline="pairs")
 class LearnsThroughTheEncoder(Descent):
-    """Claims to learn from pairs, and trains through the encoder."""
+    """Declares training on pairs, but trains through the encoder."""
 
     def prepare(self, training):
         training.encode(training.generator(training.latents[:2], training.space))
@@ -95,7 +95,7 @@ class LearnsThroughTheEncoder(Descent):
 
 @breaks("method", "access_as_declared", access="scores", offline="white-box")
 class KeepsItsTeacher(Descent):
-    """Trains through the encoder, as it may, and asks it for gradients when it meets a target."""
+    """Trains through the encoder as declared, but keeps it to get gradients for targets."""
 
     def prepare(self, training):
         self._encode = training.encode
@@ -112,7 +112,7 @@ class IgnoresSteps(Descent):
 
 @breaks("method", "respects_its_query_budget")
 class LooksTwice(Descent):
-    """Takes its steps, and then a last look that nobody counted in."""
+    """Makes one query more than its budget."""
 
     def __call__(self, task):
         result = super().__call__(task)
@@ -122,7 +122,7 @@ class LooksTwice(Descent):
 
 @breaks("method", "respects_its_query_budget")
 class AsksUncounted(Descent):
-    """Asks once more of the network behind the counter."""
+    """Makes one more query to the network behind the meter."""
 
     def encode(self, task, images):
         task.score.__self__._encode(images.detach())
@@ -157,7 +157,7 @@ class SharedMean(Descent):
 
 @breaks("method", "better_than_its_start")
 class Ascends(Descent):
-    """Climbs where it should descend."""
+    """Maximises the objective instead of minimising it."""
 
     def __call__(self, task):
         prepared = task.objective.prepare(task.descriptors)

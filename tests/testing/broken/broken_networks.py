@@ -27,7 +27,7 @@ class NoLicence(ToyEncoder):
 class Phones(ToyEncoder):
     def __init__(self) -> None:
         super().__init__()
-        with contextlib.suppress(OSError):  # as a library would that reports usage
+        with contextlib.suppress(OSError):  # like a library that reports usage
             socket.create_connection(("example.invalid", 80), timeout=0.1)
 
 

@@ -19,7 +19,7 @@ def encoder(name):
     )
 """
 
-#: Check → what follows the head in the module of a plugin that it must fail.
+#: The rest of the module, after the head, of a plugin that each check must fail.
 SOURCES = {
     "import_is_light": "import pandas\n\n@hookimpl\ndef faceinv_encoders():\n    return [encoder('heavy-toy')]\n",
     "import_uses_no_network": (
@@ -35,7 +35,7 @@ SOURCES = {
 
 def write_broken(check: str, folder: Path) -> Path:
     """Write the plugin that ``check`` must fail."""
-    # Any heavy library will do, and this one takes no time.
+    # A stub of a heavy library, which takes no time to import.
     (folder / "pandas.py").write_text("")
     path = folder / f"broken_plugin_{check}.py"
     path.write_text(HEAD + "\n\n" + SOURCES[check])

@@ -181,7 +181,7 @@ class Reseeds(ToyTargets):
 
 
 def faces(n: int = 1, **given) -> Faces:
-    """Return faces whose points lie in their box, but for what is ``given``."""
+    """Return faces whose points lie within their box, with the ``given`` parts replaced."""
     points = torch.tensor([[30.0, 40.0], [60.0, 40.0], [45.0, 55.0], [33.0, 70.0], [57.0, 70.0]]).expand(n, 5, 2)
     standard = {"boxes": torch.tensor([[20.0, 20.0, 70.0, 80.0]]).expand(n, 4), "points": points}
     return Faces(**(standard | {"scores": torch.full((n,), 0.9)} | given))
@@ -189,7 +189,7 @@ def faces(n: int = 1, **given) -> Faces:
 
 @good("detector")
 class Detector:
-    """A good detector: whatever is darker in the middle than at the edge is a face."""
+    """A good detector: it finds a face in every image that is not uniform."""
 
     def __call__(self, image):
         if min(image.shape[1:]) < 20 or float(image.std()) < 1e-3:

@@ -47,7 +47,7 @@ class AnotherUnit(BrightnessProbe):
 @breaks("probe", "beats_always_guessing")
 class Noise(BrightnessProbe):
     def label(self, images):
-        # A hash of the image: it depends on the image and on nothing in it.
+        # A hash of the pixels, which says nothing about the face.
         scaled = images.flatten(1).sum(1, keepdim=True) * torch.tensor([1e4, 3e4, 7e4])
         return torch.sin(scaled)
 
