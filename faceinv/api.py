@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from torch import Tensor
 
+from faceinv.bench.cell import Cell
 from faceinv.bench.config import BenchConfig, defaults, load_config
-from faceinv.bench.grid import Cell, cells
+from faceinv.bench.grid import cells
 from faceinv.bench.setup import Setup, make_loader, make_runner
 from faceinv.errors import UsageError
 from faceinv.models.loader import Encoder, check_descriptors
@@ -262,7 +263,7 @@ def probe(
         runner = make_runner(
             host, _store(host, offline), config, [cell], progress=progress, probes=list(wanted.values())
         )
-        attack = runner.attack(cell)
+        attack = runner.preparation(cell)
         return {name: attack.probe_score(probe) for name, probe in wanted.items()}
 
     from faceinv.audit.image_reader import ImageRecipe

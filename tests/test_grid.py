@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from faceinv.bench.config import load_config
 from faceinv.bench.grid import cells
+from faceinv.bench.naming import cell_id
 from faceinv.errors import UsageError
 from faceinv.plugins import Host
 
@@ -35,7 +36,7 @@ def test_names_are_resolved_and_the_grid_is_the_product(host: Host) -> None:
     made = grid(host, seed=[0, 1], objective=["paper", "balanced"])
     assert len(made) == 4
     assert {cell.encoder for cell in made} == {"toy.attacked"}
-    assert len({cell.id({}, {}) for cell in made}) == 4
+    assert len({cell_id(cell) for cell in made}) == 4
 
 
 def test_ablate_adds_the_prefixes(host: Host) -> None:
@@ -58,21 +59,25 @@ def test_all_critics_that_are_named_score_and_unseen_ones_come_first(host: Host,
     (cell,) = grid(host, critic=given)
     assert cell.critics == ("toy.critic", "toy.attacked")
     assert cell.roles == {"attacked": "toy.attacked", "critic": "toy.critic", "critic:toy.attacked": "toy.attacked"}
-    assert "'toy.attacked' was attacked and scores its own inversion" in cell.warnings[0]
+    assert "'toy.attacked' was attacked and also scores its own inversion" in cell.warnings[0]
     assert grid(host, critic="toy.critic")[0].warnings == ()
 
 
 def test_the_id_is_the_content(host: Host) -> None:
     (cell,) = grid(host)
-    assert cell.id({}, {}) == grid(host, recognition_limit=7)[0].id({}, {})
-    assert cell.id({}, {}) != grid(host, recognition="toy-targets")[0].id({}, {})
-    assert cell.id({}, {}) != grid(host, critic="toy.critic,toy")[0].id({}, {})
-    assert cell.id({"w": "1"}, {}) == grid(host)[0].id({"w": "1"}, {})
-    assert cell.id({"w": "1"}, {}) != cell.id({"w": "2"}, {})
-    assert cell.id({}, {"method": "1"}) != cell.id({}, {"method": "2"})
-    assert cell.id({}, {}) != grid(host, steps=99)[0].id({}, {})
-    # Placement is no part of what a number means.
-    assert cell.id({}, {}) == grid(host, device="cuda", batch_size=3, out="elsewhere")[0].id({}, {})
+
+    def other(**changes: object) -> str:
+        return cell_id(grid(host, **changes)[0])
+
+    assert cell_id(cell) == other(recognition_limit=7)
+    assert cell_id(cell) != other(recognition="toy-targets")
+    assert cell_id(cell) != other(critic="toy.critic,toy")
+    assert cell_id(cell, {"w": "1"}) == cell_id(grid(host)[0], {"w": "1"})
+    assert cell_id(cell, {"w": "1"}) != cell_id(cell, {"w": "2"})
+    assert cell_id(cell, code={"method": "1"}) != cell_id(cell, code={"method": "2"})
+    assert cell_id(cell) != other(steps=99)
+    # Where it is computed is not part of a cell.
+    assert cell_id(cell) == other(device="cuda", batch_size=3, out="elsewhere")
 
 
 @pytest.mark.parametrize(

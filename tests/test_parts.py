@@ -11,9 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from faceinv.attack.objective import prepared_objective
+from faceinv.bench.cell import Cell
 from faceinv.bench.config import load_config
-from faceinv.bench.grid import Cell, cells
-from faceinv.bench.resources import Ingredients
+from faceinv.bench.grid import cells
+from faceinv.bench.naming import code_of
+from faceinv.bench.resources import Resources
 from faceinv.bench.runner import Outcome, Runner
 from faceinv.contracts import Reporter
 from faceinv.errors import InputError
@@ -48,8 +51,8 @@ def cell(host: Host) -> Cell:
 def fresh(host: Host, cache: Path, out: Path, batch_size: int | Literal["auto"] = 4) -> Runner:
     """A runner as another process would have it: nothing is shared but the folders."""
     loader = Loader(host, WeightStore(host, cache=cache))
-    ingredients = Ingredients(loader, RunFolder(out), cache=cache / "trained", probes=["brightness"])
-    return Runner(ingredients, batch_size=batch_size)
+    resources = Resources(loader, RunFolder(out), cache=cache / "trained", probes=["brightness"])
+    return Runner(resources, batch_size=batch_size)
 
 
 def ran(runner: Runner, cell: Cell, progress: Reporter | None = None) -> Outcome:
@@ -78,10 +81,10 @@ def computed(host: Host, cache: Path, out: Path, cell: Cell, order: Sequence[int
     """Compute the batches in this order, each by a runner of its own, and the record by another."""
     for number in order:
         runner = fresh(host, cache, out)
-        named = runner.ingredients.name(cell)
+        named = runner.resources.name(cell)
         runner.compute(named, runner.batches(named)[number])
     runner = fresh(host, cache, out)
-    named = runner.ingredients.name(cell)
+    named = runner.resources.name(cell)
     assert runner.missing(named) == []
     runner.finish(named)
 
@@ -99,9 +102,27 @@ def test_batches_computed_apart_make_the_record_of_the_whole(
     assert whole == parts
 
 
+def test_a_cell_is_named_once_and_its_batches_share_an_objective(
+    host: Host, cache: Path, tmp_path: Path, cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            calls.append(function.__name__)
+            return function(*args, **options)
+
+        return call
+
+    monkeypatch.setattr("faceinv.bench.methods.prepared_objective", counted(prepared_objective))
+    monkeypatch.setattr("faceinv.bench.resources.code_of", counted(code_of))
+    assert ran(fresh(host, cache, tmp_path), cell).record["status"] == "ok"
+    assert sorted(calls) == ["code_of", "prepared_objective"]
+
+
 def test_a_run_goes_on_in_the_middle_of_a_cell(host: Host, cache: Path, tmp_path: Path, cell: Cell) -> None:
     runner = fresh(host, cache, tmp_path)
-    named = runner.ingredients.name(cell)
+    named = runner.resources.name(cell)
     runner.compute(named, range(4, 8))
     # A part that was cut off counts as not there.
     runner.compute(named, range(0, 4))
@@ -119,9 +140,9 @@ def test_a_run_goes_on_in_the_middle_of_a_cell(host: Host, cache: Path, tmp_path
 
 def test_batches_of_another_size_are_computed_anew(host: Host, cache: Path, tmp_path: Path, cell: Cell) -> None:
     runner = fresh(host, cache, tmp_path)
-    runner.compute(runner.ingredients.name(cell), range(4))
+    runner.compute(runner.resources.name(cell), range(4))
     other = fresh(host, cache, tmp_path, batch_size=5)
-    assert other.missing(other.ingredients.name(cell)) == [range(0, 5), range(5, 10)]
+    assert other.missing(other.resources.name(cell)) == [range(0, 5), range(5, 10)]
     outcome = ran(other, cell)
     assert isinstance(outcome.record, FinishedCell)
     assert outcome.record.batch_size == 5
@@ -131,7 +152,7 @@ def test_a_machine_that_chooses_goes_on_with_the_batches_that_are_there(
     host: Host, cache: Path, tmp_path: Path, cell: Cell
 ) -> None:
     runner = fresh(host, cache, tmp_path, batch_size=3)
-    named = runner.ingredients.name(cell)
+    named = runner.resources.name(cell)
     runner.compute(named, range(3))
     assert fresh(host, cache, tmp_path, "auto").missing(named) == [range(3, 6), range(6, 9), range(9, 10)]
     assert fresh(host, cache, tmp_path / "elsewhere", "auto").missing(named) == [range(0, 10)]
@@ -139,7 +160,7 @@ def test_a_machine_that_chooses_goes_on_with_the_batches_that_are_there(
 
 def test_a_missing_part_is_said(host: Host, cache: Path, tmp_path: Path, cell: Cell) -> None:
     runner = fresh(host, cache, tmp_path)
-    named = runner.ingredients.name(cell)
+    named = runner.resources.name(cell)
     runner.compute(named, range(4))
     with pytest.raises(InputError, match="00004-00008"):
         runner.finish(named)

@@ -2,99 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
+from faceinv.bench.cell import Cell
 from faceinv.bench.config import TARGETS, BenchConfig, Source
+from faceinv.bench.naming import cell_id
 from faceinv.contracts.specs import PRESETS, DatasetSpec, GeneratorSpec, LossSpec, MethodSpec, Spec
 from faceinv.data.opening import parse_dataset
 from faceinv.errors import UsageError, unknown_name
 from faceinv.plugins.host import Host
-from faceinv.storage.records import SCHEMA
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One point of the grid, every name resolved to its spec's.
-
-    The fields are what the record's name is hashed from, together with the weights' hashes; where
-    and how fast it is computed (device, batch size, folder) is left out.
-    """
-
-    encoder: str
-    critics: tuple[str, ...]
-    generator: str
-    space: str
-    losses: tuple[str, ...]
-    objective: str
-    loss_weights: Mapping[str, float]
-    method: str
-    method_options: Mapping[str, Any]
-    dataset: str
-    dataset_options: Mapping[str, Any]
-    labels: str
-    detector: str
-    limit: int
-    per_person: int
-    min_photographs: int
-    skip: int
-    steps: int
-    seed: int
-    probes: str
-    pairs: int
-    metrics: tuple[str, ...]
-    recognition: str
-    recognition_limit: int
-    precision: str
-    compile: bool
-
-    @property
-    def critic(self) -> str:
-        """The first critic; one that was not attacked, if there is any."""
-        return self.critics[0]
-
-    @property
-    def counted(self) -> int:
-        """How many usable images of the data set are counted off: those passed over, and the targets."""
-        return self.skip + self.limit
-
-    @property
-    def roles(self) -> dict[str, str]:
-        """The name of the encoder in each role: ``attacked``, ``critic``, ``critic:<name>`` for each further one."""
-        further = {f"critic:{name}": name for name in self.critics[1:]}
-        return {"attacked": self.encoder, "critic": self.critic, **further}
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What has to be said wherever the cell's numbers are shown."""
-        texts = []
-        if self.encoder in self.critics:
-            texts.append(
-                f"'{self.encoder}' was attacked and scores its own inversion as a critic: a high cosine there shows "
-                "overfitting, not identity."
-            )
-        if self.precision == "bf16":
-            texts.append(
-                "Steps in bf16 round the faint axes of descriptors away: losses and methods that whiten descriptors do "
-                "worse than in fp32."
-            )
-        return tuple(texts)
-
-    def id(self, weights: Mapping[str, str], code: Mapping[str, str]) -> str:
-        """Return the cell's name: a hash of its config, of the ``weights``' SHA-256 and of the ``code``'s, by name."""
-        content = {"schema": SCHEMA, "config": asdict(self), "weights": dict(weights), "code": dict(code)}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def targets_key(cell: Cell) -> tuple[Any, ...]:
-    """Return what a cell's targets depend on; cells that share it share them."""
-    options = json.dumps(cell.dataset_options, sort_keys=True)
-    chosen = (cell.limit, cell.per_person, cell.min_photographs, cell.skip, cell.seed)
-    return (cell.generator, cell.space, cell.dataset, options, cell.labels, cell.detector, *chosen)
 
 
 def cells(config: BenchConfig, host: Host, source: Source | None = None) -> list[Cell]:
@@ -107,7 +25,7 @@ def cells(config: BenchConfig, host: Host, source: Source | None = None) -> list
     source = source or Source()
     try:
         # Aliases may resolve to the same cell: it is computed once.
-        return list({cell.id({}, {}): cell for cell in _cells(config, host)}.values())
+        return list({cell_id(cell): cell for cell in _cells(config, host)}.values())
     except _KeyedError as error:
         raise UsageError(f"{source.at(error.key)}{error.key}: {error.text}") from None
 

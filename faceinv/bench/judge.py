@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from torch import Tensor
 
-from faceinv.bench.config import TARGETS
-from faceinv.bench.grid import Cell, targets_key
+from faceinv.bench.cell import Cell
+from faceinv.bench.naming import recognition_key, targets_key
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.metrics import Metric
 from faceinv.contracts.progress import Reporter
@@ -24,8 +23,6 @@ from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.scoring.gallery import JUDGED, Gallery, gallery_of_dataset, gallery_of_people, gallery_of_targets
 from faceinv.scoring.pairs import embed_all, score_pairs, with_floors
 from faceinv.scoring.recognition import Recognition, cosines_of_pairs, identity_scores, measure_recognition
-
-Opened = tuple[Dataset, DatasetSpec]
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,6 @@ class Judge:
 
     Args:
         loader: Builds encoders and metrics.
-        open_dataset: Returns the data set ``NAME[:PATH]`` for a cell and a number of images at most.
         progress: Called with (what, done, of).
         say: Called with remarks.
     """
@@ -75,13 +71,11 @@ class Judge:
     def __init__(
         self,
         loader: Loader,
-        open_dataset: Callable[[Cell, str, int], Opened],
         *,
         progress: Reporter | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._loader = loader
-        self._open = open_dataset
         self._progress = progress
         self._say = say
         self._said: set[str] = set()
@@ -152,6 +146,9 @@ class Judge:
         columns: Mapping[str, list[float]],
         descriptors: Mapping[str, tuple[Tensor, Tensor]],
         left_out: Mapping[str, str],
+        *,
+        dataset: Dataset,
+        recognition: tuple[Dataset, DatasetSpec] | None,
     ) -> Judgement:
         """Return all scores of a cell, from what :meth:`pairs` gave for all of its targets.
 
@@ -161,12 +158,17 @@ class Judge:
             columns: Scores of each pair, by column.
             descriptors: Of targets and reconstructions ``(N, D)``, by encoder.
             left_out: Why a metric is missing, by name.
+            dataset: The data set of the targets, for further photographs of their people.
+            recognition: The data set that thresholds are measured on, and its spec; ``None`` for the targets' people.
         """
         known: dict[str, Recognition] = {}
         identity: dict[str, IdentityScores] = {}
         if self._roles(cell):
-            gallery = self._gallery(cell, targets, {name: own for name, (own, _) in descriptors.items()})
-            known = {role: self._judged(cell, name, gallery) for role, name in self._roles(cell).items()}
+            gallery = self._gallery(cell, targets, {name: own for name, (own, _) in descriptors.items()}, dataset)
+            key, judged = (targets_key(cell), ""), gallery.first_people(JUDGED)
+            if recognition:
+                key, judged = (recognition_key(cell), cell.recognition), self._recognition_gallery(cell, *recognition)
+            known = {role: self._judged(key, name, judged, cell) for role, name in self._roles(cell).items()}
             identity = self._identity(cell, gallery, descriptors)
             identity = {role: replace(item, thresholds=known[role].thresholds) for role, item in identity.items()}
         columns = with_floors(columns, self._specs(cell), identity)
@@ -203,9 +205,8 @@ class Judge:
             role: identity_scores(role, name, descriptors[name][1], gallery) for role, name in self._roles(cell).items()
         }
 
-    def _gallery(self, cell: Cell, targets: Targets, descriptors: Mapping[str, Tensor]) -> Gallery:
+    def _gallery(self, cell: Cell, targets: Targets, descriptors: Mapping[str, Tensor], dataset: Dataset) -> Gallery:
         """Return the targets and further photographs of their people."""
-        dataset, _ = self._open(cell, cell.dataset, cell.counted)
         detector = self._loader.detector(cell.detector) if needs_detector(dataset) else None
         told = self._told("embedding photographs of the targets' people")
 
@@ -218,20 +219,13 @@ class Judge:
 
         return self._completed(targets_key(cell), cell, build)
 
-    def _judged(self, cell: Cell, encoder: str, gallery: Gallery) -> Recognition:
-        """Return how well an encoder tells people apart, on the gallery or on the data set that the cell names."""
-        key = (targets_key(cell), "")
-        if cell.recognition == TARGETS:
-            gallery = gallery.first_people(JUDGED)
-        else:
-            key = (_recognition_key(cell), cell.recognition)
-            gallery = self._recognition_gallery(cell)
+    def _judged(self, key: tuple[Any, ...], encoder: str, gallery: Gallery, cell: Cell) -> Recognition:
+        """Return how well an encoder tells the people of a gallery apart, computed once per key."""
         if (key, encoder) not in self._recognition:
             self._recognition[key, encoder] = measure_recognition(gallery, encoder, cell.recognition)
         return self._recognition[key, encoder]
 
-    def _recognition_gallery(self, cell: Cell) -> Gallery:
-        dataset, spec = self._open(cell, cell.recognition, cell.recognition_limit)
+    def _recognition_gallery(self, cell: Cell, dataset: Dataset, spec: DatasetSpec) -> Gallery:
         detector = self._loader.detector(cell.detector) if needs_detector(dataset) else None
         told = self._told(f"embedding photographs of {cell.recognition}")
 
@@ -241,7 +235,7 @@ class Judge:
                 dataset, framing, encoders, limit=limit, real=spec.real, detector=detector, device=device, progress=told
             )
 
-        return self._completed(_recognition_key(cell), cell, build)
+        return self._completed(recognition_key(cell), cell, build)
 
     def _completed(
         self, key: tuple[Any, ...], cell: Cell, build: Callable[[Mapping[str, FramedEncoder]], Gallery]
@@ -291,9 +285,3 @@ class Judge:
     def _told(self, what: str) -> Callable[[int, int], None] | None:
         progress = self._progress
         return (lambda done, of: progress(what, done, of)) if progress else None
-
-
-def _recognition_key(cell: Cell) -> tuple[Any, ...]:
-    own = (cell.labels, json.dumps(cell.dataset_options, sort_keys=True)) if cell.recognition == cell.dataset else ()
-    drawn = (cell.recognition_limit, cell.seed)
-    return (cell.generator, cell.space, cell.recognition, cell.detector, *drawn, *own)

@@ -1,11 +1,50 @@
-"""What a cell's name is made of, as far as it takes no network to know: the code, and pinned weights."""
+"""Names of cells and of what they share, made from specs and hashes; imports no torch."""
 
 from __future__ import annotations
 
-from faceinv.bench.grid import Cell
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from faceinv.bench.cell import Cell
 from faceinv.contracts.specs import LossSpec, MetricSpec, Spec
 from faceinv.plugins.code import code_hash, core_hash
 from faceinv.plugins.host import Host
+from faceinv.storage.records import SCHEMA
+
+
+@dataclass(frozen=True)
+class NamedCell:
+    """A cell and its id.
+
+    Args:
+        cell: The cell.
+        weights: Hash of each file and data set that its numbers depend on, by name.
+        code: Hash of the code behind its numbers, by plugin.
+    """
+
+    cell: Cell
+    weights: Mapping[str, str]
+    code: Mapping[str, str]
+
+    @property
+    def id(self) -> str:
+        """The cell's id, a hash of its config, weights and code."""
+        return cell_id(self.cell, self.weights, self.code)
+
+
+def cell_id(cell: Cell, weights: Mapping[str, str] | None = None, code: Mapping[str, str] | None = None) -> str:
+    """Return the id of a cell; without hashes it identifies the config alone.
+
+    Args:
+        cell: The cell.
+        weights: Hash of each file and data set that its numbers depend on, by name.
+        code: Hash of the code behind its numbers, by plugin.
+    """
+    content = {"schema": SCHEMA, "config": asdict(cell), "weights": dict(weights or {}), "code": dict(code or {})}
+    return _hash(content)
 
 
 def losses_of(host: Host, cell: Cell) -> list[LossSpec]:
@@ -13,13 +52,18 @@ def losses_of(host: Host, cell: Cell) -> list[LossSpec]:
     return [host.spec("loss", name) for name in cell.losses]
 
 
+def probes_of(host: Host, cell: Cell) -> list[str]:
+    """Return the names of the probes that the cell's losses read."""
+    return [loss.probe for loss in losses_of(host, cell) if loss.probe]
+
+
 def networks_of(host: Host, cell: Cell) -> list[Spec]:
-    """Return encoders, generator and probes of the cell: what its weights are of."""
+    """Return the cell's encoders, generator and probes."""
     return [
         host.spec("encoder", cell.encoder),
         *(host.spec("encoder", name) for name in cell.critics),
         host.spec("generator", cell.generator),
-        *(host.spec("probe", loss.probe) for loss in losses_of(host, cell) if loss.probe),
+        *(host.spec("probe", name) for name in probes_of(host, cell)),
     ]
 
 
@@ -29,7 +73,56 @@ def metrics_of(host: Host, cell: Cell) -> list[MetricSpec]:
 
 
 def code_of(host: Host, cell: Cell) -> dict[str, str]:
-    """Return a hash of each module that the cell's numbers come from, by what it is: a change makes new cells."""
+    """Return a hash of the code behind the cell's numbers, by plugin; an edit makes a new cell."""
     method: Spec = host.spec("method", cell.method)
     specs: list[Spec] = [*networks_of(host, cell), method, *losses_of(host, cell), *metrics_of(host, cell)]
     return {"faceinv": core_hash()} | {f"{spec.kind} {spec.name}": code_hash(spec) for spec in specs}
+
+
+def preparation_key(cell: Cell) -> tuple[Any, ...]:
+    """Return the fields that decide what an attacker prepares; cells with the same key share it."""
+    return (cell.encoder, cell.generator, cell.space, cell.pairs, cell.probes)
+
+
+def method_key(cell: Cell) -> tuple[Any, ...]:
+    """Return the fields that decide the cell's method once built; cells with the same key share it."""
+    return (preparation_key(cell), cell.method, repr(cell.method_options))
+
+
+def objective_key(cell: Cell) -> tuple[Any, ...]:
+    """Return the fields that decide the cell's objective; cells with the same key share it."""
+    return (preparation_key(cell), cell.losses, cell.objective, tuple(cell.loss_weights.items()))
+
+
+def targets_key(cell: Cell) -> tuple[Any, ...]:
+    """Return the fields that decide the cell's targets; cells with the same key share them."""
+    chosen = (cell.limit, cell.per_person, cell.min_photographs, cell.skip, cell.seed)
+    return (cell.generator, cell.space, cell.dataset, _options(cell), cell.labels, cell.detector, *chosen)
+
+
+def recognition_key(cell: Cell) -> tuple[Any, ...]:
+    """Return the fields that decide the gallery of the recognition data set; cells with the same key share it."""
+    own = (cell.labels, _options(cell)) if cell.recognition == cell.dataset else ()
+    drawn = (cell.recognition_limit, cell.seed)
+    return (cell.generator, cell.space, cell.recognition, cell.detector, *drawn, *own)
+
+
+def targets_id(cell: Cell, images: str, weights: Mapping[str, str], specs: list[Spec]) -> str:
+    """Return the name of the folder of the cell's targets.
+
+    Args:
+        cell: The cell.
+        images: Fingerprint of its data set.
+        weights: Hash of each weights file that the targets depend on, by name.
+        specs: Specs of the generator, the data set and, if faces are detected, the detector.
+    """
+    code = {f"{item.kind} {item.name}": code_hash(item) for item in specs}
+    return _hash([targets_key(cell), images, dict(weights), code, core_hash()])
+
+
+def _options(cell: Cell) -> str:
+    return json.dumps(cell.dataset_options, sort_keys=True)
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

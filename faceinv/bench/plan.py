@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from faceinv.bench.cell import Cell
 from faceinv.bench.config import TARGETS, BenchConfig
-from faceinv.bench.grid import Cell
 from faceinv.bench.naming import code_of, metrics_of, networks_of
 from faceinv.contracts.specs import MethodSpec, Spec
 from faceinv.errors import UsageError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from faceinv.bench.grid import Cell
+from faceinv.bench.cell import Cell
 from faceinv.contracts.methods import Inversion
 from faceinv.contracts.specs import MethodSpec, MetricSpec
 from faceinv.errors import Failure
@@ -23,7 +23,7 @@ from faceinv.storage.run_folder import environment
 if TYPE_CHECKING:
     from faceinv.attack.preparation import ProbeScore
     from faceinv.bench.judge import Judgement
-    from faceinv.bench.resources import NamedCell
+    from faceinv.bench.naming import NamedCell
     from faceinv.data.targets import TargetFiles
 
 _BASELINE = re.compile(r"_(floor|other|ceiling)$")

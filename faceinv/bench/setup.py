@@ -14,8 +14,8 @@ from faceinv.plugins.host import Host
 if TYPE_CHECKING:
     import torch
 
+    from faceinv.bench.cell import Cell
     from faceinv.bench.config import BenchConfig
-    from faceinv.bench.grid import Cell
     from faceinv.bench.runner import Runner
     from faceinv.contracts.progress import Reporter
     from faceinv.models.loader import Loader
@@ -108,7 +108,7 @@ def make_runner(
     Raises:
         UsageError: if there is no such device.
     """
-    from faceinv.bench.resources import Ingredients
+    from faceinv.bench.resources import Resources
     from faceinv.bench.runner import Runner
     from faceinv.storage.cache import cache_folder
     from faceinv.storage.run_folder import RunFolder
@@ -117,7 +117,7 @@ def make_runner(
     if config.checkpoint_activations:
         options = {host.spec("generator", name).name: {"checkpoint_activations": True} for name in config.generator}
     read = probes or [host.spec("loss", name).probe for cell in grid for name in cell.losses]
-    ingredients = Ingredients(
+    resources = Resources(
         make_loader(host, store, weights=config.weights, device=config.device, options=options),
         RunFolder(config.out),
         cache=cache_folder() / "trained",
@@ -125,7 +125,7 @@ def make_runner(
         say=say,
         probes=list(dict.fromkeys(filter(None, read))),
     )
-    return Runner(ingredients, batch_size=config.batch_size)
+    return Runner(resources, batch_size=config.batch_size)
 
 
 def checked_device(name: str) -> torch.device:

@@ -26,12 +26,13 @@ def config(app: Application, /, config_file: Path | None, as_json: bool, **given
     """
     from faceinv.bench.config import load_config
     from faceinv.bench.grid import cells
+    from faceinv.bench.naming import cell_id
 
     resolved, source = load_config(config_file, overrides(given))
     grid = cells(resolved, app.host, source)
     content = resolved.model_dump(mode="json")
     if as_json:
-        app.print_json({"config": content, "cells": [cell.id({}, {}) for cell in grid]})
+        app.print_json({"config": content, "cells": [cell_id(cell) for cell in grid]})
         return
     import yaml
 

@@ -15,8 +15,8 @@ from faceinv.cli.application import Application
 from faceinv.errors import UsageError
 
 if TYPE_CHECKING:
+    from faceinv.bench.cell import Cell
     from faceinv.bench.config import BenchConfig
-    from faceinv.bench.grid import Cell
     from faceinv.bench.runner import Runner
     from faceinv.contracts.progress import Reporter
     from faceinv.execution.tasks import Executor

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from faceinv.attack.preparation import Preparation
-    from faceinv.bench.grid import Cell
+    from faceinv.bench.cell import Cell
     from faceinv.bench.runner import Runner
     from faceinv.contracts.methods import Inversion
 
@@ -105,7 +105,7 @@ def _read(inputs: tuple[Path, ...], runner: Runner, cell: Cell) -> tuple[list[st
     from faceinv.models.loader import check_descriptors
     from faceinv.scoring.pairs import embed_all
 
-    attack: Preparation = runner.attack(cell)
+    attack: Preparation = runner.preparation(cell)
     names: list[str] = []
     rows: list[Tensor] = []
     targets: dict[int, Tensor] = {}
@@ -158,7 +158,7 @@ def _write_and_score(
 
     out.mkdir(parents=True, exist_ok=True)
     results = inversion.images
-    reached = embed_all(runner.attack(cell).encoder, results.to(runner.loader.device))
+    reached = embed_all(runner.preparation(cell).encoder, results.to(runner.loader.device))
     cosines = torch.nn.functional.cosine_similarity(reached, descriptors)
     rows: list[dict[str, Any]] = []
     for index, name in enumerate(names):
@@ -190,7 +190,7 @@ def _write_record(
     from faceinv.bench.record import inverted_record
     from faceinv.storage.run_folder import RunFolder
 
-    attack, host = runner.attack(cell), runner.loader.host
+    attack, host = runner.preparation(cell), runner.loader.host
     names = list(dict.fromkeys(key for row in rows for key in row if key not in ("name", "file")))
     columns = {name: [row.get(name) for row in rows] for name in names}
     probes = [probe for name in cell.losses if (probe := host.spec("loss", name).probe)]
@@ -202,7 +202,7 @@ def _write_record(
         _RECORD,
         cell,
         host,
-        {name: value for name, value in runner.ingredients.hashes(cell).items() if name != "data set"},
+        {name: value for name, value in runner.resources.weights(cell).items() if name != "data set"},
         [Path(row["file"]).stem for row in rows],
         columns,
         descriptors,

@@ -9,8 +9,8 @@ from faceinv.bench.plan import Planned, plan
 from faceinv.cli.application import Application
 
 if TYPE_CHECKING:
+    from faceinv.bench.cell import Cell
     from faceinv.bench.config import BenchConfig
-    from faceinv.bench.grid import Cell
 
 _COLUMNS = (
     "cell", "encoder", "generator", "method", "losses", "data set", "seed", "targets", "steps", "computed", "left",

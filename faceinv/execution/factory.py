@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faceinv.bench.cell import Cell
 from faceinv.bench.config import BenchConfig
-from faceinv.bench.grid import Cell
 from faceinv.bench.setup import Setup, make_runner
 
 if TYPE_CHECKING:

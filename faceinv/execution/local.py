@@ -18,7 +18,7 @@ from faceinv.hardware import set_threads
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-    from faceinv.bench.grid import Cell
+    from faceinv.bench.cell import Cell
     from faceinv.bench.runner import Runner
     from faceinv.contracts.progress import Reporter
 

@@ -1,12 +1,13 @@
-"""A grid's cells to tasks, and their parts to records; where they are computed is the executor's."""
+"""Turn a grid's cells into tasks and their parts into records; an executor decides where tasks run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from faceinv.bench.grid import Cell
-from faceinv.bench.resources import NamedCell
+from faceinv.bench.cell import Cell
+from faceinv.bench.naming import NamedCell
 from faceinv.bench.runner import Outcome, Runner
 from faceinv.contracts.progress import Reporter
 from faceinv.errors import Failure, StorageError
@@ -16,12 +17,12 @@ from faceinv.execution.tasks import Executor, Task
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A cell of which other shards have still to compute a part.
+    """A cell that lacks parts which other shards compute.
 
     Args:
         cell: The cell.
-        id: Its name.
-        missing: The batches that are not there.
+        id: Its id.
+        missing: The missing batches.
     """
 
     cell: Cell
@@ -34,10 +35,10 @@ class GridRun:
     """One pass over a grid.
 
     Args:
-        runner: Names cells and puts their parts together.
+        runner: Names cells and joins their parts.
         cells: The grid.
         executor: Computes the parts.
-        shard: Which part of the grid to compute, or ``None`` for all of it.
+        shard: The part of the grid to compute, or ``None`` for all of it.
         progress: Called with (what, done, of).
     """
 
@@ -56,7 +57,7 @@ class GridRun:
         """Compute what is missing and return the outcome of every cell that is finished or failed.
 
         Raises:
-            StorageError: the run folder cannot be written; what was computed before is kept.
+            StorageError: if the run folder cannot be written; earlier results are kept.
         """
         for done in self.executor.run(self._tasks(), self._on_steps):
             number = done.task.cell
@@ -69,10 +70,9 @@ class GridRun:
         return [self.outcomes[number] for number in sorted(self.outcomes)]
 
     def _tasks(self) -> Iterator[Task]:
-        """Yield what has to be computed; cells are named as they come up, or at once where a shard must be found."""
-        numbers = range(len(self.cells))
+        """Yield the tasks; cells are named one by one, or all at once if a shard has to be found."""
         mine = self._mine() if self.shard else None
-        for number in numbers:
+        for number in range(len(self.cells)):
             if mine is None:
                 self._name(number)
             if number not in self._named or number in self.outcomes:
@@ -84,15 +84,12 @@ class GridRun:
             yield from self._batches(number, mine)
 
     def _batches(self, number: int, mine: set[tuple[int, range]] | None) -> Iterator[Task]:
-        cell, named = self.cells[number], self._named[number]
-        try:
+        cell, named, missing = self.cells[number], self._named[number], None
+        with self._failing(number):
             missing = self.runner.missing(named)
-            digest = self.runner.ingredients.targets(cell).digest
+            digest = self.runner.resources.targets(cell).digest
             size = self.runner.batch_size(cell, named.id)
-        except StorageError:
-            raise
-        except Exception as error:
-            self._fail(number, Failure.of(error))
+        if missing is None:
             return
         wanted = [rows for rows in missing if mine is None or (number, rows) in mine]
         self._pending[number] = set(wanted)
@@ -107,46 +104,48 @@ class GridRun:
             yield Task(number, named.id, rows, digest, size)
 
     def _mine(self) -> set[tuple[int, range]]:
-        """Return the shard's batches: equally many of the whole grid's, whatever is there already."""
+        """Return the shard's batches: an equal share of the whole grid's, whatever is already computed."""
         assert self.shard is not None
         every: list[tuple[int, range]] = []
         for number in range(len(self.cells)):
             self._name(number)
             if number in self._named:
-                try:
+                with self._failing(number):
                     every += [(number, rows) for rows in self.runner.batches(self._named[number])]
-                except StorageError:
-                    raise
-                except Exception as error:
-                    self._fail(number, Failure.of(error))
         mine = self.shard.slice(len(every))
         return set(every[mine.start : mine.stop])
 
     def _name(self, number: int) -> None:
-        try:
-            self._named[number] = self.runner.ingredients.name(self.cells[number])
-        except StorageError:
-            raise
-        except Exception as error:
-            self._fail(number, Failure.of(error))
+        with self._failing(number):
+            self._named[number] = self.runner.resources.name(self.cells[number])
 
     def _finish(self, number: int) -> None:
-        """Put a cell together, if other shards left nothing out."""
+        """Join the parts of a cell, unless parts of other shards are missing."""
         cell, named = self.cells[number], self._named[number]
-        try:
+        with self._failing(number):
             known = self.runner.folder.finished(named.id)
-            missing = [] if known else self.runner.missing(named)
+            # Without shards every batch was computed, or found, in this pass.
+            missing = self.runner.missing(named) if self.shard and not known else []
             if missing:
                 self.unfinished[number] = Unfinished(cell, named.id, tuple(missing))
             else:
                 self.outcomes[number] = Outcome(cell, named.id, known or self.runner.finish(named), cached=False)
+
+    @contextmanager
+    def _failing(self, number: int) -> Iterator[None]:
+        """Record an error in the block as the failure of a cell; the grid goes on.
+
+        Raises:
+            StorageError: if the run folder cannot be written: then no record can be either.
+        """
+        try:
+            yield
         except StorageError:
             raise
         except Exception as error:
             self._fail(number, Failure.of(error))
 
     def _fail(self, number: int, failure: Failure) -> None:
-        # The grid goes on: one cell's failure is a result, and the record says whose it is.
         if failure.exit_code == StorageError.exit_code:
             raise StorageError(failure.text)
         if number not in self.outcomes:

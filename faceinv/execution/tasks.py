@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from faceinv.errors import Failure, InputError
 
 if TYPE_CHECKING:
-    from faceinv.bench.grid import Cell
-    from faceinv.bench.resources import NamedCell
+    from faceinv.bench.cell import Cell
+    from faceinv.bench.naming import NamedCell
     from faceinv.bench.runner import Runner
 
 
@@ -88,14 +88,14 @@ class Worker:
     def _checked(self, task: Task) -> NamedCell:
         """Return the task's cell, if code, weights and targets are the same here as where the task came from."""
         if task.cell not in self._named:
-            self._named[task.cell] = self.runner.ingredients.name(self._cells[task.cell])
+            self._named[task.cell] = self.runner.resources.name(self._cells[task.cell])
         named = self._named[task.cell]
         if named.id != task.cell_id:
             raise InputError(
                 f"The worker on {platform.node()} would compute another cell ({named.id}) than was asked for "
                 f"({task.cell_id}): its code, weights or data are not the same. Install the same versions there."
             )
-        if self.runner.ingredients.targets(named.cell).digest != task.targets:
+        if self.runner.resources.targets(named.cell).digest != task.targets:
             raise InputError(f"The target images on {platform.node()} are not those of cell {task.cell_id}.")
         return named
 

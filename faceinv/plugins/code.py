@@ -23,6 +23,7 @@ NUMBERS = (
     "scoring",
     "weights/formats",
     "bench/judge.py",
+    "bench/methods.py",
     "bench/record.py",
     "bench/runner.py",
     "framing.py",

@@ -1,0 +1,75 @@
+"""A cell: one point of a grid, with every name resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid, with full names in every field.
+
+    All fields are part of the cell's id. Where and how fast a cell is computed (device, batch size, folder) is
+    not, because it must not matter.
+    """
+
+    encoder: str
+    critics: tuple[str, ...]
+    generator: str
+    space: str
+    losses: tuple[str, ...]
+    objective: str
+    loss_weights: Mapping[str, float]
+    method: str
+    method_options: Mapping[str, Any]
+    dataset: str
+    dataset_options: Mapping[str, Any]
+    labels: str
+    detector: str
+    limit: int
+    per_person: int
+    min_photographs: int
+    skip: int
+    steps: int
+    seed: int
+    probes: str
+    pairs: int
+    metrics: tuple[str, ...]
+    recognition: str
+    recognition_limit: int
+    precision: str
+    compile: bool
+
+    @property
+    def critic(self) -> str:
+        """The first critic; one that was not attacked, if there is any."""
+        return self.critics[0]
+
+    @property
+    def counted(self) -> int:
+        """Number of usable images to take from the data set: skipped ones and targets."""
+        return self.skip + self.limit
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Encoder of each role: ``attacked``, ``critic``, and ``critic:<name>`` for each further critic."""
+        further = {f"critic:{name}": name for name in self.critics[1:]}
+        return {"attacked": self.encoder, "critic": self.critic, **further}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings to show with the cell's numbers."""
+        texts = []
+        if self.encoder in self.critics:
+            texts.append(
+                f"'{self.encoder}' was attacked and also scores its own inversion as a critic: a high cosine there "
+                "shows overfitting, not identity."
+            )
+        if self.precision == "bf16":
+            texts.append(
+                "Steps in bf16 round away the low-variance axes of descriptors: losses and methods that whiten "
+                "descriptors do worse than in fp32."
+            )
+        return tuple(texts)

@@ -1,0 +1,155 @@
+"""The attack of a cell: its method, objective and step networks, each built once for all of the cell's batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from faceinv.attack.engine import invert
+from faceinv.attack.objective import prepared_objective
+from faceinv.attack.teaching import teach
+from faceinv.bench.cell import Cell
+from faceinv.bench.naming import losses_of, method_key, objective_key, preparation_key, probes_of
+from faceinv.bench.resources import Resources
+from faceinv.contracts.methods import Inversion, Method, Objective
+from faceinv.contracts.networks import Generator
+from faceinv.contracts.specs import MethodSpec
+from faceinv.models.precision import step_networks
+from faceinv.plugins.registry import load_target
+from faceinv.probes.reader import Reader
+from faceinv.storage.hashing import seed_of
+
+T = TypeVar("T")
+
+
+class Methods:
+    """Builds what a cell's attack consists of, and runs it.
+
+    Args:
+        resources: Networks, readers and the cache.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._stepping: dict[tuple[Any, ...], tuple[Generator, Callable[[Tensor], Tensor]]] = {}
+        self._trained: dict[tuple[Any, ...], str] = {}
+        #: The last method and objective. Batches of a cell share them; the next cell replaces them.
+        self._last: dict[str, tuple[Hashable, Any]] = {}
+
+    def spec(self, cell: Cell) -> MethodSpec:
+        """Return the spec of the cell's method."""
+        spec: MethodSpec = self._resources.host.spec("method", cell.method)
+        return spec
+
+    def prepare(self, cell: Cell) -> None:
+        """Train everything that the cell's method and losses need, unless it is in the cache."""
+        for name in probes_of(self._resources.host, cell):
+            self._resources.preparation(cell).reader(name)
+        self.start(cell)
+        self.method(cell)
+
+    def start(self, cell: Cell) -> Reader | None:
+        """Return the latent regressor; ``None``, untrained, for a method that needs nothing beforehand."""
+        return None if self.spec(cell).offline == "none" else self._resources.preparation(cell).regressor
+
+    def method(self, cell: Cell) -> Method:
+        """Return the cell's method, trained if it learns."""
+
+        def build() -> Method:
+            spec = self.spec(cell)
+            built: Method = load_target(spec)(**cell.method_options)
+            teach(built, spec, self._resources.preparation(cell), self._resources.cache, self._resources.progress)
+            return built
+
+        return self._once("method", method_key(cell), build)
+
+    def objective(self, cell: Cell) -> Objective:
+        """Return the cell's objective."""
+
+        def build() -> Objective:
+            losses, preparation = losses_of(self._resources.host, cell), self._resources.preparation(cell)
+            return prepared_objective(preparation, losses, cell.objective, cell.loss_weights)
+
+        return self._once("objective", objective_key(cell), build)
+
+    def invert(
+        self,
+        cell: Cell,
+        descriptors: Tensor,
+        names: Sequence[str],
+        batch_size: int,
+        on_step: Callable[[int], None] | None = None,
+    ) -> Inversion:
+        """Run the cell's method.
+
+        Args:
+            cell: The cell.
+            descriptors: The leaked descriptors ``(N, D)``.
+            names: Name of each target; its random seed depends on it.
+            batch_size: Descriptors at a time.
+            on_step: Called with the number of image-steps since the last call.
+        """
+        loader, spec = self._resources.loader, self.spec(cell)
+        generator, encode = self._step_networks(cell, min(batch_size, len(descriptors)))
+        return invert(
+            self.method(cell),
+            descriptors.to(loader.device, loader.dtype),
+            encode=encode,
+            access=spec.access,
+            generator=generator,
+            space=cell.space,
+            objective=self.objective(cell),
+            start=self.start(cell),
+            steps=cell.steps,
+            # A result depends on the run's seed and the target's name, not on its position.
+            seeds=[seed_of(f"{cell.seed} {name}") for name in names],
+            name=spec.name,
+            batch_size=batch_size,
+            on_images=on_step,
+        )
+
+    def trained_hash(self, cell: Cell) -> str:
+        """Return a hash of the regressor and readers that the cell's reconstructions depend on."""
+        preparation, names = self._resources.preparation(cell), probes_of(self._resources.host, cell)
+        start = self.start(cell)
+        key = (preparation_key(cell), start is None, *names)
+        if key not in self._trained:
+            digest = hashlib.sha256()
+            for reader in (*([start] if start else []), *map(preparation.reader, names)):
+                for name, tensor in sorted(reader.state_dict().items()):
+                    digest.update(name.encode() + tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+            self._trained[key] = digest.hexdigest()[:16]
+        return self._trained[key]
+
+    def _step_networks(self, cell: Cell, batch: int) -> tuple[Generator, Callable[[Tensor], Tensor]]:
+        """Return generator and encoder in the cell's precision, compiled if it asks for that."""
+        preparation, loader = self._resources.preparation(cell), self._resources.loader
+        generator = preparation.generator.network
+        if (cell.precision, cell.compile) == ("fp32", False):
+            return generator, preparation.encoder
+        key = (preparation_key(cell), cell.precision, cell.compile)
+        if key not in self._stepping:
+            rng = torch.Generator(loader.device).manual_seed(0)
+            example = generator.sample(batch, cell.space, rng).to(loader.device, loader.dtype)
+            self._stepping[key] = step_networks(
+                generator,
+                preparation.encoder,
+                precision=cell.precision,
+                compiled=cell.compile,
+                example=example,
+                space=cell.space,
+                say=self._resources.say,
+            )
+        return self._stepping[key]
+
+    def _once(self, kind: str, key: Hashable, build: Callable[[], T]) -> T:
+        known, built = self._last.get(kind, (None, None))
+        if known != key:
+            built = build()
+            self._last[kind] = (key, built)
+        result: T = built
+        return result
