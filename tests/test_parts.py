@@ -116,7 +116,7 @@ def test_a_cell_is_named_once_and_its_batches_share_an_objective(
 
     monkeypatch.setattr("faceinv.bench.methods.prepared_objective", counted(prepared_objective))
     monkeypatch.setattr("faceinv.bench.resources.code_of", counted(code_of))
-    assert ran(fresh(host, cache, tmp_path), cell).record["status"] == "ok"
+    assert ran(fresh(host, cache, tmp_path), cell).record.status == "ok"
     assert sorted(calls) == ["code_of", "prepared_objective"]
 
 
