@@ -6,6 +6,9 @@ from .hashing import (
     fingerprint as fingerprint,
     seed_of as seed_of,
 )
+from .regular import (
+    open_regular as open_regular,
+)
 from .tensors import (
     load_or_make as load_or_make,
 )

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from faceinv.storage.regular import open_regular
+
 
 def seed_of(name: str) -> int:
     """Return the 63-bit seed of the stream called ``name``, the same in every process."""
@@ -20,9 +22,9 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
 
 
 def file_sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file, as 64 hex digits."""
+    """Return the SHA-256 of a regular file, as 64 hex digits."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
