@@ -41,7 +41,7 @@ class PerceptualDistance(nn.Module):
         # On the meta device nothing is drawn from the global random state, nor is the unused classifier allocated.
         with warnings.catch_warnings(), torch.device("meta"):
             # lpips asks torchvision for its AlexNet by a deprecated argument.
-            warnings.filterwarnings("ignore", category=UserWarning, module=r"torchvision\.models\._utils")
+            warnings.simplefilter("ignore", UserWarning)
             self.network = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
         names = {
             f"{name}.{ours}": f"AlexNet_0.Conv_{index}.{theirs}"

@@ -43,16 +43,6 @@ class Mapping:
         width: int = 1024,
         learning_rate: float = 5e-4,
     ) -> None:
-        self.settings = {
-            "latent_weight": latent_weight,
-            "pixel_weight": pixel_weight,
-            "identity_weight": identity_weight,
-            "epochs": epochs,
-            "steps": steps,
-            "batch_size": batch_size,
-            "width": width,
-            "learning_rate": learning_rate,
-        }
         self.latent_weight = latent_weight
         self.pixel_weight = pixel_weight
         self.identity_weight = identity_weight
@@ -61,6 +51,7 @@ class Mapping:
         self.batch_size = batch_size
         self.width = width
         self.learning_rate = learning_rate
+        self.settings = dict(vars(self))
         self.network: nn.Module | None = None
 
     def prepare(self, training: Training) -> None:
