@@ -1,4 +1,4 @@
-"""MSE, PSNR and SSIM beside scikit-image."""
+"""MSE, PSNR and SSIM compared with scikit-image."""
 
 from __future__ import annotations
 

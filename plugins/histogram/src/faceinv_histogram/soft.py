@@ -20,6 +20,9 @@ from torch.nn import functional as F
 from faceinv.contracts import check_images
 from faceinv.errors import UsageError
 
+#: The rows and the columns of a block of values.
+Block = tuple[slice, slice]
+
 #: Largest error in a bin, per pixel, from the edges left out.
 _TRUNCATION = 1e-9
 
@@ -54,7 +57,7 @@ def soft_histogram(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tenso
     return counts / counts.sum(2, keepdim=True).clamp_min(torch.finfo(counts.dtype).tiny)
 
 
-def soft_counts(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tensor:
+def soft_counts(images: Tensor, bins: int = 10, sigma: float = 1.85, block: int = _BLOCK) -> Tensor:
     """Return equation (3) of Li, Smith, Huber 2023 as it stands: ``(B, 3, bins)``, in pixels.
 
     The outermost edges, 0 and 255, have sigmoids too: a pixel at exactly 0 counts half, and one far outside the range
@@ -66,6 +69,7 @@ def soft_counts(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tensor:
             and returned, in float32.
         bins: N, at least 1.
         sigma: Steepness of the sigmoids per 8-bit level, positive.
+        block: Number of values to work on at a time; has no effect on the result beyond rounding.
 
     Raises:
         ShapeError: if the images have another shape or type.
@@ -77,7 +81,7 @@ def soft_counts(images: Tensor, bins: int = 10, sigma: float = 1.85) -> Tensor:
     if not 0 < sigma < math.inf:
         raise UsageError(f"The sigma of a soft histogram must be a positive number, got {sigma}.")
     channels = images.flatten(0, 1).flatten(1)
-    above: Tensor = _CountsAbove.apply(channels, bins, sigma * 255 / bins)
+    above: Tensor = _CountsAbove.apply(channels, bins, sigma * 255 / bins, block)
     return (above[:, :-1] - above[:, 1:]).view(*images.shape[:2], bins)
 
 
@@ -98,20 +102,22 @@ class _CountsAbove(torch.autograd.Function):
     """C ``(R, N + 1)``: the soft number of values ``(R, P)`` in ``[0, 1]`` above each edge."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, bins: int, steepness: float) -> Tensor:
+    def forward(ctx: Any, values: Tensor, bins: int, steepness: float, block: int) -> Tensor:
         width = reach(steepness, bins)
         dtype = torch.promote_types(values.dtype, torch.float32)
         # With one edge per pixel, the gradient needs only its sigmoid and its index, which are computed here anyway.
         is_kept = ctx.needs_input_grad[0] and width == 0 and bins < 256
         kept = (torch.empty_like(values, dtype=dtype), torch.empty_like(values, dtype=torch.uint8)) if is_kept else None
         ctx.save_for_backward(values)
-        ctx.bins, ctx.steepness, ctx.kept = bins, steepness, kept
+        side = min(block, _COLUMNS)
+        blocks = list(_blocks(len(values), values.shape[1], block, side))
+        ctx.bins, ctx.steepness, ctx.kept, ctx.blocks = bins, steepness, kept, blocks
         # Edges beyond both ends are counted too and then dropped, so that no pixel is a special case.
         soft = values.new_zeros(len(values), bins + 1 + 2 * width, dtype=torch.float64)
-        parts = -(-values.shape[1] // _COLUMNS)
+        parts = -(-values.shape[1] // side)
         packed = values.new_zeros(len(values), parts, bins + 1, dtype=torch.float64)
-        scratch = _Scratch(values, dtype)
-        for rows, columns in _blocks(*values.shape):
+        scratch = _Scratch(values, dtype, blocks)
+        for rows, columns in blocks:
             part = values[rows, columns].to(dtype)
             distance = scratch("distance", part) if kept is None else kept[0][rows, columns]
             index = scratch("index", part)
@@ -122,7 +128,7 @@ class _CountsAbove(torch.autograd.Function):
                 shares = _shares(distance, offset, steepness)
                 soft[rows].scatter_add_(1, index + (width + offset), shares.double())
             share = distance.mul_(steepness).sigmoid_()
-            packed[rows, columns.start // _COLUMNS].scatter_add_(
+            packed[rows, columns.start // side].scatter_add_(
                 1, index, scratch("packed", part).copy_(share).add_(_PIXEL)
             )
         pixels = packed.div(_PIXEL).floor_()
@@ -132,21 +138,22 @@ class _CountsAbove(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (values,) = ctx.saved_tensors
         bins, steepness = ctx.bins, ctx.steepness
         # dSigmoid(a (N v - k))/dv = a N (s - s^2)
         scaled = gradient * (steepness * bins)
         # The first backward pass overwrites what was kept; another over the same graph recomputes it.
         kept, ctx.kept = ctx.kept, None
-        scratch = _Scratch(values, gradient.dtype)
+        scratch = _Scratch(values, gradient.dtype, ctx.blocks)
         if kept is not None:
             shares, places = kept
-            return _gradient_of_kept(shares, places, scaled, scratch).to(values.dtype), None, None
+            gradients = _gradient_of_kept(shares, places, scaled, ctx.blocks, scratch)
+            return gradients.to(values.dtype), None, None, None
         width = reach(steepness, bins)
         scaled = F.pad(scaled, (width, width))
         result = torch.zeros_like(values)
-        for block in _blocks(*values.shape):
+        for block in ctx.blocks:
             part = values[block].to(gradient.dtype)
             distance, index = scratch("distance", part), scratch("index", part)
             _to_nearest_edge(part, bins, distance, index, scratch)
@@ -154,7 +161,7 @@ class _CountsAbove(torch.autograd.Function):
                 share = _shares(distance, offset, steepness)
                 own = scaled[block[0]].gather(1, index + (width + offset))
                 result[block] += torch.ops.aten.sigmoid_backward(own, share)
-        return result, None, None
+        return result, None, None, None
 
 
 class _Scratch:
@@ -164,12 +171,13 @@ class _Scratch:
     still in the processor's cache.
 
     Args:
-        values: ``(R, P)``, the values to cut into blocks.
+        values: ``(R, P)``.
         dtype: Type to compute in.
+        blocks: The blocks of the values.
     """
 
-    def __init__(self, values: Tensor, dtype: torch.dtype) -> None:
-        self._size = max((values[block].numel() for block in _blocks(*values.shape)), default=0)
+    def __init__(self, values: Tensor, dtype: torch.dtype, blocks: list[Block]) -> None:
+        self._size = max((values[block].numel() for block in blocks), default=0)
         self._device = values.device
         self._dtypes = {
             "nearest": dtype,
@@ -187,16 +195,17 @@ class _Scratch:
         return self._flat[name][: part.numel()].view(part.shape)
 
 
-def _gradient_of_kept(shares: Tensor, places: Tensor, scaled: Tensor, scratch: _Scratch) -> Tensor:
+def _gradient_of_kept(shares: Tensor, places: Tensor, scaled: Tensor, blocks: list[Block], scratch: _Scratch) -> Tensor:
     """Return the gradient with respect to each pixel ``(R, P)``, in the memory of ``shares``.
 
     Args:
         shares: ``(R, P)``, each pixel's sigmoid at the edge nearest to it.
         places: ``(R, P)``, the index of that edge.
         scaled: ``(R, N + 1)``, the gradient with respect to the edges' counts, times the steepness of the sigmoids.
+        blocks: The blocks to work on.
         scratch: Memory for a block.
     """
-    for block in _blocks(*shares.shape):
+    for block in blocks:
         share = shares[block]
         index = scratch("index", share).copy_(places[block])
         own = torch.gather(scaled[block[0]], 1, index, out=scratch("nearest", share))
@@ -204,16 +213,16 @@ def _gradient_of_kept(shares: Tensor, places: Tensor, scaled: Tensor, scratch: _
     return shares
 
 
-def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Cut ``(rows, columns)`` into blocks of about ``_BLOCK`` values, of whole rows if those are short.
+def _blocks(rows: int, columns: int, size: int, side: int) -> Iterator[Block]:
+    """Cut ``(rows, columns)`` into blocks of about ``size`` values, at most ``side`` of them in a row.
 
     The rows of a block divide evenly among the threads, each of which sums rows of its own.
     """
     threads = torch.get_num_threads()
-    step = -(-_BLOCK // (min(max(1, columns), _COLUMNS) * threads)) * threads
+    step = -(-size // (min(max(1, columns), side) * threads)) * threads
     for row in range(0, rows, step):
-        for column in range(0, columns, _COLUMNS):
-            yield slice(row, row + step), slice(column, column + _COLUMNS)
+        for column in range(0, columns, side):
+            yield slice(row, row + step), slice(column, column + side)
 
 
 def _to_nearest_edge(part: Tensor, bins: int, distance: Tensor, index: Tensor, scratch: _Scratch) -> Tensor:
