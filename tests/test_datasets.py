@@ -125,7 +125,7 @@ def test_what_a_data_set_leaves_out_is_said(run, cache: Path, folder: Path) -> N
         "--dataset", f"folder:{folder / 'images'}", "--labels", folder / "labels.csv", "--steps", "1",
         "--pairs", "200", "--metric", "mse", "--out", folder / "run",
     )  # fmt: skip
-    assert "2 left out; the first, 'gone.png': " in result.err
+    assert "2 images skipped, the first being 'gone.png': " in result.err
     assert "labels.csv lists it, but there is no such image" in result.err
     # The remaining image is a grey square without a face.
     assert result.code == 3

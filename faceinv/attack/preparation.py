@@ -107,7 +107,7 @@ class Preparation:
         """Return how many targets fit this machine's cache and memory in a step through both networks."""
         generator, device = self.generator.network, self.loader.device
         latents = generator.sample(1, self.space, torch.Generator(device).manual_seed(0))
-        latents = latents.to(device, self.loader.dtype).requires_grad_()
+        latents = latents.to(device, self.loader.dtype).requires_grad_(not self.encoder.spec.black_box)
         networks = nn.ModuleList([generator, self.encoder])
         return batch_size_for(lambda: self.encoder(generator(latents, self.space)), networks, device)
 

@@ -142,6 +142,7 @@ class Methods:
                 compiled=cell.compile,
                 example=example,
                 space=cell.space,
+                gradients=not preparation.encoder.spec.black_box,
                 say=self._resources.say,
             )
         return self._stepping[key]

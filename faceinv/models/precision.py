@@ -46,6 +46,7 @@ def step_networks(
     compiled: bool,
     example: Tensor,
     space: str,
+    gradients: bool = True,
     say: Callable[[str], None],
 ) -> tuple[Generator, Callable[[Tensor], Tensor]]:
     """Return generator and encoder for the steps of a search; results are ``float32`` either way.
@@ -57,16 +58,19 @@ def step_networks(
         compiled: Whether torch.compile makes them; if it cannot, they stay as they are.
         example: Latents ``(B, *latent_shape)`` of a whole batch.
         space: Latent space.
+        gradients: Whether the encoder gives gradients; a black box does not.
         say: Called with a line where the choice does not pay here, or cannot be had.
     """
     functions = _lowered([generator, encode], precision, example.device.type, say)
 
-    def gradient(generate: Callable[..., Tensor], encode: Callable[..., Tensor]) -> None:
-        latents = example.detach().clone().requires_grad_()
-        torch.autograd.grad(encode(generate(latents, space)).sum(), latents)
+    def step(generate: Callable[..., Tensor], encode: Callable[..., Tensor]) -> None:
+        latents = example.detach().clone().requires_grad_(gradients)
+        descriptors = encode(generate(latents, space))
+        if gradients:
+            torch.autograd.grad(descriptors.sum(), latents)
 
     if compiled:
-        functions = _compiled(functions, gradient, say)
+        functions = _compiled(functions, step, say)
     if functions == [generator, encode]:
         return generator, encode
     return StepGenerator(generator, functions[0]), functions[1]
