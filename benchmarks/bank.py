@@ -23,7 +23,7 @@ from pathlib import Path
 
 def measure(given: argparse.Namespace) -> dict[str, float]:
     """Open the bank in this process and return its figures."""
-    from faceinv.audit.bank import open_bank
+    from faceinv.audit import BankSettings, open_bank
     from faceinv.data import open_dataset
     from faceinv.hardware import keep_memory
     from faceinv.models import Loader
@@ -43,9 +43,8 @@ def measure(given: argparse.Namespace) -> dict[str, float]:
     if given.encoder.startswith("toy"):
         dataset.framing = toy.FRAMING
     listed = peak()
-    bank = open_bank(
-        loader, dataset, given.encoder, given.probe, folder=given.folder, workers=given.workers, detector="mtcnn"
-    )
+    settings = BankSettings(workers=given.workers, detector="mtcnn")
+    bank = open_bank(loader, dataset, given.encoder, given.probe, settings, folder=given.folder)
     total = sum(float(values.nan_to_num().sum()) for values in (bank.descriptors, *bank.attributes.values()))
     return {
         "images": len(bank.ids),

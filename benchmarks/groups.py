@@ -18,7 +18,7 @@ from made_photographs import IMAGES, SOURCE, Photographs
 from torch import Tensor, nn
 
 from faceinv.attack import build_objective, invert
-from faceinv.audit.bank import open_bank
+from faceinv.audit import BankSettings, open_bank
 from faceinv.contracts import LossContext
 from faceinv.framing import warp_between
 from faceinv.models import FramedEncoder, Loader
@@ -256,7 +256,9 @@ def embedding_bank(chain: Chain) -> Group:
                 encoder(crops)
 
     def bank() -> None:
-        open_bank(chain.loader, photographs, "arcface", folder=next(places), batch_size=len(crops))
+        open_bank(
+            chain.loader, photographs, "arcface", settings=BankSettings(batch_size=len(crops)), folder=next(places)
+        )
 
     best = yield {"bare": bare, "bank": bank}
     note = f"{IMAGES / best['bank']:.0f} photographs/s, decoded and framed"

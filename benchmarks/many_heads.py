@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 
 from faceinv.audit.annotations import AnnotationProbe
-from faceinv.audit.audit import tuned_head
+from faceinv.audit.readings import tuned_head
 from faceinv.probes.recipe import TUNED
 from faceinv.probes.training import Parts, Task, train_heads
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 
 import torch
 
-from faceinv.audit.bank import open_bank
+from faceinv.audit import open_bank
 from faceinv.audit.settings import Subset
 from faceinv.data import open_dataset
 from faceinv.models import Loader

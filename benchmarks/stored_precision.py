@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from faceinv.audit.attributes import choose_attributes
-from faceinv.audit.audit import tuned_task
-from faceinv.audit.bank import clean_part, open_bank
+from faceinv.audit.bank import open_bank
+from faceinv.audit.frame import clean_part
+from faceinv.audit.readings import tuned_task
 from faceinv.audit.rows import Reading, score_attribute
 from faceinv.data import open_dataset
 from faceinv.models import Loader

@@ -22,7 +22,7 @@ import pytest
 import torch
 from made_photographs import IMAGES, SOURCE, Photographs
 
-from faceinv.audit.bank import open_bank
+from faceinv.audit import BankSettings, open_bank
 from faceinv.data import read_image
 from faceinv.framing import warp_between
 from faceinv.hardware import keep_memory
@@ -54,7 +54,7 @@ def test_ratio(encoder: str, photographs: Photographs, tmp_path: Path, capsys: p
                 network(crops)
 
     def bank(turn: int) -> None:
-        open_bank(loader, photographs, encoder, folder=tmp_path / str(turn), batch_size=BATCH)
+        open_bank(loader, photographs, encoder, settings=BankSettings(batch_size=BATCH), folder=tmp_path / str(turn))
 
     rates = in_turns({"bare encoder": bare, "bank": bank})
     with capsys.disabled():

@@ -16,14 +16,16 @@ import filelock
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
-from faceinv.audit import columns
-from faceinv.audit.bank import PORTRAIT, Bank, clean_part, open_bank
+from faceinv.audit.bank import Bank, BankSettings, open_bank
+from faceinv.audit.frame import PORTRAIT, clean_part
 from faceinv.contracts import Dataset, Framing
+from faceinv.contracts.progress import Reporter
 from faceinv.data.prefetch import Frames
 from faceinv.errors import InputError, StorageError, UsageError
 from faceinv.models import FramedEncoder, Loader
+from faceinv.models.batching import batch_size_for
 from faceinv.plugins import Host
 from faceinv.testing import toy
 from faceinv.weights import WeightStore
@@ -55,18 +57,24 @@ class Images(Dataset):
         return torch.rand(3, *size, generator=torch.Generator().manual_seed(index))
 
 
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "CHUNK", 8)
-
-
 @pytest.fixture
 def loader(host: Host) -> Loader:
     return Loader(host, WeightStore(host))
 
 
-def opened(loader: Loader, dataset: Dataset, folder: Path, encoder: str = "toy", **options: object) -> Bank:
-    return open_bank(loader, dataset, encoder, ["brightness"], folder=folder, batch_size=3, **options)  # type: ignore[arg-type]
+def opened(
+    loader: Loader,
+    dataset: Dataset,
+    folder: Path,
+    encoder: str = "toy",
+    *,
+    progress: Reporter | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    **options: object,
+) -> Bank:
+    """Open a bank in chunks of 8 images and batches of 3."""
+    settings = BankSettings(**({"batch_size": 3, "chunk": 8} | options))  # type: ignore[arg-type]
+    return open_bank(loader, dataset, encoder, ["brightness"], settings, folder=folder, progress=progress, say=say)
 
 
 def test_descriptors_and_attributes_are_those_of_the_images(loader: Loader, tmp_path: Path) -> None:
@@ -133,7 +141,7 @@ def test_a_compiled_encoder_takes_whole_batches_alone(
 
     monkeypatch.setattr(torch, "compile", watched)
     said: list[str] = []
-    bank = opened(loader, Images(), tmp_path / "compiled", compiled=True, say=said.append)
+    bank = opened(loader, Images(), tmp_path / "compiled", compile=True, say=said.append)
     assert not said
     # Chunks of 8, 8 and 5 images in batches of 3: two whole ones, two, and one, after the one that it was tried on.
     assert shapes == [(3, 3, 16, 16)] * 6
@@ -142,26 +150,19 @@ def test_a_compiled_encoder_takes_whole_batches_alone(
     torch.testing.assert_close(bank.descriptors, due.descriptors)
 
 
-def test_as_many_images_at_a_time_as_the_cache_holds(
-    loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[nn.Module] = []
-
-    def two(step: Callable[[], Tensor], networks: nn.Module, device: torch.device) -> int:
-        assert step().shape == (1, loader.encoder("toy").spec.dim)
-        asked.append(networks)
-        return 2
-
-    monkeypatch.setattr("faceinv.audit.bank.batch_size_for", two)
+def test_as_many_images_at_a_time_as_the_cache_holds(loader: Loader, tmp_path: Path) -> None:
     encoder = loader.encoder("toy")
+    crop = torch.zeros(1, 3, 16, 16)
+    size = batch_size_for(lambda: encoder(crop), encoder, loader.device)
     shapes: list[int] = []
     handle = encoder.register_forward_pre_hook(lambda module, given: shapes.append(len(given[0])))
-    bank = open_bank(loader, Images(), "toy", folder=tmp_path)
+    bank = opened(loader, Images(2 * size + 1), tmp_path, batch_size=None, chunk=1000)
     handle.remove()
-    assert asked == [encoder]
-    # After the one that was looked at: chunks of 8, 8 and 5.
-    assert shapes == [1, *[2] * 8, 2, 2, 1]
-    torch.testing.assert_close(bank.descriptors, opened(loader, Images(), tmp_path / "other").descriptors)
+    # The first image measures the encoder's layers.
+    assert shapes == [1, size, size, 1]
+    torch.testing.assert_close(
+        bank.descriptors, opened(loader, Images(2 * size + 1), tmp_path / "other", batch_size=7).descriptors
+    )
 
 
 def test_what_is_computed_depends_on_all_that_it_is_made_of(loader: Loader, tmp_path: Path) -> None:
@@ -253,7 +254,6 @@ def test_a_killed_process_leaves_a_bank_to_go_on_with(
     script = tmp_path / "fill.py"
     script.write_text(
         "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[2]); import test_bank as t\n"
-        "t.columns.CHUNK = 8\n"
         "class Slow(t.Images):\n"
         "    def load(self, index): time.sleep(0.02); return super().load(index)\n"
         "Slow.__module__, Slow.__qualname__ = 'test_bank', 'Images'\n"
@@ -362,7 +362,7 @@ def test_who_waits_for_another_process_says_so(loader: Loader, tmp_path: Path) -
 
 
 def test_crops_are_kept_as_8_bit_pixels(loader: Loader, tmp_path: Path) -> None:
-    bank = open_bank(loader, Images(broken=[2]), folder=tmp_path, crop=toy.FRAMING)
+    bank = open_bank(loader, Images(broken=[2]), settings=BankSettings(crop=toy.FRAMING), folder=tmp_path)
     assert bank.crops is not None
     assert bank.crops.dtype == torch.uint8
     assert torch.equal(bank.crops[1], (Images().load(1) * 255).round().to(torch.uint8))

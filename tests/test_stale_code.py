@@ -19,6 +19,7 @@ from faceinv.models import Loader
 from faceinv.plugins import Host
 from faceinv.plugins.registry import load_target
 from faceinv.storage.probe_folder import ProbeFolder
+from faceinv.storage.records import ProbeRecord
 from faceinv.testing import toy
 from faceinv.weights import WeightStore
 
@@ -110,7 +111,7 @@ class Workplace:
             "method": method.learnt["factor"],
         }
 
-    def audit(self, limit: int | None = None) -> dict[str, object]:
+    def audit(self, limit: int | None = None) -> ProbeRecord:
         """Return the record of an audit."""
         spec = DatasetSpec(name="d", summary="s", target="edited_dataset:Images", licence="MIT")
         settings = AuditSettings("d", attributes=("p",), recipes=("tuned",), image=None, limit=limit)
@@ -179,9 +180,11 @@ def test_an_audit_of_edited_code_is_another(place: Workplace, kind: str, limit: 
     assert place.files() == files
     place.write(kind, 0.5)
     after = place.audit(limit)
-    assert after["id"] != before["id"]
+    assert after.id != before.id
+    changed = {name for name in after.code if after.code[name] != before.code[name]}
+    assert {name.split()[0] for name in changed} == {kind}
     assert len(place.files()) > len(files)
     fresh = Workplace(place.folder)
     fresh.cache = place.folder / "fresh"
-    (place.folder / "run" / "probes" / f"{after['id']}.json").unlink()
-    assert fresh.audit(limit)["rows"] == after["rows"]
+    (place.folder / "run" / "probes" / f"{after.id}.json").unlink()
+    assert fresh.audit(limit).rows == after.rows

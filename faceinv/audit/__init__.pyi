@@ -1,3 +1,4 @@
 from .bank import (
+    BankSettings as BankSettings,
     open_bank as open_bank,
 )

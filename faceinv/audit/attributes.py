@@ -1,4 +1,4 @@
-"""Which attributes an audit reads: annotations and probes by name, and how each is labelled and scored."""
+"""Attributes of an audit: annotations and probes by name, and how each is labelled and scored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from faceinv.models.loader import Loader
 #: The binary attributes of the paper's Table 1: read by default where a data set has them.
 PAPER_ANNOTATIONS = ("smiling", "wearing_hat", "eyeglasses")
 
-#: What is measured by default, where the plugins are installed.
+#: Probes that are measured by default, if their plugins are installed.
 DEFAULT_PROBES = ("landmarks", "histogram", "pose", "skin-colour", "background-colour", "illumination")
 
 #: ``--attributes all``: every annotation and every default probe.
@@ -26,13 +26,13 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Attribute:
-    """What is read, and how it is labelled and scored.
+    """An attribute to read, and how it is labelled and scored.
 
     Args:
-        name: As it is asked for; an annotation's name in lower case.
-        probe: The contract behind it.
-        spec: What the probe declares; ``None`` for an annotation.
-        annotation: The data set's own name of an annotation, or nothing.
+        name: Its name as given by the user; an annotation's name in lower case.
+        probe: Labels it and measures errors.
+        spec: The probe's declaration; ``None`` for an annotation.
+        annotation: Name of the annotation in the data set, or nothing.
     """
 
     name: str
@@ -42,42 +42,42 @@ class Attribute:
 
     @property
     def is_binary(self) -> bool:
-        """Whether it is 0 or 1 and read as a probability."""
+        """True if it is 0 or 1 and read as a probability."""
         return isinstance(self.probe, AnnotationProbe)
 
     @property
     def is_exact(self) -> bool:
-        """Whether reading it from the image is measuring it: without any error."""
+        """True if reading it from the image means measuring it, without any error."""
         return self.spec is not None and self.spec.exact
 
     @property
     def main_score(self) -> str:
-        """The score that the leakage is taken of."""
+        """Score that leakage is computed from."""
         return "auc" if self.is_binary else (self.error_name or "r2")
 
     @property
     def error_name(self) -> str:
-        """Name that the probe's mean error is reported under, or nothing."""
+        """Name of the probe's mean error in reports, or nothing."""
         return self.spec.metric if self.spec is not None else ""
 
     @property
     def labelled_by(self) -> str:
-        """The probe that labels it, or ``"annotation"``."""
+        """Name of the probe that labels it, or ``"annotation"``."""
         return self.spec.name if self.spec is not None else "annotation"
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """Names of the probes that the bank has to measure for it."""
+        """Names of the probes that the bank measures for it."""
         if self.spec is None:
             return ()
         return self.spec.needs if isinstance(self.probe, DerivedProbe) else (self.spec.name,)
 
     def labels(self, dataset: Dataset, measured: Callable[[str], Tensor]) -> Tensor:
-        """Return the labels ``(N, *shape)`` of a data set, NaN where not known.
+        """Return the labels ``(N, *shape)`` of a data set, NaN where unknown.
 
         Args:
-            dataset: Has the annotations.
-            measured: What the bank measured for a probe.
+            dataset: Holds the annotations.
+            measured: Returns the bank's values of a probe.
         """
         if self.annotation:
             return dataset.annotations[self.annotation].float()[:, None]
@@ -95,20 +95,20 @@ def choose_attributes(
     clean: Framing,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Attribute]:
-    """Return the attributes of these names, in that order and once each; without names the default ones.
+    """Return the attributes of these names, in that order and once each; by default the standard ones.
 
     Args:
         names: Annotations or probes; ``"all"`` stands for every annotation and every default probe.
-        dataset: Has the annotations.
-        real: Whether its images are photographs: then a probe's ``on_photographs`` labels them.
+        dataset: Holds the annotations.
+        real: True if its images are photographs, which a probe's ``on_photographs`` then labels.
         loader: Builds the probes.
-        frame: Where the face sits in the images.
-        clean: Where it sits in the part of them that has no borders.
-        say: Told what is left out of the default ones, and which probe stands in for another.
+        frame: Framing of the images.
+        clean: Framing of the part of the images without borders.
+        say: Called with remarks: default attributes that are left out, probes that replace another.
 
     Raises:
-        UnknownNameError: a name is neither an annotation nor a probe.
-        InputError: an annotation that was asked for has nothing to read.
+        UnknownNameError: if a name is neither an annotation nor a probe.
+        InputError: if an annotation that was asked for has nothing to read.
     """
     chosen: dict[str, Attribute] = {}
     named = [name for name in names if name != ALL]
@@ -126,9 +126,9 @@ def choose_attributes(
 
 
 def _defaults(dataset: Dataset, loader: Loader, *, everything: bool) -> list[str]:
-    """Return the names that are read where none is given."""
+    """Return the names of the default attributes."""
     of_paper = [name for name in PAPER_ANNOTATIONS if find_annotation(dataset.annotations, name)]
-    # Whoever brings annotations of their own wants them read.
+    # Without the paper's annotations, read all that the data set has.
     annotations = list(dataset.annotations) if everything or not of_paper else of_paper
     return annotations + [name for name in DEFAULT_PROBES if loader.host.knows("probe", name)]
 

@@ -1,9 +1,8 @@
-"""Columns: one value of a fixed shape for each image of a data set, filled in chunks, read by mapping the file.
+"""Columns: one value of a fixed shape per image of a data set, filled in chunks, read by mapping the file.
 
-A column is a folder. ``values.bin`` holds the rows in the machine's byte order; while it is being filled,
-``progress.jsonl`` has a line, with its checksum, for each chunk that is done; ``manifest.json`` is written last
-and says that the column is whole, and of what. A process that is killed at any point leaves a column
-that the next one goes on with.
+A column is a folder. ``values.bin`` holds the rows in the machine's byte order. While it is being filled,
+``progress.jsonl`` has a line with a checksum for each finished chunk. ``manifest.json`` is written last; it marks the
+column as complete and lists what it was made of. If a process is killed at any point, the next one continues.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from faceinv.storage.atomic import write_atomically
 from faceinv.storage.hashing import fingerprint
 from faceinv.storage.run_folder import environment
 
-#: Rows that are written, and lost to a kill, together.
+#: Rows that are written together, and lost together if the process is killed.
 CHUNK = 256
 
 _SCHEMA = 1
@@ -38,10 +37,11 @@ class Column:
     Args:
         root: Folder of all columns.
         kind: What it holds; the first part of the folder's name.
-        parts: Everything that the values depend on; the folder is named by its hash.
+        parts: Everything that the values depend on; its hash is the rest of the folder's name.
         rows: Number of images.
         shape: Shape of one value.
         dtype: ``torch.float32`` or ``torch.uint8``.
+        chunk: Rows that are written together.
     """
 
     def __init__(
@@ -52,8 +52,10 @@ class Column:
         rows: int,
         shape: tuple[int, ...],
         dtype: torch.dtype = torch.float32,
+        *,
+        chunk: int = CHUNK,
     ) -> None:
-        self.rows, self.shape, self.dtype = rows, tuple(shape), dtype
+        self.rows, self.shape, self.dtype, self._chunk = rows, tuple(shape), dtype, chunk
         self.parts = {"schema": _SCHEMA, "rows": rows, "shape": self.shape, "dtype": str(dtype)} | dict(parts)
         self.key = fingerprint(self.parts)
         self.path = root / f"{kind}-{self.key}"
@@ -62,23 +64,23 @@ class Column:
 
     @property
     def chunks(self) -> range:
-        """The numbers of all chunks."""
-        return range(math.ceil(self.rows / CHUNK))
+        """Numbers of all chunks."""
+        return range(math.ceil(self.rows / self._chunk))
 
     def span(self, chunk: int) -> range:
         """Return the rows of a chunk."""
-        return range(chunk * CHUNK, min((chunk + 1) * CHUNK, self.rows))
+        return range(chunk * self._chunk, min((chunk + 1) * self._chunk, self.rows))
 
     def is_complete(self) -> bool:
-        """Say whether every row is there."""
+        """Return True if every row is there."""
         return self._manifest() is not None
 
     def missing(self) -> list[int]:
-        """Return the chunks that are still to be written; between :func:`filling` and :meth:`finish`."""
+        """Return the chunks that still have to be written; valid between :func:`filling` and :meth:`finish`."""
         return [chunk for chunk in self.chunks if chunk not in self._done]
 
     def begin(self) -> None:
-        """Make the files, or find what an earlier process has written into them and check it."""
+        """Create the files, or check the chunks that an earlier process wrote into them."""
         self.path.mkdir(parents=True, exist_ok=True)
         values = self.path / "values.bin"
         size = self.rows * self._row_bytes
@@ -88,7 +90,7 @@ class Column:
                 file.truncate(size)
         with open(values, "rb") as file:
             self._done = {entry["chunk"]: entry for entry in self._journal() if self._is_sound(file, entry)}
-        # Anew, since the last line may have been cut short: what is appended starts on a line of its own.
+        # Rewrite the journal: its last line may have been cut short, and the next entry needs a line of its own.
         lines = "".join(json.dumps(entry) + "\n" for entry in self._done.values())
         write_atomically(self.path / "progress.jsonl", lines.encode())
 
@@ -97,12 +99,12 @@ class Column:
 
         Args:
             chunk: Its number.
-            values: ``(len(span), *shape)``; what stands in skipped rows does not matter.
-            skipped: The reason for each row, counted from the data set's first, that has no value.
+            values: ``(len(span), *shape)``; skipped rows may hold anything.
+            skipped: Reason for each row without a value, by its number in the data set.
         """
         content = values.detach().to("cpu", self.dtype).contiguous().numpy().tobytes()
         with open(self.path / "values.bin", "r+b") as file:
-            file.seek(chunk * CHUNK * self._row_bytes)
+            file.seek(chunk * self._chunk * self._row_bytes)
             file.write(content)
         entry = {
             "chunk": chunk,
@@ -114,7 +116,7 @@ class Column:
         self._done[chunk] = entry
 
     def finish(self) -> None:
-        """Say that the column is whole."""
+        """Mark the column as complete."""
         with open(self.path / "values.bin", "r+b") as file:
             os.fsync(file.fileno())
         manifest = {
@@ -127,9 +129,9 @@ class Column:
         (self.path / "progress.jsonl").unlink(missing_ok=True)
 
     def values(self) -> Tensor:
-        """Return the rows ``(rows, *shape)`` of a whole column, mapped from the file: nothing is read yet.
+        """Return the rows ``(rows, *shape)`` of a complete column, mapped from the file and read only when used.
 
-        The mapping is private: writing to the tensor changes no file.
+        The mapping is private: writing to the tensor does not change the file.
         """
         flat = torch.from_file(
             str(self.path / "values.bin"), shared=False, size=self.rows * math.prod(self.shape), dtype=self.dtype
@@ -137,7 +139,7 @@ class Column:
         return flat.view(self.rows, *self.shape)
 
     def skipped(self) -> dict[int, str]:
-        """Return the reason for each row of a whole column that has no value."""
+        """Return the reason for each row without a value of a complete column."""
         manifest = self._manifest() or {}
         return {int(row): str(why) for row, why in manifest.get("skipped", {}).items()}
 
@@ -170,18 +172,18 @@ class Column:
 
 @contextmanager
 def filling(columns: Mapping[str, Column], waiting: Callable[[], object]) -> Iterator[dict[str, Column]]:
-    """Yield those of ``columns`` that are not whole yet, locked, so that two processes do not fill the same.
+    """Yield the incomplete ones of ``columns``, locked, so that two processes never fill the same column.
 
     Args:
         columns: By any name.
-        waiting: Called when another process is filling one of them, before it is waited for.
+        waiting: Called before waiting for another process that is filling one of them.
 
     Raises:
-        StorageError: the folder cannot be written, or the disk is full.
+        StorageError: if the folder cannot be written, or the disk is full.
     """
     try:
         with ExitStack() as locks:
-            # In one order everywhere: two processes never wait for each other.
+            # The same order everywhere, so that two processes never wait for each other.
             for column in sorted(columns.values(), key=lambda column: column.path):
                 if not column.is_complete():
                     column.path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,6 +201,6 @@ def filling(columns: Mapping[str, Column], waiting: Callable[[], object]) -> Ite
     except OSError as error:
         where = error.filename or next(iter(columns.values())).path.parent
         raise StorageError(
-            f"{where}: cannot be written: {error.strerror or error}. What was computed is kept; "
+            f"{where}: cannot be written: {error.strerror or error}. Values that were computed are kept; "
             "free space there, or set FACEINV_CACHE, and run the same command again."
         ) from error

@@ -1,4 +1,4 @@
-"""An audit's pictures, as the paper's Figures 2 and 3. They show photographs of the data set."""
+"""Pictures of an audit, after the paper's Figures 2 and 3. They show photographs of the data set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from faceinv.storage.probe_folder import ProbeFolder
 from faceinv.storage.records import ProbeRecord
 
 _TILE, _GAP, _MARGIN = 128, 6, 150
-#: Drawn at twice the size and reduced, which smooths lines and dots.
+#: Pictures are drawn at twice the size and reduced, which smooths lines and dots.
 _SUPER = 2
 _EACH = 4
 _COLUMNS = 6
@@ -29,12 +29,12 @@ Line = Mapping[str, Any]
 
 
 def draw_figures(audit: Audit, folder: ProbeFolder, record: ProbeRecord) -> list[Path]:
-    """Write ``probes/<id>-examples.png`` and ``probes/<id>-shapes.png`` where there is something to show.
+    """Write ``probes/<id>-examples.png`` and ``probes/<id>-shapes.png`` if there is something to show.
 
     Args:
-        audit: Has the photographs.
-        folder: Has the record's lines.
-        record: The audit of one encoder. Shown is what its first recipe reads.
+        audit: Holds the photographs.
+        folder: Holds the record's lines.
+        record: The record of one encoder; the pictures show what its first recipe reads.
     """
     lines = [
         line
@@ -58,12 +58,12 @@ def draw_figures(audit: Audit, folder: ProbeFolder, record: ProbeRecord) -> list
 
 
 def _examples(audit: Audit, attributes: Sequence[Attribute], lines: Sequence[Line]) -> Image.Image:
-    """Return Figure 2: for both answers, photographs that were read rightly, and wrongly, the surest first."""
+    """Return Figure 2: for both answers, photographs that were read correctly and wrongly, the most confident first."""
     rows = [(item, answer) for item in attributes for answer in (1, 0)]
     half = _EACH * (_TILE + _GAP)
     sheet = Image.new("RGB", (_MARGIN + 2 * half + _GAP, 24 + len(rows) * (_TILE + _GAP) + _GAP), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    draw.text((_MARGIN, 4), "read rightly", fill="black", font=font)
+    draw.text((_MARGIN, 4), "read correctly", fill="black", font=font)
     draw.text((_MARGIN + half + _GAP, 4), "read wrongly", fill="black", font=font)
     for row, (item, answer) in enumerate(rows):
         top = 24 + row * (_TILE + _GAP)
@@ -81,12 +81,12 @@ def _examples(audit: Audit, attributes: Sequence[Attribute], lines: Sequence[Lin
 
 
 def _shapes(audit: Audit, attributes: Sequence[Attribute], lines: Sequence[Line]) -> Image.Image:
-    """Return Figure 3: photographs with their landmarks, those that were read, and both histograms."""
+    """Return Figure 3: photographs with true landmarks, with those that were read, and both histograms."""
     by_name = {item.name: {x["image"]: x for x in lines if x["attribute"] == item.name} for item in attributes}
     common = [name for name in next(iter(by_name.values())) if all(name in found for found in by_name.values())]
     anyone = next(iter(by_name.values()))
     people = _of_different_people([anyone[name] for name in common])
-    # Spread evenly over how far the reading is off: neither the best nor the worst.
+    # Choose evenly by error, so that the picture shows neither the best nor the worst.
     people.sort(key=lambda x: x["error"])
     step = max(1, len(people) // _COLUMNS)
     chosen = [line["image"] for line in people[step // 2 :: step][:_COLUMNS]]
@@ -126,7 +126,7 @@ def _tile(audit: Audit, name: str, size: int = _TILE) -> Image.Image:
 
 def _photograph(audit: Audit, name: str) -> Tensor:
     """Return an image of the data set in the frame that its attributes are measured in."""
-    return audit.framed(audit.dataset.ids.index(name))
+    return audit.material.framed(audit.material.dataset.ids.index(name))
 
 
 def _with_points(audit: Audit, name: str, values: Sequence[float]) -> Image.Image:

@@ -1,7 +1,7 @@
-"""The same attributes read from the photographs: the bar that reading from descriptors is held against.
+"""The same attributes read from the photographs, as the upper bound for reading them from descriptors.
 
-The paper's third row comes from networks that see the image. Here one small timm network, with an output for
-each attribute, is trained on the photographs that the descriptors were made of, on the same parts.
+The paper's third row comes from networks that see the image. Here one small timm network, with an output per
+attribute, is trained on the photographs behind the descriptors, with the same parts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from faceinv.errors import PluginError, UsageError, suggest
 from faceinv.probes.recipe import EarlyStopping
 from faceinv.storage.hashing import seed_of
 
-#: What the network sees: the bank's portrait framing, nearer, so that a mouth has twenty pixels.
+#: Input of the network: the bank's portrait framing, but closer, so that a mouth is twenty pixels wide.
 CROP = Framing("audit-64", (64, 64), ((0.34, 0.40), (0.66, 0.40), (0.50, 0.55), (0.36, 0.69), (0.64, 0.69)))
 
 
@@ -31,8 +31,8 @@ class ImageRecipe:
 
     Args:
         backbone: Name of a timm model; trained from scratch, no weights are fetched.
-        epochs: Passes over the photographs at most.
-        batch_size: Photographs in a step.
+        epochs: Maximum number of passes over the photographs.
+        batch_size: Photographs per step.
         learning_rate: Peak of a one-cycle schedule, AdamW.
         weight_decay: Decoupled weight decay.
         patience: Epochs without progress on any attribute after which training stops.
@@ -52,10 +52,10 @@ class ImageTask:
 
     Args:
         name: Its name.
-        labels: ``(N, *shape)``, NaN where not known.
-        binary: Whether it is 0 or 1, and read as a probability.
-        constrain: Brings a raw output to a valid attribute.
-        mirror: The attribute of the mirror image; ``None`` where it is not known.
+        labels: ``(N, *shape)``, NaN where unknown.
+        binary: True if it is 0 or 1 and read as a probability.
+        constrain: Maps a raw output to a valid attribute.
+        mirror: Returns the attribute of the mirror image, or ``None`` if that is unknown.
     """
 
     name: str
@@ -93,7 +93,7 @@ def read_images(
         progress: Called with (what, done, of).
     """
     with torch.random.fork_rng(devices=[]):
-        # timm's networks and dropout draw from the global generator.
+        # timm's initial weights and dropout come from the global generator.
         torch.manual_seed(seed_of(f"image reader {seed}"))
         return _Training(crops, tasks, train, recipe, seed, torch.device(device)).run(val, test, progress)
 
@@ -151,7 +151,7 @@ class _Training:
     def _batch(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
         images = self.crops[rows].to(self.device, torch.float32) / 255
         labels = [task.labels[rows] for task in self.tasks]
-        # Brightness and contrast within what cameras do; colours are exact and never read by this network.
+        # Brightness and contrast vary as cameras do; colours are measured exactly, never read by this network.
         gain = 1 + 0.2 * (2 * torch.rand(len(rows), 1, 1, 1, generator=self.rng) - 1)
         lift = 0.1 * (2 * torch.rand(len(rows), 1, 1, 1, generator=self.rng) - 1)
         images = images * gain.to(images) + lift.to(images)
@@ -160,12 +160,12 @@ class _Training:
             images[flipped.to(self.device)] = images[flipped.to(self.device)].flip(3)
             for task, label in zip(self.tasks, labels, strict=True):
                 mirrored = task.mirror(label[flipped])
-                assert mirrored is not None, "flips are off where a mirror image's attribute is not known"
+                assert mirrored is not None, "there are no flips if the attribute of a mirror image is unknown"
                 label[flipped] = mirrored
         return images - 0.5, labels
 
     def _losses(self, outputs: Tensor, labels: Sequence[Tensor]) -> list[Tensor]:
-        """Return the loss of each attribute over the rows whose label is known."""
+        """Return the loss of each attribute over the rows with a known label."""
         losses = []
         parts = outputs.split([len(mean) for mean in self.mean], dim=1)
         for task, raw, label, mean, scale in zip(self.tasks, parts, labels, self.mean, self.scale, strict=True):
@@ -201,17 +201,17 @@ class _Training:
 
 
 def build_backbone(name: str, outputs: int) -> nn.Module:
-    """Return the timm model ``name`` with first weights and ``outputs`` outputs.
+    """Return the untrained timm model ``name`` with ``outputs`` outputs.
 
     Raises:
-        PluginError: timm is not installed.
-        UsageError: timm has no such model.
+        PluginError: if timm is not installed.
+        UsageError: if timm has no such model.
     """
     try:
         import timm
     except ImportError:
         raise PluginError(
-            "Reading from the image needs timm: pip install 'faceinv[image]', or leave it out with --no-image."
+            "Reading from the image needs timm: pip install 'faceinv[image]', or leave this out with --no-image."
         ) from None
     if not timm.is_model(name):
         raise UsageError(f"timm has no model '{name}'.{suggest(name, timm.list_models())}")

@@ -1,4 +1,4 @@
-"""From readings of an attribute to the rows of an audit, and to a line for each image."""
+"""Rows of an audit's table from the readings of an attribute, and a line per image."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from faceinv.scoring.bootstrap import (
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read of the test images.
+    """Values of an attribute read for the test images.
 
     Args:
         source: ``"descriptor"``, ``"image"`` or ``"baseline"``.
-        recipe: How what read it was trained; ``"exact"`` where the image was measured; ``None`` for a guess.
+        recipe: How the reader was trained; ``"exact"`` if the image was measured; ``None`` for the constant guess.
         values: ``(len(test), *shape)``.
     """
 
@@ -52,20 +52,20 @@ def score_attribute(
     ids: Sequence[str],
     columns: dict[str, list[Any]],
 ) -> list[dict[str, Any]]:
-    """Return a row for each reading, over the test images whose label is known.
+    """Return a row per reading, over the test images with a known label.
 
     Args:
-        attribute: What was read.
+        attribute: The attribute.
         labels: ``(N, *shape)`` of the whole data set.
-        test: ``(m,)`` the rows that were read.
-        people: Who is in each image of the data set.
-        readings: One of them the baseline's, and one the image's where there is one.
-        encoder: Reported with what was read from descriptors.
-        precision: Likewise, of the encoder.
-        dataset: Reported with every row.
+        test: ``(m,)`` rows that were read.
+        people: Person in each image of the data set.
+        readings: All readings, with the baseline's and, if there is one, the image's.
+        encoder: Name reported with readings from descriptors.
+        precision: The encoder's precision, reported likewise.
+        dataset: Name reported with every row.
         seed: Seed of the bootstrap.
-        ids: The images' names.
-        columns: Gets a line for each image and reading.
+        ids: Names of the images.
+        columns: Receives a line per image and reading.
     """
     known = ~labels[test].flatten(1).isnan().any(1)
     rows = test[known]
@@ -107,12 +107,12 @@ def score_attribute(
 
 
 def reading_key(reading: Reading) -> tuple[str, str | None]:
-    """Return what tells a reading from the others of its attribute."""
+    """Return the key of a reading among those of its attribute."""
     return reading.source, reading.recipe
 
 
 def _replicates(attribute: Attribute, truth: Tensor, read: Tensor, draws: People) -> dict[str, Array]:
-    """Return each score under every draw."""
+    """Return each score for every bootstrap draw."""
     a, b = truth.flatten(1).double().numpy(), read.flatten(1).double().numpy()
     if attribute.is_binary:
         scores = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "auc": auc}

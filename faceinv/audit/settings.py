@@ -1,4 +1,4 @@
-"""What an audit is made of: its settings, and the part of a data set that it looks at."""
+"""Settings of an audit, and the subset of a data set that it uses."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from faceinv.audit.image_reader import ImageRecipe
 from faceinv.contracts.data import Dataset
 from faceinv.storage.hashing import fingerprint
 
-#: How heads are trained: one recipe for all attributes, or the paper's (sections 3.1 to 3.3).
+#: Recipes of the heads: one for all attributes, or the paper's (sections 3.1 to 3.3).
 RECIPES = ("tuned", "paper")
 
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """Everything that the numbers of an audit depend on, but the encoder and the files.
+    """Everything that the numbers of an audit depend on, except the encoder and the files.
 
     Args:
-        dataset: ``name`` or ``name:PATH``, as it is reported.
+        dataset: ``name`` or ``name:PATH``, as reported.
         labels: SHA-256 of the labels file, or nothing.
-        attributes: Names as they were asked for; none for the default ones.
-        recipes: Of the heads: ``"tuned"``, ``"paper"``.
-        detector: Finds faces where the data set declares no framing.
-        limit: How many images to use at most, evenly from the whole data set.
-        seed: Seed of first weights, order, dropout and bootstrap.
-        image: How the network that reads the photographs is trained; ``None`` leaves it out.
-        precision: Of the encoder's convolutions and products, ``"fp32"`` or ``"bf16"``.
-        compile: Whether torch.compile makes the encoder.
+        attributes: Names given by the user; none for the default ones.
+        recipes: Recipes of the heads, ``"tuned"`` or ``"paper"``.
+        detector: Detector for a data set that declares no framing.
+        limit: Maximum number of images, taken evenly from the whole data set.
+        seed: Seed of initial weights, batch order, dropout and bootstrap.
+        image: Recipe of the network that reads the photographs; ``None`` leaves it out.
+        precision: Precision of the encoder's convolutions and products, ``"fp32"`` or ``"bf16"``.
+        compile: Compile the encoder with torch.compile.
     """
 
     dataset: str
@@ -46,16 +46,16 @@ class AuditSettings:
 
 
 def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of an audit's config its numbers depend on: no compiler, and a precision that is not the usual."""
+    """Return the part of an audit's config that decides its numbers: not the compiler, nor the default precision."""
     return {key: value for key, value in config.items() if key != "compile" and (key, value) != ("precision", "fp32")}
 
 
 class Subset(Dataset):
-    """Images of a data set, evenly spaced, so that every part keeps its share.
+    """Evenly spaced images of a data set, so that every part keeps its share.
 
     Args:
-        dataset: The whole.
-        limit: How many.
+        dataset: The whole data set.
+        limit: Number of images.
     """
 
     def __init__(self, dataset: Dataset, limit: int) -> None:
@@ -78,5 +78,5 @@ class Subset(Dataset):
         return self.source.load(self._rows[index])
 
     def fingerprint(self) -> str:
-        """Return a hash of the whole data set's, and of which images these are."""
+        """Return a hash of the whole data set's fingerprint and the choice of images."""
         return fingerprint({"of": self.source.fingerprint(), "rows": self._rows})

@@ -277,7 +277,7 @@ class ProbeRecord(Model):
     schema_number: Annotated[Literal[1], Field(alias="schema")]
     """Schema of the record: 1."""
     id: Id
-    """Name of the record and of its file: a hash of config, weights and data."""
+    """Name of the record and of its file: a hash of config, weights, data and code."""
     kind: Literal["probe"] = "probe"
     """``probe``."""
     status: Literal["ok"] = "ok"
@@ -286,6 +286,8 @@ class ProbeRecord(Model):
     """Encoder, data set, attributes, recipes, detector, limit, seed, image network, precision, compile."""
     weights: dict[str, str] = {}
     """SHA-256 of each weights file; hashes of images, annotations and parts."""
+    code: dict[str, str] = {}
+    """Hash of the code that makes the numbers: the core, and plugins by kind and name."""
     environment: dict[str, str] = {}
     """Versions, by package."""
     dataset: AuditedDataset

@@ -27,7 +27,7 @@ def fit_face(app: Application, dataset: str, detector: str, out: Path) -> None:
     from faceinv_landmarks.networks import MIRROR
     from safetensors.torch import save_file
 
-    from faceinv.audit import open_bank
+    from faceinv.audit import BankSettings, open_bank
     from faceinv.cli.progress import reporter
     from faceinv.data import open_dataset
     from faceinv.models import Loader
@@ -41,8 +41,8 @@ def fit_face(app: Application, dataset: str, detector: str, out: Path) -> None:
             loader,
             open_dataset(app.host, dataset)[0],
             probes=["landmarks.dlib"],
+            settings=BankSettings(detector=detector),
             folder=cache_folder() / "banks",
-            detector=detector,
             progress=progress,
         )
     height, width = bank.frame.size
