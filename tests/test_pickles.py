@@ -108,7 +108,7 @@ def test_a_large_object_is_not_passed_many_times() -> None:
 
 
 def test_steps_are_counted_over_all_pickles_of_a_file() -> None:
-    budget = Budget(steps=10, handed=100)
+    budget = Budget(steps=10, handed=100, read=0)
     for _ in range(3):
         interpret(io.BytesIO(b"\x80\x02N."), {}, budget=budget)
     with pytest.raises(WeightsError, match="steps"):

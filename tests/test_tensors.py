@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
+import math
 import os
 import pickle
+import struct
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from faceinv.errors import WeightsError
-from faceinv.weights import TensorsError, load_strictly, read_tensors
+from faceinv.weights import (
+    TENSOR_BUILDERS,
+    Budget,
+    TensorsError,
+    load_strictly,
+    opened,
+    read_archive,
+    read_tensors,
+)
+from faceinv.weights.formats.opening import MAX_TENSORS
 
 
 def numbers(*shape: int) -> Tensor:
@@ -98,7 +110,7 @@ class TestContainers:
         for _ in range(7):
             tree = {str(i): tree for i in range(40)}
         (tmp_path / "x.ckpt").write_bytes(pickle.dumps(tree))
-        with pytest.raises(WeightsError, match="more than 100,000 names"):
+        with pytest.raises(WeightsError, match="more than 20,000 tensors"):
             read_tensors(tmp_path / "x.ckpt")
 
     def test_pickle_written_by_python_2(self, tmp_path: Path) -> None:
@@ -229,6 +241,60 @@ def _small(kind: str) -> bytes:
     return stream.getvalue()
 
 
+class TestBounds:
+    @pytest.mark.parametrize("legacy", [False, True])
+    def test_storage_of_many_tensors_is_read_once(self, tmp_path: Path, legacy: bool) -> None:
+        numbers_of_all = numbers(250_000)
+        state = {f"w{i}": numbers_of_all[i : i + 1] for i in range(1000)}
+        # Read anew for each tensor, it would exceed the bound on bytes a thousand times over.
+        assert same(read_tensors(save(tmp_path / "x", state, legacy=legacy)), state)
+
+    def test_tensors_with_one_storage_do_not_share_memory(self, tmp_path: Path) -> None:
+        whole = numbers(6)
+        read = read_tensors(save(tmp_path / "x", {"a": whole, "b": whole, "c": whole[2:], "d": whole.reshape(2, 3).T}))
+        read["a"].zero_()
+        assert torch.equal(read["b"], whole)
+        assert torch.equal(read["c"], whole[2:])
+        assert torch.equal(read["d"], whole.reshape(2, 3).T)
+
+    def test_reads_are_charged_to_the_budget(self, tmp_path: Path) -> None:
+        path = save(tmp_path / "x", {"a": numbers(1000), "b": numbers(1000)})
+        with open(path, "rb") as file:
+            content = read_archive(file, path.stat().st_size, TENSOR_BUILDERS, budget=Budget(1000, 1000, read=7000))
+            content["a"].read()
+            with pytest.raises(WeightsError, match="more bytes than the file"):
+                content["b"].read()
+
+    @pytest.mark.parametrize("kind", ["zip", "legacy", "pickle", "safetensors"])
+    def test_number_of_tensors(self, tmp_path: Path, kind: str) -> None:
+        path, names = tmp_path / "x", [f"w{i}" for i in range(MAX_TENSORS + 1)]
+        if kind == "safetensors":
+            header = json.dumps({name: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for name in names})
+            path.write_bytes(struct.pack("<Q", len(header)) + header.encode())
+        elif kind == "pickle":
+            path.write_bytes(pickle.dumps(dict.fromkeys(names, np.zeros(0))))
+        else:
+            save(path, dict.fromkeys(names, numbers(0)), legacy=kind == "legacy")
+        with pytest.raises(WeightsError, match="more than 20,000 tensors"):
+            read_tensors(path)
+
+    @pytest.mark.parametrize("allocate", [lambda: np.zeros(1 << 56), lambda: torch.empty(1 << 56)])
+    def test_too_little_memory_is_a_weights_error(self, tmp_path: Path, allocate: Any) -> None:
+        (tmp_path / "x").write_bytes(b"x")
+        with pytest.raises(WeightsError, match="more memory than is free"), opened(tmp_path / "x"):
+            allocate()
+
+    def test_other_errors_are_not_taken_for_a_lack_of_memory(self, tmp_path: Path) -> None:
+        (tmp_path / "x").write_bytes(b"x")
+        with pytest.raises(RuntimeError, match="a bug"), opened(tmp_path / "x"):
+            raise RuntimeError("a bug")
+
+    def test_pipe_is_refused_at_once(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "x")
+        with pytest.raises(WeightsError, match="it is a pipe, socket or device, not a file"):
+            read_tensors(tmp_path / "x")
+
+
 class TestOtherFiles:
     @pytest.mark.parametrize(
         ("content", "said"),
@@ -324,6 +390,28 @@ class TestLoadStrictly:
         tensors = full()
         tensors["a.bias"] = torch.zeros(2, dtype=torch.int8)
         with pytest.raises(TensorsError, match=r"a\.bias of type torch\.int8"):
+            load_strictly(Small(), tensors, network="small")
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 3e38, -3e38])
+    def test_values_that_are_not_weights(self, value: float) -> None:
+        tensors = full()
+        tensors["a.weight"][1, 2] = value
+        with pytest.raises(TensorsError, match=r"numbers for 'small' are not weights: 1 of 6 tensors .*\(dense\)"):
+            load_strictly(
+                Small(),
+                {("dense" if n == "a.weight" else n): t for n, t in tensors.items()},
+                network="small",
+                names={"a.weight": "dense"},
+            )
+
+    def test_double_precision_that_overflows(self) -> None:
+        with pytest.raises(TensorsError, match="not weights"):
+            load_strictly(Small(), {name: tensor.double() * 1e300 for name, tensor in full().items()}, network="small")
+
+    def test_negative_variance(self) -> None:
+        tensors = full()
+        tensors["n.running_var"] = -tensors["n.running_var"]
+        with pytest.raises(TensorsError, match=r"running_var"):
             load_strictly(Small(), tensors, network="small")
 
     def test_a_failure_leaves_the_module_as_it_was(self) -> None:

@@ -1,3 +1,7 @@
+from .formats.opening import (
+    check_count as check_count,
+    opened as opened,
+)
 from .formats.pickle import (
     Budget as Budget,
     Builder as Builder,
@@ -7,6 +11,7 @@ from .formats.pickle import (
 from .formats.state_dict import (
     NESTS as NESTS,
     TensorsError as TensorsError,
+    check_values as check_values,
     load_strictly as load_strictly,
     read_tensors as read_tensors,
     save_tensors as save_tensors,

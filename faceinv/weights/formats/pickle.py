@@ -80,15 +80,21 @@ class Budget:
         steps: Opcodes.
         handed: Bytes of strings and bytes, and items of containers, passed to builders. A pickle can refer to one
             large object many times, and a builder may copy it.
+        read: Bytes of numbers read from the file. The entries of an archive can overlap.
     """
 
     steps: int
     handed: int
+    read: int
 
     @classmethod
     def of(cls, length: int) -> Budget:
-        """Return the budget of a file of ``length`` bytes; a well-formed file passes each byte once."""
-        return cls(MAX_STEPS, 2 * length + (1 << 16))
+        """Return the budget of a file of ``length`` bytes.
+
+        A well-formed file passes each byte once, and reads it once for each tensor that is stored there; two networks
+        in one file may share their tensors.
+        """
+        return cls(MAX_STEPS, 2 * length + (1 << 16), 3 * length + (1 << 16))
 
     def step(self) -> None:
         """Deduct one opcode, or raise :class:`WeightsError`."""
@@ -103,6 +109,12 @@ class Budget:
         )
         if self.handed < 0:
             raise WeightsError("its pickle expands to more data than the file contains")
+
+    def take(self, size: int) -> None:
+        """Deduct ``size`` bytes that are about to be read, or raise :class:`WeightsError`."""
+        self.read -= size
+        if self.read < 0:
+            raise WeightsError("its tensors take more bytes than the file contains")
 
 
 @dataclass(frozen=True)

@@ -10,25 +10,29 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from faceinv.errors import StorageError, WeightsError, first_five, shown
 from faceinv.storage.atomic import replacing
 from faceinv.storage.hashing import file_sha256
 from faceinv.weights.formats.numpy_array import ARRAY_BUILDERS, StoredArray
+from faceinv.weights.formats.opening import check_count, opened
 from faceinv.weights.formats.pickle import Budget, interpret
 from faceinv.weights.formats.torch_file import STREAM_HEAD, TENSOR_BUILDERS, StoredTensor, read_archive, read_stream
 
 #: Keys of the network's state dict in training checkpoints.
 NESTS = ("state_dict", "state_dict_backbone")
 
-#: Limits on the nesting and number of names in a pickle, since a pickle can contain itself.
-_DEPTH, _NAMES = 8, 100_000
+#: Limit on the nesting of names in a pickle, since a pickle can contain itself.
+_DEPTH = 8
+
+#: Limit on the absolute value of a weight. Larger ones would overflow single precision in the first few layers.
+_LARGEST = 1e15
 
 _STORED = (Tensor, StoredTensor, StoredArray)
 
@@ -63,36 +67,12 @@ def read_tensors(path: Path, *, nests: Sequence[str] = NESTS) -> dict[str, Tenso
     Raises:
         WeightsError: if the file is missing, damaged, in another format, or names code.
     """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(16)
-        size = path.stat().st_size
-    except FileNotFoundError:
-        raise WeightsError(f"{path} does not exist.") from None
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from None
-    if not head:
-        raise WeightsError(f"{path}: the file is empty.")
-    is_safetensors = len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= size - 8
-    try:
-        if is_safetensors:
-            return _state_dict(_read_safetensors(path), nests, size)
-        # Mapped, so that a wrong length in the file allocates no memory.
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
-            budget = Budget.of(size)
-            if head[:4] == b"PK\x03\x04":
-                content = read_archive(file, size, TENSOR_BUILDERS, budget=budget)
-            elif head.startswith(STREAM_HEAD):
-                content = read_stream(stream, size, TENSOR_BUILDERS, budget=budget)
-            elif head[0] == 0x80 or head[:1] in b"(}cd":
-                content = _flatten(interpret(stream, ARRAY_BUILDERS, budget=budget), nests)
-            else:
-                raise WeightsError(f"it is not a PyTorch file, safetensors or a pickle{_other_format(head)}")
-            return _state_dict(content, nests, size)
-    except WeightsError as error:
-        raise WeightsError(f"{path} cannot be used: {str(error).rstrip('.')}.") from None
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from None
+    # Mapped, so that a wrong length in the file allocates no memory.
+    with opened(path) as (file, size), mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
+        try:
+            return _state_dict(_content(path, file, stream, nests), nests, size)
+        except WeightsError as error:
+            raise WeightsError(f"{path} cannot be used: {str(error).rstrip('.')}.") from None
 
 
 def save_tensors(tensors: Mapping[str, Tensor], out: Path, *, source: Path) -> None:
@@ -161,9 +141,52 @@ def load_strictly(
     if problems:
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         raise TensorsError(f"The file does not hold the tensors of '{network}': {'; '.join(problems)}.", shapes)
+    check_values({theirs[ours]: tensor for ours, tensor in found.items()}, f" for '{network}'")
     for ours in wanted.keys() - found.keys():  # num_batches_tracked, which evaluation never reads
         found[ours] = torch.zeros(wanted[ours].shape, dtype=wanted[ours].dtype)
     module.load_state_dict(found, strict=True, assign=any(tensor.is_meta for tensor in wanted.values()))
+
+
+def check_values(tensors: Mapping[str, Tensor], purpose: str = "") -> None:
+    """Raise unless every number could be a weight.
+
+    Args:
+        tensors: Tensors by their names in the file.
+        purpose: Ending of the message's subject, such as ``" for 'network'"``.
+
+    Raises:
+        TensorsError: if numbers are NaN, infinite, or so large that the network would overflow, or if a variance is
+            negative; the message has the names of the first five such tensors.
+    """
+    bad = [name for name, tensor in tensors.items() if tensor.numel() and not _is_plausible(name, tensor)]
+    if bad:
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        raise TensorsError(
+            f"The file's numbers{purpose} are not weights: {len(bad)} of {len(tensors)} tensors have NaN, infinity, "
+            f"values beyond {_LARGEST:g} or negative variances ({first_five(bad)}). Fetch or train the file again.",
+            shapes,
+        )
+
+
+def _is_plausible(name: str, tensor: Tensor) -> bool:
+    low, high = (float(bound) for bound in tensor.aminmax())  # Both are NaN if any value is.
+    is_variance = name.endswith(("running_var", "moving_variance"))
+    return (0 if is_variance else -_LARGEST) <= low <= high <= _LARGEST
+
+
+def _content(path: Path, file: BinaryIO, stream: mmap.mmap, nests: Sequence[str]) -> Any:
+    """Return what the file ``path`` contains, which is open as ``file`` and mapped as ``stream``."""
+    head, size = stream[:16], len(stream)
+    budget = Budget.of(size)
+    if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= size - 8:
+        return _read_safetensors(path)
+    if head[:4] == b"PK\x03\x04":
+        return read_archive(file, size, TENSOR_BUILDERS, budget=budget)
+    if head.startswith(STREAM_HEAD):
+        return read_stream(stream, size, TENSOR_BUILDERS, budget=budget)
+    if head[0] == 0x80 or head[:1] in b"(}cd":
+        return _flatten(interpret(stream, ARRAY_BUILDERS, budget=budget), nests)
+    raise WeightsError(f"it is not a PyTorch file, safetensors or a pickle{_other_format(head)}")
 
 
 def _other_format(head: bytes) -> str:
@@ -175,7 +198,10 @@ def _other_format(head: bytes) -> str:
 
 def _read_safetensors(path: Path) -> Any:
     try:
-        return load_file(path, device="cpu")
+        with safe_open(path, framework="pt", device="cpu") as file:
+            names = file.keys()
+            check_count(len(names))
+            return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise WeightsError(f"it is damaged as safetensors: {' '.join(str(error).split())[:200]}") from None
 
@@ -188,8 +214,7 @@ def _flatten(content: Any, nests: Sequence[str]) -> Any:
     names: dict[Any, Any] = {}
     for name, value in _leaves(content if nest is None else content[nest], ()):
         names[name] = value
-        if len(names) > _NAMES:
-            raise WeightsError(f"it contains more than {_NAMES:,} names; no network has that many")
+        check_count(len(names))
     return names
 
 
@@ -211,6 +236,7 @@ def _state_dict(content: Any, nests: Sequence[str], size: int) -> dict[str, Tens
     if not isinstance(content, dict) or not any(isinstance(value, _STORED) for value in content.values()):
         held = f", got the keys {first_five(content)}" if isinstance(content, dict) else ""
         raise WeightsError(f"it contains no state dict: expected a mapping of names to tensors{held}")
+    check_count(len(content))
     tensors: dict[str, Tensor] = {}
     taken = 0
     for name, value in content.items():

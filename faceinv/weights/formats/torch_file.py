@@ -14,7 +14,7 @@ import math
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 import torch
@@ -44,7 +44,7 @@ _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _PICKLE_LIMIT = 1 << 28
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Storage:
     """A block of numbers in a file.
 
@@ -57,11 +57,27 @@ class Storage:
     dtype: torch.dtype
     length: int
     read: Callable[[], bytearray]
+    _numbers: Tensor | None = field(default=None, init=False, repr=False)
 
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
         return self.length * self.dtype.itemsize
+
+    def view(self, shape: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Tensor:
+        """Return some of the numbers as a contiguous tensor with its own memory.
+
+        The storage of many small tensors is kept in memory, so that it is read once. One that a single tensor fills
+        is given to it, without a copy.
+        """
+        if self._numbers is None:
+            # frombuffer shares the memory of its argument.
+            self._numbers = torch.frombuffer(self.read(), dtype=self.dtype)
+        view = torch.as_strided(self._numbers, shape, stride, offset)
+        if view.numel() < self.length:
+            return view.clone(memory_format=torch.contiguous_format)
+        self._numbers = None
+        return view.contiguous()
 
 
 @dataclass(frozen=True)
@@ -82,10 +98,7 @@ class StoredTensor:
         """Return the tensor, contiguous, with its own memory."""
         if not math.prod(self.shape):
             return torch.empty(self.shape, dtype=self.storage.dtype)
-        # frombuffer shares the memory of its argument.
-        numbers = torch.frombuffer(self.storage.read(), dtype=self.storage.dtype)
-        view = torch.as_strided(numbers, self.shape, self.stride, self.offset)
-        return view.contiguous() if view.numel() == len(numbers) else view.clone(memory_format=torch.contiguous_format)
+        return self.storage.view(self.shape, self.stride, self.offset)
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> StoredTensor:
@@ -178,6 +191,7 @@ def read_stream(stream: Stream, length: int, builders: Mapping[str, Builder], *,
         return declared.setdefault(key, Storage(dtype, count, lambda: numbers(key)))
 
     def numbers(key: str) -> bytearray:
+        budget.take(declared[key].nbytes)
         stream.seek(places[key])
         return _filled(stream.read, declared[key].nbytes)
 
@@ -223,6 +237,7 @@ def read_archive(file: IO[bytes], length: int, builders: Mapping[str, Builder], 
             raise WeightsError(f"the file is damaged: the record {name[:80]!r} is missing or compressed")
         if size is not None and info.file_size != size:
             raise WeightsError(f"the file is damaged: {name[:80]!r} has {info.file_size} bytes, not {size}")
+        budget.take(info.file_size)
         try:
             with archive.open(info) as record:
                 # Reading past the end makes zipfile compare the checksum.
@@ -235,9 +250,13 @@ def read_archive(file: IO[bytes], length: int, builders: Mapping[str, Builder], 
     if f"{root}byteorder" in records and content(f"{root}byteorder") != b"little":
         raise WeightsError("it was written on a big-endian machine, which is not supported")
 
+    declared: dict[tuple[torch.dtype, str, int], Storage] = {}
+
     def persistent(value: Any) -> Storage:
-        dtype, key, count = _storage_id(value)
-        return Storage(dtype, count, lambda: content(f"{root}data/{key}", count * dtype.itemsize))
+        dtype, key, count = found = _storage_id(value)
+        if found not in declared:
+            declared[found] = Storage(dtype, count, lambda: content(f"{root}data/{key}", count * dtype.itemsize))
+        return declared[found]
 
     if records[f"{root}data.pkl"].file_size > _PICKLE_LIMIT:
         raise WeightsError("the file is damaged: its description is larger than any network's")

@@ -38,12 +38,12 @@ def test_constants_by_name(write_tflite: Write) -> None:
 @pytest.mark.parametrize("content", [b"", b"TFL3", b"\0\0\0\0TFL3", b"\x10\0\0\0TFLX" + bytes(40), b"PK\x03\x04" * 9])
 def test_other_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(WeightsError, match=r"not a TensorFlow Lite file|damaged"):
+    with pytest.raises(WeightsError, match=r"not a TensorFlow Lite file|damaged|empty"):
         read_tflite(tmp_path / "x")
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="does not exist"):
         read_tflite(tmp_path / "x")
 
 

@@ -241,7 +241,28 @@ def test_giant_array_takes_no_memory(small: tuple[Path, h5py.File]) -> None:
         read_keras(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n" + bytes(100), b"no HDF5 at all"])
+def test_compressed_arrays_are_bounded_together(small: tuple[Path, h5py.File]) -> None:
+    path, file = small
+    for number in range(3):
+        file["model_weights/Conv/Conv"].create_dataset(
+            f"w{number}:0", (20_000_000,), "float32", chunks=(20_000,), compression="gzip"
+        )
+    file.close()
+    with pytest.raises(WeightsError, match="more than 50,000,000 numbers"):
+        read_keras(path)
+
+
+def test_a_small_array_in_a_giant_chunk_takes_no_memory(small: tuple[Path, h5py.File]) -> None:
+    path, file = small
+    scope = file["model_weights/Conv/Conv"]
+    scope.create_dataset("g:0", (4,), "float32", maxshape=(None,), chunks=(60_000_000,), compression="gzip")
+    scope.create_dataset("h:0", data=h5py.Empty("float32"))
+    file.close()
+    with pytest.raises(WeightsError, match="more than 50,000,000 numbers"):
+        read_keras(path)
+
+
+@pytest.mark.parametrize("content", [b"\x89HDF\r\n\x1a\n" + bytes(100), b"no HDF5 at all"])
 def test_other_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(WeightsError, match="cannot be read as HDF5") as caught:

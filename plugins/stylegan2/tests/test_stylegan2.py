@@ -13,6 +13,8 @@ from stylegan2_files import SIDE, WIDTH, fir, rosinality_state, write_nvidia, wr
 from torch import Tensor
 from torch.nn import functional as F
 
+from faceinv.errors import UsageError
+
 
 def filtered(x: Tensor, pad: tuple[int, int]) -> Tensor:
     kernel = (4 * fir()).expand(x.shape[1], 1, 4, 4)
@@ -106,6 +108,22 @@ def test_the_contract_holds(generator: StyleGAN2) -> None:
         (gradient,) = torch.autograd.grad(generator(latents.requires_grad_(), space).sum(), latents)
         assert (gradient.flatten(1).abs().sum(1) > 0).all()
     assert generator.framing.size == (SIDE, SIDE)
+
+
+def test_a_checkpoint_without_noise_maps_is_the_same_network(tmp_path: Path) -> None:
+    state = rosinality_state()
+    old, new, converted = tmp_path / "old.pt", tmp_path / "new.pt", tmp_path / "old.safetensors"
+    torch.save({"g_ema": state}, new)
+    torch.save({"g_ema": {name: tensor for name, tensor in state.items() if "noises." not in name}}, old)
+    convert(old, converted)
+    z = torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(2))
+    for noise in ("none", 7, "0"):
+        expected = build(new, noise=noise)(z, "z")
+        assert torch.equal(build(old, noise=noise)(z, "z"), expected)
+        assert torch.equal(build(converted, noise=noise)(z, "z"), expected)
+    assert torch.equal(build(old)(z, "z"), build(new, noise=0)(z, "z"))
+    with pytest.raises(UsageError, match="has no noise maps"):
+        build(old, noise="const")
 
 
 def test_a_converted_file_is_the_same_network(generator: StyleGAN2, file: Path, tmp_path: Path) -> None:

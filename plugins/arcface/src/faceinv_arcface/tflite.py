@@ -19,8 +19,12 @@ from flatbuffers import encode, number_types as flags
 from torch import Tensor
 
 from faceinv.errors import WeightsError
+from faceinv.weights import check_count, opened
 
 IDENTIFIER = b"TFL3"
+
+#: Limit on the length of a name; longer ones are cut.
+_NAME_BYTES = 1000
 
 #: ``TensorType`` of the schema → NumPy type, for the types that PyTorch also has.
 _TYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "|u1", 4: "<i8", 9: "|i1", 10: "<f8"}
@@ -35,16 +39,14 @@ def read_tflite(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: if the file cannot be read, is not a TensorFlow Lite file, or is damaged.
     """
-    try:
-        data = path.read_bytes() if path.stat().st_size < 2**31 else b""
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
-    if data[4:8] != IDENTIFIER:
-        raise WeightsError(f"{path} is not a TensorFlow Lite file (it lacks the mark {IDENTIFIER.decode()}).")
-    try:
-        return _constants(data)
-    except _DamageError as error:
-        raise WeightsError(f"{path} is damaged: {error}; delete it and fetch it again.") from None
+    with opened(path) as (file, size):
+        head = file.read(8)
+        if head[4:] != IDENTIFIER or size >= 2**31:
+            raise WeightsError(f"{path} is not a TensorFlow Lite file (it lacks the mark {IDENTIFIER.decode()}).")
+        try:
+            return _constants(head + file.read())
+        except (_DamageError, WeightsError) as error:
+            raise WeightsError(f"{path} is damaged: {error}; delete it and fetch it again.") from None
 
 
 class _DamageError(Exception):
@@ -87,6 +89,7 @@ class _Table:
     def tables(self, field: int) -> list[_Table]:
         """Return the tables that a vector of offsets points to."""
         start, length = self.vector(field, 4)
+        check_count(length)
         places = [start + 4 * index for index in range(length)]
         return [_Table(self.data, place + _number(self.data, place, flags.UOffsetTFlags)) for place in places]
 
@@ -122,7 +125,8 @@ def _constants(data: bytes) -> dict[str, Tensor]:
         used += len(content)
         if used > len(data):
             raise _DamageError("its tensors share buffers")
-        name = bytes(table.bytes(3)).decode("utf-8", "replace")
+        # Tensors can share a name's bytes, too.
+        name = bytes(table.bytes(3)[:_NAME_BYTES]).decode("utf-8", "replace")
         if name in found:
             raise _DamageError(f"there are two tensors '{name}'")
         found[name] = _tensor(name, table, content)

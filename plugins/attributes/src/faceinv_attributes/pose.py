@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from faceinv.contracts import DerivedProbe, Framing, Probe
 from faceinv.errors import WeightsError
+from faceinv.weights import check_values, read_tensors
 from faceinv_attributes.rigid_shape import RIGID, rigid_shape
 
 #: Yaw in degrees above which a view shows the depth of faces rather than differences between people.
@@ -106,10 +105,11 @@ def load_shape(path: Path) -> Tensor:
         WeightsError: the file does not hold a mean face.
     """
     try:
-        shape = load_file(path)["shape"].float()
-    except (SafetensorError, OSError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{path} does not hold a mean face: {reason}. Make it with: faceinv fit-face") from None
+        tensors = read_tensors(path)
+        check_values(tensors)
+        shape = tensors["shape"].float()
+    except (WeightsError, KeyError) as error:
+        raise WeightsError(f"{path} does not hold a mean face: {error} Make it with: faceinv fit-face") from None
     if shape.shape != (len(RIGID), 3):
         raise WeightsError(f"{path} holds a shape {tuple(shape.shape)}, expected ({len(RIGID)}, 3).")
     return shape

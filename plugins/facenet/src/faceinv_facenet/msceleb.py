@@ -5,6 +5,7 @@ We read the HDF5 file ourselves rather than with Keras, so that nothing in it is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from torch.nn import functional as F
 
 from faceinv.contracts import check_images
 from faceinv.errors import WeightsError
-from faceinv.weights import load_strictly
+from faceinv.weights import check_count, load_strictly, opened
 from faceinv_facenet.inception_resnet_v1 import ConvNorm, InceptionResnetV1
 
-#: Larger than any weight of this network; nothing larger is read.
+#: Limit on the numbers that are read; the network has 23 million. HDF5 compresses, so the file's size is no bound.
 _MOST_ELEMENTS = 50_000_000
 
 
@@ -85,15 +86,14 @@ def read_keras(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: if the file is missing, is not an HDF5 file of a Keras model, or is damaged.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            if _kind(file, "model_weights") is not h5py.Group:
-                raise WeightsError(f"{path} is not a Keras 2 model: it has no group 'model_weights'.")
-            return dict(_weights(file["model_weights"]))
-    except FileNotFoundError:
-        raise WeightsError(f"{path} does not exist.") from None
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as HDF5: {' '.join(str(error).split())}.") from None
+    with opened(path):
+        try:
+            with h5py.File(path, "r") as file:
+                if _kind(file, "model_weights") is not h5py.Group:
+                    raise WeightsError("it has no group 'model_weights' of a Keras 2 model")
+                return dict(_weights(file["model_weights"]))
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, WeightsError) as error:
+            raise WeightsError(f"{path} cannot be read as HDF5: {' '.join(str(error).split())}.") from None
 
 
 def _kind(group: h5py.Group, name: str) -> type | None:
@@ -104,16 +104,24 @@ def _kind(group: h5py.Group, name: str) -> type | None:
 
 def _weights(group: h5py.Group) -> Iterator[tuple[str, Tensor]]:
     """Yield the weights of every layer: ``model_weights/LAYER/LAYER/WEIGHT:0``."""
+    check_count(len(group))
+    count, elements = 0, 0
     for layer in group:
         if _kind(group, layer) is not h5py.Group or _kind(group[layer], layer) is not h5py.Group:
             continue
         scope = group[layer][layer]
+        count += len(scope)
+        check_count(count)
         for name in scope:
             if _kind(scope, name) is not h5py.Dataset:
                 continue
             data = scope[name]
-            if data.external or data.is_virtual or data.dtype != "float32" or data.size > _MOST_ELEMENTS:
+            if data.external or data.is_virtual or data.dtype != "float32" or data.shape is None:
                 raise ValueError(f"the weight '{layer}/{name}' is not a float32 array stored in the file")
+            # A chunk is decompressed whole, and may be larger than the array.
+            elements += max(data.size, math.prod(data.chunks or ()))
+            if elements > _MOST_ELEMENTS:
+                raise ValueError(f"up to '{layer}/{name}', its weights have more than {_MOST_ELEMENTS:,} numbers")
             yield f"{layer}/{name.split(':')[0]}", torch.from_numpy(data[()])
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from faceinv.contracts import Framing
 from faceinv.errors import WeightsError
+from faceinv.weights import load_strictly, read_tensors
 
 #: The framing of both networks: that of the samples they were trained on.
 FRAME = Framing(
@@ -164,12 +163,9 @@ def load_network(kind: str, path: Path) -> LandmarkNetwork:
     """
     network = _empty(kind)
     try:
-        tensors = load_file(path)
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
-    except (SafetensorError, OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        load_strictly(network, read_tensors(path), network=f"landmarks {kind}")
+    except WeightsError as error:
         raise WeightsError(
-            f"{path} does not hold the landmark network '{kind}': {reason}. "
-            f"Train it with: faceinv train-landmarks {kind}"
+            f"{path} does not hold the landmark network '{kind}': {error} Train it with: faceinv train-landmarks {kind}"
         ) from None
     return network.eval()

@@ -12,7 +12,8 @@ tensor                                     shape
 ``synthesis.{R}.conv0|conv1.weight``       (out, in, 3, 3); conv0 upsamples; not at 4x4
 ``….affine.weight``, ``….affine.bias``     (in, w), (in): from w to the style
 ``….bias``                                 (out)
-``….noise``, ``….noise_strength``          (R, R), (): optional, both together
+``….noise_strength``                       (): optional
+``….noise``                                (R, R): optional, and only with the strengths
 ``synthesis.{R}.torgb.weight``, …          (3, in), with ``.affine`` and ``.bias`` as above
 ``synthesis.{R}.skip.weight``              (out, in): only in the residual architecture
 ``synthesis.clamp``                        (): bound of the activations; optional
@@ -45,6 +46,7 @@ class Architecture:
         w_dim: Length of w.
         layers: Number of layers from z to w.
         has_noise: Whether the convolutions add noise.
+        has_noise_maps: Whether the file has the noise; rosinality's early checkpoints have only its strengths.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class Architecture:
     w_dim: int
     layers: int
     has_noise: bool
+    has_noise_maps: bool
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -94,6 +97,7 @@ def describe(shapes: Mapping[str, Shape]) -> Architecture:
         w_dim=_at(shapes, f"mapping.{layers - 1}.weight", 0),
         layers=layers,
         has_noise=any(name.endswith((".noise", ".noise_strength")) for name in shapes),
+        has_noise_maps=any(name.endswith(".noise") for name in shapes),
     )
     hidden = [_at(shapes, f"mapping.{i}.weight", 0) for i in range(layers)]
     _compare(shapes, _expected(architecture, hidden, widths))
@@ -120,8 +124,9 @@ def _expected(architecture: Architecture, hidden: list[int], widths: Mapping[int
         for name, inputs in convolutions.items():
             add(f"synthesis.{side}.{name}", (width, inputs, 3, 3))
             if architecture.has_noise:
-                expected[f"synthesis.{side}.{name}.noise"] = (side, side)
                 expected[f"synthesis.{side}.{name}.noise_strength"] = ()
+            if architecture.has_noise_maps:
+                expected[f"synthesis.{side}.{name}.noise"] = (side, side)
         if architecture.has_torgb(side):
             add(f"synthesis.{side}.torgb", (3, width))
         if architecture.kind == "resnet" and side > 4:

@@ -8,16 +8,24 @@ the cache folder, under the file's SHA-256.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from faceinv.errors import WeightsError, first_five
+from faceinv.errors import WeightsError
 from faceinv.storage import cache_folder, file_sha256, load_or_make
-from faceinv.weights import STREAM_HEAD, Budget, interpret, read_archive, read_stream, save_tensors
+from faceinv.weights import (
+    STREAM_HEAD,
+    Budget,
+    check_values,
+    interpret,
+    opened,
+    read_archive,
+    read_stream,
+    read_tensors,
+    save_tensors,
+)
 from faceinv_stylegan2.architecture import Shape, describe
 from faceinv_stylegan2.nvidia import nvidia, nvidia_builders
 from faceinv_stylegan2.published import Published
@@ -64,10 +72,9 @@ def read_published(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: if the file is missing, damaged, or not a supported StyleGAN2.
     """
-    try:
-        length = path.stat().st_size
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            head, budget = content[:16], Budget.of(length)
+    with opened(path) as (file, length), mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        head, budget = content[:16], Budget.of(length)
+        try:
             if head.startswith(b"PK"):
                 published = rosinality(read_archive(file, length, ROSINALITY_BUILDERS, budget=budget))
             elif head.startswith(STREAM_HEAD):
@@ -77,10 +84,8 @@ def read_published(path: Path) -> dict[str, Tensor]:
             else:
                 raise WeightsError("it is neither a .pkl of NVIDIA's, nor a .pt of rosinality's, nor safetensors")
             return _read(published, length)
-    except WeightsError as error:
-        raise WeightsError(f"{path} cannot be read as a StyleGAN2: {error}.") from None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}.") from None
+        except WeightsError as error:
+            raise WeightsError(f"{path} cannot be read as a StyleGAN2: {str(error).rstrip('.')}.") from None
 
 
 def _read(published: Published, length: int) -> dict[str, Tensor]:
@@ -103,35 +108,24 @@ def _read(published: Published, length: int) -> dict[str, Tensor]:
         tensors[name] = part.stored.read().float().mul_(part.gain).reshape(part.final_shape)
     if published.clamp is not None:
         tensors["synthesis.clamp"] = torch.tensor(float(published.clamp))
-    _check_finite(tensors)
+    check_values(tensors)
     return tensors
 
 
 def _is_safetensors(path: Path) -> bool:
     """Return whether a file begins like safetensors: the header's length in 8 bytes, then the header."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(9)
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
-    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size
+    with opened(path) as (file, size):
+        head = file.read(9)
+    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") <= size
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
     try:
-        with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            describe({name: tuple(file.get_slice(name).get_shape()) for name in names})
-            tensors = {name: file.get_tensor(name).float() for name in names}
-        _check_finite(tensors)
+        describe({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+        check_values(tensors)
     except WeightsError as error:
-        raise WeightsError(f"{path} is not a StyleGAN2 written by 'faceinv weights convert': {error}.") from None
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} cannot be read: {' '.join(str(error).split())}.") from None
+        raise WeightsError(
+            f"{path} is not a StyleGAN2 written by 'faceinv weights convert': {str(error).rstrip('.')}."
+        ) from None
     return tensors
-
-
-def _check_finite(tensors: Mapping[str, Tensor]) -> None:
-    bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    if bad:
-        raise WeightsError(f"it has NaN or infinity in {first_five(bad)}")

@@ -35,7 +35,8 @@ class StyleGAN2(Generator):
             B), in every latent space; 1 changes nothing. Samples are not truncated.
         truncation_cutoff: Number of rows of w+, from the coarsest, to truncate; ``None`` for all.
         noise: ``"const"`` for the noise in the file, ``"none"``, or a seed (0 or more) for noise drawn once and used
-            for every image.
+            for every image. By default the noise in the file; if it has none (rosinality's early checkpoints have
+            only its strengths), that of seed 0.
         checkpoint_activations: In a backward pass, recompute activations image by image instead of keeping them:
             slower, but a batch takes little more memory than one image.
 
@@ -54,7 +55,7 @@ class StyleGAN2(Generator):
         *,
         truncation: float = 1.0,
         truncation_cutoff: int | None = None,
-        noise: str | int = "const",
+        noise: str | int | None = None,
         checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
@@ -147,7 +148,7 @@ def build(
     *files: Path,
     truncation: float = 1.0,
     truncation_cutoff: int | None = None,
-    noise: str | int = "const",
+    noise: str | int | None = None,
     checkpoint_activations: bool = False,
 ) -> StyleGAN2:
     """Return the generator in a published or converted file; options as in :class:`StyleGAN2`.
@@ -168,17 +169,26 @@ def build(
     )
 
 
-def _noise_maps(tensors: Mapping[str, Tensor], architecture: Architecture, noise: str | int) -> dict[str, Tensor]:
+def _noise_maps(
+    tensors: Mapping[str, Tensor], architecture: Architecture, noise: str | int | None
+) -> dict[str, Tensor]:
     """Return the noise ``(R, R)`` of each layer, times its strength."""
+    if noise is None:
+        noise = "const" if architecture.has_noise_maps else 0
     seed = int(noise) if str(noise).isdecimal() else None
     if seed is None and noise not in ("const", "none"):
         raise UsageError(f"noise must be 'const', 'none' or a seed (0 or more), got {noise!r}.")
     if noise == "none" or not architecture.has_noise:
         return {}
+    if noise == "const" and not architecture.has_noise_maps:
+        raise UsageError(
+            "The StyleGAN2 file has no noise maps, so noise cannot be 'const'; give 'none', or a seed such as 0, the "
+            "default for such files."
+        )
     rng = None if seed is None else torch.Generator().manual_seed(seed)
     maps = {}
-    for name in sorted(name.removesuffix(".noise") for name in tensors if name.endswith(".noise")):
-        fixed = tensors[f"{name}.noise"]
-        drawn = fixed if rng is None else torch.randn(fixed.shape, generator=rng)
-        maps[name] = drawn * tensors[f"{name}.noise_strength"]
+    for name in sorted(name.removesuffix(".noise_strength") for name in tensors if name.endswith(".noise_strength")):
+        side = int(name.split(".")[1])
+        fixed = tensors[f"{name}.noise"] if rng is None else torch.randn(side, side, generator=rng)
+        maps[name] = fixed * tensors[f"{name}.noise_strength"]
     return maps

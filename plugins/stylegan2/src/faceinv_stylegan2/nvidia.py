@@ -109,9 +109,10 @@ class _Module:
         ]
 
     def child(self, name: str) -> _Module:
-        if name not in self.children:
+        held = self._part("_modules").get(name)
+        if not isinstance(held, Persistent):
             raise WeightsError(f"its {self.name} has no module {name!r}")
-        return _Module(f"{self.name}.{name}", self._part("_modules")[name])
+        return _Module(f"{self.name}.{name}", held)
 
     def blocks(self) -> Iterator[tuple[str, _Module]]:
         """Yield our name and the module of each synthesis block."""

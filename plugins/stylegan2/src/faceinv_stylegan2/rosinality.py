@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from faceinv.errors import WeightsError, first_five
-from faceinv.weights import TENSOR_BUILDERS, Builder, StoredTensor, ignore
+from faceinv.weights import TENSOR_BUILDERS, Builder, StoredTensor, check_count, ignore
 from faceinv_stylegan2.published import MAPPING_RATE, Part, Published, check_binomial, fan_in_gain
 
 #: Stand-ins for all globals in rosinality's files; training checkpoints also contain their options.
@@ -27,6 +27,7 @@ def rosinality(described: Any) -> Published:
     state = described.get("g_ema", described) if isinstance(described, dict) else None
     if not isinstance(state, dict) or not isinstance(state.get("input.input"), StoredTensor):
         raise WeightsError("it contains no generator 'g_ema' with the tensor 'input.input'")
+    check_count(len(state))
     parts: dict[str, Part] = {}
     unknown: list[str] = []
     average = described.get("latent_avg")
