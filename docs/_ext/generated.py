@@ -7,15 +7,17 @@ import re
 from pathlib import Path
 
 import click
+from record_keys import record_keys
 from sphinx.application import Sphinx
 
 from faceinv import errors
 from faceinv.bench.config import BenchConfig, defaults
 from faceinv.cli import COMMANDS, cli
 from faceinv.report.kept_boards import read_boards
-from faceinv.report.leaderboard import SCORES, Board, named
-from faceinv.report.leaderboard_table import with_interval
+from faceinv.report.leaderboard import SCORES, Board
+from faceinv.report.leaderboard_table import leaderboard_table
 from faceinv.report.methods_page import chart
+from faceinv.report.table import as_markdown
 from faceinv.testing import checks_of
 from faceinv.testing.checks import CHECK_MODULES
 
@@ -162,43 +164,23 @@ def leaderboard() -> str:
 
 def _board(board: Board) -> list[str]:
     places = board.places
-    lines = [f"`{board.encoder}` through `{board.generator}`, critic `{board.critic}`.", ""]
-    lines += [f"Note: {text}\n" for text in board.warnings]
+    lines: list[str] = []
     for score in board.columns:
         # A single budget gives no curve.
         if score in _DRAWN and len({place.steps for place in places if place.steps}) > 1:
             heading = f"<p><strong>{SCORES[score][0]}</strong></p>"
             lines += ["```{raw} html", heading, str(chart(score, board)), "```", ""]
-    if board.ceiling:
-        lines += [
-            f"The expected image given the descriptor has a PSNR of {with_interval(board.ceiling, 2)} dB; "
-            "*over* is the paired difference of a method's PSNR to it.",
-            "",
-        ]
-    several = len({place.precision for place in places}) > 1
-    heads = ["budget", "spent", "method", "access", "offline", *(["steps in"] if several else [])]
-    heads += [*(figure.heading for figure in board.figures), "s a target"]
-    lines += [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    for place in places:
-        cells = [
-            f"{place.steps:,}" if place.steps else "none",
-            f"{place.spent:,.0f}",
-            f"`{named(place, places)}`",
-            place.access,
-            place.offline,
-            *([place.precision] if several else []),
-        ]
-        cells += [with_interval(figure.of(place), figure.digits, figure.signed) for figure in board.figures]
-        lines.append(f"| {' | '.join(cells)} | {with_interval(place.seconds, 2)} |")
-    return [*lines, ""]
+    return [*lines, as_markdown([leaderboard_table(board)])]
 
 
 PAGES = {
-    "leaderboard": leaderboard,
-    "command-line": command_line,
-    "configuration": configuration,
-    "exit-codes": exit_codes,
-    "conformance": conformance,
+    "leaderboard.md": leaderboard,
+    "command-line.md": command_line,
+    "configuration.md": configuration,
+    "exit-codes.md": exit_codes,
+    "conformance.md": conformance,
+    # Included by a page, and no page of its own.
+    "record-keys.txt": record_keys,
 }
 
 
@@ -207,7 +189,7 @@ def write_pages(app: Sphinx) -> None:
     folder = Path(app.srcdir) / "reference" / "generated"
     folder.mkdir(exist_ok=True)
     for name, make in PAGES.items():
-        page, text = folder / f"{name}.md", make()
+        page, text = folder / name, make()
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
 

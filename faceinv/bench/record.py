@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from faceinv.contracts.specs import MethodSpec, MetricSpec
 from faceinv.errors import Failure
 from faceinv.plugins.host import Host
 from faceinv.scoring.statistics import estimate
+from faceinv.storage.columns import base_column
 from faceinv.storage.parts import Part
 from faceinv.storage.records import FailedCell, FinishedCell
 from faceinv.storage.run_folder import environment
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from faceinv.bench.judge import Judgement
     from faceinv.bench.naming import NamedCell
     from faceinv.data.targets import TargetFiles
-
-_BASELINE = re.compile(r"_(floor|other|ceiling)$")
 
 
 def identity_facts(named: NamedCell) -> dict[str, Any]:
@@ -153,14 +151,9 @@ def inverted_record(
     return FinishedCell.of(name, facts)
 
 
-def is_baseline(column: str) -> bool:
-    """Return whether a column is a floor or a ceiling of another one, not a score of its own."""
-    return _BASELINE.search(column.partition(":")[0]) is not None
-
-
 def summary(host: Host, cell: Cell, column: str, values: Sequence[float]) -> dict[str, Any]:
     """Return the mean of a column with its interval, unit and direction, and the encoder that it reads, if any."""
     name, colon, critic = column.partition(":")
-    spec: MetricSpec = host.spec("metric", _BASELINE.sub("", name))
+    spec: MetricSpec = host.spec("metric", base_column(name))
     mean = asdict(estimate(values)) | {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
     return mean | ({"encoder": cell.roles[f"{spec.encoder}{colon}{critic}"]} if spec.encoder else {})

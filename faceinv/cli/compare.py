@@ -63,6 +63,7 @@ def compare(
     from faceinv.report.leaderboard_table import leaderboard_table
     from faceinv.report.methods_page import write_leaderboards
     from faceinv.report.runs import read_runs
+    from faceinv.report.table import for_terminal
 
     if len(runs) < 2:
         kept = [board for path in also for board in read_boards(path, losses)]
@@ -71,7 +72,7 @@ def compare(
             app.print_json(boards_as_objects(boards))
         else:
             for board in boards:
-                app.output.print(leaderboard_table(board))
+                app.output.print(for_terminal(leaderboard_table(board), app.output.width))
         finish(app, write_leaderboards(boards, out or runs[0] / "methods.html"), open_it)
         return
     if also:
@@ -86,6 +87,6 @@ def compare(
         app.print_json(as_objects(found))
     else:
         for item in found:
-            app.output.print(comparison_table(item))
+            app.output.print(for_terminal(comparison_table(item), app.output.width))
             app.output.print(item.verdict, markup=False, soft_wrap=True)
     finish(app, write_comparison(found, out or runs[-1] / "compare.html"), open_it)

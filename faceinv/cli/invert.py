@@ -151,10 +151,10 @@ def _write_and_score(
 ) -> list[dict[str, Any]]:
     import torch
 
-    from faceinv.bench.record import is_baseline
     from faceinv.data.images import write_image
     from faceinv.data.targets import Targets
     from faceinv.scoring.pairs import embed_all
+    from faceinv.storage.columns import baseline
 
     out.mkdir(parents=True, exist_ok=True)
     results = inversion.images
@@ -173,7 +173,7 @@ def _write_and_score(
         columns = runner.judge.columns(cell, photographs, images, results[which])
         for position, index in enumerate(which):
             write_image(targets[index], out / f"{names[index]}-target.png")
-            rows[index] |= {key: values[position] for key, values in columns.items() if not is_baseline(key)}
+            rows[index] |= {key: values[position] for key, values in columns.items() if not baseline(key)}
     return rows
 
 

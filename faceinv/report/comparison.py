@@ -17,12 +17,12 @@ from faceinv.report import provenance, wording
 from faceinv.report.runs import Column, Runs, Study, steered_by
 from faceinv.report.sections import verdict
 from faceinv.scoring.statistics import Estimate, estimate, paired_difference
+from faceinv.storage.columns import success_column
 
 #: Keys of a config in which paired cells may differ without being different attacks on the targets.
 _NO_CHOICE = ("limit", "metrics", "recognition", "per_person", "min_photographs", "skip")
 #: Keys that decide what the targets are.
 _TARGETS = ("dataset", "seed", "generator", "space", "detector", "skip", "limit", "per_person", "min_photographs")
-_SUCCESS = re.compile(r"success_type(?P<type>[12])@(?P<fmr>[^:]+):(?P<role>.+)")
 
 
 @dataclass(frozen=True)
@@ -215,11 +215,11 @@ def _described(name: str, column: Column) -> tuple[str, str, bool, int] | None:
             summary.higher_is_better,
             wording.digits(name),
         )
-    match = _SUCCESS.fullmatch(name)
-    if match:
-        judge = column.record.recognition.get(match["role"])
-        encoder = judge.encoder if judge else match["role"]
-        return f"Share accepted by {encoder}, type {'I' * int(match['type'])}, FMR {match['fmr']}", "", True, 3
+    judged = success_column(name)
+    if judged:
+        judge = column.record.recognition.get(judged.role)
+        encoder = judge.encoder if judge else judged.role
+        return f"Share accepted by {encoder}, type {judged.type}, FMR {judged.fmr}", "", True, 3
     return None
 
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from markupsafe import Markup
-from rich.table import Table
 
 from faceinv.report import charts, wording
 from faceinv.report.comparison import Comparison, Row
 from faceinv.report.page import package_version, render_template
+from faceinv.report.table import Cell, Line, Table
 from faceinv.report.values import Interval, computed
 from faceinv.storage.atomic import write_atomically
 
@@ -19,26 +19,24 @@ _WORDS = {"better": "better", "worse": "worse", "same": "no difference"}
 
 
 def comparison_table(item: Comparison) -> Table:
-    """Return the comparison for a terminal: both means, the difference, the verdict."""
-    table = Table(title=f"{item.title}, {item.n} common targets", title_justify="left", caption_justify="left")
-    table.caption = (
-        "paired differences, mean [95 % bootstrap interval]; better is closer to the target: a stronger attack"
-    )
-    table.add_column("metric")
-    for heading in (*item.names, "difference"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
-    for row in item.rows:
-        style = {"better": "green", "worse": "red", "same": "dim"}[row.verdict]
-        table.add_row(
-            f"{row.name}{f', {row.unit}' if row.unit else ''} {'↑' if row.higher_is_better else '↓'}",
-            wording.number(row.reference.mean, row.digits),
-            wording.number(row.other.mean, row.digits),
-            f"{wording.number(row.difference.mean, row.digits, sign=True)} "
-            f"{wording.interval(row.difference, row.digits, sign=True)}",
-            f"[{style}]{_WORDS[row.verdict]}[/{style}]",
+    """Return a comparison as a table: both means, the difference and the verdict."""
+    lines = [
+        Line(
+            row.name,
+            row.unit,
+            "↑" if row.higher_is_better else "↓",
+            (
+                Cell(wording.number(row.reference.mean, row.digits), value=row.reference.mean),
+                Cell(wording.number(row.other.mean, row.digits), value=row.other.mean),
+                Cell.of_interval(_difference(row), style=row.verdict),
+                Cell(_WORDS[row.verdict], style=row.verdict),
+            ),
         )
-    return table
+        for row in item.rows
+    ]
+    note = "Paired differences, mean [95 % bootstrap interval]; better is closer to the target: a stronger attack."
+    title = f"{item.title}, {item.n} common targets"
+    return Table("comparison", title, note, (*item.names, "difference", "verdict"), tuple(lines), corner="metric")
 
 
 def write_comparison(comparisons: Sequence[Comparison], path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,10 @@ from faceinv.report.overlays import Measure
 from faceinv.report.pictures import Pictures
 from faceinv.report.runs import Column, Study
 from faceinv.report.values import Value
+from faceinv.storage.columns import base_column, success_column
 
 #: What each picture of a target is, beside the columns.
 TARGET, START = "target", "start"
-
-_SUCCESS = re.compile(r"success_type(?P<type>[12])@(?P<fmr>[^:]+):(?P<role>.+)")
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def _sort_label(study: Study, name: str) -> str:
     summary = study.metric(name)
     text = wording.metric_name(name, summary)
     if wording.is_minor(name):
-        return f"{wording.metric_name(wording.base_name(name), summary)} {text.strip('… ')}"
+        return f"{wording.metric_name(base_column(name), summary)} {text.strip('… ')}"
     return text
 
 
@@ -143,16 +141,16 @@ def _success(study: Study) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for place, column in enumerate(study.columns):
         for name, values in column.rows.items():
-            match = _SUCCESS.fullmatch(name)
-            if match is None:
+            judged = success_column(name)
+            if judged is None:
                 continue
-            role = match["role"]
+            role = judged.role
             judge = column.record.recognition.get(role)
             entry = found.setdefault(
                 name,
                 {
-                    "fmr": match["fmr"],
-                    "type": "I" * int(match["type"]),
+                    "fmr": judged.fmr,
+                    "type": judged.type,
                     "role": role,
                     "encoder": judge.encoder if judge else role,
                     "accepted": [None] * len(study.columns),

@@ -87,8 +87,10 @@ def as_rows(columns: Sequence[Column]) -> list[dict[str, Any]]:
 def _where(study: Study) -> str:
     config = study.first.config
     lowered = ", steps in bf16" if all(column.precision == "bf16" for column in study.columns) else ""
+    methods = {column.config.method for column in study.columns}
+    by = f" by {config.method}" if len(methods) == 1 else ""
     return (
-        f"{config.encoder} inverted through {config.generator} by {config.method}, "
+        f"{config.encoder} inverted through {config.generator}{by}, "
         f"{wording.of_targets(study.first.record)} ({config.dataset}), critic {study.first.critic}{lowered}"
     )
 
@@ -108,7 +110,9 @@ def scores(study: Study, headings: Sequence[str], *, paper_values: bool = False)
     lines, last = [], ""
     for row in rows:
         last = last if row.minor else row.name
-        name = f"{last}{row.name.replace('…', ',', 1)}" if row.minor else row.name
+        # On a terminal a baseline stands below its metric; elsewhere a row must be clear without its neighbours.
+        above = last if paper_values else ""
+        name = f"{above}{row.name.replace('…', ',' if above else '  ', 1)}" if row.minor else row.name
         measured = tuple(Cell.of_interval(cell) for cell in row.cells)
         reported = tuple(Cell.of_reported(row.reported[place]) for place in places)
         lines.append(Line(name, row.unit, row.arrow, measured + reported))
@@ -182,8 +186,8 @@ def success(study: Study, headings: Sequence[str]) -> Table:
         for group in table.groups:
             for row in group.rows:
                 if not any(row.cells):
-                    reason = row.reason or "not measured"
-                    reasons[f"FMR {table.fmr}, type {row.type}, {group.encoder}: {reason}."] = None
+                    kind = "" if group.reason else f", type {row.type}"
+                    reasons[f"FMR {table.fmr}{kind}, {group.encoder}: {row.reason or 'not measured'}."] = None
                     continue
                 cells = [
                     Cell.of_interval(cell.share, "%", f"{cell.accepted.text}/{cell.n.text}") if cell else Cell()

@@ -12,6 +12,7 @@ from faceinv.report import charts, paper, wording
 from faceinv.report.runs import Column, Study
 from faceinv.report.values import Interval, Value, computed, interval_of_record, of_record
 from faceinv.scoring.statistics import paired_difference
+from faceinv.storage.columns import base_column
 
 _GROUPS = (
     ("Pixels: the paper's Table 2", ("mse", "mse_paper", "psnr", "ssim")),
@@ -69,7 +70,7 @@ def scores(study: Study) -> tuple[ScoreGroup, ...]:
 
 def _family(metric: str) -> str:
     """Return the metric that a column belongs to, without the role: ``id_sim_critic`` of a further critic's floor."""
-    return wording.base_name(metric.partition(":")[0])
+    return base_column(metric.partition(":")[0])
 
 
 def _score_row(study: Study, name: str) -> ScoreRow:
@@ -139,10 +140,12 @@ def changes(study: Study) -> tuple[ChangeRow, ...]:
 
 def change(reference: Column, column: Column, metric: str) -> Change | None:
     """Return ``column`` minus ``reference`` on their common targets' ``metric``, or ``None`` if either lacks it."""
-    if metric not in reference.rows or metric not in column.rows or reference.targets != column.targets:
+    summary = column.record.metrics.get(metric)
+    lacking = metric not in reference.rows or metric not in column.rows
+    if summary is None or lacking or reference.targets != column.targets:
         return None
     difference = paired_difference(column.floats(metric), reference.floats(metric))
-    better = column.record.metrics[metric].higher_is_better
+    better = summary.higher_is_better
     return Change(
         computed(difference, wording.digits(metric), sign=True), verdict(difference.low, difference.high, better)
     )

@@ -22,6 +22,8 @@ from faceinv.scoring.statistics import Estimate
 _STYLES = {"better": "green", "worse": "red", "same": "dim", "clear": "bold"}
 #: Widest heading of a row on a terminal, as a share of the width.
 _HEADING = 0.4
+#: Characters between two columns on a terminal.
+_MARGIN = 3
 
 
 @dataclass(frozen=True)
@@ -146,13 +148,15 @@ class Table:
 def for_terminal(table: Table, width: int) -> Group:
     """Return a table for a terminal of ``width`` columns; a wide one is split into blocks of columns."""
     corner = max(map(len, [table.corner, *(line.heading for line in table.lines)]))
-    room = width - min(corner, int(width * _HEADING)) - 2
+    room = width - min(corner, int(width * _HEADING))
     places = range(len(table.columns))
     single = [_width(table, place, stacked=False) for place in places]
     stacked = sum(single) > room
     widths = [_width(table, place, stacked=True) for place in places] if stacked else single
-    blocks = [_block(table, chosen, stacked) for chosen in _fitting(widths, room)]
-    return Group(Text(f"\n{table.title}", "bold"), *blocks, Text(table.remarks, "italic"))
+    parts: list[RichTable | Text] = [Text(f"\n{table.title}", "bold")]
+    for chosen in _fitting(widths, room):
+        parts += [_block(table, chosen, stacked), Text()]
+    return Group(*parts[:-1], Text(table.remarks, "italic"))
 
 
 def _width(table: Table, place: int, *, stacked: bool) -> int:
@@ -160,7 +164,7 @@ def _width(table: Table, place: int, *, stacked: bool) -> int:
     words = table.columns[place].split()
     cells = [line.cells[place] for line in table.lines]
     parts = [part for cell in cells for part in ((cell.text, cell.interval) if stacked else (cell.whole,))]
-    return max(map(len, [*words, *parts, ""])) + 2
+    return max(map(len, [*words, *parts, ""])) + _MARGIN
 
 
 def _fitting(widths: Sequence[int], room: int) -> Iterator[list[int]]:
@@ -175,7 +179,7 @@ def _fitting(widths: Sequence[int], room: int) -> Iterator[list[int]]:
 
 
 def _block(table: Table, places: Sequence[int], stacked: bool) -> RichTable:
-    block = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, header_style="")
+    block = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="")
     # Names of plugins, files and people are text, never markup.
     block.add_column(Text(table.corner), overflow="fold")
     for place in places:
@@ -287,7 +291,7 @@ _LATEX = {
 
 def _latex(text: str) -> str:
     """Return ``text`` without anything that LaTeX would take for a command."""
-    return "".join(_LATEX.get(letter, letter if letter.isprintable() else " ") for letter in text)
+    return _one_line("".join(_LATEX.get(letter, letter) for letter in text))
 
 
 def _latex_cell(cell: Cell) -> str:
@@ -301,14 +305,21 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def _markdown(text: str) -> str:
-    escaped = re.sub(r"([\\|`<*])", r"\\\1", text)
-    return "".join(letter if letter.isprintable() else " " for letter in escaped)
+    return re.sub(r"([\\|`<*])", r"\\\1", _one_line(text))
 
 
 def _csv(value: Any) -> Any:
     if isinstance(value, float):
         return repr(value) if value == value else ""
-    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
+    if isinstance(value, str):
+        text = _one_line(value)
+        return f"'{text}" if text[:1] in tuple("=+-@") else text
+    return value
+
+
+def _one_line(text: str) -> str:
+    """Return ``text`` with a space for each line break and control character."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 #: Text formats by name.

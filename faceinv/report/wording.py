@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 
 from faceinv.scoring.statistics import Estimate
+from faceinv.storage.columns import base_column, baseline
 from faceinv.storage.records import FinishedCell
 from faceinv.storage.schema import Interval, MetricSummary
 
@@ -38,29 +38,22 @@ EXPLANATIONS = {
     "id_sim_critic": "identity, judged by an encoder that the attack never saw",
 }
 
-_MINOR = re.compile(r"_(floor|other|ceiling)(?=:|$)")
 _MINOR_NAMES = {
     "floor": "… to strangers",
     "other": "… to another photograph of the person",
-    "ceiling": "… of the blur that the descriptor leads one to expect",
+    "ceiling": "… of the expected image (linear estimate)",
 }
 
 
-def base_name(metric: str) -> str:
-    """Return the metric that a column puts in place: ``id_sim_critic`` of ``id_sim_critic_floor``."""
-    return _MINOR.sub("", metric)
-
-
 def is_minor(metric: str) -> bool:
-    """Return whether a column only puts another one in place."""
-    return base_name(metric) != metric
+    """Return whether a metric is only the baseline of another one."""
+    return bool(baseline(metric))
 
 
 def metric_name(metric: str, summary: MetricSummary | None = None) -> str:
     """Return a metric's name for people, with the encoder that ``summary`` names."""
-    kind = _MINOR.search(metric)
-    if kind:
-        return _MINOR_NAMES[kind.group(1)]
+    if is_minor(metric):
+        return _MINOR_NAMES[baseline(metric)]
     base, _, network = metric.partition(":")
     encoder = (summary.encoder if summary else "") or network
     if base in _NAMES:
@@ -82,7 +75,7 @@ def arrow(summary: MetricSummary) -> str:
 
 def digits(metric: str) -> int:
     """Return the decimals that a metric is shown with."""
-    return _DECIMALS.get(base_name(metric), 3)
+    return _DECIMALS.get(base_column(metric), 3)
 
 
 def number(value: float | None, decimals: int, sign: bool = False) -> str:

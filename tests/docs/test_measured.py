@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from faceinv.report.leaderboard_table import with_interval
+from faceinv.report.table import Cell
 from faceinv.scoring.statistics import Estimate
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def estimates(content: Any) -> Iterator[Estimate]:
 
 def test_every_interval_in_the_comparison_of_methods_is_in_the_kept_results() -> None:
     kept = {
-        with_interval(found, digits, sign=sign)
+        Cell.of_estimate(found, digits, signed=sign).whole
         for path in (ROOT / "benchmarks" / "results").glob("*.json")
         for found in estimates(json.loads(path.read_text(encoding="utf-8")))
         for digits in (2, 3)
