@@ -228,7 +228,7 @@ def test_scores_only_access_is_enforced(run, cache: Path, tmp_path: Path) -> Non
     )
     result = run("--plugin", plugin, *TOY, "--losses", "id", "--method", "greedy", "--out", tmp_path / "run")
     assert result.code == 5
-    assert "The method 'greedy' declares access to scores and asks for descriptors (task.encode)" in result.err
+    assert "The method 'greedy' declares access='scores' but asks for descriptors (task.encode)" in result.err
 
 
 def test_methods_and_budgets_make_a_grid_and_records_say_what_was_used(run, cache: Path, tmp_path: Path) -> None:

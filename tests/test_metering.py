@@ -69,7 +69,7 @@ def test_who_goes_over_the_budget_is_refused_before_anything_is_asked(generator:
     asked: list[int] = []
     counted = meter(budget=2, on_images=asked.append)
     counted.score(torch.tensor([0, 1, 1]), latents=torch.zeros(3, 6))
-    with pytest.raises(PluginError, match=r"method 'm' asks the encoder about 3 images for a target; its budget is 2 "):
+    with pytest.raises(PluginError, match=r"method 'm' passes 3 images of a target to the encoder; its budget is 2 "):
         counted.score(torch.tensor([1]), latents=torch.zeros(1, 6))
     with pytest.raises(PluginError, match="its budget is 2"):
         counted.encode(generator(torch.zeros(3, 6), "z"))
@@ -91,7 +91,7 @@ def test_scores_are_the_objective_of_each_candidate(
 
 
 def test_access_to_scores_gives_no_descriptors(meter, generator: ToyGenerator) -> None:
-    with pytest.raises(PluginError, match=r"'m' declares access to scores and asks for descriptors .*'white-box'"):
+    with pytest.raises(PluginError, match=r"'m' declares access='scores' but asks for descriptors .*'white-box'"):
         meter(access="scores").encode(generator(torch.zeros(3, 6), "z"))
 
 
@@ -122,16 +122,16 @@ def test_a_further_gradient_of_the_same_images_is_a_further_image_step(meter, ge
     assert counted.image_steps.tolist() == [1, 1, 1]
     torch.autograd.grad(descriptors[:, 1].sum(), latents, retain_graph=True)
     assert (counted.image_steps.tolist(), counted.queries.tolist()) == ([2, 2, 2], [2, 2, 2])
-    with pytest.raises(PluginError, match="about 3 images for a target; its budget is 2"):
+    with pytest.raises(PluginError, match="passes 3 images of a target to the encoder; its budget is 2"):
         torch.autograd.grad(descriptors[:, 2].sum(), latents)
 
 
 def test_a_question_that_names_no_target_is_one_line(meter, generator: ToyGenerator) -> None:
     latents = torch.zeros(4, 6)
     for ask, text in (
-        (lambda m: m.encode(generator(latents, "z")), "asks about 4 images for 3 targets; say with 'of'"),
-        (lambda m: m.encode(generator(latents, "z"), torch.tensor([0, 1, 2, 3])), "names targets that there are not"),
-        (lambda m: m.score(torch.tensor([0, 1]), latents=latents), "'of' of 2 rows"),
+        (lambda m: m.encode(generator(latents, "z")), "passes 4 images for 3 targets; give the target of each"),
+        (lambda m: m.encode(generator(latents, "z"), torch.tensor([0, 1, 2, 3])), "names targets that do not exist"),
+        (lambda m: m.score(torch.tensor([0, 1]), latents=latents), "2 rows in 'of'"),
         (lambda m: m.score(torch.tensor([0, 1])), "as many latents, images or both"),
     ):
         with pytest.raises(PluginError, match=text) as refused:

@@ -103,7 +103,7 @@ def test_what_cannot_be_compiled_stays_as_it_is_and_that_is_said(monkeypatch: py
     monkeypatch.setattr(torch, "compile", broken)
     said: list[str] = []
     made(said, compiled=True)
-    assert said == ["torch.compile failed, going on without it: no C++ compiler was found"]
+    assert said == ["torch.compile failed, continuing without it: no C++ compiler was found"]
 
 
 def test_an_encoder_that_cannot_be_compiled_embeds_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_an_encoder_that_cannot_be_compiled_embeds_as_it_is(monkeypatch: pytest.
     said: list[str] = []
     encoder, crops = ToyEncoder().requires_grad_(False), torch.rand(2, 3, 16, 16)
     embed = bulk_encoder(encoder, precision="fp32", compiled=True, example=crops, say=said.append)
-    assert said == ["torch.compile failed, going on without it: division by zero"]
+    assert said == ["torch.compile failed, continuing without it: division by zero"]
     assert torch.equal(embed(crops), encoder(crops))
 
 

@@ -1,4 +1,4 @@
-"""The image that a descriptor says most about: E[image | descriptor], as far as a linear map can read it."""
+"""Linear estimate of the expected image given a descriptor, E[image | descriptor] (ridge regression)."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from faceinv.contracts.networks import Generator
 from faceinv.contracts.progress import Reporter
 from faceinv.probes.whitening import Whitening
 
-#: Images that it is learnt from at most.
+#: Maximum number of images to fit.
 _IMAGES = 8192
 _BATCH = 32
-#: Pixels a side that it is learnt for: what a descriptor says of an image linearly is smooth.
+#: Side in pixels of the fitted images: their linear part is smooth.
 _SIDE = 64
-#: Penalty of a whitened axis, as a share of the images: as if it had said nothing in so many more.
+#: Ridge penalty of a whitened axis, as a share of the number of images.
 _RIDGE = 1 / 8
 
 
 class ConditionalMean:
-    """Descriptors to the images expected of them: a ridge regression from whitened descriptors to pixels.
+    """Expected images given descriptors: a ridge regression from whitened descriptors to pixels.
 
-    The conditional mean has the least mean squared error of all guesses; no reconstruction beats it in PSNR but by
-    what a linear map does not read. It is a blur and no face: a ceiling for pixels, not a method.
+    The conditional mean has the smallest mean squared error of all estimates, so no linear estimate has a higher
+    PSNR; a reconstruction that exceeds it uses non-linear information. The result is a blur: an upper bound for pixel
+    metrics, not an attack.
 
     Args:
-        whitening: Of the descriptors.
+        whitening: Whitening of the descriptors.
         coefficients: ``(1 + D, 3 * h * w)``; the first row is the mean image.
-        size: Height and width of the images that are returned.
+        size: Height and width of the returned images.
     """
 
     def __init__(self, whitening: Whitening, coefficients: Tensor, size: tuple[int, int]) -> None:
@@ -37,7 +38,7 @@ class ConditionalMean:
         self._size = size
 
     def __call__(self, descriptors: Tensor) -> Tensor:
-        """Return the images ``(N, 3, H, W)`` in ``[0, 1]`` expected of ``descriptors`` ``(N, D)``, on the CPU."""
+        """Return the expected images ``(N, 3, H, W)`` in ``[0, 1]`` given ``descriptors`` ``(N, D)``, on the CPU."""
         whitened = self._whitening(descriptors.to(self._whitening.mean.device)).float().cpu()
         flat = self._coefficients[0] + whitened @ self._coefficients[1:]
         images = flat.view(-1, 3, *reduced(self._size))
@@ -61,9 +62,9 @@ def coefficients(
     Args:
         latents: ``(N, *latent_shape)``.
         descriptors: ``(N, D)`` of their images.
-        generator: Makes the images anew, since nobody keeps them.
+        generator: Generates the images once more, since they are not kept.
         space: Latent space.
-        whitening: Of the descriptors.
+        whitening: Whitening of the descriptors.
         progress: Called with (what, done, of).
     """
     device, n = whitening.mean.device, min(_IMAGES, len(latents))
@@ -84,5 +85,5 @@ def coefficients(
 
 
 def reduced(size: torch.Size | tuple[int, int]) -> tuple[int, int]:
-    """Return height and width, brought down to 64 pixels where there are more."""
+    """Return height and width, each limited to 64 pixels."""
     return min(size[0], _SIDE), min(size[1], _SIDE)

@@ -1,4 +1,4 @@
-"""Batches of targets to reconstructions: what a method may touch, what it used, how far it is."""
+"""Engine of an inversion: runs a method on batches of targets, meters its access and joins the results."""
 
 from __future__ import annotations
 
@@ -35,25 +35,24 @@ def invert(
     Args:
         method: The inversion algorithm.
         descriptors: The leaked descriptors ``(N, D)``.
-        encode: The attacked encoder, from the generator's framing.
-        access: What of it the method may use.
+        encode: The attacked encoder, for images in the generator's framing.
+        access: The method's access to it.
         generator: The face prior.
         space: Latent space.
-        objective: What to minimise.
-        start: Regressor from descriptors to latents; ``None`` for a method that declares to need nothing beforehand.
-        steps: Budget of each target: how many images the encoder may be asked about.
+        objective: Objective to minimise.
+        start: Regressor from descriptors to latents; ``None`` for a method that declares ``offline="none"``.
+        steps: Budget per target: the number of images that may be passed to the encoder.
         seeds: One seed per target.
         name: The method's name, for errors.
         batch_size: Targets at a time.
-        on_images: Called with the number of images that the encoder was just asked about, and after each batch with
-            how many of its budget were not needed.
+        on_images: Called with the number of images just passed to the encoder, and after each batch with the unused
+            part of its budget.
 
     Returns:
-        The reconstructions of all targets, on the CPU, with what they took of the encoder.
+        The reconstructions of all targets, on the CPU, and their use of the encoder.
 
     Raises:
-        PluginError: the method asks for more than its access or its budget, or returns something else than it
-            promised.
+        PluginError: if the method exceeds its access or its budget, or returns something of another size.
     """
     name = name or type(method).__name__
     parts: list[Inversion] = []
@@ -115,7 +114,7 @@ def _joined(parts: Sequence[Inversion]) -> Inversion:
         torch.cat(latents) if len(latents) == len(parts) else None,
         torch.cat([part.images for part in parts]),
         torch.cat([part.start for part in parts]),
-        {key: _beside([part.trajectory[key] for part in parts]) for key in parts[0].trajectory},
+        {key: _aligned([part.trajectory[key] for part in parts]) for key in parts[0].trajectory},
         queries=max(part.queries for part in parts),
         image_steps=max(part.image_steps for part in parts),
         queries_mean=mean([part.queries_mean for part in parts]),
@@ -123,8 +122,8 @@ def _joined(parts: Sequence[Inversion]) -> Inversion:
     )
 
 
-def _beside(series: list[Tensor]) -> Tensor:
-    """Put series ``(n, B)`` of batches side by side; one that ended early stays at its last value."""
+def _aligned(series: list[Tensor]) -> Tensor:
+    """Join series ``(n, B)`` of batches along the targets; one that ended early keeps its last value."""
     longest = max(map(len, series))
     return torch.cat([torch.cat([own, own[-1:].expand(longest - len(own), -1)]) for own in series], dim=1)
 
@@ -132,8 +131,8 @@ def _beside(series: list[Tensor]) -> Tensor:
 def _refusal(name: str) -> Callable[[Tensor], Tensor]:
     def refuse(descriptors: Tensor) -> NoReturn:
         raise PluginError(
-            f"The method '{name}' declares that it needs nothing beforehand and asks for the latent regressor "
-            "(task.start), which was learnt from pairs; declare offline='pairs'."
+            f"The method '{name}' declares offline='none' but asks for the latent regressor (task.start), which is "
+            "trained on pairs; declare offline='pairs'."
         )
 
     return refuse

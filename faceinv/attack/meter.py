@@ -1,4 +1,4 @@
-"""What a method may ask of the attacked encoder: given out by access, counted per target, held to the budget."""
+"""Metered access to the attacked encoder: restricted by the method's access, counted and limited per target."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from faceinv.errors import PluginError
 
 
 class Meter:
-    """The attacked encoder as a method meets it, for one batch of targets.
+    """A method's view of the attacked encoder, for one batch of targets.
 
     Args:
-        encode: Images in the generator's framing to descriptors.
+        encode: Maps images in the generator's framing to descriptors.
         generator: The face prior.
         space: Latent space.
-        objective: What is minimised.
+        objective: The objective.
         descriptors: The leaked descriptors ``(B, D)``.
         method: The method's name, for errors.
         access: ``"white-box"`` or ``"scores"``.
-        budget: How many images the encoder may be asked about for each target.
-        batch_size: Images at a time when scores are asked for.
-        on_images: Called with the number of images just asked about.
+        budget: Number of images that may be passed to the encoder, per target.
+        batch_size: Images at a time when scores are computed.
+        on_images: Called with the number of images just passed to the encoder.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Meter:
         self._on_images = on_images
         self._prepared: tuple[list[int], list[object]] | None = None
         self._asked: tuple[Tensor, int, Tensor] | None = None
-        #: Images asked about, by target ``(B,)``, and how many of them with gradients to be had.
+        #: Images passed to the encoder per target ``(B,)``, and how many of them with gradients.
         self.queries = torch.zeros(len(descriptors), dtype=torch.long)
         self.image_steps = torch.zeros(len(descriptors), dtype=torch.long)
 
@@ -62,13 +62,13 @@ class Meter:
         """Return descriptors ``(N, D)`` with gradients; see :class:`faceinv.contracts.Encode`."""
         if self._access != "white-box":
             raise PluginError(
-                f"The method '{self._method}' declares access to scores and asks for descriptors (task.encode); "
-                "with that access it gets task.score. Declare access='white-box' if it needs more."
+                f"The method '{self._method}' declares access='scores' but asks for descriptors (task.encode). "
+                "Use task.score, or declare access='white-box'."
             )
         if of is None and len(images) != len(self._descriptors):
             raise PluginError(
-                f"The method '{self._method}' asks about {len(images)} images for {len(self._descriptors)} targets; "
-                "say with 'of' which target each one is a candidate for."
+                f"The method '{self._method}' passes {len(images)} images for {len(self._descriptors)} targets; "
+                "give the target of each image in 'of'."
             )
         spent = self._spend(torch.arange(len(images)) if of is None else of, len(images))
         self.image_steps += spent
@@ -78,10 +78,10 @@ class Meter:
         return descriptors
 
     def _on_gradient(self, spent: Tensor) -> Callable[[Tensor], None]:
-        """Return what counts passes back through descriptors: the first belongs to the image-step, each further is one.
+        """Return a hook that counts backward passes: the first belongs to the image-step, each further one counts.
 
         Args:
-            spent: Images of each target that the descriptors are of, ``(B,)``.
+            spent: Number of images of each target behind the descriptors, ``(B,)``.
         """
         passes = 0
 
@@ -102,7 +102,7 @@ class Meter:
         given = latents if images is None else images
         if given is None or len(given) != len(of) or (latents is not None and len(latents) != len(of)):
             raise PluginError(
-                f"The method '{self._method}' asks for scores with 'of' of {len(of)} rows; give it as many latents, "
+                f"The method '{self._method}' asks for scores with {len(of)} rows in 'of'; pass as many latents, "
                 "images or both."
             )
         self._spend(of, len(of))
@@ -115,7 +115,7 @@ class Meter:
             else:
                 assert codes is not None
                 shown = self._generator(codes, self._space)
-            # What a method did to the generator must not make gradients flow here, backward or forward.
+            # No gradients may flow here, backward or forward, whatever the method did to the generator.
             shown = shown.detach()
             with torch.no_grad():
                 total, values = self._objective(Candidate(codes, shown, self._encode(shown)), prepared)
@@ -125,32 +125,32 @@ class Meter:
         return torch.cat(totals), {name: torch.cat(values) for name, values in terms.items()}
 
     def _spend(self, of: Tensor, images: int) -> Tensor:
-        """Count ``images``, ``of`` these targets, and return the count of each target ``(B,)``.
+        """Count ``images`` for the targets ``of``, and return the count per target ``(B,)``.
 
         Raises:
-            PluginError: that is more than the budget, or ``of`` names no target; nothing has been asked yet.
+            PluginError: before anything is computed, if the budget is exceeded or ``of`` names no target.
         """
         rows = self._on_cpu(of)
         size = len(self._descriptors)
         if rows.shape != (images,) or (images and not 0 <= int(rows.min()) <= int(rows.max()) < size):
             raise PluginError(
-                f"The method '{self._method}' names targets that there are not: 'of' has to hold a row of the "
-                f"{size} targets for each of {images} images."
+                f"The method '{self._method}' names targets that do not exist: 'of' must hold one of the rows "
+                f"0 to {size - 1} for each of {images} images."
             )
         spent = torch.bincount(rows, minlength=size)
         self._charge(spent)
         return spent
 
     def _charge(self, spent: Tensor) -> None:
-        """Add to the count of each target ``(B,)``.
+        """Add to the count per target ``(B,)``.
 
         Raises:
-            PluginError: that is more than the budget.
+            PluginError: if the budget is exceeded.
         """
         wanted = int((self.queries + spent).max())
         if wanted > self._budget:
             raise PluginError(
-                f"The method '{self._method}' asks the encoder about {wanted} images for a target; its budget is "
+                f"The method '{self._method}' passes {wanted} images of a target to the encoder; its budget is "
                 f"{self._budget} (--steps)."
             )
         self.queries += spent
@@ -158,7 +158,7 @@ class Meter:
             self._on_images(int(spent.sum()))
 
     def _on_cpu(self, of: Tensor) -> Tensor:
-        """Return ``of`` on the CPU; a method that asks with one tensor at every step waits for its device once."""
+        """Return ``of`` on the CPU. The last one is kept, so that reusing a tensor at every step synchronises once."""
         if of.is_inference():
             return of.to("cpu", torch.long)
         if self._asked is None or self._asked[0] is not of or self._asked[1] != of._version:
@@ -169,7 +169,7 @@ class Meter:
         return [slice(first, first + self._batch_size) for first in range(0, n, self._batch_size)]
 
     def _preparations(self, of: Tensor) -> list[object]:
-        """Return what the objective needs for each part of ``of``, kept for the next candidates of the same targets."""
+        """Return the prepared targets of each part of ``of``; they are kept while the same targets are asked for."""
         rows = self._on_cpu(of).tolist()
         if self._prepared is None or self._prepared[0] != rows:
             targets = self._descriptors[of.to(self._descriptors.device)]

@@ -1,8 +1,8 @@
-"""Synthetic (latent, descriptor, attribute) triples: what an attacker can make without any data.
+"""Synthetic (latent, descriptor, attribute) triples, which an attacker can make without any data.
 
-The paper trains its latent regressor on pairs sampled from the generator (section 4.1); probes are
-trained on the same pairs here, so that an audit needs no data set. The stream of latents is apart
-from that of synthetic targets, so that no target was ever trained on.
+The paper trains its latent regressor on pairs sampled from the generator (section 4.1). Probes are trained on the
+same pairs here, so that an attack needs no data set. Pairs and synthetic targets come from different streams of
+latents, so that no target is ever trained on.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Pairs:
-    """Latents and the descriptors of the images they make.
+    """Latents, and the descriptors of the images generated from them.
 
     Args:
         latents: ``(N, *latent_shape)``.
-        descriptors: ``(N, D)`` on the attacked encoder.
-        key: Hash of everything that went in.
+        descriptors: ``(N, D)`` of the attacked encoder.
+        key: Hash of everything that they depend on.
     """
 
     latents: Tensor
@@ -50,19 +50,19 @@ def make_pairs(
     progress: Reporter | None = None,
     probes: Mapping[str, Probe] | None = None,
 ) -> Pairs:
-    """Sample ``n`` images of the generator and embed them, or read them back.
+    """Sample ``n`` images of the generator and embed them; read them from the cache if they are there.
 
     Args:
-        encoder: The attacked encoder, behind the generator's framing.
-        generator: Where latents come from.
+        encoder: The attacked encoder, for images in the generator's framing.
+        generator: Source of the latents.
         space: Latent space.
         n: Number of pairs.
         seed: Seed of the stream of latents.
         folder: Cache folder.
         parts: Provenance of encoder, generator and core, for the key.
         progress: Called with (what, done, of).
-        probes: Probes to label the images for in the same pass, by the key that :func:`label_pairs`
-            will ask with: the images are not made again for each.
+        probes: Probes that label the images in the same pass, by the key that :func:`label_pairs` will ask
+            for. This avoids generating the images once more per probe.
     """
     probes = probes or {}
     key = fingerprint(
@@ -109,7 +109,7 @@ def label_pairs(
     folder: Path,
     progress: Reporter | None = None,
 ) -> Tensor:
-    """Return the probe's labels ``(N, *shape)`` of the pairs' images, measured once and cached."""
+    """Return the probe's labels ``(N, *shape)`` of the pairs' images; measure them unless they are in the cache."""
 
     def make() -> dict[str, Tensor]:
         n = len(pairs.latents)

@@ -1,4 +1,4 @@
-"""What methods that search share: each target's own random numbers, the best so far, who has converged, spread."""
+"""Helpers for methods that search: random numbers per target, best candidates, convergence, spread of latents."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from faceinv.storage.hashing import seed_of
 
 
 class Noise:
-    """A stream of random numbers for each target, so that none feels its batch mates.
+    """A stream of random numbers per target, so that a target's numbers do not depend on its batch.
 
-    Drawn on the CPU and moved, so that they are the same on every device.
+    Numbers are drawn on the CPU and moved, so that they are the same on every device.
 
     Args:
-        task: Whose targets' seeds the streams begin with, and whose descriptors' device and type numbers get.
+        task: Gives the seeds of the streams, and with its descriptors the device and type of the numbers.
     """
 
     def __init__(self, task: InversionTask) -> None:
@@ -35,18 +35,18 @@ class Noise:
         return low + (high - low) * drawn
 
     def latents(self, n: int, generator: Generator, space: str) -> Tensor:
-        """Return ``n`` of the generator's own samples for each target, ``(B, n, *latent_shape)``."""
+        """Return ``n`` samples of the generator per target, ``(B, n, *latent_shape)``."""
         return torch.stack([generator.sample(n, space, stream) for stream in self._streams]).to(self._like)
 
 
 @dataclass
 class Best:
-    """The best candidate of each target, and how it came about.
+    """The best candidate of each target so far, and its history.
 
     Args:
-        total: ``(B,)`` the least value of the objective so far.
-        terms: Its terms before weighting, by name.
-        candidate: ``(B, *shape)`` the candidate that has it.
+        total: ``(B,)``, the smallest value of the objective so far.
+        terms: Its unweighted terms, by name.
+        candidate: ``(B, *shape)``, the candidate with this value.
     """
 
     total: Tensor
@@ -55,23 +55,23 @@ class Best:
 
     @classmethod
     def none(cls, candidate: Tensor) -> Best:
-        """Return a start ``(B, *shape)`` that any scored candidate is better than."""
+        """Return a start at ``candidate`` ``(B, *shape)``, with an infinite objective."""
         return cls(candidate.new_full((len(candidate),), torch.inf), {}, candidate)
 
     def __post_init__(self) -> None:
         self._series: dict[str, list[Tensor]] = {}
 
     def offer(self, candidates: Tensor, total: Tensor, terms: dict[str, Tensor], rows: Tensor | None = None) -> Tensor:
-        """Take what is better, and note the best after each of ``n`` candidates of every target.
+        """Keep better candidates, and record the best after each of ``n`` candidates per target.
 
         Args:
             candidates: ``(K, n, *shape)``.
-            total: ``(K * n,)`` their values, a target's candidates one after the other.
-            terms: The terms likewise.
-            rows: ``(K,)`` the targets that they are for, where those are not all ``B``.
+            total: ``(K * n,)``, their objectives, grouped by target.
+            terms: Their terms, likewise.
+            rows: ``(K,)``, their targets, if they are not for all ``B``.
 
         Returns:
-            Which targets got a better one, ``(B,)``.
+            Which targets improved, ``(B,)``.
         """
         targets, n = candidates.shape[:2]
         before = self.total
@@ -102,14 +102,14 @@ class Best:
 
 
 class Convergence:
-    """Which targets of a batch still get better, so that the others leave it and cost nothing more.
+    """Which targets of a batch still improve, so that converged ones can be removed from it.
 
-    A target has converged when its best value has not fallen by more than a share of itself for some steps. It is
-    judged by its own values alone::
+    A target has converged if its best value has not fallen by more than a share of itself for some steps. Each target
+    is judged by its own values alone::
 
         going = Convergence(len(latents), patience, tolerance, like=latents)
         for _ in range(steps):
-            ...  # a step of the targets going.rows, whose best so far is in ``best``
+            ...  # a step for the targets going.rows; ``best`` holds their best so far
             stay = going.step(best.total)
             if stay is not None:
                 latents = keep_rows(optimizer, stay)
@@ -118,17 +118,17 @@ class Convergence:
                 prepared = task.objective.prepare(task.descriptors[going.rows])
 
     Args:
-        targets: Their number, ``B``.
-        patience: Steps without progress after which a target has converged; 0: none ever does.
-        tolerance: What counts as progress: a fall by more than this share of the best value.
+        targets: Number of targets, ``B``.
+        patience: Steps without progress after which a target has converged; 0 means never.
+        tolerance: Progress is a fall by more than this share of the best value.
         like: A tensor on the device of the values.
     """
 
-    #: Steps between two looks at who has converged, since a device has to be waited for.
+    #: Steps between two checks for convergence, since each one synchronises with the device.
     _EVERY = 5
 
     def __init__(self, targets: int, patience: int, tolerance: float, like: Tensor) -> None:
-        #: The targets that are still in, ``(K,)``.
+        #: Targets that have not converged, ``(K,)``.
         self.rows = torch.arange(targets, device=like.device)
         self._patience, self._tolerance = patience, tolerance
         self._mark = like.new_full((targets,), torch.inf)
@@ -136,14 +136,14 @@ class Convergence:
         self._steps = 0
 
     def step(self, best: Tensor) -> Tensor | None:
-        """Take note of a step; if targets converged, drop them from ``rows`` and say who of the former stay.
+        """Count a step; remove targets from ``rows`` that have converged.
 
         Args:
-            best: ``(B,)`` the best value of every target, those that left included.
+            best: ``(B,)``, the best value of every target, including removed ones.
 
         Returns:
-            ``None`` where nobody leaves; otherwise ``(K',)``, places in what ``rows`` was before: what a method holds
-            for each target that was in is to be indexed with it. Empty when all have converged.
+            ``None`` if no target was removed; otherwise the places ``(K',)`` in the former ``rows`` of those that
+            remain. A method indexes whatever it holds per target with them. Empty if all have converged.
         """
         if not self._patience:
             return None
@@ -162,11 +162,11 @@ class Convergence:
 
 
 def keep_rows(optimizer: torch.optim.Optimizer, places: Tensor) -> Tensor:
-    """Make an optimiser of one tensor go on with some of its rows, their moments included; return the new tensor.
+    """Reduce an optimiser of one tensor to some of its rows, moments included; return the new tensor.
 
     Args:
-        optimizer: Such as Adam on latents ``(K, *shape)``.
-        places: ``(K',)`` which rows to keep.
+        optimizer: For example Adam on latents ``(K, *shape)``.
+        places: ``(K',)``, rows to keep.
     """
     (group,) = optimizer.param_groups
     (old,) = group["params"]
@@ -181,12 +181,12 @@ def keep_rows(optimizer: torch.optim.Optimizer, places: Tensor) -> Tensor:
 
 
 def rows_of(targets: int, candidates: int, like: Tensor) -> Tensor:
-    """Return which target each of ``candidates`` candidates of every target is for: 0, 0, …, 1, 1, …"""
+    """Return the target of each candidate, for ``candidates`` candidates per target: 0, 0, …, 1, 1, …"""
     return torch.arange(targets, device=like.device).repeat_interleave(candidates)
 
 
 def spread(generator: Generator, space: str, like: Tensor, samples: int = 256) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each number of a latent, ``(*latent_shape)``, over the generator's own."""
+    """Return mean and standard deviation ``(*latent_shape)`` of the generator's own latents."""
     stream = torch.Generator(like.device).manual_seed(seed_of("faceinv spread of latents"))
     latents = generator.sample(samples, space, stream).to(like)
     return latents.mean(0), latents.std(0).clamp_min(1e-6)

@@ -1,4 +1,4 @@
-"""What methods learn from the attack's pairs before they meet a target: given to them once, kept in the cache."""
+"""Training of methods that learn from pairs before they see a target; the results are cached."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ from faceinv.storage.tensors import load_or_make
 
 
 def teach(
-    method: Method, spec: MethodSpec, attack: Preparation, folder: Path, progress: Reporter | None = None
+    method: Method, spec: MethodSpec, preparation: Preparation, folder: Path, progress: Reporter | None = None
 ) -> None:
-    """Let a method that learns do so, or read back what it learnt; any other is left as it is.
+    """Train a method that learns, or read its training from the cache; leave any other method alone.
 
     Args:
         method: The built method.
-        spec: What it declares.
-        attack: Whose pairs it learns from.
-        folder: Cache folder of what is trained.
+        spec: Its declaration.
+        preparation: Pairs and networks to learn from.
+        folder: Cache folder.
         progress: Called with (what, done, of).
 
     Raises:
-        PluginError: it declares that it needs nothing beforehand.
+        PluginError: if it learns but declares ``offline="none"``.
     """
     if not isinstance(method, LearningMethod):
         return
     if spec.offline == "none":
         raise PluginError(
-            f"The method '{spec.name}' learns from pairs and declares that it needs nothing beforehand; declare "
-            "offline='pairs' or 'white-box'."
+            f"The method '{spec.name}' learns from pairs but declares offline='none'; declare offline='pairs' or "
+            "'white-box'."
         )
-    pairs = attack.pairs
+    pairs = preparation.pairs
 
     def cached(settings: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         parts = {"pairs": pairs.key, "method": spec.name, "code": code_hash(spec), "settings": dict(settings)}
         return load_or_make(folder / f"method {spec.name}-{fingerprint(parts)}.safetensors", make)
 
-    lesson = Lesson(spec, attack.encoder)
+    lesson = Lesson(spec, preparation.encoder)
     method.prepare(
         Training(
             latents=pairs.latents,
             descriptors=pairs.descriptors,
-            generator=attack.generator.network,
-            space=attack.space,
+            generator=preparation.generator.network,
+            space=preparation.space,
             encode=lesson,
-            whiten=attack.whitening,
+            whiten=preparation.whitening,
             seed=0,
             cached=cached,
             progress=progress or _silent,
@@ -64,11 +64,11 @@ def teach(
 
 
 class Lesson:
-    """The encoder as a method meets it while it learns, and no longer: what it asks of a target's is counted.
+    """The encoder as a method sees it while it learns. Afterwards it refuses, since use on targets is metered.
 
     Args:
-        spec: What the method declares: without white-box access while it learns, it is refused.
-        encode: Images in the generator's framing to descriptors.
+        spec: The method's declaration; without white-box access while it learns, the encoder is refused.
+        encode: Maps images in the generator's framing to descriptors.
     """
 
     def __init__(self, spec: MethodSpec, encode: Callable[[Tensor], Tensor]) -> None:
@@ -80,23 +80,23 @@ class Lesson:
         """Return descriptors ``(N, D)`` of images, with gradients.
 
         Raises:
-            PluginError: the method declared that it needs none, or has learnt already.
+            PluginError: if the method does not declare white-box access, or is no longer learning.
         """
         name = self._spec.name
         if self._spec.offline != "white-box":
             raise PluginError(
-                f"The method '{name}' trains through the encoder and declares offline='{self._spec.offline}'; declare "
+                f"The method '{name}' trains through the encoder but declares offline='{self._spec.offline}'; declare "
                 "offline='white-box'."
             )
         if self._over:
             raise PluginError(
-                f"The method '{name}' asks through training.encode when it has learnt already; what it asks about a "
-                "target goes through task.encode or task.score, which count."
+                f"The method '{name}' calls training.encode after its training; use task.encode or task.score for "
+                "targets, which are metered."
             )
         return self._encode(images)
 
     def end(self) -> None:
-        """Refuse from now on."""
+        """Refuse all further calls."""
         self._over = True
 
 

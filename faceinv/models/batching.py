@@ -1,4 +1,4 @@
-"""How many targets at a time: as many as the processor's cache holds of one layer, and the memory of all of them."""
+"""Batch sizes that fit the machine: the largest layer in the CPU's cache, all activations in memory."""
 
 from __future__ import annotations
 
@@ -9,32 +9,41 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-#: Bytes of the last cache where the system does not tell.
+#: Bytes of the last-level cache if the system does not report it.
 _USUAL_CACHE = 32 << 20
-#: Fewer leave the multipliers idle between the layers; more bring nothing that was ever measured.
+#: Smaller batches leave the arithmetic units idle between layers; larger ones never were faster in measurements.
 _LEAST, _MOST = 4, 64
 
 
-def batch_size_for(step: Callable[[], Tensor], networks: nn.Module, device: torch.device) -> int:
-    """Return the batch size for steps like this one: the same on the same machine, a power of two.
+def batch_size_for(
+    step: Callable[[], Tensor],
+    networks: nn.Module,
+    device: torch.device,
+    *,
+    cache: int | None = None,
+    memory: int | None = None,
+) -> int:
+    """Return the batch size for steps like this one: a power of two, always the same on the same machine.
 
-    On a CPU the largest layer's result shall stay in the last cache, from which the next layer reads it; what is kept
-    for the gradient takes a quarter of the memory at most, so that workers have room beside each other.
+    On a CPU the output of the largest layer should stay in the last-level cache, where the next layer reads it.
+    Tensors kept for the gradient take at most a quarter of the memory, so that several workers fit.
 
     Args:
-        step: Computes a result from one candidate; with a graph, where a gradient will be wanted.
+        step: Computes a result from one candidate; with a graph if a gradient will be needed.
         networks: All networks that take part.
-        device: Where they are.
+        device: Their device.
+        cache: Bytes of the last-level cache; by default this machine's.
+        memory: Bytes of memory; by default the device's.
     """
     largest, kept = _footprint(step, networks)
-    fitting = min(_MOST, _memory(device) // 4 // max(1, kept))
+    fitting = min(_MOST, (memory or _memory(device)) // 4 // max(1, kept))
     if device.type == "cpu":
-        fitting = min(fitting, max(_LEAST, _last_cache() // max(1, largest)))
+        fitting = min(fitting, max(_LEAST, (cache or _last_cache()) // max(1, largest)))
     return 1 << max(0, fitting.bit_length() - 1)
 
 
 def _footprint(step: Callable[[], Tensor], networks: nn.Module) -> tuple[int, int]:
-    """Return the bytes of the largest layer's result, and of everything that is kept for the gradient."""
+    """Return the bytes of the largest layer's output, and of all tensors kept for the gradient."""
     largest = 0
     kept: dict[int, int] = {}
     parameters = {parameter.data_ptr() for parameter in networks.parameters()}
@@ -70,7 +79,7 @@ def _memory(device: torch.device) -> int:
 
 
 def _last_cache() -> int:
-    """Return the bytes of the largest cache that a core of this machine reaches."""
+    """Return the bytes of the largest cache that a core of this machine can access."""
     sizes = []
     for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
         text = path.read_text().strip()

@@ -1,4 +1,4 @@
-"""Folding batch normalisation into a frozen neighbour: the same function, fewer operations."""
+"""Batch normalisation folded into a neighbouring frozen layer: the same function with fewer operations."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def fold_norm(layer: Layer, norm: Norm) -> Layer:
-    """Change ``layer``, in place, to do what it did followed by ``norm`` in evaluation; return it.
+    """Fold ``norm``, in evaluation mode, into the ``layer`` before it, in place; return ``layer``.
 
     With ``s = gamma / sqrt(var + eps)``: ``weight' = s * weight``, ``bias' = s * (bias - mean) + beta``
-    (Ioffe, Szegedy 2015, algorithm 2). ``s`` and ``bias'`` are computed in float64; the weights are
-    scaled where they lie, for fresh memory costs more than the arithmetic, and frozen.
+    (Ioffe, Szegedy 2015, algorithm 2). ``s`` and ``bias'`` are computed in float64. The weights are frozen, and scaled
+    in place because allocating memory costs more than the arithmetic.
 
     Args:
         layer: Convolution or fully connected layer with as many outputs as ``norm`` has channels.
         norm: Batch normalisation with running statistics, with or without an affine part.
 
     Raises:
-        ValueError: ``norm`` keeps no running statistics.
+        ValueError: if ``norm`` keeps no running statistics.
     """
     scale, shift = affine_of(norm)
     if layer.bias is not None:
@@ -31,14 +31,13 @@ def fold_norm(layer: Layer, norm: Norm) -> Layer:
 
 
 def fold_norm_before(norm: Norm, layer: nn.Linear) -> nn.Linear:
-    """Change ``layer``, in place, to do what ``norm`` followed by it did in evaluation; return it.
+    """Fold ``norm``, in evaluation mode, into the ``layer`` after it, in place; return ``layer``.
 
-    Where ``norm`` works on a map ``(B, C, H, W)`` that is flattened before ``layer``, each of its
-    channels stands for ``H * W`` neighbouring inputs. There is no such fold into a padded convolution:
-    the zeros of the padding come after the normalisation.
+    If ``norm`` works on a map ``(B, C, H, W)`` that is flattened before ``layer``, each of its channels stands for
+    ``H * W`` adjacent inputs. A norm cannot be folded into a padded convolution, whose zeros come after it.
 
     Raises:
-        ValueError: ``norm`` keeps no running statistics.
+        ValueError: if ``norm`` keeps no running statistics.
     """
     scale, shift = affine_of(norm)
     repeats = layer.in_features // len(scale)
@@ -50,14 +49,14 @@ def fold_norm_before(norm: Norm, layer: nn.Linear) -> nn.Linear:
 
 
 def affine_of(norm: Norm) -> tuple[Tensor, Tensor]:
-    """Return float64 ``(scale, shift)``, each ``(C,)``: ``norm(x) = scale * x + shift`` in evaluation.
+    """Return float64 ``(scale, shift)``, each ``(C,)``, with ``norm(x) = scale * x + shift`` in evaluation mode.
 
     Raises:
-        ValueError: ``norm`` keeps no running statistics.
+        ValueError: if ``norm`` keeps no running statistics.
     """
     mean, variance = norm.running_mean, norm.running_var
     if mean is None or variance is None:
-        raise ValueError("Only a normalisation with running statistics is a fixed scale and shift.")
+        raise ValueError("Only a normalisation with running statistics has a fixed scale and shift.")
     scale = (variance.double() + norm.eps).rsqrt()
     if norm.weight is not None:
         scale = scale * norm.weight.detach().double()

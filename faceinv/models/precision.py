@@ -1,4 +1,4 @@
-"""Networks as a command asks for them: in which precision, and compiled or not."""
+"""Networks in lower precision, or compiled."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from faceinv.hardware import has_bf16_units
 
 
 class StepGenerator(Generator):
-    """A generator whose images are computed in another precision, or by a compiled function.
+    """A generator whose images are computed in another precision or by a compiled function.
 
     Args:
         generator: The generator.
-        forward: What computes its images ``(B, 3, H, W)`` from latents and space.
+        forward: Computes its images ``(B, 3, H, W)`` from latents and space.
     """
 
     def __init__(self, generator: Generator, forward: Callable[[Tensor, str], Tensor]) -> None:
@@ -26,11 +26,11 @@ class StepGenerator(Generator):
         self._generator, self._forward = generator, forward
 
     def latent_shape(self, space: str) -> tuple[int, ...]:
-        """Return the generator's own."""
+        """Return the generator's latent shape."""
         return self._generator.latent_shape(space)
 
     def sample(self, n: int, space: str, rng: torch.Generator) -> Tensor:
-        """Draw the generator's own samples."""
+        """Return samples of the generator."""
         return self._generator.sample(n, space, rng)
 
     def forward(self, latents: Tensor, space: str) -> Tensor:
@@ -49,17 +49,17 @@ def step_networks(
     gradients: bool = True,
     say: Callable[[str], None],
 ) -> tuple[Generator, Callable[[Tensor], Tensor]]:
-    """Return generator and encoder for the steps of a search; results are ``float32`` either way.
+    """Return generator and encoder for the steps of a search; their results are ``float32`` in any case.
 
     Args:
         generator: The face prior.
-        encode: Images in its framing to descriptors.
-        precision: ``"fp32"``, or ``"bf16"``: convolutions and products in it, by autocast.
-        compiled: Whether torch.compile makes them; if it cannot, they stay as they are.
+        encode: Maps images in its framing to descriptors.
+        precision: ``"fp32"``, or ``"bf16"`` for convolutions and products in bf16 by autocast.
+        compiled: Compile both with torch.compile; if that fails, they stay as they are.
         example: Latents ``(B, *latent_shape)`` of a whole batch.
         space: Latent space.
-        gradients: Whether the encoder gives gradients; a black box does not.
-        say: Called with a line where the choice does not pay here, or cannot be had.
+        gradients: True if the encoder gives gradients; a black box does not.
+        say: Called with a line if the choice is slow on this machine, or fails.
     """
     functions = _lowered([generator, encode], precision, example.device.type, say)
 
@@ -84,15 +84,15 @@ def bulk_encoder(
     example: Tensor,
     say: Callable[[str], None],
 ) -> Callable[[Tensor], Tensor]:
-    """Return an encoder for many batches without a gradient; descriptors are ``float32`` either way.
+    """Return an encoder for many batches without gradients; its descriptors are ``float32`` in any case.
 
     Args:
-        encode: Crops ``(B, 3, h, w)`` to descriptors.
-        precision: ``"fp32"``, or ``"bf16"``: convolutions and products in it, by autocast.
-        compiled: Whether torch.compile makes it, for batches in the shape of ``example``; if it cannot, and for
-            others, such as the last, it stays as it is.
+        encode: Maps crops ``(B, 3, h, w)`` to descriptors.
+        precision: ``"fp32"``, or ``"bf16"`` for convolutions and products in bf16 by autocast.
+        compiled: Compile it with torch.compile for batches of the shape of ``example``. If that fails, and for other
+            batches such as the last one, it stays as it is.
         example: A whole batch.
-        say: Called with a line where the choice does not pay here, or cannot be had.
+        say: Called with a line if the choice is slow on this machine, or fails.
     """
     (function,) = _lowered([encode], precision, example.device.type, say)
     if not compiled:
@@ -112,29 +112,29 @@ def _lowered(
     if precision != "bf16":
         return functions
     if device == "cpu" and not has_bf16_units():
-        say("This processor is not known to have bf16 units: without them, --precision bf16 is slower than fp32.")
+        say("This processor is not known to have bf16 units; without them, --precision bf16 is slower than fp32.")
     return [in_bf16(function, device) for function in functions]
 
 
 def _compiled(
     functions: list[Callable[..., Tensor]], run: Callable[..., None], say: Callable[[str], None]
 ) -> list[Callable[..., Tensor]]:
-    """Return compiled functions, or those given and say so, if ``run``, which calls them, fails."""
+    """Return compiled functions; if ``run``, which calls them, fails, report it and return the given ones."""
     made = [torch.compile(function) for function in functions]
     try:
         with warnings.catch_warnings():
-            # What torch says of its own doing while it traces.
+            # torch warns about its own tracing.
             warnings.simplefilter("ignore")
             run(*made)
     except Exception as error:  # whatever the compiler, its tools or the networks raise
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        say(f"torch.compile failed, going on without it: {reason}")
+        say(f"torch.compile failed, continuing without it: {reason}")
         return functions
     return made
 
 
 def in_bf16(function: Callable[..., Tensor], device: str = "cpu") -> Callable[..., Tensor]:
-    """Return ``function`` with its convolutions and products in bf16 by autocast, and a result in ``float32``."""
+    """Return ``function`` with convolutions and products in bf16 by autocast, and its result in ``float32``."""
 
     def lowered(*given: Any) -> Tensor:
         with torch.autocast(device, torch.bfloat16):
