@@ -1,4 +1,4 @@
-"""The Python API: the three things the command line does, for tensors in memory."""
+"""The Python API: load an encoder, invert descriptors and probe them, for tensors in memory."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def load_encoder(
     they have length 1. Gradients flow to the images.
 
     Args:
-        name: Its name, such as ``"arcface"`` or ``"arcface.r50-ms1mv3"``.
+        name: Name of the encoder, such as ``"arcface"`` or ``"arcface.r50-ms1mv3"``.
         weights: Your own weights file, in place of the published one.
         device: ``"cpu"``, ``"cuda"``, …
         plugins: Files or folders of plugins that are not installed.
         offline: Never use the network.
-        host: The plugins, where you keep them yourself; ``plugins`` is not used then.
+        host: The plugins, if you have loaded them yourself; replaces ``plugins``.
 
     Raises:
-        UnknownNameError: no plugin declares it; the closest name is suggested.
-        WeightsError: the weights cannot be had, or are not this network's.
+        UnknownNameError: if no plugin declares the name; the closest one is suggested.
+        WeightsError: if the weights cannot be fetched, or belong to another network.
 
     Example:
         >>> encoder = faceinv.load_encoder("arcface")
@@ -85,40 +85,40 @@ def invert(
     host: Host | None = None,
     progress: Reporter | None = None,
 ) -> Inversion:
-    """Rebuild faces from descriptors.
+    """Reconstruct faces from descriptors (template inversion).
 
-    What the attack needs of this encoder and generator (pairs, probes, the latent regressor) is trained at the
-    first call and read from the cache afterwards. Anything left out is as in ``faceinv config``.
+    Pairs, probes and the latent regressor for this encoder and generator are trained by the first call and read
+    from the cache afterwards. The defaults are those that ``faceinv config`` prints.
 
     Args:
         descriptors: ``(N, D)`` as the encoder gives them, or one ``(D,)``.
-        encoder: Name of the encoder that made them.
+        encoder: Name of the encoder that they come from.
         losses: Losses of the objective, such as ``["id", "lm", "hist"]``.
         generator: Name of the generator.
-        space: Latent space; the generator's first by default.
+        space: Latent space; by default the generator's first.
         objective: Preset of the weights, ``"balanced"`` or ``"paper"``.
         loss_weights: Weights that override the preset's, by loss.
         method: Name of the inversion method.
-        steps: Budget of a target: image-steps, or queries where the method has access to scores alone.
-        pairs: Synthetic pairs to train on.
-        seed: Seed of methods that draw at random.
-        names: A name for each descriptor; with the seed it decides what a method draws for it.
+        steps: Budget per target: image-steps, or queries for a method that only sees scores.
+        pairs: Number of synthetic training pairs.
+        seed: Seed of methods that use random numbers.
+        names: Name of each descriptor; together with the seed it determines a method's random numbers.
         weights: Your own weights files, by name.
         device: ``"cpu"``, ``"cuda"``, …
-        batch_size: Descriptors at a time.
+        batch_size: Descriptors per batch.
         checkpoint_activations: Recompute the generator's activations in the backward pass to save memory.
         plugins: Files or folders of plugins that are not installed.
         offline: Never use the network.
-        host: The plugins, where you keep them yourself; ``plugins`` is not used then.
+        host: The plugins, if you have loaded them yourself; replaces ``plugins``.
         progress: Called with (what, done, of).
 
     Returns:
-        ``images`` ``(N, 3, H, W)`` in ``[0, 1]`` in the generator's framing, ``latents``, the images it started
-        from, the losses on the way, and the queries that each target took.
+        ``images`` ``(N, 3, H, W)`` in ``[0, 1]`` in the generator's framing, ``latents``, the start images, the
+        trajectory of the losses, and the number of queries.
 
     Raises:
-        UsageError: a name or a value that is not allowed.
-        ShapeError: the descriptors cannot be this encoder's.
+        UsageError: if a name or value is not allowed.
+        ShapeError: if the descriptors cannot come from this encoder.
 
     Example:
         >>> result = faceinv.invert(descriptors, encoder="arcface", losses=["id", "lm", "hist"])
@@ -147,7 +147,7 @@ def invert(
     batch = descriptors[None] if descriptors.ndim == 1 else descriptors
     check_descriptors(batch, runner.loader.encoder(cell.encoder).spec)
     if names is not None and len(names) != len(batch):
-        raise UsageError(f"{len(names)} names were given for {len(batch)} descriptors.")
+        raise UsageError(f"Got {len(names)} names for {len(batch)} descriptors.")
     return runner.invert(cell, batch, names if names is not None else [str(row) for row in range(len(batch))])
 
 
@@ -213,42 +213,42 @@ def probe(
     host: Host | None = None,
     progress: Reporter | None = None,
 ) -> dict[str, ProbeScore] | list[dict[str, Any]]:
-    """Return how well attributes can be read from an encoder's descriptors.
+    """Measure how well attributes can be inferred from an encoder's descriptors.
 
-    Without a ``dataset``, and without a single photograph: probes are trained on descriptors of the generator's
-    samples and scored on samples that were held out, as ``faceinv train`` does it. With one, heads are trained on
-    its photographs and scored on people they were not trained on, as ``faceinv probe`` does it. Anything left out is
-    as in ``faceinv config``.
+    Without a ``dataset`` this needs no photographs: probes are trained on descriptors of a generator's samples and
+    scored on held-out samples, as in ``faceinv train``. With one, heads are trained on its photographs and scored on
+    people that were not used for training, as in ``faceinv probe``. The defaults are those that ``faceinv config``
+    prints.
 
     Args:
-        attributes: Names of the probes, such as ``["landmarks", "histogram"]``; of a data set's annotations too,
-            and its default ones if there are none.
+        attributes: Names of probes, such as ``["landmarks", "histogram"]``, and of annotations of the data set;
+            empty for the data set's default ones.
         dataset: ``"lfw:PATH"``, ``"celeba:PATH"``, ``"folder:PATH"``, …
-        encoder: Name of the encoder whose descriptors are read.
+        encoder: Name of the encoder.
         labels: CSV file of annotations, for a ``dataset`` that takes one.
-        limit: How many photographs of the ``dataset`` to use at most.
-        image: Whether a network reads the photographs too, for comparison; that takes long.
-        precision: Of the encoder on a ``dataset``, ``"fp32"`` or ``"bf16"``.
-        seed: Seed of trainings and intervals on a ``dataset``.
-        out: Run folder for a ``dataset``'s records.
+        limit: Maximum number of photographs of the ``dataset``.
+        image: Also train a network on the photographs, for comparison; this takes long.
+        precision: Precision of the encoder on a ``dataset``, ``"fp32"`` or ``"bf16"``.
+        seed: Seed of training and intervals on a ``dataset``.
+        out: Run folder for records of a ``dataset``.
         generator: Name of the generator.
-        space: Latent space; the generator's first by default.
-        recipe: How heads are trained: ``"tuned"`` or ``"paper"``.
-        pairs: Synthetic pairs to train on.
+        space: Latent space; by default the generator's first.
+        recipe: Training recipe of the heads, ``"tuned"`` or ``"paper"``.
+        pairs: Number of synthetic training pairs.
         weights: Your own weights files, by name.
         device: ``"cpu"``, ``"cuda"``, …
         plugins: Files or folders of plugins that are not installed.
         offline: Never use the network.
-        host: The plugins, where you keep them yourself; ``plugins`` is not used then.
+        host: The plugins, if you have loaded them yourself; replaces ``plugins``.
         progress: Called with (what, done, of).
 
     Returns:
-        Without a ``dataset``, by probe: the mean error of what is read, that of always guessing the mean, their unit,
-        and how many held-out samples they are of. With one, the rows of ``faceinv probe --json``.
+        Without a ``dataset``, for each probe: its mean error, that of always guessing the mean, their unit, and the
+        number of held-out samples. With one, the rows of ``faceinv probe --json``.
 
     Raises:
-        UsageError: a name or a value that is not allowed.
-        InputError: the data set cannot be used.
+        UsageError: if a name or value is not allowed.
+        InputError: if the data set cannot be used.
 
     Example:
         >>> score = faceinv.probe(["histogram"], encoder="arcface")["histogram"]

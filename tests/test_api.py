@@ -1,4 +1,4 @@
-"""The Python API gives what the command line gives, and importing the package stays light."""
+"""The Python API gives the same results as the command line, and importing the package imports no torch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_an_encoder_is_loaded_frozen() -> None:
         faceinv.load_encoder("arcfase")
 
 
-def test_inversion_equals_the_command_lines(run, cache: Path, tmp_path: Path) -> None:
+def test_inversion_equals_that_of_the_command_line(run, cache: Path, tmp_path: Path) -> None:
     given = descriptors(1)
     np.save(tmp_path / "leaked.npy", given.numpy())
     done = run(
@@ -64,7 +64,7 @@ def test_one_descriptor_is_a_batch_of_one(cache: Path) -> None:
     torch.testing.assert_close(alone.images[0], both.images[0], atol=1e-4, rtol=0)
 
 
-def test_probes_are_read_better_than_guessed(cache: Path) -> None:
+def test_probes_beat_a_guess(cache: Path) -> None:
     heard = []
     score = faceinv.probe(
         ["brightness"], encoder="toy", progress=lambda what, done, of: heard.append(what), **CHEAP | {"pairs": 1000}
@@ -74,7 +74,7 @@ def test_probes_are_read_better_than_guessed(cache: Path) -> None:
     assert "embedding samples" in heard
 
 
-def test_a_data_set_is_read_as_on_the_command_line(run, cache: Path, tmp_path: Path) -> None:
+def test_probing_a_data_set_equals_the_command_line(run, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
     for index, face in enumerate(draw_faces(60, Framing("large", (96, 96), FRAME.points))):
         write_image(face, tmp_path / "faces" / f"{index:02d}.png")
@@ -90,12 +90,12 @@ def test_a_data_set_is_read_as_on_the_command_line(run, cache: Path, tmp_path: P
     assert json.loads(json.dumps(rows)) == done.json
 
 
-def test_mistakes_are_said(cache: Path) -> None:
+def test_mistakes_raise_clear_errors(cache: Path) -> None:
     with pytest.raises(ShapeError, match=r"are \(B, 12\), got \(2, 7\)"):
         faceinv.invert(torch.rand(2, 7), encoder="toy", losses=["id"], **CHEAP)
     with pytest.raises(UsageError, match="losses"):
         faceinv.invert(descriptors(), encoder="toy", losses=["idd"], **CHEAP)
-    with pytest.raises(UsageError, match="3 names were given for 2 descriptors"):
+    with pytest.raises(UsageError, match="Got 3 names for 2 descriptors"):
         faceinv.invert(descriptors(), encoder="toy", losses=["id"], names=list("abc"), **CHEAP)
     with pytest.raises(UnknownNameError, match="brightness"):
         faceinv.probe(["brightnes"], encoder="toy", **CHEAP)

@@ -1,4 +1,4 @@
-"""embed, synthesize, invert, train: what goes in, what comes out, and every mistake as one line."""
+"""embed, synthesize, invert, train: inputs, outputs, and one line per mistake."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_embed_refuses_a_wrong_crop_and_writes_nothing(run, crops: list[Path], t
 @pytest.mark.parametrize(
     ("content", "word"), [(None, "no such file"), (b"", "empty"), (b"hello", "not an image"), ("cut", "decoded")]
 )
-def test_embed_says_what_is_wrong_with_a_file(
+def test_embed_reports_unusable_files(
     run, crops: list[Path], tmp_path: Path, content: bytes | str | None, word: str
 ) -> None:
     path = tmp_path / "bad.png"
@@ -106,13 +106,13 @@ def test_synthesize_refuses(run, tmp_path: Path, args: list[str], code: int, wor
     one_line(run("synthesize", "--generator", "toy-faces", *args, "--out", tmp_path / "x.npy"), code, word)
 
 
-def test_invert_rebuilds_from_descriptors(run, cache: Path, leaked: Path, tmp_path: Path) -> None:
+def test_invert_reconstructs_from_descriptors(run, cache: Path, leaked: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run("invert", leaked, *CHAIN, "--json", "--out", out)
     assert result.code == 0, result.err
     assert [row["name"] for row in result.json] == ["leaked-0", "leaked-1"]
     assert read_image(out / "leaked-1.png").shape == (3, 16, 16)
-    # Without a target there is nothing but the attacked encoder to score with.
+    # Without a target only the attacked encoder can score.
     assert set(result.json[0]) == {"name", "file", "id_sim_attacked"}
 
 
@@ -128,7 +128,7 @@ def test_invert_rebuilds_from_descriptors(run, cache: Path, leaked: Path, tmp_pa
         (lambda path: None, "no such file"),
     ],
 )
-def test_invert_refuses_what_is_no_descriptor(run, cache: Path, tmp_path: Path, make, word: str) -> None:
+def test_invert_refuses_files_without_descriptors(run, cache: Path, tmp_path: Path, make, word: str) -> None:
     path = tmp_path / "bad.npy"
     make(path)
     one_line(run("invert", path, *CHAIN, "--out", tmp_path / "out"), 3, "bad.npy", word)
@@ -144,11 +144,11 @@ def test_invert_refuses_what_is_no_descriptor(run, cache: Path, tmp_path: Path, 
         ("--ablate",),
     ],
 )
-def test_invert_takes_no_option_that_does_nothing(run, leaked: Path, option: tuple[str, ...]) -> None:
+def test_invert_has_no_options_without_effect(run, leaked: Path, option: tuple[str, ...]) -> None:
     one_line(run("invert", leaked, *option), 2, "No such option", option[0])
 
 
-def test_invert_is_no_grid(run, cache: Path, leaked: Path, tmp_path: Path) -> None:
+def test_invert_refuses_a_grid(run, cache: Path, leaked: Path, tmp_path: Path) -> None:
     one_line(run("invert", leaked, *CHAIN, "--seed", "1", "--seed", "2", "--out", tmp_path), 2, "grid of 2")
 
 
@@ -181,7 +181,7 @@ def test_unknown_commands_and_options_exit_with_2(run) -> None:
     assert json.loads(run("config", "--json").out)["config"]["steps"] == [100]
 
 
-def test_inverting_warns_of_the_attacked_encoder_as_a_critic(run, leaked: Path, cache: Path, tmp_path: Path) -> None:
+def test_invert_warns_if_the_attacked_encoder_is_a_critic(run, leaked: Path, cache: Path, tmp_path: Path) -> None:
     critics = [arg if arg != "toy.critic" else "toy.critic,toy" for arg in CHAIN]
     result = run("invert", leaked, *critics, "--out", tmp_path / "out")
     assert result.code == 0, result.err

@@ -1,4 +1,4 @@
-"""A dry run says what a run would do, computes nothing, and imports no torch."""
+"""A dry run prints what a run would do, computes nothing, and imports no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ GRID = [
 ]  # fmt: skip
 
 
-def test_what_is_there_is_found_and_the_rest_is_timed(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
+def test_computed_cells_are_found_and_the_rest_is_estimated(
+    run: Callable[..., Any], cache: Path, tmp_path: Path
+) -> None:
     out = ("--out", tmp_path / "run")
     (before,) = run(*GRID, "--dry-run", "--json", *out).json
     assert (before["status"], before["id"], before["basis"][:7]) == ("missing", None, "a guess")
@@ -28,32 +30,34 @@ def test_what_is_there_is_found_and_the_rest_is_timed(run: Callable[..., Any], c
     there, other = run(*GRID, "--seed", "0", "--seed", "1", "--dry-run", "--json", *out).json
     assert (there["status"], there["id"], there["seconds"]) == ("cached", row["id"], 0)
     assert (other["status"], other["basis"]) == ("missing", "measured in earlier cells")
-    # Samples of a generator are what its weights and the seed say; photographs may change.
+    # Samples are determined by the weights and the seed; photographs may change.
     assert there["unknown"] == []
     shown = run(*GRID, "--seed", "0", "--seed", "1", "--dry-run", *out)
     assert row["id"] in shown.out
     assert "2 cells, 1 of them computed" in shown.err
 
 
-def test_a_method_that_was_not_timed_costs_by_its_access(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
-    # In a folder of its own: times are read from the runs beside it too.
+def test_a_method_without_timings_is_estimated_by_its_access(
+    run: Callable[..., Any], cache: Path, tmp_path: Path
+) -> None:
+    # In its own folder, because times are also read from sibling runs.
     out = tmp_path / "runs" / "one"
     longer = ["40" if word == "4" else word for word in GRID]
     dry = (*longer, "--method", "latent-adam,pixel,zeroth", "--dry-run", "--json", "--out", out)
-    # Gradients go there and back, scores there.
+    # A gradient needs a forward and a backward pass, a score only a forward pass.
     adam, pixel, zeroth = run(*dry).json
     assert adam["seconds"] == pixel["seconds"] == 2 * zeroth["seconds"] > 0
     assert run(*GRID, "--limit", "2", "--out", out).code == 0
     record = next(out.glob("cells/*.json"))
     record.write_text(json.dumps(json.loads(record.read_text()) | {"seconds": {"invert": 20, "score": 4}}))
     adam, pixel, zeroth = run(*dry).json
-    # Two targets took 24 s for four steps each: six targets of forty.
+    # Two targets with four steps each took 24 s, so six targets with forty take 720 s.
     assert (adam["seconds"], adam["basis"]) == (720, "measured in earlier cells")
     assert (pixel["seconds"], pixel["basis"]) == (720, "measured with other methods")
     assert zeroth["seconds"] == 360
 
 
-def test_a_cell_that_is_under_way_is_seen(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
+def test_an_unfinished_cell_is_found(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
     assert run(*GRID, "--shard", "1/3", "--out", tmp_path).code == 0
     (row,) = run(*GRID, "--dry-run", "--json", "--out", tmp_path).json
     assert (row["status"], row["targets_done"]) == ("begun", 2)

@@ -1,4 +1,4 @@
-"""Configs: merged, validated wholly, resolved to cells that are named by content."""
+"""Configs: merged, validated completely, resolved to cells with ids made from their content."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def test_ablate_adds_the_prefixes(host: Host) -> None:
     assert [cell.losses for cell in made] == [("id",), ("id", "brightness"), ("id", "brightness", "hist")]
 
 
-def test_cells_that_resolve_to_the_same_are_one(host: Host) -> None:
+def test_aliases_of_one_cell_give_one_cell(host: Host) -> None:
     assert len(grid(host, encoder=["toy", "toy.attacked"])) == 1
 
 
-def test_of_alternatives_the_critic_is_the_first_that_is_not_attacked(host: Host) -> None:
+def test_the_first_alternative_that_is_not_attacked_is_the_critic(host: Host) -> None:
     critics = "toy.critic|toy.attacked"
     assert [cell.critics for cell in grid(host, encoder="toy.attacked", critic=critics)] == [("toy.critic",)]
     assert [cell.critics for cell in grid(host, encoder="toy.critic", critic=critics)] == [("toy.attacked",)]
 
 
 @pytest.mark.parametrize("given", ["toy.attacked,toy.critic", ["toy", "toy.critic"], "toy.critic, toy.attacked,toy"])
-def test_all_critics_that_are_named_score_and_unseen_ones_come_first(host: Host, given: str | list[str]) -> None:
+def test_all_listed_critics_score_and_unattacked_ones_come_first(host: Host, given: str | list[str]) -> None:
     (cell,) = grid(host, critic=given)
     assert cell.critics == ("toy.critic", "toy.attacked")
     assert cell.roles == {"attacked": "toy.attacked", "critic": "toy.critic", "critic:toy.attacked": "toy.attacked"}
@@ -101,13 +101,11 @@ def test_the_id_is_the_content(host: Host) -> None:
         ("objective: fair\n", r"objective: Unknown objective preset 'fair'"),
         ("method_options: {latent-adamm: {}}\n", r"method_options: Unknown method"),
         ("weights: {nothing: f.pt}\n", r"weights: Unknown encoder 'nothing'"),
-        ("- a\n- b\n", r"c\.yaml:1: a config is a mapping of keys to values, got a list"),
+        ("- a\n- b\n", r"c\.yaml:1: a config must be a mapping of keys to values, got a list"),
         ("a: [1\n", r"c\.yaml:2: not valid YAML"),
     ],
 )
-def test_what_is_wrong_is_said_with_file_line_key_and_what_is_allowed(
-    host: Host, tmp_path: Path, text: str, message: str
-) -> None:
+def test_errors_name_file_line_key_and_allowed_values(host: Host, tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(UsageError, match=message):  # noqa: PT012  (either step may refuse)
@@ -115,7 +113,7 @@ def test_what_is_wrong_is_said_with_file_line_key_and_what_is_allowed(
         cells(config, host, source)
 
 
-def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_missing_file_error_names_the_command_that_creates_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="faceinv config >"):
         load_config(tmp_path / "none.yaml", {})
 
@@ -123,16 +121,16 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
 # Drawing values takes seconds on a busy machine.
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=5))
-def test_any_value_is_taken_or_refused_in_one_line(value: object) -> None:
+def test_any_value_is_accepted_or_refused_in_one_line(value: object) -> None:
     for key in ("steps", "encoder", "loss_weights", "ablate", "weights"):
         try:
             load_config(None, {key: value})
         except UsageError as error:
-            refusal = str(error)
-            assert "\n" not in refusal
+            message = str(error)
+            assert "\n" not in message
 
 
-def test_what_config_prints_is_a_config(run, cache: Path, tmp_path: Path) -> None:
+def test_the_output_of_config_is_a_config(run, cache: Path, tmp_path: Path) -> None:
     printed = run("config", "--steps", "3")
     assert printed.code == 0
     path = tmp_path / "again.yaml"
@@ -140,7 +138,7 @@ def test_what_config_prints_is_a_config(run, cache: Path, tmp_path: Path) -> Non
     assert yaml.safe_load(run("config", path).out) == yaml.safe_load(printed.out)
 
 
-def test_options_make_a_grid_and_a_method_that_none_is_for_comes_once(host: Host) -> None:
+def test_options_make_a_grid_and_other_methods_appear_once(host: Host) -> None:
     made = grid(host, method=["latent-adam", "regression"], method_options=[{}, {"latent-adam": {"patience": 0}}])
     assert [(cell.method, dict(cell.method_options)) for cell in made] == [
         ("latent-adam", {}),
@@ -149,7 +147,7 @@ def test_options_make_a_grid_and_a_method_that_none_is_for_comes_once(host: Host
     ]
 
 
-def test_weightings_make_a_grid_and_a_loss_that_none_touches_comes_once(host: Host) -> None:
+def test_loss_weights_make_a_grid_and_unweighted_losses_appear_once(host: Host) -> None:
     made = grid(host, losses=["id", "id,brightness"], loss_weights=[{"brightness": 0.1}, {"brightness": 1.0}])
     assert [dict(cell.loss_weights) for cell in made] == [{}, {"brightness": 0.1}, {"brightness": 1.0}]
 

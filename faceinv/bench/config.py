@@ -1,4 +1,4 @@
-"""A config: read from file and command line, and validated wholly before anything runs."""
+"""Configs, read from file and command line and validated completely before anything runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from faceinv.errors import UsageError, suggest
 
-#: Where genuine and impostor scores come from unless ``recognition`` names a data set.
+#: Value of ``recognition`` that takes genuine and impostor scores from the targets' people.
 TARGETS = "targets"
 
 
@@ -22,7 +22,7 @@ def _listed(value: object) -> object:
 
 
 def _split(value: object) -> object:
-    """Return a list, its texts split at commas: ``a,b`` on the command line is two choices."""
+    """Return a list, with strings split at commas: ``a,b`` on the command line is two choices."""
     return [
         part
         for item in (value if isinstance(value, list) else [value])
@@ -34,7 +34,7 @@ Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 MethodOptions = Annotated[list[dict[str, dict[str, Any]]], BeforeValidator(_listed), Field(min_length=1)]
 Weightings = Annotated[list[dict[str, float]], BeforeValidator(_listed), Field(min_length=1)]
 Seeds = Annotated[list[int], BeforeValidator(_listed), Field(min_length=1)]
-#: Several in one text, such as ``a,b``, are as good as a list.
+#: A string such as ``a,b`` is equivalent to a list.
 Methods = Annotated[list[str], BeforeValidator(_split), Field(min_length=1)]
 Budgets = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_split), Field(min_length=1)]
 Precisions = Annotated[list[Literal["fp32", "bf16"]], BeforeValidator(_split), Field(min_length=1)]
@@ -53,7 +53,7 @@ BatchSize = Annotated[int | Literal["auto"], BeforeValidator(_batch_size)]
 
 
 class BenchConfig(BaseModel):
-    """Everything that a run is made of. Lists make a grid; ``defaults.yaml`` explains each key."""
+    """The config of a run. Lists make a grid; ``defaults.yaml`` explains each key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -99,7 +99,7 @@ class Source:
     lines: Mapping[str, int] = field(default_factory=dict)
 
     def at(self, key: str) -> str:
-        """Return ``"file:line: "`` of a top-level key, or nothing."""
+        """Return ``"file:line: "`` of a top-level key, or an empty string."""
         if self.path is None or key not in self.lines:
             return ""
         return f"{self.path}:{self.lines[key]}: "
@@ -113,15 +113,15 @@ def defaults() -> dict[str, Any]:
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> tuple[BenchConfig, Source]:
-    """Read a config: the command line over the file over the defaults.
+    """Read a config; the command line overrides the file, the file the defaults.
 
     Args:
         path: A YAML file, or ``None``.
-        overrides: What the command line says; a key that is not given is not in it.
+        overrides: Keys set on the command line.
 
     Raises:
-        UsageError: a file that is no YAML mapping, a key that does not exist, a value of the wrong
-            type; the message has file, line, key and what is allowed.
+        UsageError: if the file is not a YAML mapping, a key does not exist, or a value has the wrong type; the
+            message has file, line, key and what is allowed.
     """
     standard = defaults()
     given, source = _read(path) if path else ({}, Source())
@@ -144,11 +144,9 @@ def _read(path: Path) -> tuple[dict[str, Any], Source]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UsageError(
-            f"{path}: there is no such file. 'faceinv config > {path}' writes one to start from."
-        ) from None
+        raise UsageError(f"{path}: no such file. Create one with 'faceinv config > {path}'.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}.") from None
+        raise UsageError(f"{path} cannot be read: {error}.") from None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         value = yaml.safe_load(text)
@@ -159,6 +157,6 @@ def _read(path: Path) -> tuple[dict[str, Any], Source]:
     if value is None:
         return {}, Source(path)
     if not isinstance(value, dict) or not isinstance(node, yaml.MappingNode):
-        raise UsageError(f"{path}:1: a config is a mapping of keys to values, got a {type(value).__name__}.")
+        raise UsageError(f"{path}:1: a config must be a mapping of keys to values, got a {type(value).__name__}.")
     lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
     return {str(key): item for key, item in value.items()}, Source(path, lines)

@@ -1,4 +1,4 @@
-"""A cell's reconstructions to its scores: galleries, critics, metrics and protocols, each built once."""
+"""Score the reconstructions of cells; galleries, critics, metrics and protocols are built once."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from faceinv.scoring.recognition import Recognition, cosines_of_pairs, identity_
 
 @dataclass(frozen=True)
 class Pairs:
-    """Scores of reconstructions that were taken one by one, and what those of all together are made of.
+    """Scores of single pairs, and the descriptors that scores of all pairs together need.
 
     Args:
         columns: A value for each target, by column.
-        descriptors: Those of targets and of reconstructions, ``(n, D)`` each, by encoder.
-        left_out: Why a metric is missing, by name.
+        descriptors: Descriptors of targets and of reconstructions, ``(n, D)`` each, by encoder.
+        left_out: Reason why a metric is missing, by name.
     """
 
     columns: Mapping[str, list[float]]
@@ -47,9 +47,9 @@ class Judgement:
     Args:
         columns: A value for each target, by column, of the metrics that score pairs one by one.
         protocol_columns: A value for each target, by column, of the protocols.
-        recognition: How well each encoder tells people apart, by role.
+        recognition: Recognition performance of each encoder, by role.
         protocols: Rows of each protocol, by name.
-        left_out: Why a metric is missing, by name.
+        left_out: Reason why a metric is missing, by name.
     """
 
     columns: Mapping[str, list[float]]
@@ -86,7 +86,7 @@ class Judge:
         self._recognition: dict[tuple[Any, ...], Recognition] = {}
 
     def columns(self, cell: Cell, targets: Targets, images: Tensor, results: Tensor) -> dict[str, list[float]]:
-        """Score reconstructions against their targets alone, with the metrics that take them one by one."""
+        """Score each reconstruction against its target, with the metrics that take single pairs."""
         pairs = self.pairs(cell, images, results)
         gallery = gallery_of_targets(targets, {name: own for name, (own, _) in pairs.descriptors.items()})
         return with_floors(pairs.columns, self._specs(cell), self._identity(cell, gallery, pairs.descriptors))
@@ -99,15 +99,15 @@ class Judge:
         rows: range | None = None,
         expected: Callable[[], Tensor] | None = None,
     ) -> Pairs:
-        """Score each reconstruction by itself, and embed what scores of all together are made of.
+        """Score each pair by itself, and embed the images for scores that take all pairs together.
 
         Args:
-            cell: Says which metrics and encoders.
+            cell: The cell, for its metrics and encoders.
             targets: ``(n, 3, H, W)``.
             results: Their reconstructions ``(n, 3, H, W)``.
-            rows: Which of the cell's targets they are; those are embedded once for all cells that share them.
-            expected: Returns the images ``(n, 3, H, W)`` that the descriptors lead one to expect; metrics that
-                declare a ceiling score them too.
+            rows: Rows of these targets among the cell's; cells with the same targets then embed them once.
+            expected: Returns the expected images ``(n, 3, H, W)`` given the descriptors; metrics that declare a ceiling
+                score them too.
         """
         descriptors = {
             name: (self.embed(cell, name, targets, rows), self.embed(cell, name, results))
@@ -126,10 +126,10 @@ class Judge:
         """Return the descriptors ``(n, D)`` of images in the generator's framing, on the CPU.
 
         Args:
-            cell: Whose generator.
+            cell: The cell, for its generator.
             encoder: Name of the encoder.
             images: ``(n, 3, H, W)``.
-            rows: Which of the cell's targets they are, if they are; those are embedded once.
+            rows: Rows among the cell's targets if the images are targets; those are embedded once.
         """
         key = (targets_key(cell), encoder, rows)
         if rows is None or key not in self._targets:
@@ -150,14 +150,14 @@ class Judge:
         dataset: Dataset,
         recognition: tuple[Dataset, DatasetSpec] | None,
     ) -> Judgement:
-        """Return all scores of a cell, from what :meth:`pairs` gave for all of its targets.
+        """Return all scores of a cell, given the results of :meth:`pairs` for all of its targets.
 
         Args:
             cell: The cell.
             targets: Its targets.
             columns: Scores of each pair, by column.
-            descriptors: Of targets and reconstructions ``(N, D)``, by encoder.
-            left_out: Why a metric is missing, by name.
+            descriptors: Descriptors of targets and reconstructions ``(N, D)``, by encoder.
+            left_out: Reason why a metric is missing, by name.
             dataset: The data set of the targets, for further photographs of their people.
             recognition: The data set that thresholds are measured on, and its spec; ``None`` for the targets' people.
         """
@@ -192,7 +192,7 @@ class Judge:
         return [self._loader.host.spec("metric", name) for name in cell.metrics]
 
     def _roles(self, cell: Cell) -> dict[str, str]:
-        """Return the encoders that the cell's metrics read, by role."""
+        """Return the encoders that the cell's metrics need, by role."""
         specs = self._specs(cell)
         kinds = {spec.encoder for spec in specs}
         every = any(spec.protocol for spec in specs)
@@ -240,7 +240,7 @@ class Judge:
     def _completed(
         self, key: tuple[Any, ...], cell: Cell, build: Callable[[Mapping[str, FramedEncoder]], Gallery]
     ) -> Gallery:
-        """Return the gallery under ``key``, with descriptors of the cell's encoders; what is missing is made."""
+        """Return the gallery under ``key`` with descriptors of all of the cell's encoders; compute missing ones."""
         there = self._galleries.get(key)
         names = dict.fromkeys(self._roles(cell).values())
         missing = [name for name in names if there is None or name not in there.descriptors]
@@ -261,7 +261,7 @@ class Judge:
         return self._loader.generator(cell.generator).framing
 
     def _metrics(self, cell: Cell) -> tuple[dict[str, tuple[MetricSpec, Metric]], dict[str, str]]:
-        """Build the metrics; one whose weights cannot be had is left out, and the reason is kept."""
+        """Return the metrics, and the reason for each one that is left out because it lacks its weights."""
         built: dict[str, tuple[MetricSpec, Metric]] = {}
         left_out: dict[str, str] = {}
         for spec in self._specs(cell):

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Methods:
-    """Builds what a cell's attack consists of, and runs it.
+    """Builds and runs the attacks of cells.
 
     Args:
         resources: Networks, readers and the cache.

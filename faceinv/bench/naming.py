@@ -1,4 +1,4 @@
-"""Names of cells and of what they share, made from specs and hashes; imports no torch."""
+"""Ids of cells, and keys of the things that cells share, from specs and hashes; imports no torch."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def code_of(host: Host, cell: Cell) -> dict[str, str]:
 
 
 def preparation_key(cell: Cell) -> tuple[Any, ...]:
-    """Return the fields that decide what an attacker prepares; cells with the same key share it."""
+    """Return the fields that decide the attacker's preparation; cells with the same key share it."""
     return (cell.encoder, cell.generator, cell.space, cell.pairs, cell.probes)
 
 

@@ -1,7 +1,7 @@
-"""What a run would compute, what is there already, and how long the rest may take; without torch.
+"""Dry runs: what a run would compute, what exists already, and an estimate of the time left; without torch.
 
-A cell's name takes the fingerprint of its data set, which takes torch. So a record is found by all the rest of what it
-is named by: config, code and weights. What cannot be known is said, not guessed.
+A cell's id includes the fingerprint of its data set, which needs torch. So records are looked up by the rest of the id:
+config, code and weights. Whatever cannot be checked is reported, not guessed.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from faceinv.storage.records import SCHEMA
 from faceinv.storage.run_folder import RunFolder
 from faceinv.weights.store import WeightStore
 
-#: Seconds of a pass where nothing was measured: half of an image-step of the default chain, on two cores.
+#: Default seconds per pass: half of an image-step of the default chain, on two cores.
 GUESS = 0.01
-#: Records at most that times are taken from.
+#: Maximum number of records to take times from.
 _RECORDS = 300
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell that a run would have.
+    """A cell of a dry run.
 
     Args:
         cell: The cell.
         status: ``"cached"``, ``"begun"`` or ``"missing"``.
-        id: Its name, where a record of it is there.
-        targets_done: Targets that are computed already.
-        unknown: What may yet make it another cell, so that it would be computed all the same.
-        fetch: Weights files that are not here.
-        seconds: How long the rest may take.
-        basis: What that rests on.
+        id: Its id, if it has a record or parts.
+        targets_done: Number of targets that are already computed.
+        unknown: Inputs that could not be checked; if one changed, the cell is computed again.
+        fetch: Weights files that would be downloaded.
+        seconds: Estimated time left.
+        basis: Basis of the estimate.
     """
 
     cell: Cell
@@ -55,13 +55,13 @@ class Planned:
     basis: str
 
     def row(self) -> dict[str, Any]:
-        """Return it as ``--json`` prints it."""
+        """Return the cell as ``--json`` prints it."""
         facts = {name: getattr(self, name) for name in ("id", "status", "targets_done", "seconds", "basis")}
         return facts | {"unknown": list(self.unknown), "fetch": list(self.fetch), "config": asdict(self.cell)}
 
 
 def plan(config: BenchConfig, grid: Sequence[Cell], host: Host, store: WeightStore) -> list[Planned]:
-    """Return what a run of ``config`` would do, in the order of the grid; nothing is fetched or written."""
+    """Return what a run of ``config`` would do, in the order of the grid; fetch and write nothing."""
     found = _manifests(config.out)
     measured = _measured(config.out)
     return [_planned(cell, config, host, store, found, measured) for cell in grid]
@@ -83,7 +83,7 @@ def _planned(
     best = record or begun
     done = record["n"] if record else begun["done"] if begun else 0
     each, basis = _seconds_each(cell, measured, host)
-    # Without a record the number of targets is what was asked for; a data set may have fewer.
+    # Without a record, assume the requested number of targets; a data set may have fewer.
     left = 0 if record else max(0, (begun["n"] if begun else cell.limit) - done)
     unknown = [key for key, value in weights.items() if value is None]
     real = [name for name in (cell.dataset, cell.recognition) if name != TARGETS and _real(host, name)]
@@ -92,7 +92,7 @@ def _planned(
         status="cached" if record else "begun" if begun else "missing",
         id=best["id"] if best else None,
         targets_done=done,
-        unknown=(*unknown, *(f"whether the images of {name} changed" for name in real)),
+        unknown=(*(f"the file {name}" for name in unknown), *(f"the images of {name}" for name in real)),
         fetch=fetch,
         seconds=round(left * max(1, cell.steps) * each, 1),
         basis=basis,
@@ -107,7 +107,7 @@ def _real(host: Host, dataset: str) -> bool:
 def _weights(
     cell: Cell, config: BenchConfig, host: Host, store: WeightStore
 ) -> tuple[dict[str, str | None], tuple[str, ...]]:
-    """Return the hash of each file that it takes no torch to know, ``None`` for others, and what is not here."""
+    """Return the hash of each file, ``None`` if finding it needs a download or torch, and the files to download."""
     own = {host.weighted(name).name: path for name, path in config.weights.items()}
     hashes: dict[str, str | None] = {}
     fetch: list[str] = []
@@ -121,7 +121,7 @@ def _weights(
                     hashes[name] = _hash_of(own[spec.name])
                 continue
             location = store.location(name)
-            # A file without a pin is hashed; the pin of another decides before the file is here.
+            # A pinned hash is known before the file is downloaded; other files must be hashed.
             hashes[name] = file.sha256 or (file_sha256(location) if location else None)
             if location is None:
                 fetch.append(name)
@@ -138,13 +138,13 @@ def _hash_of(path: Path) -> str:
 
 
 def _fits(item: Mapping[str, Any], weights: Mapping[str, str | None]) -> bool:
-    """Say whether what is known of the weights is what a record was made with."""
+    """Return whether the known hashes equal those of a record."""
     recorded = item["weights"]
     return all(value is None or recorded.get(name) in (value, "not here") for name, value in weights.items())
 
 
 def _manifests(out: Path) -> list[Mapping[str, Any]]:
-    """Return the records of a run, and what is known of cells that are under way."""
+    """Return the records of a run, and the descriptions of unfinished cells."""
     found: list[Mapping[str, Any]] = [
         record for record in map(_json, sorted((out / "cells").glob("*.json"))) if _whole(record)
     ]
@@ -164,7 +164,7 @@ def _whole(item: Mapping[str, Any]) -> bool:
 
 
 def _measured(out: Path) -> list[Mapping[str, Any]]:
-    """Return finished records whose times are known: of the run itself and of those beside it, newest first."""
+    """Return finished records with times, of this run and of its sibling folders, newest first."""
     paths = [*out.glob("cells/*.json"), *out.absolute().parent.glob("*/cells/*.json")]
     newest = sorted(set(map(Path.absolute, paths)), key=lambda path: path.stat().st_mtime, reverse=True)
     records = map(_json, newest[:_RECORDS])
@@ -172,7 +172,7 @@ def _measured(out: Path) -> list[Mapping[str, Any]]:
 
 
 def _seconds_each(cell: Cell, measured: Sequence[Mapping[str, Any]], host: Host) -> tuple[float, str]:
-    """Return the seconds of a step of the budget, and what they rest on: the most similar cells that were timed."""
+    """Return the seconds per step of the budget, from the most similar timed cells, and the basis of that estimate."""
     networks = [item for item in measured if _same(item, cell, "encoder", "generator")]
     similar = [item for item in networks if _same(item, cell, "method")]
     alike = [item for item in similar if item["config"].get("losses") == list(cell.losses)]
@@ -180,7 +180,7 @@ def _seconds_each(cell: Cell, measured: Sequence[Mapping[str, Any]], host: Host)
         if items:
             return statistics.median(_seconds(item) / max(1, item["config"]["steps"]) for item in items), basis
     passes = _passes(host, cell.method)
-    # What another method did not spend of its budget says nothing of this one.
+    # Another method may stop early, so count the steps it used, not its budget.
     others = [
         _seconds(item) / max(1, item.get("image_steps_mean") or item["config"]["steps"]) / _passes(host, method)
         for item in networks
@@ -188,7 +188,7 @@ def _seconds_each(cell: Cell, measured: Sequence[Mapping[str, Any]], host: Host)
     ]
     if others:
         return passes * statistics.median(others), "measured with other methods"
-    return passes * GUESS, "a guess: nothing like it was timed here"
+    return passes * GUESS, "a guess: no similar cell was timed here"
 
 
 def _same(item: Mapping[str, Any], cell: Cell, *keys: str) -> bool:
@@ -196,13 +196,13 @@ def _same(item: Mapping[str, Any], cell: Cell, *keys: str) -> bool:
 
 
 def _seconds(item: Mapping[str, Any]) -> float:
-    """Return what a target of this record took."""
+    """Return the seconds per target of a record."""
     seconds: float = (item["seconds"]["invert"] + item["seconds"]["score"]) / item["n"]
     return seconds
 
 
 def _passes(host: Host, method: str) -> int:
-    """Return how many passes through the networks an image-step is: with a gradient, there and back."""
+    """Return the passes through the networks per step: two with a gradient, forward and backward."""
     spec: MethodSpec = host.spec("method", method)
     return 2 if spec.optimises and spec.access == "white-box" else 1
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def identity_facts(named: NamedCell) -> dict[str, Any]:
-    """Return what every record of a cell begins with."""
+    """Return the facts that every record of a cell starts with."""
     return {
         "config": asdict(named.cell),
         "weights": dict(named.weights),
@@ -118,7 +118,7 @@ def inverted_record(
         host: The plugins.
         weights: Hash of each weights file, by name.
         files: Name of each reconstruction's file, without its suffix.
-        columns: A score for each descriptor, by column; ``None`` where there is no target.
+        columns: A score for each descriptor, by column; ``None`` without a target.
         descriptors: The leaked descriptors ``(N, D)``.
         inversion: The reconstructions.
         probes: Score of each probe that the objective reads, by name.

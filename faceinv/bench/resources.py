@@ -1,4 +1,4 @@
-"""What cells are computed from: networks, data sets, targets and trained readers, each built once and shared."""
+"""Networks, data sets, targets and preparations of cells, each built once and shared."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Resources:
         return self._metric_files[file]
 
     def preparation(self, cell: Cell) -> Preparation:
-        """Return what an attacker prepares for the cell's encoder and generator."""
+        """Return the attacker's preparation for the cell's encoder and generator."""
         key = preparation_key(cell)
         if key not in self._preparations:
             self._preparations[key] = Preparation(

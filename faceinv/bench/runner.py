@@ -62,7 +62,7 @@ class Runner:
         self._batch_sizes: dict[tuple[Any, ...], int] = {}
 
     def preparation(self, cell: Cell) -> Preparation:
-        """Return what an attacker prepares for the cell's encoder and generator."""
+        """Return the attacker's preparation for the cell's encoder and generator."""
         return self.resources.preparation(cell)
 
     def prepare(self, cell: Cell) -> None:
@@ -113,7 +113,7 @@ class Runner:
         """Run the cell's method on descriptors ``(N, D)``.
 
         Args:
-            cell: What to do.
+            cell: The cell.
             descriptors: The leaked descriptors.
             names: Name of each target; its random seed depends on it.
             label: Label of the progress.
@@ -218,9 +218,9 @@ class Runner:
             dataset=self.resources.dataset(cell)[0],
             recognition=self.resources.recognition_dataset(cell),
         )
-        who = {} if targets.identities is None else {"identity": list(targets.identities)}
+        people = {} if targets.identities is None else {"identity": list(targets.identities)}
         values = finite({**scores.columns, **scores.protocol_columns})
-        self.folder.write_rows(named.id, {"target": list(targets.ids), **who, **values})
+        self.folder.write_rows(named.id, {"target": list(targets.ids), **people, **values})
         probes = {name: preparation.probe_score(name) for name in probes_of(self.resources.host, cell)}
         took = time.perf_counter() - began
         record = finished_record(named, self.resources.host, targets, whole, scores, probes, took)

@@ -1,4 +1,4 @@
-"""From a config to a runner, for the command line, the Python API and every worker."""
+"""Make the runner of a config, for the command line, the Python API and every worker."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def make_loader(
     device: str = "cpu",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Loader:
-    """Return what builds networks.
+    """Return the loader of networks.
 
     Args:
         host: The plugins.
@@ -76,7 +76,7 @@ def make_loader(
         options: Further keyword arguments for a network's factory, by the network's full name.
 
     Raises:
-        UsageError: if a name is unknown or there is no such device.
+        UsageError: if a name or the device is unknown.
     """
     from faceinv.models.loader import Loader
 
@@ -106,7 +106,7 @@ def make_runner(
         probes: Full names of the probes that will be read; by default those of the cells' losses.
 
     Raises:
-        UsageError: if there is no such device.
+        UsageError: if the device is unknown.
     """
     from faceinv.bench.resources import Resources
     from faceinv.bench.runner import Runner

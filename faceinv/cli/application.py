@@ -1,4 +1,4 @@
-"""What every command shares: plugins, weights files, the terminal, and how errors look."""
+"""The state that commands share: plugins, weights files and the terminal."""
 
 from __future__ import annotations
 

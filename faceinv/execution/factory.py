@@ -1,4 +1,4 @@
-"""What a worker makes its runner from; crosses processes and machines, so it holds names and no networks."""
+"""Makes the runner of a worker; sent to other processes and machines, so it holds names and no networks."""
 
 from __future__ import annotations
 

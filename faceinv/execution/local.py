@@ -1,4 +1,4 @@
-"""Where batches are computed: in this process, or in several on this machine. An executor is all that differs."""
+"""Executors on this machine: in this process, or in several worker processes."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class InProcess:
             yield Done(task, self._worker.work(task, lambda count, cell=task.cell: on_steps(cell, count)))  # type: ignore[misc]
 
     def close(self) -> None:
-        """Do nothing: nothing is left at work."""
+        """Do nothing: there are no workers."""
 
 
 @dataclass
 class _Slot:
-    """A worker process and what it is at."""
+    """A worker process and its task."""
 
     device: str
     process: SpawnProcess
@@ -55,7 +55,7 @@ class _Slot:
 
 
 class Processes:
-    """Worker processes on this machine; one that dies is replaced, and its batch begun again.
+    """Worker processes on this machine; a lost one is replaced, and its batch starts again.
 
     Args:
         make: Makes a worker's runner.
@@ -106,12 +106,12 @@ class Processes:
                     self._say(*content)
                 elif kind == "done":
                     done, slot.task = Done(slot.task, *content), None
-                    # First more work, then whatever the caller does with this: workers do not wait for it.
+                    # Assign more work before yielding, so that workers do not wait for the caller.
                     self._assign(queue)
                     yield done
 
     def close(self) -> None:
-        """Stop the workers; the batches that they are at are lost."""
+        """Stop the workers; their current batches are lost."""
         for slot in self._slots:
             slot.process.terminate()
         for slot in self._slots:
@@ -120,7 +120,7 @@ class Processes:
         self._slots.clear()
 
     def _assign(self, queue: Queue) -> None:
-        """Give every idle worker a task; workers are started as there are tasks for them."""
+        """Give every idle worker a task; start workers only if there are tasks for them."""
         for slot in self._slots:
             if slot.task is None:
                 self._send(slot, queue.take())
@@ -134,7 +134,7 @@ class Processes:
     def _send(self, slot: _Slot, task: Task | None) -> None:
         slot.task, slot.steps = task, 0
         if task is not None:
-            # A worker that died just now is noticed when its answer is read.
+            # A worker that has just died is noticed when its answer is read.
             with suppress(OSError):
                 slot.pipe.send(task)
 
@@ -148,12 +148,12 @@ class Processes:
         return _Slot(device, process, ours)
 
     def _replace(self, slot: _Slot, queue: Queue) -> Done | None:
-        """Start another worker in the place of one that is gone."""
+        """Start another worker in place of a lost one."""
         slot.process.join()
         slot.pipe.close()
         task, code = slot.task, slot.process.exitcode or 0
-        why = f"killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
-        why += "; was memory short (--batch-size, --workers)?" if code == -signal.SIGKILL else ""
+        why = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        why += "; was it out of memory (--batch-size, --workers)?" if code == -signal.SIGKILL else ""
         assert task is not None
         self._say(f"A worker was lost ({why}) at targets {task.rows.start} to {task.rows.stop - 1}.")
         done = queue.give_back(task, why)
@@ -162,13 +162,13 @@ class Processes:
 
 
 def _serve(pipe: Connection, make: WorkerFactory, device: str, workers: int) -> None:
-    """Be one of this many workers: compute what comes through the pipe until it is closed."""
-    # Ctrl-C goes to the whole group of processes; only the first of them says what it means.
+    """Compute the tasks that come through the pipe until it is closed, as one of this many workers."""
+    # Ctrl-C goes to the whole process group; only the main process handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_threads(workers)
 
     def tell(*message: Any) -> None:
-        # Whoever started this process may be gone; then there is nobody to tell.
+        # The main process may be gone.
         with suppress(OSError):
             pipe.send(message)
 

@@ -1,4 +1,4 @@
-"""Batches computed by the actors of a Ray cluster, which keep their networks; a lost one's batch goes elsewhere."""
+"""An executor on a Ray cluster: actors keep their networks, and the batch of a lost actor goes to another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from faceinv.storage.atomic import write_atomically
 from faceinv.storage.parts import CELL, Parts
 from faceinv.storage.run_folder import RunFolder
 
-#: Seconds after which it is said that no actor has started yet.
+#: Seconds between messages that no actor has started yet.
 _PATIENCE = 30.0
 #: Seconds between two reports of an actor.
 _PACE = 0.5
@@ -30,29 +30,29 @@ _PACE = 0.5
 
 @dataclass
 class News:
-    """What an actor did since it was last asked.
+    """What an actor did since its last report.
 
     Args:
-        cell: Place of the cell that it is at.
+        cell: Index of its current cell.
         steps: Image-steps done.
-        progress: How far other work is, done and of how many, by what it is.
-        said: Remarks.
+        progress: Steps done and total steps of other work, by label.
+        remarks: Remarks to print.
     """
 
     cell: int = 0
     steps: int = 0
     progress: dict[str, tuple[int, int]] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an actor gives back.
+    """Result of a task.
 
     Args:
-        failure: Why the batch could not be computed.
-        news: What was not reported yet.
-        files: Content by path in the run folder, where the actor does not see that folder itself; the part is last.
+        failure: The failure of the batch, if any.
+        news: Everything since the last report.
+        files: Content by path in the run folder if the actor cannot see that folder; the part comes last.
     """
 
     failure: Failure | None
@@ -61,15 +61,15 @@ class Answer:
 
 
 class RayWorker:
-    """What an actor is: a worker that answers with files where it does not share the run folder.
+    """An actor: a worker that returns files if it does not share the run folder.
 
     Args:
         make: Makes its runner.
-        device: Where its networks live.
-        threads: How many it computes with.
-        mark: A file that whoever sends tasks has left in the run folder.
-        word: What it holds, if this is the same folder.
-        folder: Where relative paths begin.
+        device: Where its networks run.
+        threads: Number of threads.
+        mark: A file that the scheduler wrote to the run folder.
+        word: Its content, if this is the same folder.
+        folder: Working directory for relative paths.
     """
 
     def __init__(self, make: WorkerFactory, device: str, threads: int, mark: str, word: bytes, folder: str) -> None:
@@ -82,15 +82,15 @@ class RayWorker:
         self._own = "" if _holds(mark, word) else tempfile.mkdtemp(prefix="faceinv-")
         self._worker: Worker | None = None
         self._news = News()
-        #: Work is done in one thread, and news are asked for in another.
+        #: One thread works, another one answers requests for news.
         self._lock = threading.Lock()
 
     def ready(self) -> int:
-        """Return the process, once there is one."""
+        """Return the id of the process when it is up."""
         return os.getpid()
 
     def news(self) -> News:
-        """Return what happened since the last call, a little while after this one."""
+        """Wait a moment and return what happened since the last call."""
         time.sleep(_PACE)
         return self._taken()
 
@@ -114,7 +114,7 @@ class RayWorker:
 
         def on_remark(text: str) -> None:
             with self._lock:
-                self._news.said.append(text)
+                self._news.remarks.append(text)
 
         try:
             if self._worker is None:
@@ -126,7 +126,7 @@ class RayWorker:
         return Answer(failure, self._taken(), self._files(task) if self._own and not failure else {})
 
     def _files(self, task: Task) -> dict[str, bytes]:
-        """Return the batch's files and remove them: they are kept where they were asked for."""
+        """Return the batch's files and remove them here; the scheduler keeps them."""
         assert self._worker is not None
         folder = self._worker.runner.folder
         paths = sorted(path for path in folder.images_folder(task.cell_id).glob("*.png"))
@@ -146,7 +146,7 @@ def _holds(path: str, content: bytes) -> bool:
 
 @dataclass
 class _Slot:
-    """An actor: what is awaited of it, and its task; an actor without a task is starting or idle."""
+    """An actor, its pending answer and its task; without a task it is starting or idle."""
 
     actor: Any
     awaited: Any
@@ -161,15 +161,15 @@ class RayExecutor:
 
     Args:
         make: Makes an actor's runner.
-        out: The run folder; actors that see it write into it, the others send what they made.
-        address: Of the cluster; empty takes ``RAY_ADDRESS``, and without that one is started here.
-        workers: How many actors; by default one for each GPU, or without them one for each node.
+        out: The run folder; actors that can see it write to it, others send their files.
+        address: Address of the cluster; empty takes ``RAY_ADDRESS``, or starts a cluster on this machine.
+        workers: Number of actors; by default one per GPU, or one per node without GPUs.
         gpus: Whether an actor takes a GPU.
         progress: Called with (what, done, of).
         say: Called with remarks.
 
     Raises:
-        UsageError: Ray is not installed, the cluster cannot be reached, or it has not what is asked for.
+        UsageError: if Ray is not installed, or the cluster cannot be reached or lacks the resources.
     """
 
     def __init__(
@@ -194,14 +194,14 @@ class RayExecutor:
         self._gpus = gpus
         self._slots: list[_Slot] = []
         self._lost_early = 0
-        # One name: what a driver that was killed leaves behind is the next one's.
+        # A fixed name, so that the next run replaces the file of a killed one.
         self._mark, self._word = out / ".ray", uuid.uuid4().bytes
         address = address or os.environ.get("RAY_ADDRESS", "")
         here: dict[str, Any] = {} if address else {"include_dashboard": False}
         if not address:
-            # Ray lets its workers give way to everything else; on a machine that is in use they would starve.
+            # By default Ray lowers the priority of its workers; on a busy machine they would starve.
             os.environ.setdefault("RAY_worker_niceness", "0")
-            # Whoever works on faces wants nothing to be told elsewhere without having been asked.
+            # Do not send usage statistics unless the user opts in.
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **here)
@@ -216,26 +216,26 @@ class RayExecutor:
             raise
 
     def _divided(self, workers: int | None) -> tuple[int, dict[str, Any], int]:
-        """Return how many actors there are, the resources of each, and its threads."""
+        """Return the number of actors, the resources of each, and its threads."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         cpus = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1]
         if self._gpus:
             gpus = int(sum(node.get("GPU", 0) for node in nodes))
             count = workers or gpus
             if not gpus or count > gpus:
-                raise UsageError(f"--device cuda: the cluster has {gpus} GPUs, and {count or 'some'} are asked for.")
+                raise UsageError(f"--device cuda: the cluster has {gpus} GPUs, {count or 'at least one'} needed.")
             return count, {"num_gpus": 1, "num_cpus": 1}, max(1, sum(cpus) // count)
         if not cpus:
-            raise UsageError("The Ray cluster has no CPU to compute on.")
+            raise UsageError("The Ray cluster has no CPU.")
         count = workers or len(cpus)
-        # As many as asked for have to fit in, whole ones on each node.
+        # The most CPUs per actor for which all actors fit, each on one node.
         each = next((n for n in range(max(cpus), 0, -1) if sum(cpu // n for cpu in cpus) >= count), 0)
         if not each:
-            raise UsageError(f"--workers {count}: the Ray cluster has {sum(cpus)} CPUs.")
+            raise UsageError(f"--workers {count}: the Ray cluster has only {sum(cpus)} CPUs.")
         return count, {"num_cpus": each}, each
 
     def run(self, tasks: Iterator[Task], on_steps: OnSteps) -> Iterator[Done]:
-        """Yield each task as its actor answers."""
+        """Yield each task when its actor answers."""
         queue = Queue(tasks)
         if not queue:
             return
@@ -244,7 +244,7 @@ class RayExecutor:
         waited = 0.0
         while True:
             self._assign(queue)
-            # Actors that have still to start matter as long as there is something for them to do.
+            # Wait for starting actors only while there are tasks for them.
             awaited = {s.awaited: s for s in self._slots if s.awaited is not None and (s.task or queue)}
             if not awaited:
                 return
@@ -259,13 +259,13 @@ class RayExecutor:
                 self._reported(news[ready[0]], on_steps)
                 continue
             done = self._answered(awaited[ready[0]], queue, on_steps)
-            # First more work, then whatever the caller does with this: actors do not wait for it.
+            # Assign more work before yielding, so that actors do not wait for the caller.
             self._assign(queue)
             if done:
                 yield done
 
     def close(self) -> None:
-        """Stop the actors, leave the cluster, and end it if it was started here."""
+        """Stop the actors, leave the cluster, and shut it down if it was started here."""
         for slot in self._slots:
             with suppress(Exception):
                 self._ray.kill(slot.actor)
@@ -295,15 +295,15 @@ class RayExecutor:
             slot.news = slot.actor.news.options(concurrency_group="news").remote()
 
     def _reported(self, slot: _Slot, on_steps: OnSteps) -> None:
-        """Pass on what an actor says while it computes."""
+        """Pass on an actor's report."""
         reference, slot.news = slot.news, None
-        # An actor that is gone is noticed where its answer is read.
+        # A lost actor is noticed when its answer is read.
         with suppress(self._ray.exceptions.RayError):
             self._tell(slot, self._ray.get(reference), on_steps)
             self._ask(slot)
 
     def _tell(self, slot: _Slot, news: News, on_steps: OnSteps) -> None:
-        for text in news.said:
+        for text in news.remarks:
             self._say(text)
         for what, (done, of) in news.progress.items():
             if self._progress:
@@ -331,7 +331,7 @@ class RayExecutor:
         return Done(task, answer.failure)
 
     def _replace(self, slot: _Slot, queue: Queue, error: Exception, on_steps: OnSteps) -> Done | None:
-        """Start another actor in the place of one that is gone; it waits until the cluster has room for it."""
+        """Start another actor in place of a lost one; it waits until the cluster has room."""
         done, why = None, type(error).__name__
         if slot.task is not None:
             self._say(f"A worker was lost ({why}) at targets {slot.task.rows.start} to {slot.task.rows.stop - 1}.")
@@ -343,7 +343,7 @@ class RayExecutor:
             if self._lost_early >= ATTEMPTS * len(self._slots):
                 cause = str(error).strip().splitlines()[-1:] or [why]
                 raise FaceinvError(f"No worker of the Ray cluster can start: {cause[0].strip()}")
-        # One that cannot be reached may yet be alive, and hold what the next one needs.
+        # An unreachable actor may still be alive and hold resources that the next one needs.
         with suppress(Exception):
             self._ray.kill(slot.actor)
         self._slots[self._slots.index(slot)] = self._start()

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from faceinv.bench.runner import Runner
 
 
-#: How often a batch is begun before it is given up: what kills its worker every time is the batch's own doing.
+#: Attempts per batch: a batch that kills its worker every time is at fault itself.
 ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class Task:
-    """A batch to be computed.
+    """A batch to compute.
 
     Args:
-        cell: Place of its cell in the grid.
-        cell_id: Name of the cell, as whoever sends the task found it.
-        rows: Which of the cell's targets.
+        cell: Index of its cell in the grid.
+        cell_id: Id of the cell according to the scheduler.
+        rows: Rows among the cell's targets.
         targets: Hash of the cell's target images.
         batch_size: Size of the cell's batches; the last one may be smaller.
     """
@@ -42,33 +42,33 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """A task that was computed, or why it was not."""
+    """A task that was computed, or that failed."""
 
     task: Task
     failure: Failure | None = None
 
 
-#: Told of image-steps as they are done: the place of the cell, and how many.
+#: Called with the index of a cell and the number of image-steps since the last call.
 OnSteps = Callable[[int, int], None]
 
 
 class Executor(Protocol):
-    """Computes tasks somewhere, and leaves their parts in the run folder of whoever asks."""
+    """Computes tasks somewhere, and writes their parts to the run folder."""
 
     def run(self, tasks: Iterator[Task], on_steps: OnSteps) -> Iterator[Done]:
-        """Yield each task once it is computed, in any order; tasks are taken as there is room for them."""
+        """Yield each task when it is computed, in any order; tasks are taken when a worker is free."""
         ...
 
     def close(self) -> None:
-        """Stop whatever is still at work."""
+        """Stop all workers."""
         ...
 
 
 class Worker:
-    """Computes batches one by one with networks that stay where they are.
+    """Computes batches one by one, and keeps its networks.
 
     Args:
-        runner: Builds and keeps them.
+        runner: The runner.
         cells: The grid.
     """
 
@@ -78,7 +78,7 @@ class Worker:
         self._named: dict[int, NamedCell] = {}
 
     def work(self, task: Task, on_step: Callable[[int], None]) -> Failure | None:
-        """Compute a batch; return why it could not be computed, or ``None``."""
+        """Compute a batch; return its failure, or ``None``."""
         try:
             self.runner.compute(self._checked(task), task.rows, on_step, task.batch_size)
         except Exception as error:
@@ -86,26 +86,30 @@ class Worker:
         return None
 
     def _checked(self, task: Task) -> NamedCell:
-        """Return the task's cell, if code, weights and targets are the same here as where the task came from."""
+        """Return the task's cell.
+
+        Raises:
+            InputError: if code, weights or targets are not the same here as where the task came from.
+        """
         if task.cell not in self._named:
             self._named[task.cell] = self.runner.resources.name(self._cells[task.cell])
         named = self._named[task.cell]
         if named.id != task.cell_id:
             raise InputError(
-                f"The worker on {platform.node()} would compute another cell ({named.id}) than was asked for "
-                f"({task.cell_id}): its code, weights or data are not the same. Install the same versions there."
+                f"The worker on {platform.node()} has other code, weights or data: it would compute cell {named.id} "
+                f"instead of {task.cell_id}. Install the same versions there."
             )
         if self.runner.resources.targets(named.cell).digest != task.targets:
-            raise InputError(f"The target images on {platform.node()} are not those of cell {task.cell_id}.")
+            raise InputError(f"The target images on {platform.node()} differ from those of cell {task.cell_id}.")
         return named
 
 
 @dataclass
 class Queue:
-    """Tasks that are to be computed, those first that a lost worker left behind.
+    """Tasks to compute, those of lost workers first.
 
     Args:
-        tasks: All others, taken as there is room.
+        tasks: All other tasks.
     """
 
     tasks: Iterator[Task]
@@ -113,17 +117,17 @@ class Queue:
     lost: dict[Task, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Say whether there is a next task."""
+        """Return whether a task is left."""
         if not self.returned:
             self.returned.extend(itertools.islice(self.tasks, 1))
         return bool(self.returned)
 
     def take(self) -> Task | None:
-        """Return the next task, or ``None`` where there is none."""
+        """Return the next task, or ``None`` if none is left."""
         return self.returned.popleft() if self.returned else next(self.tasks, None)
 
     def give_back(self, task: Task, why: str) -> Done | None:
-        """Take back a task whose worker was lost; return a failure once that happened too often."""
+        """Take back the task of a lost worker; return a failure if that happened too often."""
         self.lost[task] = self.lost.get(task, 0) + 1
         if self.lost[task] < ATTEMPTS:
             self.returned.append(task)

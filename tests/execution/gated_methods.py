@@ -1,4 +1,4 @@
-"""Methods that stop where a test wants to disturb them: one waits for a ticket before a batch, one ends its process."""
+"""Methods for tests that disturb a run: one waits for a ticket before each batch, one ends its process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faceinv_id2image.methods import LatentAdam
 from faceinv import hookimpl
 from faceinv.contracts import MethodSpec
 
-#: Where tickets are; workers are told of what begins so. Without it nothing waits.
+#: Folder of the tickets; workers inherit FACEINV_ variables. Without it nothing waits.
 TICKETS = "FACEINV_TEST_TICKETS"
 
 
@@ -26,7 +26,7 @@ def faceinv_methods() -> list[MethodSpec]:
 
 
 class Gated(LatentAdam):
-    """Adam, once it has a ticket; whoever waits for one leaves a file with the number of its process."""
+    """Adam that waits for a ticket; while it waits, a file has the id of its process."""
 
     def __call__(self, task: Any) -> Any:
         if os.environ.get(TICKETS):

@@ -1,4 +1,4 @@
-"""Where a grid is computed cannot be seen in its records, and what is lost on the way is computed again."""
+"""Records do not depend on where a grid is computed, and the batches of lost workers are computed again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GRID = [
 
 
 def left_behind(out: Path) -> dict[str, Any]:
-    """Records without times, rows and pictures of a run."""
+    """Return the records (without times), rows and pictures of a run."""
     found: dict[str, Any] = {}
     for path in sorted((out / "cells").rglob("*.*")):
         if path.suffix == ".json":
@@ -40,7 +40,7 @@ def left_behind(out: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def started(cache: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start the command line in a process of its own."""
+    """Start the command line in its own process."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(*args: object, **variables: str) -> subprocess.Popen[str]:
@@ -66,7 +66,7 @@ def started(cache: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def children(process: subprocess.Popen[str]) -> list[int]:
-    """The worker processes of a run."""
+    """Return the worker processes of a run."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -85,17 +85,17 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
         if found:
             return found
         time.sleep(0.02)
-    raise AssertionError("it did not come")
+    raise AssertionError("timed out")
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for worker processes in /proc")
-def test_workers_leave_what_one_process_does_even_if_one_is_killed(
+def test_workers_give_the_results_of_one_process_even_if_one_is_killed(
     run: Callable[..., Any], started: Callable[..., subprocess.Popen[str]], cache: Path, tmp_path: Path
 ) -> None:
     assert run(*GRID, "--out", tmp_path / "one").code == 0
     process = started(*GRID, "--workers", "2", "--out", tmp_path / "two")
     victim = wait_for(lambda: children(process))[0]
-    # While it imports, or computes: its batch is begun anew either way.
+    # Whether it imports or computes, its batch starts again.
     os.kill(victim, signal.SIGKILL)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
@@ -126,14 +126,14 @@ def test_one_failing_cell_does_not_stop_the_workers(
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for worker processes in /proc")
-def test_ctrl_c_stops_the_workers_and_keeps_what_was_computed(
+def test_ctrl_c_stops_the_workers_and_keeps_finished_batches(
     started: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     many = (*GRID, "--steps", "60", "--limit", "60", "--workers", "2", "--out", tmp_path)
     process = started(*many)
     wait_for(lambda: list(tmp_path.glob("cells/*/parts/*.npz")))
     workers = children(process)
-    # As a terminal does it: to the whole group.
+    # As a terminal does: to the whole process group.
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -155,33 +155,33 @@ def test_a_container_s_quota_limits_the_processors(
     assert processors(tmp_path / "cpu.max") == min(found, 2)
 
 
-def test_shards_that_share_a_folder_make_the_whole(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
+def test_shards_that_share_a_folder_give_the_whole_run(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
     assert run(*GRID, "--out", tmp_path / "one").code == 0
     waiting = []
     for shard in ("2/3", "1/3", "3/3"):
         result = run(*GRID, "--shard", shard, "--json", "--out", tmp_path / "shards")
         assert result.code == 0, result.err
         waiting.append(result.err.count("waits for"))
-    # Ten batches of two cells: the first shard, which comes second, completes the first cell alone.
+    # Ten batches in two cells: the first shard, run second, completes only the first cell.
     assert waiting == [2, 1, 0]
     assert left_behind(tmp_path / "one") == left_behind(tmp_path / "shards")
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 12])
 @pytest.mark.parametrize("of", [1, 3, 8])
-def test_shards_have_each_thing_once(n: int, of: int) -> None:
+def test_every_item_is_in_exactly_one_shard(n: int, of: int) -> None:
     slices = [Shard(number, of).slice(n) for number in range(1, of + 1)]
     assert [index for part in slices for index in part] == list(range(n))
     assert max(map(len, slices)) - min(map(len, slices)) <= 1
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "/", "1/3/5"])
-def test_a_shard_that_is_none_is_said(text: str) -> None:
+def test_an_invalid_shard_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="such as 1/8"):
         Shard.parse(text)
 
 
-def test_what_kills_every_worker_is_given_up() -> None:
+def test_a_task_that_kills_every_worker_fails() -> None:
     task = Task(0, "cell", range(4, 8), "targets", 4)
     queue = Queue(iter([task]))
     for _ in range(ATTEMPTS - 1):

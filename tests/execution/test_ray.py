@@ -1,4 +1,4 @@
-"""What a Ray actor answers with, without a cluster; records, and the node whose code differs."""
+"""Answers of a Ray actor, without a cluster; files it returns, and a node with other code."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def local(shared: Path) -> Path:
     return shared / "local"
 
 
-def test_files_come_back_where_no_folder_is_shared(
+def test_files_are_returned_if_no_folder_is_shared(
     shared: Path, local: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from faceinv.bench.config import load_config
@@ -66,10 +66,10 @@ def test_files_come_back_where_no_folder_is_shared(
     assert answer.files[f"{folder}/00005.png"] == (local / folder / "00005.png").read_bytes()
     refused = worker.work(Task(0, "another", range(4, 6), record["targets"], 2)).failure
     assert refused is not None
-    assert "code, weights or data are not the same" in refused.text
+    assert "has other code, weights or data" in refused.text
 
 
-def test_a_cluster_that_is_not_there_is_one_line(shared: Path) -> None:
+def test_an_address_without_the_ray_executor_is_refused(shared: Path) -> None:
     process = start(shared, "--ray-address", "127.0.0.1:1")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2

@@ -1,4 +1,4 @@
-"""A real Ray cluster of two nodes: what it computes is what one process does, and what is lost is computed again."""
+"""A real Ray cluster of two nodes gives the results of one process, and computes lost batches again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from faceinv.execution.tasks import Task
 from faceinv.testing import toy
 
 pytest.importorskip("ray", reason="takes Ray: pip install 'faceinv[ray]'")
-# Seconds where nothing else is at work; a machine that is in use starts workers slowly.
+# Takes seconds on an idle machine; a busy one starts workers slowly.
 pytestmark = [
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for workers in /proc"),
     pytest.mark.timeout(600),
@@ -35,9 +35,9 @@ GRID = [
     "--metric", "mse", "--metric", "id_sim_attacked", "--metric", "id_sim_critic", "--method", "gated",
 ]  # fmt: skip
 PLUGINS = ["--plugin", toy.__file__, "--plugin", str(Path(__file__).parent / "gated_methods.py")]
-#: A node: one processor, and little memory for objects.
+#: A node with one processor and little memory for objects.
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
-#: Ray says nothing to anyone, and its workers are not put behind everything else that the machine does.
+#: No usage statistics, and workers at normal priority.
 VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
 
 
@@ -54,9 +54,9 @@ def cluster() -> Iterator[Any]:
     """Two nodes on this machine."""
     from ray.cluster_utils import Cluster
 
-    # Sockets have short names.
+    # Paths of sockets must be short.
     folder = tempfile.mkdtemp(prefix="r")
-    # Wherever its nodes live, a cluster leaves its address here, and a machine that never ran one lacks the folder.
+    # A cluster always writes its address here, and the folder may not exist yet.
     Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray").mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in VARIABLES.items():
@@ -73,7 +73,7 @@ class Tickets:
     """Lets batches of a run be computed one by one.
 
     Args:
-        folder: Where the tickets are.
+        folder: Folder of the tickets.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,13 +81,13 @@ class Tickets:
         self._given = 0
 
     def give(self, n: int) -> None:
-        """Let ``n`` more batches be computed."""
+        """Allow ``n`` more batches."""
         for _ in range(n):
             self._given += 1
             (self.folder / f"ticket-{self._given}").touch()
 
     def waiting(self) -> list[int]:
-        """The processes that wait for one."""
+        """Return the waiting processes."""
         return [int(path.name.partition("-")[2]) for path in self.folder.glob("waiting-*")]
 
 
@@ -100,7 +100,7 @@ def tickets(tmp_path: Path) -> Tickets:
 
 @pytest.fixture
 def bench(cluster: Any, cache: Path, tickets: Tickets) -> Iterator[Bench]:
-    """Start ``bench`` on the cluster, in a process of its own."""
+    """Start ``bench`` on the cluster, in its own process."""
     processes: list[subprocess.Popen[str]] = []
     own = VARIABLES | {"FACEINV_CACHE": str(cache), "FACEINV_TEST_TICKETS": str(tickets.folder)}
 
@@ -123,7 +123,7 @@ def bench(cluster: Any, cache: Path, tickets: Tickets) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def local(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What one process without a cluster leaves behind."""
+    """Return the results of one process without a cluster."""
     out = tmp_path_factory.mktemp("local")
     command = [sys.executable, "-m", "faceinv", *PLUGINS, *GRID, "--out", str(out)]
     subprocess.run(
@@ -137,7 +137,7 @@ def local(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
 
 
 def left_behind(out: Path) -> dict[str, Any]:
-    """Records without times, rows and pictures of a run."""
+    """Return the records (without times), rows and pictures of a run."""
     found: dict[str, Any] = {}
     for path in sorted((out / "cells").rglob("*.*")):
         if path.suffix == ".json":
@@ -148,7 +148,7 @@ def left_behind(out: Path) -> dict[str, Any]:
 
 
 def finished(process: subprocess.Popen[str], code: int = 0) -> str:
-    """Wait for a run and return what it said; its results alone are on standard output."""
+    """Wait for a run and return its standard error; standard output has only results."""
     out, err = process.communicate(timeout=200)
     assert process.returncode == code, err
     assert "Traceback" not in err
@@ -169,11 +169,11 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], secon
             return found
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
-    raise AssertionError("it did not come")
+    raise AssertionError("timed out")
 
 
 def node_of(pid: int, cluster: Any) -> int:
-    """The number of the node whose worker this process is."""
+    """Return the number of the node that a worker process belongs to."""
     parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     return [node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes()].index(parent)
 
@@ -186,11 +186,11 @@ def alive(pid: int) -> bool:
 
 
 def both(tickets: Tickets, process: subprocess.Popen[str]) -> list[int]:
-    """Wait until both workers have a batch before them."""
+    """Wait until both workers are about to start a batch."""
     return wait_for(lambda: found if len(found := tickets.waiting()) == 2 else None, process)
 
 
-def test_two_nodes_leave_what_one_process_does_even_if_a_worker_is_killed(
+def test_two_nodes_give_the_results_of_one_process_even_if_a_worker_is_killed(
     cluster: Any, bench: Bench, tickets: Tickets, local: dict[str, Any], tmp_path: Path
 ) -> None:
     process = bench("--out", tmp_path / "run")
@@ -204,7 +204,7 @@ def test_two_nodes_leave_what_one_process_does_even_if_a_worker_is_killed(
     assert left_behind(tmp_path / "run") == local
 
 
-def test_a_driver_that_was_killed_goes_on_from_what_is_there(
+def test_a_killed_driver_continues_from_finished_batches(
     bench: Bench, tickets: Tickets, local: dict[str, Any], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
@@ -217,7 +217,7 @@ def test_a_driver_that_was_killed_goes_on_from_what_is_there(
     before = {path: path.stat().st_mtime_ns for path in parts(out)}
     gone(pids)
     tickets.give(9)
-    # Nine tickets are enough: what is there is not computed again.
+    # Nine tickets are enough, because finished batches are not computed again.
     err = finished(bench("--out", out))
     assert len(before) == 3
     assert "image-steps: 36/144" in err
@@ -225,13 +225,13 @@ def test_a_driver_that_was_killed_goes_on_from_what_is_there(
     assert not (out / ".ray").exists()
 
 
-def test_ctrl_c_stops_the_workers_and_keeps_what_was_computed(bench: Bench, tickets: Tickets, tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_workers_and_keeps_finished_batches(bench: Bench, tickets: Tickets, tmp_path: Path) -> None:
     out = tmp_path / "run"
     tickets.give(1)
     process = bench("--out", out)
     wait_for(lambda: parts(out), process)
     pids = both(tickets, process)
-    # As a terminal does it: to the whole group.
+    # As a terminal does: to the whole process group.
     os.killpg(process.pid, signal.SIGINT)
     assert "run the same command again to continue" in finished(process, 130)
     gone(pids)
@@ -239,7 +239,7 @@ def test_ctrl_c_stops_the_workers_and_keeps_what_was_computed(bench: Bench, tick
     assert not (out / ".ray").exists()
 
 
-def test_a_batch_that_ends_every_worker_is_given_up_and_the_grid_goes_on(
+def test_a_batch_that_ends_every_worker_fails_and_the_grid_continues(
     bench: Bench, tickets: Tickets, tmp_path: Path
 ) -> None:
     tickets.give(1)
@@ -253,32 +253,32 @@ def test_a_batch_that_ends_every_worker_is_given_up_and_the_grid_goes_on(
 
 
 class Fatal:
-    """What no process survives the arrival of."""
+    """An object that ends the process that unpickles it."""
 
     def __reduce__(self) -> tuple[Callable[[int], None], tuple[int]]:
         return os._exit, (1,)
 
 
 def test_workers_that_cannot_start_end_the_run(cluster: Any, tmp_path: Path) -> None:
-    said: list[str] = []
-    executor = RayExecutor(Fatal(), out=tmp_path, address=cluster.address, say=said.append)  # type: ignore[arg-type]
+    remarks: list[str] = []
+    executor = RayExecutor(Fatal(), out=tmp_path, address=cluster.address, say=remarks.append)  # type: ignore[arg-type]
     try:
         with pytest.raises(FaceinvError, match="No worker of the Ray cluster can start"):
             list(executor.run(iter([Task(0, "cell", range(2), "", 2)]), lambda cell, steps: None))
     finally:
         executor.close()
-    assert len(said) == 6
-    assert all("before it was up" in text for text in said)
+    assert len(remarks) == 6
+    assert all("before it was up" in text for text in remarks)
 
 
-# The last one: what it takes away is not given back.
+# Must run last, because the node is not added again.
 def test_the_batches_of_a_node_that_is_removed_are_computed_elsewhere(
     cluster: Any, bench: Bench, tickets: Tickets, local: dict[str, Any], tmp_path: Path
 ) -> None:
     process = bench("--out", tmp_path / "run")
     both(tickets, process)
     cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
-    # What was at work there may live a little longer than its node, and take some.
+    # Workers may outlive their node for a moment and take some tickets.
     tickets.give(20)
     err = finished(process)
     assert "A worker was lost (" in err
