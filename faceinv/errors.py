@@ -17,20 +17,27 @@ code      meaning
 from __future__ import annotations
 
 import traceback as tracebacks
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+#: Longest message, in characters. A longer one is cut in the middle: it begins with the cause and ends with the remedy.
+LONGEST = 2000
+#: Most names that a message lists.
+_LISTED = 60
 
 
 class FaceinvError(Exception):
     """An error that the user can fix; its message is one line and says how.
 
-    Messages quote names from files, which may contain anything: unprintable characters are escaped.
+    Messages quote names from files, which may contain anything: unprintable characters are escaped, and the
+    length is bounded.
     """
 
     exit_code = 1
 
     def __init__(self, text: str = "") -> None:
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+        super().__init__(shown(text, LONGEST))
 
 
 class UsageError(FaceinvError):
@@ -75,10 +82,36 @@ class StorageError(FaceinvError):
     exit_code = 6
 
 
+def visible(text: str) -> str:
+    """Return ``text`` with escapes in place of what would move the cursor, reverse the text or not be shown at all."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else _escaped(letter) for letter in text
+    )
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape", "surrogatepass").decode()
+
+
 def shown(name: object, limit: int = 120) -> str:
-    """Return ``name`` for a message, cut to ``limit`` characters."""
+    """Return ``name`` in one line for a message, cut in the middle to ``limit`` characters."""
+    # Escapes are longer than what they replace, so nothing beyond the limit has to be looked at.
     text = str(name)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    if len(text) > 2 * limit:
+        text = f"{text[:limit]}…{text[-limit:]}"
+    text = visible(text)
+    return text if len(text) <= limit else f"{text[: limit - limit // 2 - 1]}…{text[-(limit // 2) :]}"
+
+
+def described(error: BaseException) -> str:
+    """Return the type and the text of an unexpected error in one line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "(an error without a readable text)"
+    return shown(f"{type(error).__name__}: {text}" if text else type(error).__name__, LONGEST)
 
 
 def first_five(names: Iterable[object]) -> str:
@@ -105,9 +138,11 @@ def suggest(given: str, known: Iterable[str]) -> str:
 def unknown_name(kind: str, given: str, known: Iterable[str], hint: str = "") -> UnknownNameError:
     """Return the error for ``given``, which is not among the ``known`` names of this ``kind``."""
     names = sorted(known)
-    allowed = ", ".join(names) if names else "none"
+    given = shown(given)
+    allowed = ", ".join(names[:_LISTED]) if names else "none"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     tail = f" {hint}" if hint else ""
-    return UnknownNameError(f"Unknown {kind} '{given}'.{suggest(given, names)} Available: {allowed}.{tail}")
+    return UnknownNameError(f"Unknown {kind} '{given}'.{suggest(given, names)} Available: {allowed}{more}.{tail}")
 
 
 @dataclass(frozen=True)
@@ -127,6 +162,11 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """Return the failure that describes ``error``."""
-        if isinstance(error, FaceinvError):
-            return cls(str(error), error.exit_code)
-        return cls(f"{type(error).__name__}: {error}", 1, "".join(tracebacks.format_exception(error)))
+        expected = isinstance(error, FaceinvError)
+        # A plugin's author wants to know where it failed.
+        whole = not expected or (isinstance(error, PluginError) and error.__cause__ is not None)
+        return cls(
+            str(error) if expected else described(error),
+            error.exit_code if isinstance(error, FaceinvError) else 1,
+            "".join(tracebacks.format_exception(error)) if whole else "",
+        )

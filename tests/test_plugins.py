@@ -194,7 +194,7 @@ def test_a_plugin_from_a_path(tmp_path: Path, layout: str) -> None:
 @pytest.mark.parametrize("content", [None, "folder"])
 def test_a_path_without_a_plugin_says_what_is_due(tmp_path: Path, content: str | None) -> None:
     path = tmp_path if content else tmp_path / "none.py"
-    with pytest.raises(UsageError, match=r"--plugin .*(no such file|neither pyproject\.toml nor __init__\.py)"):
+    with pytest.raises(UsageError, match=r"--plugin .*(No such file|neither pyproject\.toml nor __init__\.py)"):
         Host(entry_points=False, paths=[path])
 
 

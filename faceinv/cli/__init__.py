@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -10,7 +12,8 @@ import click
 
 from faceinv.bench.setup import Setup
 from faceinv.cli.application import Application
-from faceinv.errors import FaceinvError, StorageError, suggest
+from faceinv.cli.streams import own_streams
+from faceinv.errors import Failure, StorageError, suggest
 
 __all__ = ["Application", "main"]
 
@@ -96,23 +99,39 @@ def cli(
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with a documented code."""
-    app = Application()
+    with own_streams():
+        code = _run(Application(), args)
+    sys.exit(code)
+
+
+def _run(app: Application, args: Sequence[str] | None) -> int:
+    """Run the command line and return its exit code; every error is one line."""
     try:
         code = cli.main(args=args, prog_name="faceinv", obj=app, standalone_mode=False)
-    except FaceinvError as error:
-        app.fail(str(error))
-        code = error.exit_code
+        sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        text = io.StringIO()
+        error.show(text)
+        usage, _, message = text.getvalue().partition("Error: ")
+        app.console.print(usage, end="", soft_wrap=True)
+        app.fail(message.rstrip())
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         app.fail("Interrupted. Finished work is kept; run the same command again to continue.")
-        code = 130
-    except BrokenPipeError:
-        # The reader (head, less) closed the pipe: not an error, but stdout must not be flushed again.
-        sys.stderr.close()
-        code = 0
+        return 130
     except OSError as error:
-        app.fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
-        code = StorageError.exit_code
-    sys.exit(code if isinstance(code, int) else 0)
+        reason = error.strerror or str(error)
+        app.fail(f"{reason}: {error.filename}" if error.filename else f"{reason}.")
+        return StorageError.exit_code
+    except Exception as error:
+        return _failed(app, Failure.of(error))
+    return code if isinstance(code, int) else 0
+
+
+def _failed(app: Application, failure: Failure) -> int:
+    app.fail(failure.text)
+    if os.environ.get("FACEINV_TRACEBACK"):
+        sys.stderr.write(failure.traceback)
+    elif failure.traceback and failure.exit_code == 1:
+        app.say("This is a bug in faceinv. Please report it with what FACEINV_TRACEBACK=1 prints before the command.")
+    return failure.exit_code

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from faceinv.bench.setup import Setup
+from faceinv.errors import LONGEST, shown, visible
 from faceinv.plugins.host import Host
 
 if TYPE_CHECKING:
     import click
     from rich.console import Console
+    from rich.text import Text
 
     from faceinv.weights.store import WeightStore
 
@@ -54,17 +56,16 @@ class Application:
     @cached_property
     def console(self) -> Console:
         """Standard error, for progress and remarks."""
-        from rich.console import Console
+        from faceinv.cli.console import PlainConsole
 
-        return Console(stderr=True, highlight=False)
+        return PlainConsole(stderr=True)
 
     @cached_property
     def output(self) -> Console:
         """Standard output, for results. Piped output is not cut at 80 columns."""
-        from rich.console import Console
+        from faceinv.cli.console import PlainConsole
 
-        console = Console(highlight=False)
-        return console if console.is_terminal else Console(highlight=False, width=max(console.width, 160))
+        return PlainConsole()
 
     def add_plugin_commands(self, group: click.Group) -> None:
         """Let the plugins add their commands, once."""
@@ -73,8 +74,8 @@ class Application:
             self.host.add_commands(group)
 
     def say(self, text: str) -> None:
-        """Print a remark on standard error."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        """Print a remark on standard error, in one line."""
+        self.console.print(shown(text, LONGEST), soft_wrap=True)
 
     def ask(self, question: str) -> bool:
         """Ask a yes/no question on the terminal; Return means no."""
@@ -83,16 +84,31 @@ class Application:
         return click.confirm(question, default=False, err=True)
 
     def warn(self, text: str) -> None:
-        """Print a warning on standard error."""
-        self.console.print(f"Warning: {text}", style="yellow", markup=False, soft_wrap=True)
+        """Print a warning on standard error, in one line."""
+        self.console.print(shown(f"Warning: {text}", LONGEST), style="yellow", soft_wrap=True)
 
     def fail(self, text: str) -> None:
-        """Print an error as one line on standard error."""
-        self.console.print(f"Error: {text}", style="bold red", markup=False, soft_wrap=True)
+        """Print an error on standard error, in one line."""
+        self.console.print(shown(f"Error: {text}", LONGEST), style="bold red", soft_wrap=True)
+
+    def print_line(self, text: str | Text) -> None:
+        """Print a line of results, however long it is, on standard output."""
+        self.output.print(visible(text) if isinstance(text, str) else text, soft_wrap=True)
+
+    def print_table(self, headings: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()) -> None:
+        """Print rows on standard output, in columns if there is room for them.
+
+        Args:
+            headings: One per column.
+            rows: Their texts.
+            right: Headings of the columns of numbers.
+        """
+        from faceinv.cli.console import Columns
+
+        self.output.print(Columns(headings, rows, right))
 
     def print_json(self, value: Any) -> None:
         """Print ``value`` as JSON on standard output; NaN becomes null."""
-        from faceinv.storage.schema import finite
+        from faceinv.cli.console import json_text
 
-        json.dump(finite(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-        sys.stdout.write("\n")
+        sys.stdout.write(json_text(value, sys.stdout.encoding or "utf-8"))

@@ -16,7 +16,13 @@ from faceinv.plugins.host import Host
 if TYPE_CHECKING:
     from faceinv.testing import Outcome, PluginSubject, Subject
 
-_MARKS = {"passed": "[green]✓[/]", "failed": "[bold red]✗[/]", "not applicable": "[dim]–[/]", "not run": "[yellow]?[/]"}
+#: Mark and style of each status.
+_MARKS = {
+    "passed": ("✓", "green"),
+    "failed": ("✗", "bold red"),
+    "not applicable": ("–", "dim"),
+    "not run": ("?", "yellow"),
+}
 
 
 @click.command()
@@ -57,7 +63,7 @@ def check(app: Application, name: str, as_json: bool, verbose: bool) -> None:
     else:
         counts = {status: sum(item.status == status for item in report) for status in _MARKS}
         listed = ", ".join(f"{count} {status}" for status, count in counts.items() if count or status == "failed")
-        app.output.print(f"{len(report)} checks of {len(subjects)} objects: {listed}.")
+        app.print_line(f"{len(report)} checks of {len(subjects)} objects: {listed}.")
     if failed:
         raise PluginError(
             f"{len(failed)} checks failed: {', '.join(dict.fromkeys(f'{item.name} {item.check}' for item in failed))}."
@@ -121,24 +127,24 @@ def _not_here(subject: Subject | PluginSubject) -> Iterable[Outcome]:
 
 def _shown(app: Application, title: str, outcomes: Iterable[Outcome], verbose: bool) -> list[Outcome]:
     """Print the outcomes as they arrive, and return them; checks not run for the same reason share a line."""
-    from rich.markup import escape
+    from rich.text import Text
 
     done: list[Outcome] = []
-    app.output.print(f"[bold]{escape(title)}[/]")
+    app.print_line(Text(title, "bold"))
     reason = ""
     for outcome in outcomes:
         done.append(outcome)
         mark = _MARKS[outcome.status]
         if outcome.status == "not run":
             if outcome.message != reason:
-                app.output.print(f"  {mark} not run: {escape(outcome.message)}", soft_wrap=True)
+                app.print_line(Text.assemble("  ", mark, f" not run: {outcome.message}"))
             reason = outcome.message
             continue
-        note = f"  ({escape(outcome.message)})" if outcome.status == "not applicable" else ""
-        app.output.print(f"  {mark} {outcome.check}{note}", soft_wrap=True)
+        note = f"  ({outcome.message})" if outcome.status == "not applicable" else ""
+        app.print_line(Text.assemble("  ", mark, f" {outcome.check}{note}"))
         if verbose or outcome.status == "failed":
-            app.output.print(f"      {escape(outcome.meaning)}", soft_wrap=True)
+            app.print_line(f"      {outcome.meaning}")
         if outcome.status == "failed":
-            app.output.print(f"      [red]{escape(outcome.message)}[/]", soft_wrap=True)
-            app.output.print(f"      To fix it: {escape(outcome.fix)}", soft_wrap=True)
+            app.print_line(Text(f"      {outcome.message}", "red"))
+            app.print_line(f"      To fix it: {outcome.fix}")
     return done

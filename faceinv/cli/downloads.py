@@ -28,7 +28,7 @@ def download_bar(console: Console) -> Callable[[str], AbstractContextManager[Pro
 
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         # Transient: the bar disappears after the download, and the store prints where the file is.
-        with Bars(TextColumn("{task.description}"), *columns, console=console, transient=True) as bars:
+        with Bars(TextColumn("{task.description}", markup=False), *columns, console=console, transient=True) as bars:
             task = bars.add_task(label, total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total or None)
 

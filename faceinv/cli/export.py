@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -31,11 +30,11 @@ def export(app: Application, runs: tuple[Path, ...], form: str, wanted: tuple[st
       faceinv export runs/bench --format markdown
       faceinv export runs/bench --format latex --table scores --out table2.tex
     """
+    from faceinv.cli.console import json_text
     from faceinv.report.run_tables import exported
     from faceinv.report.runs import read_runs
     from faceinv.report.table import FORMATS, as_objects
     from faceinv.storage.atomic import write_atomically
-    from faceinv.storage.schema import finite
 
     found = read_runs(runs)
     for problem in found.problems:
@@ -43,10 +42,7 @@ def export(app: Application, runs: tuple[Path, ...], form: str, wanted: tuple[st
     printed = exported(found, wanted)
     for text in dict.fromkeys(text for table in printed for text in table.warnings):
         app.warn(text)
-    if form == "json":
-        text = json.dumps(finite(as_objects(printed)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    else:
-        text = FORMATS[form](printed)
+    text = json_text(as_objects(printed)) if form == "json" else FORMATS[form](printed)
     if out is None:
         sys.stdout.write(text)
     else:

@@ -85,14 +85,10 @@ def invert(
 
 
 def _print_table(app: Application, rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
     metrics = list(dict.fromkeys(key for row in rows for key in row if key not in ("name", "file")))
-    table = Table("descriptor", "picture", *metrics, box=None)
-    for row in rows:
-        scores = [f"{row[key]:.3f}" if key in row else "" for key in metrics]
-        table.add_row(row["name"], row["file"], *scores)
-    app.output.print(table)
+    scores = [[f"{row[key]:.3f}" if key in row else "" for key in metrics] for row in rows]
+    lines = [(row["name"], row["file"], *values) for row, values in zip(rows, scores, strict=True)]
+    app.print_table(("descriptor", "picture", *metrics), lines, right=metrics)
 
 
 def _read(inputs: tuple[Path, ...], runner: Runner, cell: Cell) -> tuple[list[str], Tensor, dict[int, Tensor]]:

@@ -129,8 +129,8 @@ def new(app: Application, kind: str, name: str, licence: str, author: str, into:
         f"  pip install -e {folder}",
         f"  faceinv plugins check {name}",
     ):
-        app.output.print(line, markup=False, soft_wrap=True)
-    app.output.print(f"  {words['COMMAND']}", markup=False, soft_wrap=True)
+        app.print_line(line)
+    app.print_line(f"  {words['COMMAND']}")
 
 
 def _check_name(app: Application, kind: str, name: str, folder: Path) -> None:

@@ -23,18 +23,15 @@ def show_plan(app: Application, config: BenchConfig, grid: Sequence[Cell], as_js
     if as_json:
         app.print_json([item.row() for item in planned])
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*_COLUMNS, box=None, header_style="bold", pad_edge=False)
+    rows = []
     for number, item in enumerate(planned, 1):
         cell = item.cell
         computed = {"cached": f"yes ({item.id})", "begun": f"{item.targets_done} targets ({item.id})", "missing": "no"}
-        texts = [str(number), cell.encoder, cell.generator, cell.method, ",".join(cell.losses), cell.dataset]
-        texts += [str(cell.seed), str(cell.limit), str(cell.steps), computed[item.status], _duration(item.seconds)]
-        # Text, because names of plugins and paths are not markup.
-        table.add_row(*map(Text, texts))
-    app.output.print(table)
+        row = [str(number), cell.encoder, cell.generator, cell.method, ",".join(cell.losses), cell.dataset]
+        rows.append(
+            [*row, str(cell.seed), str(cell.limit), str(cell.steps), computed[item.status], _duration(item.seconds)]
+        )
+    app.print_table(_COLUMNS, rows, right=("cell", "seed", "targets", "steps"))
     app.say(_summary(planned))
     for text in dict.fromkeys(text for item in planned for text in item.unknown):
         app.say(f"A dry run cannot check {text}. If that changed, computed cells no longer apply.")

@@ -65,13 +65,14 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
             }
         )
         return
-    from rich.table import Table
-
-    table = Table("kind", "name", "summary", "from", box=None, header_style="bold", pad_edge=False)
-    for kind in KINDS:
-        for spec in host.specs(kind):
-            table.add_row(kind, _display_name(spec), spec.summary, host.owner(kind, spec.name))
-    app.output.print(table)
+    app.print_table(
+        ("kind", "name", "summary", "from"),
+        [
+            (kind, _display_name(spec), spec.summary, host.owner(kind, spec.name))
+            for kind in KINDS
+            for spec in host.specs(kind)
+        ],
+    )
 
 
 @plugins.command()
@@ -91,14 +92,14 @@ def show(app: Application, name: str, as_json: bool) -> None:
         return
     for position, detail in enumerate(details):
         if position:
-            app.output.print()
+            app.print_line("")
         for key, value in detail.items():
             if key != "weights" and value not in ("", None, {}, []):
-                app.output.print(f"{key.replace('_', ' '):16} {_text(value)}", markup=False, soft_wrap=True)
+                app.print_line(f"{key.replace('_', ' '):16} {_text(value)}")
         for file in detail["weights"]:
             here = "downloaded" if file["here"] else f"missing; fetch it with: faceinv weights pull {file['name']}"
-            app.output.print(f"{'weights':16} {file['name']} ({file['licence']}), {here}", markup=False, soft_wrap=True)
-            app.output.print(f"{'':16} sha256 {file['sha256'] or 'not published'}", markup=False, soft_wrap=True)
+            app.print_line(f"{'weights':16} {file['name']} ({file['licence']}), {here}")
+            app.print_line(f"{'':16} sha256 {file['sha256'] or 'not published'}")
 
 
 def _display_name(spec: Spec) -> str:

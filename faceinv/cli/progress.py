@@ -20,7 +20,7 @@ def reporter(console: Console) -> Iterator[Reporter]:
     """Yield a function that shows progress on ``console`` while the block runs."""
     if console.is_terminal:
         with Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             console=console, transient=True,
         ) as bars:  # fmt: skip
             tasks = {}
@@ -38,6 +38,6 @@ def reporter(console: Console) -> Iterator[Reporter]:
         now = time.monotonic()
         if done >= of or now - last.get(what, -_QUIET) >= _QUIET:
             last[what] = now
-            console.print(f"{what}: {done}/{of}", markup=False, soft_wrap=True)
+            console.print(f"{what}: {done}/{of}", soft_wrap=True)
 
     yield line

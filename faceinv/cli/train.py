@@ -29,8 +29,6 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
     """
     from dataclasses import asdict
 
-    from rich.table import Table
-
     from faceinv.bench.config import load_config
     from faceinv.bench.grid import cells
     from faceinv.bench.setup import make_runner
@@ -52,11 +50,17 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
     if as_json:
         app.print_json(list(rows.values()))
         return
-    table = Table("encoder", "generator", "probe", "recipe", "descriptor", "guess", "better", "n", box=None)
-    for row in rows.values():
-        better = 1 - row["descriptor"] / row["baseline"]
-        table.add_row(
-            row["encoder"], row["generator"], row["probe"], row["recipe"],
-            f"{row['descriptor']:.2f} {row['unit']}", f"{row['baseline']:.2f}", f"{better:.1%}", str(row["n"]),
-        )  # fmt: skip
-    app.output.print(table)
+    app.print_table(
+        ("encoder", "generator", "probe", "recipe", "descriptor", "guess", "better", "n"),
+        [
+            (
+                *(row["encoder"], row["generator"], row["probe"], row["recipe"]),
+                f"{row['descriptor']:.2f} {row['unit']}",
+                f"{row['baseline']:.2f}",
+                f"{1 - row['descriptor'] / row['baseline']:.1%}",
+                str(row["n"]),
+            )
+            for row in rows.values()
+        ],
+        right=("descriptor", "guess", "better", "n"),
+    )

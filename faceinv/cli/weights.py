@@ -42,16 +42,19 @@ def list_weights(app: Application, as_json: bool) -> None:
     if as_json:
         app.print_json(rows)
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("name", "size", "here", "licence", "used by", box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        size = human_size(row["size"]) if row["size"] else ""
-        here = "yes" if row["here"] else "no"
-        # Not markup: the text of a plugin's licence may contain square brackets.
-        table.add_row(*(Text(cell) for cell in (row["name"], size, here, row["licence"], ", ".join(row["used_by"]))))
-    app.output.print(table)
+    app.print_table(
+        ("name", "size", "here", "licence", "used by"),
+        [
+            (
+                row["name"],
+                human_size(row["size"]) if row["size"] else "",
+                "yes" if row["here"] else "no",
+                row["licence"],
+                ", ".join(row["used_by"]),
+            )
+            for row in rows
+        ],
+    )
 
 
 @weights.command()
@@ -95,7 +98,7 @@ def verify(app: Application, names: tuple[str, ...]) -> None:
         if sha256 is not None:
             found += 1
             verdict = "as pinned" if file.sha256 else "no hash is published"
-            app.output.print(f"{name} {sha256} {verdict}", markup=False, soft_wrap=True)
+            app.print_line(f"{name} {sha256} {verdict}")
         elif chosen:
             errors.append(
                 WeightsError(f"Weights '{name}' are not on this machine; to fetch them: faceinv weights pull {name}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from faceinv.contracts.specs import LossSpec, ProbeSpec, Spec, WeightSpec
-from faceinv.errors import PluginError, UsageError, suggest
+from faceinv.errors import PluginError, UsageError, shown, suggest
 from faceinv.plugins import builtin, hookspecs
 from faceinv.plugins.bundled import distribution_of
 from faceinv.plugins.registry import Registry
@@ -227,8 +227,10 @@ class Host:
             self.register(plugin, name, distribution)
 
     def _load_path(self, path: Path) -> None:
-        if not path.exists():
-            raise UsageError(f"--plugin {path}: no such file or folder.")
+        try:
+            path.stat()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--plugin {shown(path)}: {getattr(error, 'strerror', None) or error}.") from None
         if path.is_file() and path.suffix != ".py":
             raise UsageError(
                 f"--plugin {path}: a plugin is a .py file, or a folder with pyproject.toml or __init__.py."
