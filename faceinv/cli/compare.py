@@ -1,4 +1,4 @@
-"""``faceinv compare``: runs against each other on their common targets."""
+"""``faceinv compare``: compare runs on their common targets."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from faceinv.errors import UsageError
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN [RUN…]")
-@click.option("--losses", default="", metavar="A,B,…", help="Only cells with these losses.")
-@click.option("--reference", default="", metavar="METHOD", help="Of one RUN: the method that others are compared with.")
+@click.option("--losses", default="", metavar="A,B,…", help="Only use cells with these losses.")
+@click.option(
+    "--reference", default="", metavar="METHOD", help="With one RUN: the method that others are compared with."
+)
 @click.option(
     "--also",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE.json",
-    help="Of one RUN: what --json printed of earlier runs on the same targets; their rows join.",
+    help="With one RUN: --json output of earlier runs on the same targets, to be added.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The page; methods.html in the one RUN, compare.html in the last of several.",
+    help="The page; by default methods.html in the RUN, or compare.html in the last of several.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 @OPEN
@@ -41,13 +43,13 @@ def compare(
     as_json: bool,
     open_it: bool,
 ) -> None:
-    """Compare runs target by target: the first is subtracted from each of the others.
+    """Compare runs target by target: the first run is subtracted from each of the others.
 
-    Of one run: its methods at each budget, the best critic first, with paired differences to one of them, and the
+    With one run: a leaderboard of its methods at each budget, with paired differences to one of them, and
     curves of score against budget.
 
-    Differences come with 95 % bootstrap intervals and a verdict a score: better, worse, or no difference at this
-    n. Runs with different targets are refused.
+    Differences have 95 % bootstrap intervals and a verdict per score: better, worse, or no difference at this n.
+    Runs with different targets are refused.
 
     \b
     Examples:
@@ -76,9 +78,9 @@ def compare(
         finish(app, write_leaderboards(boards, out or runs[0] / "methods.html"), open_it)
         return
     if also:
-        raise UsageError("--also adds to the leaderboard of one run; name one.")
+        raise UsageError("--also adds to the leaderboard of one run; give a single RUN.")
     if reference:
-        raise UsageError("--reference names a method of one run; of two runs the first is the reference.")
+        raise UsageError("--reference names a method of one run; of several runs the first is the reference.")
     first, *others = (read_runs([path]) for path in runs)
     found = [item for other in others for item in compare_runs(first, other, losses)]
     for text in dict.fromkeys(text for item in found for text in item.warnings):

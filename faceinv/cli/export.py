@@ -1,4 +1,4 @@
-"""``faceinv export``: a run's tables in other people's formats."""
+"""``faceinv export``: the tables of runs as LaTeX, CSV, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ _TABLES = ("scores", "success", "identification", "probes")
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN…")
 @click.option(
-    "--format", "form", type=click.Choice(["latex", "csv", "markdown", "json"]), required=True, help="What to write."
+    "--format", "form", type=click.Choice(["latex", "csv", "markdown", "json"]), required=True, help="Output format."
 )
-@click.option("--table", "wanted", type=click.Choice(_TABLES), multiple=True, help="Only this table; all by default.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The file; standard output by default.")
+@click.option(
+    "--table", "wanted", type=click.Choice(_TABLES), multiple=True, help="Only write this table; by default all."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Output file; by default standard output.")
 @click.pass_obj
 def export(app: Application, runs: tuple[Path, ...], form: str, wanted: tuple[str, ...], out: Path | None) -> None:
-    """Write the tables of runs as the paper prints them, with its reported values in columns of their own.
+    """Write the tables of runs in the layout of the paper, with its reported values in separate columns.
 
-    'scores' is the paper's Table 2, 'probes' its Table 1. CSV has one line a number; it and JSON keep all digits.
+    'scores' is Table 2 of the paper, 'probes' its Table 1. CSV has one line per number. CSV and JSON keep all
+    digits.
 
     \b
     Examples:

@@ -16,12 +16,12 @@ from faceinv.report.overlays import Measure, Measured
 if TYPE_CHECKING:
     from faceinv.models.loader import Loader
 
-#: Pictures in memory at a time.
+#: Pictures in memory at once.
 _BATCH = 16
 
 
 def measure_with(make_loader: Callable[[], Loader]) -> Measure:
-    """Return what measures pictures with the plugins of a loader, which is made at the first picture."""
+    """Return a function that measures pictures with the plugins of a loader, which is built on first use."""
     made: list[Loader] = []
 
     def measure(files: Sequence[Path], generator: str, probes: Sequence[str]) -> Measured:

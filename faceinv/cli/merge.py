@@ -1,4 +1,4 @@
-"""``faceinv merge``: runs that were made apart, as one."""
+"""``faceinv merge``: join runs that were computed separately."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from faceinv.cli.report import OPEN, finish, make_report
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR…")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The run they become.")
-@click.option("--json", "as_json", is_flag=True, help="Print which cells are there as JSON.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the joined run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the state of the cells as JSON.")
 @OPEN
 @click.pass_obj
 def merge(app: Application, runs: tuple[Path, ...], out: Path, as_json: bool, open_it: bool) -> None:
-    """Join runs that were made apart, such as the shards of a grid on machines that share no folder.
+    """Join runs that were computed separately, such as the shards of a grid on machines without a shared folder.
 
-    Refuses what one command could not have made: another schema, code, weights or config, or other numbers of the
-    same cell. Cells of which every target was computed, but in different runs, are put together by the command
-    that made them, with --out DIR: nothing is computed again.
+    Runs that one command could not have made are refused: different schema, code, weights or config, or
+    different numbers for the same cell. If all targets of a cell were computed, but in different runs, run the
+    command that made them again with --out DIR: it scores the cell without computing anything again.
 
     \b
     Examples:
@@ -42,8 +42,8 @@ def merge(app: Application, runs: tuple[Path, ...], out: Path, as_json: bool, op
         app.fail(f"cell {name} failed in every run.")
     if complete:
         app.say(
-            f"{len(complete)} cell{'s are' if len(complete) != 1 else ' is'} complete but for the scores of all "
-            f"targets together: run the command that made the shards with --out {out}, without --shard."
+            f"{len(complete)} cell{'s are' if len(complete) != 1 else ' is'} complete except for scores that need "
+            f"all targets: run the command that made the shards with --out {out}, without --shard."
         )
     app.say(f"{len(merged.finished)} finished cell{'s' if len(merged.finished) != 1 else ''}: {out / 'cells'}")
     if merged.finished:

@@ -1,4 +1,4 @@
-"""Long work shows where it is: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from faceinv.contracts.progress import Reporter
 
-#: Seconds between two plain lines of the same piece of work.
+#: Seconds between two plain lines about the same work.
 _QUIET = 10.0
 
 
 @contextmanager
 def reporter(console: Console) -> Iterator[Reporter]:
-    """Yield a function that shows progress on ``console`` while the block runs."""
+    """Yield a function that reports progress on ``console`` while the block runs."""
     if console.is_terminal:
         with Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),

@@ -1,4 +1,4 @@
-"""``faceinv report``: one self-contained HTML page of one or more runs."""
+"""``faceinv report``: one self-contained HTML page about one or more runs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from faceinv.models.loader import Loader
     from faceinv.report.overlays import Measure
 
-#: The option of every command that ends with a page.
+#: Option of every command that writes a page.
 OPEN = click.option("--open", "open_it", is_flag=True, help="Open the page in the browser.")
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN…")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; report.html in the first RUN.")
-@click.option("--no-images", is_flag=True, help="Aggregates only: no picture, no name and no score of a single target.")
+@click.option("--no-images", is_flag=True, help="Aggregates only: no pictures, names or scores of single targets.")
 @OPEN
 @click.pass_obj
 def report(app: Application, runs: tuple[Path, ...], out: Path | None, no_images: bool, open_it: bool) -> None:
-    """Make one HTML page of runs: it holds its pictures and needs no network, and can be sent as it is.
+    """Write one HTML page about runs. It contains its pictures and needs no network, so it can be sent as it is.
 
-    Folders of 'faceinv bench', 'faceinv invert' and 'faceinv probe' go together.
+    Runs of 'faceinv bench', 'faceinv invert' and 'faceinv probe' can be combined.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def make_report(
         runs: The run folders.
         out: The page; ``report.html`` in the first run by default.
         images: Whether pictures go into it.
-        loader: Has the networks that measure pictures, where the command has built them already.
+        loader: Has the networks that measure pictures, if the command has built them already.
     """
     from faceinv.report.page import write_page
     from faceinv.report.runs import read_runs
@@ -67,17 +67,17 @@ def make_report(
 
 
 def finish(app: Application, path: Path, open_it: bool) -> None:
-    """Name the page as the last thing said, and open it where that was asked for."""
+    """Print the path of the page as the last line, and open the page if asked to."""
     app.say(f"report: {path}")
     if open_it:
         import webbrowser
 
         if not webbrowser.open(path.resolve().as_uri()):
-            app.warn(f"No browser could be started; open {path} yourself.")
+            app.warn(f"No browser could be started. Open {path} yourself.")
 
 
 def _measure(app: Application, loader: Loader | None) -> Measure:
-    """Return what measures pictures; it uses the weights that are here and fetches none."""
+    """Return a function that measures pictures with the weights in the cache, without fetching any."""
     from faceinv.cli.measuring import measure_with
 
     def later() -> Loader:

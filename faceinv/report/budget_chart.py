@@ -1,4 +1,4 @@
-"""Scores against budgets: a line a method, with its intervals, as inline SVG."""
+"""Scores against budgets as inline SVG: a line per method, with intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from faceinv.report.charts import Axis, horizontal, path, svg
 from faceinv.scoring.statistics import Estimate
 
 _WIDTH, _HEIGHT = 560.0, 340.0
-#: Room for names at the right, and the least distance between two of them.
+#: Room for names at the right, and the smallest distance between two of them.
 _NAMES, _APART = 132.0, 14.0
 
 
@@ -20,8 +20,8 @@ class Curve:
     """One method's score at each of its budgets.
 
     Args:
-        name: Written at the line's end.
-        points: Budget and score; a method that asks for nothing has one, at budget 0.
+        name: Written at the end of the line.
+        points: Budget and score. A method without a budget has a single point, at budget 0.
         style: A class of the style sheet.
     """
 
@@ -31,15 +31,15 @@ class Curve:
 
     @property
     def constant(self) -> bool:
-        """Whether it takes no budget: then it is a line across."""
+        """Whether the method has no budget, and is drawn as a line across."""
         return all(budget == 0 for budget, _ in self.points)
 
 
 def budget_chart(curves: Sequence[Curve], title: str, description: str) -> Markup:
-    """Return scores over budgets on a logarithmic axis; the 95 % intervals as bars, the names at the ends.
+    """Return scores over budgets on a logarithmic axis, with 95 % intervals as bars and names at the ends.
 
     Args:
-        curves: At least one, with a point each.
+        curves: At least one, each with at least one point.
         title: Accessible name.
         description: Accessible description.
     """
@@ -49,7 +49,7 @@ def budget_chart(curves: Sequence[Curve], title: str, description: str) -> Marku
     base, right = _HEIGHT - 34, _WIDTH - _NAMES
     y = Axis(min(ends) - margin, max(ends) + margin, base, 10)
     low, high = (budgets[0], budgets[-1]) if budgets else (1, 10)
-    # One budget alone stands in the middle.
+    # A single budget is drawn in the middle.
     x = Axis(low, high, 60, right - 14, True) if high > low else Axis(low / 2, high * 2, 60, right - 14, True)
     parts = [horizontal(y, 44, right), f'<line class="axis" x1="44" x2="{right:g}" y1="{base:g}" y2="{base:g}"/>']
     parts += [
@@ -58,7 +58,7 @@ def budget_chart(curves: Sequence[Curve], title: str, description: str) -> Marku
     ]
     parts.append(
         f'<text class="tick" x="{(44 + right) / 2:g}" y="{base + 30:g}" text-anchor="middle">'
-        "image-steps or queries a target</text>"
+        "image-steps or queries per target</text>"
     )
     for place, curve in enumerate(curves):
         parts.append(_drawn(curve, x, y, (place - (len(curves) - 1) / 2) * 2.5, right))
@@ -71,7 +71,7 @@ def budget_chart(curves: Sequence[Curve], title: str, description: str) -> Marku
 
 
 def _drawn(curve: Curve, x: Axis, y: Axis, shift: float, right: float) -> str:
-    """Draw a line, its points and their intervals, moved sideways a little so that intervals do not hide each other."""
+    """Draw a line, its points and their intervals, shifted a little so that intervals do not hide each other."""
     if curve.constant:
         height = y.at(curve.points[-1][1].mean)
         return f'<path class="line across {curve.style}" d="M44,{height}L{right:g},{height}"/>'
@@ -87,12 +87,12 @@ def _drawn(curve: Curve, x: Axis, y: Axis, shift: float, right: float) -> str:
 
 
 def _bounds(score: Estimate) -> tuple[float, float]:
-    """Return the interval; of a single target, its value."""
+    """Return the interval, or the value itself if there is only one target."""
     return (score.low, score.high) if score.low == score.low else (score.mean, score.mean)
 
 
 def _spread(heights: Sequence[float], top: float, bottom: float) -> list[float]:
-    """Move names apart that would overlap, keeping their order and staying between ``top`` and ``bottom``."""
+    """Move overlapping names apart, keeping their order and staying between ``top`` and ``bottom``."""
     order = sorted(range(len(heights)), key=heights.__getitem__)
     placed = list(heights)
     before = top - _APART

@@ -1,7 +1,7 @@
 """Line, density and forest plots as inline SVG.
 
-Drawn here and not by a plotting library: the page's own style sheet colours them, so that they follow light
-and dark, their text is text, and a chart is three kilobytes.
+Drawn here rather than by a plotting library: the page's style sheet colours them, so they follow light and dark mode,
+their text is text, and a chart takes three kilobytes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _WIDTH = 640.0
 
 @dataclass(frozen=True)
 class Axis:
-    """A range of values and where it lies on the paper.
+    """A range of values and the coordinates that it is drawn at.
 
     Args:
         low: Value at ``start``.
         high: Value at ``end``.
         start: Coordinate of ``low``.
         end: Coordinate of ``high``.
-        logarithmic: Whether equal ratios are equally far apart.
+        logarithmic: Whether equal ratios have equal distances.
     """
 
     low: float
@@ -44,7 +44,7 @@ class Axis:
         return round(self.start + share * (self.end - self.start), 1)
 
     def ticks(self, about: int = 5) -> list[float]:
-        """Return round values within the range, about as many as ``about``; of a logarithmic one powers of ten."""
+        """Return about ``about`` round values within the range, or powers of ten on a logarithmic axis."""
         if self.logarithmic:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             if last - first >= 1:
@@ -62,11 +62,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """Values to be drawn.
+    """Values to draw.
 
     Args:
-        name: Shown in the legend.
-        values: One a step, or one an item.
+        name: Name in the legend.
+        values: One per step, or one per item.
         style: A class of the style sheet.
     """
 
@@ -77,13 +77,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A value on the horizontal axis that is pointed out.
+    """A highlighted value on the horizontal axis.
 
     Args:
-        value: Where.
-        text: What it is.
+        value: Its position.
+        text: Its label.
         style: A class of the style sheet.
-        group: What a control of the page shows it by, if any.
+        group: Value of the page's control that shows it, if there is one.
     """
 
     value: float
@@ -93,7 +93,7 @@ class Mark:
 
 
 def curves(series: Sequence[Series], title: str, description: str) -> Markup:
-    """Return lines over steps 1, 2, …, on a logarithmic axis where the values span more than a decade."""
+    """Return lines over steps 1, 2, …, on a logarithmic axis if the values span more than a decade."""
     width, height = 440.0, 230.0
     values = [value for line in series for value in line.values if math.isfinite(value)]
     steps = max(len(line.values) for line in series)
@@ -116,8 +116,8 @@ class Counted:
     """A distribution as counts in equal bins.
 
     Args:
-        name: Shown in the legend.
-        counts: One a bin.
+        name: Name in the legend.
+        counts: One per bin.
         low: Lower edge of the first bin.
         high: Upper edge of the last bin.
         style: A class of the style sheet.
@@ -130,7 +130,7 @@ class Counted:
     style: str
 
     def density(self, merged: int) -> list[tuple[float, float, float]]:
-        """Return (left, right, density) of each bar, ``merged`` bins to a bar."""
+        """Return (left, right, density) of each bar of ``merged`` bins."""
         total, width = sum(self.counts), (self.high - self.low) / len(self.counts)
         bars = []
         for first in range(0, len(self.counts), merged):
@@ -153,13 +153,13 @@ def densities(
     """Return filled distributions, each with area 1, over one axis.
 
     Args:
-        series: The distributions, the last on top.
-        above: Values from elsewhere, flagged above the plot.
-        below: Thresholds, flagged beneath these; one of them at a time is shown.
-        axis_title: What the axis shows.
+        series: The distributions; the last one is on top.
+        above: Values from other sources, flagged above the plot.
+        below: Thresholds, flagged below these; one is shown at a time.
+        axis_title: Title of the axis.
         title: Accessible name.
         description: Accessible description.
-        width: Of the drawing; text keeps its size, so a smaller one suits a smaller place.
+        width: Width of the drawing. Text keeps its size, so small charts need a small width.
     """
     fewest = min((sum(one.counts) for one in series), default=0)
     merged = 1 if fewest >= 2000 else 2 if fewest >= 200 else 4
@@ -204,12 +204,12 @@ class Difference:
     """A row of a forest plot.
 
     Args:
-        name: What was measured.
-        mean: Difference, in units of its own spread so that rows share an axis.
+        name: Name of the score.
+        mean: Difference, in standard deviations, so that rows share an axis.
         low: Lower end of the interval.
         high: Upper end.
         style: ``"better"``, ``"worse"`` or ``"same"``.
-        text: The difference in the metric's own unit.
+        text: The difference in the unit of the metric.
     """
 
     name: str
@@ -221,11 +221,11 @@ class Difference:
 
 
 def forest(rows: Sequence[Difference], axis_title: str, title: str, description: str) -> Markup:
-    """Return a point with its interval a row, around zero."""
+    """Return a row per difference, each a point with its interval, around zero."""
     step, head = 34.0, 8.0
     height = head + step * len(rows) + 40
     reach = max([abs(value) for row in rows for value in (row.low, row.high)] or [1.0]) * 1.08 or 1.0
-    # Room for the longest name, at about six units a letter.
+    # Room for the longest name, at about six units per letter.
     x = Axis(-reach, reach, min(330, max(160, 6 * max((len(row.name) for row in rows), default=0))) + 12, _WIDTH - 16)
     base = height - 36
     parts = [_foot(x, base, axis_title), f'<line class="zero" x1="{x.at(0)}" x2="{x.at(0)}" y1="{head}" y2="{base}"/>']
@@ -241,12 +241,12 @@ def forest(rows: Sequence[Difference], axis_title: str, title: str, description:
 
 
 def path(points: Sequence[tuple[float, float]]) -> str:
-    """Return the drawing commands of a line through points."""
+    """Return the path of a line through points."""
     return "M" + "L".join(f"{x:g},{y:g}" for x, y in points) if points else ""
 
 
 def horizontal(y: Axis, left: float, right: float) -> str:
-    """Return a grid line for each round value, with the value at its left."""
+    """Return a grid line for each round value, labelled at its left."""
     return "".join(
         f'<line class="grid" x1="{left:g}" x2="{right:g}" y1="{y.at(tick)}" y2="{y.at(tick)}"/>'
         f'<text class="tick" x="{left - 6:g}" y="{y.at(tick) + 3.5:g}" text-anchor="end">{tick:g}</text>'
@@ -272,7 +272,7 @@ def _minus(value: float) -> str:
 
 
 def svg(width: float, height: float, title: str, description: str, parts: Sequence[str]) -> Markup:
-    """Return a drawing that is as wide as its place, with its name and description for those who cannot see it."""
+    """Return a drawing that fills its container, with name and description for screen readers."""
     return Markup(
         f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}. '
         f'{escape(description)}">{"".join(parts)}</svg>'

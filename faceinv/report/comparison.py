@@ -1,4 +1,4 @@
-"""Runs against each other, target by target."""
+"""Comparison of two runs, target by target."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from faceinv.report.sections import verdict
 from faceinv.scoring.statistics import Estimate, estimate, paired_difference
 from faceinv.storage.columns import success_column
 
-#: Keys of a config in which paired cells may differ without being different attacks on the targets.
+#: Keys of the config in which paired cells may differ and still be the same attack.
 _NO_CHOICE = ("limit", "metrics", "recognition", "per_person", "min_photographs", "skip")
-#: Keys that decide what the targets are.
+#: Keys that decide which targets are used.
 _TARGETS = ("dataset", "seed", "generator", "space", "detector", "skip", "limit", "per_person", "min_photographs")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One score of both.
+    """One score of both cells.
 
     Args:
         metric: Its name in the records.
-        name: Its name for people.
+        name: Its name for readers.
         unit: Its unit, or nothing.
-        higher_is_better: Direction.
-        digits: Decimals to show.
+        higher_is_better: Its direction.
+        digits: Decimals shown.
         reference: Mean of the reference over the common targets.
         other: Mean of the other.
         difference: Mean of other − reference over the targets, with its 95 % bootstrap interval.
         spread: Standard deviation of the reference's values over the targets.
-        verdict: ``"better"``, ``"worse"`` or ``"same"``: no difference at this n.
+        verdict: ``"better"``, ``"worse"`` or ``"same"``, that is no difference at this n.
     """
 
     metric: str
@@ -61,9 +61,9 @@ class Comparison:
     Args:
         reference: The cell of the first run.
         other: The cell of a further run.
-        n: Common targets.
-        differs: (key, of the reference, of the other) of what the configs and weights differ in.
-        rows: The scores that both have.
+        n: Number of common targets.
+        differs: (key, value of the reference, value of the other) for each difference of configs and weights.
+        rows: The scores that both cells have.
     """
 
     reference: Column
@@ -74,20 +74,20 @@ class Comparison:
 
     @property
     def names(self) -> tuple[str, str]:
-        """What the two runs are called: their folders' names, or paths where the names are the same."""
+        """Names of the two runs: those of their folders, or the paths if the names are the same."""
         paths = self.reference.folder.path, self.other.folder.path
         ours, theirs = (path.name or str(path) for path in paths)
         return (ours, theirs) if ours != theirs else (str(paths[0]), str(paths[1]))
 
     @property
     def title(self) -> str:
-        """What is compared with what."""
+        """The two runs and their losses."""
         losses = {self.reference.losses: None, self.other.losses: None}
         return f"{self.names[1]} against {self.names[0]}, {' against '.join(reversed(losses))}"
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What has to be said wherever the numbers are shown."""
+        """Caveats to show wherever the numbers are shown."""
         return provenance.warnings(Study((self.reference, self.other)))
 
     @property
@@ -110,8 +110,8 @@ def compare(reference: Runs, other: Runs, losses: str = "") -> tuple[Comparison,
         losses: Only cells with these losses, if given.
 
     Raises:
-        InputError: the runs have no finished cell, or different targets; the message says what differs.
-        UsageError: it is not clear which cells belong together.
+        InputError: if the runs have no finished cell, or different targets; the message says what differs.
+        UsageError: if it is ambiguous which cells belong together.
     """
     return tuple(_compared(a, b) for a, b in _pairs(reference, other, losses))
 
@@ -121,7 +121,7 @@ def _pairs(reference: Runs, other: Runs, losses: str) -> list[tuple[Column, Colu
     if not {name for column in ours for name in column.targets} & {
         name for column in theirs for name in column.targets
     }:
-        # Said before it is asked which cells belong together: none of them do.
+        # Raised before the question which cells belong together: none of them do.
         _common_targets(ours[0], theirs[0])
     shared = {column.losses for column in ours} & {column.losses for column in theirs}
     if shared:
@@ -138,9 +138,9 @@ def _pairs(reference: Runs, other: Runs, losses: str) -> list[tuple[Column, Colu
         if len(same[0]) > 1 or len(same[1]) > 1:
             names = ", ".join(sorted({c.losses for group in same for c in group}))
             raise UsageError(
-                f"It is not clear which cells belong together: {len(same[0])} of {_name(reference)} and "
-                f"{len(same[1])} of {_name(other)} agree in all that the runs share ({names}). Narrow it with "
-                "--losses, or put what is compared into runs of their own."
+                f"It is ambiguous which cells belong together: {len(same[0])} of {_name(reference)} and "
+                f"{len(same[1])} of {_name(other)} agree in everything that the runs share ({names}). Choose "
+                "with --losses, or compute what you want to compare in runs of its own."
             )
         found += [(column, match) for match in same[1]]
     if not found:
@@ -224,21 +224,21 @@ def _described(name: str, column: Column) -> tuple[str, str, bool, int] | None:
 
 
 def _common_targets(a: Column, b: Column) -> list[tuple[int, int]]:
-    """Return the places of each common target in both cells.
+    """Return the position of each common target in both cells.
 
     Raises:
-        InputError: there is none, or targets of the same name are different pictures.
+        InputError: if there is none, or if targets of the same name are different pictures.
     """
     if a.record.targets == b.record.targets and a.targets == b.targets:
         return [(index, index) for index in range(len(a.targets))]
     places = {name: index for index, name in enumerate(b.targets)}
     pairs = [(index, places[name]) for index, name in enumerate(a.targets) if name in places]
     if not pairs:
-        raise InputError(f"{_refusal(a, b)} no target is in both: {_target_differences(a, b)}.")
+        raise InputError(f"{_refusal(a, b)} they have no target in common: {_target_differences(a, b)}.")
     other = [a.targets[i] for i, j in pairs if _pixels(a.picture(i, "target")) != _pixels(b.picture(j, "target"))]
     if other:
         raise InputError(
-            f"{_refusal(a, b)} {len(other)} of the {len(pairs)} targets that both name are not the same picture, "
+            f"{_refusal(a, b)} {len(other)} of the {len(pairs)} targets with the same name are different pictures, "
             f"such as '{other[0]}': {_target_differences(a, b)}."
         )
     return pairs
@@ -252,14 +252,14 @@ def _target_differences(a: Column, b: Column) -> str:
     found = [
         f"{key} {a.settings.get(key)} ≠ {b.settings.get(key)}"
         for key in _TARGETS
-        # An older record that lacks a key has what says nothing: none, or 0.
+        # A key that an older record lacks counts as empty or 0.
         if (a.settings.get(key) or 0) != (b.settings.get(key) or 0)
     ]
     return ", ".join(found) or "the files of the data set have changed between the runs"
 
 
 def _pixels(path: Path | None) -> str:
-    """Return a hash of a picture's pixels; of nothing where it is gone, which equals no picture."""
+    """Return a hash of a picture's pixels; a missing picture equals no other."""
     from PIL import Image
 
     if path is None:
@@ -278,7 +278,7 @@ def _differences(a: Column, b: Column) -> tuple[tuple[str, str, str], ...]:
         found += [
             (f"{keys} of {key}" if keys else key, _text(ours.get(key)), _text(theirs.get(key)))
             for key in dict.fromkeys([*ours, *theirs])
-            # A key that an older record lacks says nothing more than an empty one.
+            # A key that an older record lacks is the same as an empty one.
             if ours.get(key) != theirs.get(key) and (ours.get(key) or theirs.get(key))
         ]
     return tuple(found)

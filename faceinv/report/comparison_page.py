@@ -1,4 +1,4 @@
-"""A comparison as tables for the terminal, and as a page with a forest plot."""
+"""A comparison as a table, and as a page with a forest plot."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_comparison(comparisons: Sequence[Comparison], path: Path) -> Path:
     """Write the comparisons as one self-contained HTML page, whole or not at all.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError: if the file cannot be written.
     """
     others = dict.fromkeys(item.names[1] for item in comparisons)
     page = render_template(
@@ -65,7 +65,7 @@ def _difference(row: Row) -> Interval:
 
 
 def _plot(item: Comparison) -> Markup:
-    """Draw each difference in standard deviations of the reference's values, better to the right."""
+    """Draw each difference in standard deviations of the reference, better to the right."""
     rows = []
     for row in item.rows:
         ends = (row.difference.mean, row.difference.low, row.difference.high)

@@ -1,4 +1,4 @@
-"""The gallery: target, start and each objective's reconstruction, one row a target."""
+"""The gallery: a row per target, with its start and the reconstruction of each objective."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from faceinv.report.runs import Column, Study
 from faceinv.report.values import Value
 from faceinv.storage.columns import base_column, success_column
 
-#: What each picture of a target is, beside the columns.
+#: Kinds of pictures other than the reconstructions.
 TARGET, START = "target", "start"
 
 
@@ -25,9 +25,9 @@ class Tile:
 
     Args:
         kind: ``"target"``, ``"start"`` or the number of a column.
-        uri: The picture, or nothing if its file is gone.
-        alt: What it is, for those who do not see it.
-        value: Its score, where it is a reconstruction.
+        uri: The picture, or nothing if its file is missing.
+        alt: Description for screen readers.
+        value: Its score, if it is a reconstruction.
     """
 
     kind: str
@@ -47,14 +47,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The rows, and what the page's controls need to know.
+    """The rows, and the data for the page's controls.
 
     Args:
-        rows: One a target.
-        headings: What stands above the tiles.
+        rows: One per target.
+        headings: Headings of the tiles.
         metric: The score shown first.
         data: Scores, acceptance and overlays, for the page's script.
-        missing: What is not shown, and why.
+        missing: Reasons why something is not shown.
     """
 
     rows: tuple[Row, ...]
@@ -65,7 +65,7 @@ class Gallery:
 
 
 def picture_files(study: Study) -> list[Path]:
-    """Return every picture file that the gallery of ``study`` shows."""
+    """Return all picture files that the gallery of ``study`` shows."""
     places = range(len(study.first.targets))
     found = [study.first.picture(index, what) for index in places for what in (TARGET, START)]
     found += [column.picture(index) for index in places for column in study.columns]
@@ -73,7 +73,7 @@ def picture_files(study: Study) -> list[Path]:
 
 
 def gallery(study: Study, pictures: Pictures, measure: Measure | None) -> Gallery | None:
-    """Return the gallery, or ``None`` if no picture is left."""
+    """Return the gallery, or ``None`` if there are no pictures."""
     if not picture_files(study):
         return None
     targets = study.first.targets
@@ -137,7 +137,7 @@ def _sort_label(study: Study, name: str) -> str:
 
 
 def _success(study: Study) -> list[dict[str, Any]]:
-    """Return, for each encoder, type and rate, which reconstructions of each column are accepted."""
+    """Return for each encoder, type and rate which reconstructions of each column are accepted."""
     found: dict[str, dict[str, Any]] = {}
     for place, column in enumerate(study.columns):
         for name, values in column.rows.items():
@@ -157,12 +157,12 @@ def _success(study: Study) -> list[dict[str, Any]]:
                 },
             )
             entry["accepted"][place] = [None if value is None or value != value else int(value) for value in values]
-    # The critics first, and the easier type before the harder one.
+    # Critics first, and the easier type before the harder one.
     return sorted(found.values(), key=lambda item: (item["role"] == "attacked", item["role"], item["type"]))
 
 
 def _overlays(study: Study, measure: Measure | None) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return what is drawn over the pictures, by probe: of targets, of columns, and as read from the descriptor."""
+    """Return the overlays by probe: of targets, of reconstructions, and as read from the descriptor."""
     probes = list(dict.fromkeys(name for column in study.columns for name in column.record.probes))
     if not probes or measure is None:
         return [], []

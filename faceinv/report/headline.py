@@ -1,4 +1,4 @@
-"""The top of the page: what was attacked, with what, on whom, and the finding in two sentences."""
+"""The top of the page: the attack, and its result in two sentences."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from faceinv.report.runs import Column, Study
 from faceinv.report.sections import Change, change
 from faceinv.report.values import Interval, Value, interval_of_record, pointer
 
-#: What carries the second sentence where no attack success was recorded: the first of these that was computed.
-#: Fixed beforehand, as the paper's Table 2 asks it, and not the one that came out best.
+#: Metric of the second sentence if attack success was not recorded: the first of these that was computed.
+#: The order is fixed, after the paper's Table 2, so the best result is not picked.
 _EFFECTS = ("psnr", "mse", "ssim", "lpips")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the two sentences are made of.
+    """The content of the two sentences.
 
     Args:
-        critic: Who judges.
-        self_scored: Whether the judge is the attacked encoder.
+        critic: The encoder that judges.
+        self_scored: Whether it is the attacked encoder.
         cosine: Cosine of reconstruction and target.
         strangers: Cosine to other people's targets.
-        success: What the critic accepts at ``fmr``, if that was measured.
+        success: Share that the critic accepts at ``fmr``, if it was measured.
         fmr: Text of that false match rate.
-        against: What the reconstructions were compared with for it.
-        effect: What the further losses changed in ``effect_name``, on the same targets.
-        effect_name: That metric, for people.
+        against: What the reconstructions are compared with.
+        effect: Change of ``effect_name`` by the further losses, on the same targets.
+        effect_name: Name of that metric for readers.
         effect_unit: Its unit.
-        reference: The losses it is compared with.
+        reference: The losses that it is compared with.
     """
 
     critic: str
@@ -47,7 +47,7 @@ class Finding:
 
 
 def finding(study: Study) -> Finding:
-    """Return the finding about the column with the most losses."""
+    """Return the result of the column with the most losses."""
     column = study.fullest
     accepted, fmr, against = _success(study, study.columns.index(column))
     effect, name = _effect(study, column) if accepted is None else (None, "")
@@ -73,7 +73,7 @@ def _metric(column: Column, name: str) -> Interval | None:
 
 
 def _success(study: Study, place: int) -> tuple[recognition.Accepted | None, str, str]:
-    """Return the critic's acceptance, of another photograph of the person where there is one: the harder test."""
+    """Return the share that the critic accepts, if possible of another photograph of the person: the harder test."""
     tables = {table.fmr: table for table in recognition.success(study)}
     table = tables.get(recognition.preferred(list(tables.values())))
     if table is None:
@@ -97,8 +97,8 @@ class Shown:
     """A target for the strip at the top.
 
     Args:
-        index: Its place.
-        place: Where it stands, such as ``"best"``.
+        index: Its position.
+        place: Its rank, such as ``"best"``.
         score: Its cosine on the critic.
     """
 
@@ -108,7 +108,7 @@ class Shown:
 
 
 def strip(study: Study, count: int = 5) -> tuple[Shown, ...]:
-    """Return targets at equal steps from the best to the worst by the critic: no choice is made by eye."""
+    """Return targets at equal steps from the best to the worst by the critic, so that none is picked by eye."""
     column = study.fullest
     scores: list[Any] = list(column.rows.get("id_sim_critic", ()))
     order = sorted((i for i, score in enumerate(scores) if score is not None), key=lambda i: -scores[i])
@@ -127,7 +127,7 @@ def _score(column: Column, index: int) -> Value:
 
 
 def row_value(column: Column, metric: str, index: int) -> Value:
-    """Return one target's score, with its place in the rows of the record."""
+    """Return the score of one target, with its place in the rows of the record."""
     values = column.rows.get(metric)
     value = values[index] if values else None
     if value is not None and value != value:

@@ -1,4 +1,4 @@
-"""Leaderboards as JSON files: aggregates of earlier runs, which join those of a new one on the same targets."""
+"""Leaderboards kept as JSON: aggregates of earlier runs, to join with a new run on the same targets."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from faceinv.scoring.statistics import Estimate
 
 
 def as_objects(boards: Sequence[Board]) -> list[dict[str, Any]]:
-    """Return the boards for ``--json``: aggregates alone, nothing of a single target."""
+    """Return the boards for ``--json``: aggregates only, nothing about single targets."""
     return [asdict(board) for board in boards]
 
 
 def read_boards(path: Path, losses: str = "") -> tuple[Board, ...]:
-    """Read what ``faceinv compare RUN --json`` printed.
+    """Read the output of ``faceinv compare RUN --json``.
 
     Args:
         path: The file.
         losses: Only places with these losses, if given.
 
     Raises:
-        InputError: the file cannot be read, or holds something else.
+        InputError: if the file cannot be read, or holds something else.
     """
     try:
         boards = [_board_of(board) for board in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
-            f"'{path}' holds no leaderboard ({error}). 'faceinv compare RUN --json > FILE' writes one."
+            f"'{path}' is not a leaderboard ({error}). 'faceinv compare RUN --json > FILE' writes one."
         ) from None
     return tuple(
         replace(board, places=tuple(place for place in board.places if steered_by(losses, place.losses)))
@@ -62,20 +62,19 @@ def _estimates(content: dict[str, Any]) -> dict[str, Estimate]:
 
 
 def _estimate(content: dict[str, Any]) -> Estimate:
-    """Return an estimate; JSON has null for an interval that there is not."""
+    """Return an estimate; JSON has null for an interval that does not exist."""
     ends = {name: math.nan if content[name] is None else float(content[name]) for name in ("mean", "low", "high")}
     return Estimate(**ends, n=int(content["n"]))
 
 
 def joined(boards: Sequence[Board], kept: Sequence[Board]) -> tuple[Board, ...]:
-    """Return ``boards`` with the places that ``kept`` ones have and they have not.
+    """Return ``boards`` with the places of ``kept`` boards that they lack.
 
-    A kept place that a board has anew, of the same method, options, losses, budget and
-    precision, is left out, and so are differences to one that was left out: they would be to something else than
-    what is shown.
+    A kept place is dropped if the board has the same method, options, losses, budget and precision. Differences to a
+    dropped place are dropped too, because their reference is no longer shown.
 
     Raises:
-        UsageError: a kept board is about other targets, encoders or another generator than any of ``boards``.
+        UsageError: if a kept board has other targets, encoders or another generator than all of ``boards``.
     """
     of = {_subject(board): board for board in boards}
     for other in kept:

@@ -1,4 +1,4 @@
-"""The methods of one run at equal budgets: scores with intervals, and paired differences to one of them."""
+"""The methods of one run at equal budgets: scores with intervals, and paired differences to one method."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faceinv.report import provenance
 from faceinv.report.runs import EXACT, Column, Runs, Study, steered_by
 from faceinv.scoring.statistics import Estimate, estimate, paired_difference, wilson
 
-#: Column of the rows → heading, and decimals.
+#: Column of the rows: heading and decimals.
 SCORES = {
     "id_sim_critic": ("critic cosine ↑", 3),
     "success_type1@0.001:critic": ("type I, FMR 1e-3 ↑", 3),
@@ -22,9 +22,9 @@ SCORES = {
     "landmark_error": ("landmarks, % ↓", 2),
     "id_sim_attacked": ("attacked cosine", 3),
 }
-#: Scores whose difference to the reference is shown.
+#: Scores for which the difference to the reference is shown.
 COMPARED = ("id_sim_critic", "psnr")
-#: The false match rate of the thresholds behind the scores of success.
+#: False match rate of the success scores.
 _FMR = 1e-3
 
 
@@ -33,22 +33,22 @@ class Place:
     """One method at one budget.
 
     Args:
-        id: The cell's name, by which its record can be found and its computation repeated.
-        method: Its name.
-        options: What was chosen for it in place of its defaults, such as ``"starts=1"``.
-        losses: The losses that steered it.
-        steps: The budget of a target; 0 for a method that takes none.
-        access: What of the encoder it may ask for when it meets a target.
-        offline: What it had of the encoder beforehand.
-        queries: Images that the encoder was shown for a target, at most.
-        spent: The same on average: less than the budget where targets converged or queries come in whole generations.
-        seconds: Of the inversion, a target; the interval is over its batches.
-        n: Targets.
-        scores: By column of the rows; shares with Wilson's interval, means with a bootstrap's.
-        above_ceiling: PSNR minus that of the image which the descriptor leads one to expect, paired.
-        differences: To the reference at the same budget, by column; empty for itself and where there is none.
-        reference: The cell that they are to.
-        precision: Of the networks in its steps.
+        id: Id of the cell, and of its record.
+        method: Name of the method.
+        options: Options that differ from the defaults, such as ``"starts=1"``.
+        losses: Losses of the objective.
+        steps: Budget per target; 0 for a method without one.
+        access: What the method may ask of the encoder during the attack.
+        offline: What the method had of the encoder before any target.
+        queries: Images shown to the encoder per target, at most.
+        spent: The same on average: below the budget if targets converged or queries come in whole generations.
+        seconds: Seconds of the inversion per target; the interval is over batches.
+        n: Number of targets.
+        scores: Scores by column of the rows; shares with Wilson intervals, means with bootstrap intervals.
+        above_ceiling: PSNR minus that of the expected image given the descriptor, paired.
+        differences: Differences to the reference at the same budget, by column; empty for the reference itself.
+        reference: Id of the reference cell.
+        precision: Precision of the networks in a step.
     """
 
     id: str
@@ -76,12 +76,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Figure:
-    """A column of numbers in a leaderboard's table, wherever it is shown.
+    """A column of numbers in the table of a leaderboard, on page, terminal and documentation alike.
 
     Args:
-        heading: What stands above it.
+        heading: Its heading.
         digits: Decimals.
-        of: A place's number, if it has one.
+        of: Returns the number of a place, if it has one.
         signed: Whether it is a difference.
     """
 
@@ -93,17 +93,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Board:
-    """The methods that inverted the same targets.
+    """Methods that inverted the same targets.
 
     Args:
-        encoder: The attacked one.
-        generator: The face prior.
-        critic: The encoder that judges identity.
-        kind: What the targets are: ``"photographs"`` or ``"samples of the generator"``.
-        targets: Their digest, as records have it.
-        n: Their number.
-        ceiling: PSNR of the images that the descriptors lead one to expect, by a linear map of descriptors to pixels.
-        warnings: What has to be said wherever the numbers are shown.
+        encoder: Attacked encoder.
+        generator: Face generator.
+        critic: Encoder that judges identity.
+        kind: Kind of the targets: ``"photographs"`` or ``"samples of the generator"``.
+        targets: Hash of the targets, as in the records.
+        n: Number of targets.
+        ceiling: PSNR of the expected images, by a linear map from descriptors to pixels.
+        warnings: Caveats to show wherever the numbers are shown.
         places: Smallest budget first, best critic first within a budget.
     """
 
@@ -119,12 +119,12 @@ class Board:
 
     @property
     def columns(self) -> list[str]:
-        """The scores that any place has."""
+        """The scores of any place."""
         return [name for name in SCORES if any(name in place.scores for place in self.places)]
 
     @property
     def figures(self) -> list[Figure]:
-        """The scores, PSNR over its ceiling beside PSNR, and the differences to the reference."""
+        """The scores, the PSNR above its ceiling, and the differences to the reference."""
         found = []
         for name in self.columns:
             found.append(Figure(*SCORES[name], partial(_scored, name)))
@@ -148,13 +148,13 @@ def leaderboards(runs: Runs, losses: str = "", reference: str = "", kept: Sequen
     """Return a board for each set of targets.
 
     Args:
-        runs: What was read.
-        losses: Only cells with these losses, if given.
-        reference: The method that differences are to; ``latent-adam`` if there is one, or the run's first.
-        kept: Boards that will be joined: their differences are to the same method, which the run may lack.
+        runs: The runs.
+        losses: Only use cells with these losses, if given.
+        reference: Reference method of the differences; by default ``latent-adam``, or the first method of the run.
+        kept: Boards that will be joined; their reference may be missing in the run.
 
     Raises:
-        UsageError: the run has no cell with these losses, or no such method.
+        UsageError: if the run has no cell with these losses, or no such method.
     """
     columns = [column for column in runs.columns if steered_by(losses, column.losses)]
     if not columns:
@@ -183,7 +183,7 @@ def _board(study: Study, columns: list[Column], reference: str) -> Board:
 
 
 def _few_false_matches(columns: Sequence[Column]) -> Iterator[str]:
-    """Yield what has to be known about the critic's threshold, once."""
+    """Yield the caveat about the threshold of the critic, if there is one."""
     thresholds = (
         threshold
         for column in columns
@@ -197,7 +197,7 @@ def _few_false_matches(columns: Sequence[Column]) -> Iterator[str]:
 
 
 def ordered(places: Sequence[Place]) -> tuple[Place, ...]:
-    """Return places, smallest budget first, best critic first within a budget."""
+    """Return places, smallest budget first, best critic cosine first within a budget."""
 
     def rank(place: Place) -> tuple[int, str, float]:
         critic = place.scores.get("id_sim_critic")
@@ -207,7 +207,7 @@ def ordered(places: Sequence[Place]) -> tuple[Place, ...]:
 
 
 def _references(column: Column, columns: list[Column], method: str) -> list[Column]:
-    """Return the cells of ``method`` that ``column`` is measured by: as declared and in fp32, if there are such."""
+    """Return the cells of ``method`` to compare ``column`` with: with default options and in fp32, if there are any."""
     keys = ("losses", "objective", "steps", "seed")
     same = [
         other for other in columns if all(getattr(other.config, key) == getattr(column.config, key) for key in keys)
@@ -222,7 +222,7 @@ def _place(column: Column, references: list[Column]) -> Place:
     record = column.record
     scores = {name: _score(name, column.floats(name)) for name in SCORES if name in column.rows}
     differences, reference = {}, ""
-    # With several weightings or options of the reference it is not clear which one is meant.
+    # With several weightings or options of the reference it is ambiguous which one is meant.
     if len(references) == 1 and references[0].targets == column.targets:
         reference = references[0].id
         for name in COMPARED:
@@ -257,16 +257,16 @@ def _score(name: str, values: Sequence[float]) -> Estimate:
 
 
 def _seconds(column: Column) -> Estimate:
-    """Return the seconds of a target: of each batch where the record has them, else of all."""
+    """Return the seconds per target, by batch if the record has them."""
     seconds = column.record.seconds
     whole = [] if seconds.invert is None else [seconds.invert / column.record.n]
     return estimate(seconds.a_target or whole)
 
 
 def named(place: Place, places: Sequence[Place]) -> str:
-    """Return what a place is called among others: its method and options, and its losses where there are several.
+    """Return the name of a place among others: method and options, and the losses if there are several.
 
-    Its precision, too, where the same was done in another one as well.
+    The precision is named if the same was computed in another one as well.
     """
     losses = place.losses if len({other.losses for other in places}) > 1 else ""
     same = [

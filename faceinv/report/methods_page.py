@@ -1,4 +1,4 @@
-"""The leaderboard of a run as a page: scores against budgets as curves, and every number in a table."""
+"""The leaderboard of a run as a page: curves of score against budget, and a table of all numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from faceinv.report.page import package_version, render_template
 from faceinv.report.values import computed
 from faceinv.storage.atomic import write_atomically
 
-#: The attacked encoder's own cosine says how well it was fooled, and has its place in the table alone.
+#: The cosine of the attacked encoder says how well it was fooled. It is only in the table.
 _NOT_DRAWN = ("id_sim_attacked",)
 
 #: Colours in the style sheet: .c0 to .c9.
@@ -27,7 +27,7 @@ def write_leaderboards(boards: Sequence[Board], path: Path) -> Path:
     """Write leaderboards as one self-contained HTML page, whole or not at all.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError: if the file cannot be written.
     """
     page = render_template(
         "methods.html.j2",
@@ -60,7 +60,7 @@ def _shown(board: Board) -> dict[str, Any]:
 
 
 def chart(score: str, board: Board) -> Markup:
-    """Return the curves of ``score`` against budget, a line a method, as inline SVG; PSNR with its ceiling."""
+    """Return curves of ``score`` against budget as inline SVG, a line per method; PSNR with its ceiling."""
     curves, places = [], board.places
     for index, name in enumerate(dict.fromkeys(named(place, places) for place in places)):
         own = sorted((p for p in places if named(p, places) == name and score in p.scores), key=lambda p: p.steps)
@@ -70,6 +70,4 @@ def chart(score: str, board: Board) -> Markup:
         curves.append(Curve("expected image", [(0, board.ceiling)], "ceiling"))
     heading, digits = SCORES[score]
     ends = [f"{curve.name} {wording.number(curve.points[-1][1].mean, digits)}" for curve in curves]
-    return budget_chart(
-        curves, f"{heading} against budget", f"At the largest budget of each that was computed: {', '.join(ends)}."
-    )
+    return budget_chart(curves, f"{heading} against budget", f"At the largest budget computed: {', '.join(ends)}.")

@@ -1,7 +1,7 @@
-"""What is drawn over the pictures: points and histograms, measured on each picture by the run's own probes.
+"""Overlays of pictures: points and histograms, measured on each picture by the probes of the run.
 
-A probe tells by the shape of its attribute how it is drawn: ``(k, 2)`` are points in frame coordinates,
-``(c, bins)`` with rows that add up to 1 are histograms. So a third party's probe is drawn with no more code.
+The shape of an attribute decides how it is drawn: ``(k, 2)`` as points in frame coordinates, ``(c, bins)`` with rows
+that sum to 1 as histograms. The probes of other plugins are drawn without further code.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-#: Picture files and the name of the generator that framed them, to each probe's attributes ``(N, *shape)``.
+#: Takes picture files, the name of the generator whose framing they have, and the names of probes.
 Measure = Callable[[Sequence[Path], str, Sequence[str]], "Measured"]
 
 
@@ -23,7 +23,7 @@ class Measured:
 
     Args:
         values: Attributes ``(N, *shape)`` by probe.
-        missing: Why a probe could not be measured, by probe.
+        missing: Why an attribute could not be measured, by probe.
     """
 
     values: Mapping[str, npt.NDArray[np.float32]]
@@ -31,7 +31,7 @@ class Measured:
 
 
 def kind(attribute: npt.NDArray[np.float32]) -> str:
-    """Return how attributes ``(N, *shape)`` are drawn: ``"points"``, ``"histogram"``, or nothing."""
+    """Return how attributes ``(N, *shape)`` are drawn: ``"points"``, ``"histogram"``, or empty if they are not."""
     if attribute.ndim != 3 or not len(attribute):
         return ""
     if attribute.shape[2] == 2 and attribute.shape[1] > 2:
@@ -42,7 +42,7 @@ def kind(attribute: npt.NDArray[np.float32]) -> str:
 
 
 def compact(attribute: npt.NDArray[np.float32]) -> list[list[int]]:
-    """Return attributes as whole thousandths, flat, one list an item: a page holds thousands of them."""
+    """Return attributes as integer thousandths, one flat list per item, because a page holds thousands of them."""
     scaled = np.nan_to_num(attribute.reshape(len(attribute), -1) * 1000)
     rounded: list[list[int]] = np.rint(scaled).astype(int).tolist()
     return rounded

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: nothing is fetched, nothing is sent, and it opens in twenty years."""
+"""The report: one self-contained HTML page that fetches and sends nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StripItem:
-    """A target and its reconstruction, for the top of the page."""
+    """A target and its reconstruction at the top of the page."""
 
     target: str
     reconstruction: str
@@ -45,14 +45,14 @@ def write_page(
     """Write the report of ``runs`` to ``path``, whole or not at all.
 
     Args:
-        runs: What was read.
+        runs: The runs.
         path: The HTML file.
         host: The plugins, which know the licences of weights.
-        measure: Measures what is drawn over pictures; ``None`` draws nothing.
-        images: Whether pictures and all else that shows single targets go into the page.
+        measure: Measures the overlays of pictures; ``None`` draws none.
+        images: Whether to include pictures and everything else about single targets.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError: if the file cannot be written.
     """
     write_atomically(path, render(runs, host=host, measure=measure, images=images).encode())
     return path
@@ -63,7 +63,7 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
     pictures = None
     if images:
         files = [file for study in runs.studies for file in gallery.picture_files(study)]
-        # The strip at the top repeats up to ten pictures a study.
+        # The strip at the top repeats up to ten pictures per study.
         pictures = Pictures.fitting(files, BUDGET - 20_000 * 10 * len(runs.studies))
     tables_1 = table_1.tables(runs.probes)
     studies = [_study(study, place, pictures, measure) for place, study in enumerate(runs.studies)]
@@ -90,7 +90,7 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
 def render_template(template: str, *, script: str, **context: Any) -> str:
     """Render a template of this package with its style sheet and ``script`` inside.
 
-    The page's own policy forbids every request, and every script but this one, whatever a file is called.
+    The page's content security policy forbids all requests, and all scripts except this one.
     """
     environment = _environment()
     style, code = _text("report.css"), _text(script)
@@ -153,7 +153,7 @@ def _strip(study: Study, pictures: Pictures) -> tuple[StripItem, ...]:
 
 
 def _probe_value(record: FinishedCell, probe: str) -> tuple[Value, Value]:
-    """Return the mean error of what a probe reads from descriptors, and that of always guessing."""
+    """Return the mean error of a probe on descriptors, and that of always guessing the mean."""
     return of_record(record, 2, "probes", probe, "descriptor"), of_record(record, 2, "probes", probe, "baseline")
 
 
@@ -171,7 +171,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _embed(value: Any) -> Markup:
-    """Return ``value`` as JSON that no text in it can end early."""
+    """Return ``value`` as JSON in which no text can end the script element."""
     text = json.dumps(finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 

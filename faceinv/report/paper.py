@@ -1,4 +1,4 @@
-"""What the paper reports, to stand beside what was measured.
+"""Values reported by the paper, shown next to measured ones.
 
 Li, Smith, Huber: ID2image: Leakage of Non-ID Information into Face Descriptors and Inversion from
 Descriptors to Images, SCIA 2023.
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 SOURCE = "Li, Smith, Huber: ID2image, SCIA 2023"
 
 #: Table 2: metric → objective → value, on 84 photographs (MoFA-Test), VGGFace2 inverted through StyleGAN2.
-#: Its MSE is on a scale of its own, which the column ``mse_paper`` of the records is on.
+#: Its MSE has a scale of its own, that of the column ``mse_paper`` of the records.
 TABLE_2: Mapping[str, Mapping[str, float]] = {
     "mse_paper": {"id": 2.05, "id,lm": 2.14, "id,lm,hist": 2.03},
     "psnr": {"id": 12.98, "id,lm": 13.21, "id,lm,hist": 13.35},
@@ -20,7 +20,7 @@ TABLE_2: Mapping[str, Mapping[str, float]] = {
 #: Decimals that Table 2 prints.
 TABLE_2_DIGITS = 2
 
-#: Table 1: row → column → value as printed; shares of right answers in %, errors in the columns' own units.
+#: Table 1: row → column → value as printed; shares of correct answers in %, errors in the units of the columns.
 TABLE_1: Mapping[str, Mapping[str, str]] = {
     "From ID (VGGFace2)": {
         "smiling": "91.0 %", "wearing_hat": "99.0 %", "eyeglasses": "99.7 %", "landmarks": "9.3 %", "histogram": "2.68",
@@ -36,5 +36,6 @@ TABLE_1: Mapping[str, Mapping[str, str]] = {
     },
 }  # fmt: skip
 
-#: Figure 9: mean cosine of reconstruction and target on VGGFace, MoFA-Test. The last three were given the photograph.
+#: Figure 9: mean cosine of reconstruction and target on VGGFace, MoFA-Test. The last three methods were given the
+#: photograph.
 FIGURE_9: Mapping[str, float] = {"ID2image": 0.77, "Genova et al.": 0.40, "Tran et al.": 0.22, "MoFA": 0.18}

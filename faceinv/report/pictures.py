@@ -1,4 +1,4 @@
-"""Pictures as data URIs, small enough that a page can hold all of them."""
+"""Pictures as data URIs, small enough for a page to hold all of them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 
 from PIL import Image
 
-#: Longest side of an embedded picture, and the JPEG quality, from good to frugal.
+#: Longest side of an embedded picture and JPEG quality, best first.
 _LADDER = ((256, 88), (224, 85), (192, 82), (160, 80), (128, 75), (96, 70), (64, 65))
 
-#: Up to this side a picture is embedded as it is, pixel for pixel.
+#: Pictures up to this side are embedded losslessly.
 _LOSSLESS = 96
 
-#: Bytes that all pictures of a page may take, as data URIs.
+#: Most bytes of all pictures of a page, as data URIs.
 BUDGET = 13_000_000
 
 
 @dataclass
 class Pictures:
-    """Makes data URIs of picture files, each once, at a size that keeps the page within its budget.
+    """Data URIs of picture files, each made once, at a size that keeps the page within its budget.
 
     Args:
         side: Longest side.
@@ -35,7 +35,7 @@ class Pictures:
 
     @classmethod
     def fitting(cls, files: Iterable[Path], budget: int = BUDGET) -> Pictures:
-        """Return a maker under which ``files`` together stay within ``budget`` bytes, judged by a sample of them."""
+        """Return an instance with which ``files`` stay within ``budget`` bytes, estimated from a sample."""
         every = list(dict.fromkeys(files))
         sample = every[:: max(1, len(every) // 24)]
         for side, quality in _LADDER:
@@ -43,7 +43,7 @@ class Pictures:
             if not sample:
                 return pictures
             mean = sum(len(pictures.uri(file)) for file in sample) / len(sample)
-            # A tenth more: the sample may be kinder than the rest.
+            # A margin of a tenth, because the sample may be smaller than the rest.
             if mean * len(every) * 1.1 <= budget:
                 return pictures
         return pictures
@@ -52,7 +52,7 @@ class Pictures:
         """Return the picture as a data URI.
 
         Raises:
-            OSError: the file cannot be read as a picture.
+            OSError: if the file cannot be read as a picture.
         """
         if file not in self._known:
             self._known[file] = self._encode(file)

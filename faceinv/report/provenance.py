@@ -1,4 +1,4 @@
-"""Where the numbers come from: configs, weights, versions, times, and what failed."""
+"""Provenance of the numbers: configs, weights, versions, times and failures."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Weights:
 
     Args:
         name: Its name.
-        sha256: Its hash, as the record has it.
-        licence: Its licence, as the installed plugin says it.
-        origin: Who trained it, on what.
+        sha256: Its hash, from the record.
+        licence: Its licence, from the installed plugin.
+        origin: Who trained it, and on what data.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Setting:
 
     Args:
         key: The key.
-        values: One a column, or a single one where they agree.
+        values: One per column, or a single one if they agree.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Times:
 
 
 def weights(runs: Runs, host: Host | None) -> tuple[Weights, ...]:
-    """Return every file whose hash stands in a record."""
+    """Return every weights file with a hash in a record."""
     hashes: dict[str, str] = {}
     for record in _records(runs):
         hashes |= record.weights
@@ -80,7 +80,7 @@ def _records(runs: Runs) -> Iterator[FinishedCell | ProbeRecord]:
 
 
 def settings(study: Study) -> tuple[Setting, ...]:
-    """Return the config, a value for each column only where they differ."""
+    """Return the config, with a value per column for keys that differ."""
     found = []
     for key in dict.fromkeys(key for column in study.columns for key in column.settings):
         values = [_text(column.settings.get(key)) for column in study.columns]
@@ -96,7 +96,7 @@ def probe_settings(runs: Runs) -> tuple[tuple[str, tuple[tuple[str, str], ...]],
 
 
 def times(study: Study) -> tuple[Times, ...]:
-    """Return how long each cell took, and how often it asked the attacked encoder about a target."""
+    """Return the time of each cell, and its queries of the attacked encoder per target."""
     return tuple(
         Times(
             label,
@@ -113,7 +113,7 @@ def times(study: Study) -> tuple[Times, ...]:
 
 
 def versions(runs: Runs) -> tuple[tuple[str, str], ...]:
-    """Return the versions that the numbers were computed with; several where cells differ."""
+    """Return the versions that the numbers were computed with; several if cells differ."""
     found: dict[str, list[str]] = {}
     for record in _records(runs):
         for name, version in record.environment.items():
@@ -134,10 +134,10 @@ def left_out(study: Study) -> tuple[tuple[str, str], ...]:
 
 
 def warnings(study: Study) -> tuple[str, ...]:
-    """Return what has to be said wherever the numbers are shown."""
+    """Return the caveats to show wherever the numbers are shown."""
     said = [text for column in study.columns for text in column.record.warnings]
     if not said:
-        # Records of older versions hold no warnings.
+        # Records of older versions have no warnings.
         said = [
             f"'{column.critic}' scores its own inversion: that shows overfitting, not identity."
             for column in study.columns

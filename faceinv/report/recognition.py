@@ -1,4 +1,4 @@
-"""Attack success and identification: what a face recognition system makes of the reconstructions."""
+"""Attack success and identification: how a face recognition system treats the reconstructions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from faceinv.report.sections import fmr_key, fmr_text, role_title, roles
 from faceinv.report.values import Interval, Value, interval_of_record, of_record
 from faceinv.storage.records import FinishedCell
 
-#: The false match rate that is shown first, where it could be measured.
+#: The false match rate shown first, if it could be measured.
 PREFERRED = "0.001"
 
 _SHARE = ("share", "low", "high")
@@ -22,18 +22,18 @@ _GALLERY = {"leaked": "the leaked image of each person", "other": "another photo
 
 @dataclass(frozen=True)
 class Encoder:
-    """How well an encoder tells people apart: where this is poor, success says little.
+    """How well an encoder tells people apart. If it does so poorly, attack success says little.
 
     Args:
         role: Its role.
         name: Its name.
-        title: What it is to the attack.
+        title: Its part in the attack.
         eer: Equal error rate, in percent.
         verification: Accuracy with its interval, in percent, if there is one.
-        pairs: Pairs behind the accuracy.
-        people: People, or images that count as such.
-        photographs: Images that were embedded.
-        source: Where the pairs come from.
+        pairs: Pairs that the accuracy is computed from.
+        people: Number of people, or of images that count as people.
+        photographs: Number of images.
+        source: Source of the pairs.
         genuine: Genuine pairs of photographs.
         impostor: Impostor pairs of photographs.
         thresholds: (false match rate, threshold) of each rate.
@@ -61,8 +61,8 @@ class Accepted:
 
     Args:
         share: In percent, with its interval.
-        accepted: How many.
-        n: Of how many.
+        accepted: Number of reconstructions accepted.
+        n: Number of reconstructions compared.
         over_all: Type II only: the share over all other photographs of the person.
     """
 
@@ -79,9 +79,9 @@ class SuccessRow:
     Args:
         type: ``"I"`` or ``"II"``.
         against: What the reconstruction is compared with.
-        cells: One a column; ``None`` where there is no number.
+        cells: One per column; ``None`` if there is no number.
         tmr: Share of genuine pairs of photographs accepted, in percent.
-        reason: Why there is no number, or nothing.
+        reason: Why there is no number, or empty.
     """
 
     type: str
@@ -97,11 +97,11 @@ class SuccessGroup:
 
     Args:
         encoder: Its name.
-        title: What it is to the attack.
+        title: Its part in the attack.
         threshold: The cosine from which it accepts.
-        reason: Why there is none, or nothing.
-        note: On how many false matches it rests, if few.
-        rows: One a type.
+        reason: Why there is no threshold, or empty.
+        note: Caveat if it rests on few false matches.
+        rows: One per type.
     """
 
     encoder: str
@@ -122,7 +122,7 @@ class SuccessTable:
 
     @property
     def measured(self) -> bool:
-        """Whether any number is there."""
+        """Whether there is any number."""
         return any(cell for group in self.groups for row in group.rows for cell in row.cells)
 
 
@@ -167,14 +167,14 @@ def _pairs(record: FinishedCell, role: str, kind: str) -> Value:
 
 
 def success(study: Study) -> tuple[SuccessTable, ...]:
-    """Return a table for each false match rate, the most lenient first; none if nothing was recorded."""
+    """Return a table for each false match rate, the most lenient first; empty if nothing was recorded."""
     column = study.fullest
     rates = sorted({row.fmr for row in column.record.success}, reverse=True)
     return tuple(_table(study, column, rate) for rate in rates)
 
 
 def preferred(tables: Sequence[SuccessTable]) -> str:
-    """Return the rate to show first: 0.001 if it was measured, else the strictest that was."""
+    """Return the rate to show first: 0.001 if it was measured, else the strictest one measured."""
     measured = [table.fmr for table in tables if table.measured]
     if PREFERRED in measured or not tables:
         return PREFERRED
@@ -241,14 +241,14 @@ def _accepted(record: FinishedCell, place: int | None) -> Accepted | None:
 
 @dataclass(frozen=True)
 class RankRow:
-    """Where the right person stands in a gallery.
+    """The share of reconstructions whose person is among the first in a gallery.
 
     Args:
-        gallery: What the gallery holds.
-        size: How many people are in it.
-        rank: Among the first how many.
-        cells: Share in percent, one a column.
-        chance: What guessing reaches, in percent.
+        gallery: Content of the gallery.
+        size: Number of people in it.
+        rank: k of rank-k.
+        cells: Share in percent, one per column.
+        chance: Share reached by guessing, in percent.
     """
 
     gallery: str
@@ -260,7 +260,7 @@ class RankRow:
 
 @dataclass(frozen=True)
 class RankGroup:
-    """What one encoder ranks."""
+    """Ranks by one encoder."""
 
     encoder: str
     title: str
@@ -275,7 +275,7 @@ def identification(study: Study) -> tuple[RankGroup, ...]:
         rows = []
         for index, entry in enumerate(column.record.identification):
             if entry.role != role or entry.share is None or entry.rank > entry.gallery_size // 2:
-                # Rank 10 of 12 is no feat: chance alone is past one half.
+                # Rank 10 of 12 says nothing: chance alone exceeds one half.
                 continue
             key = (role, entry.gallery, entry.rank)
             at = ("identification", index)

@@ -1,4 +1,4 @@
-"""What the page's sections show, read from the records."""
+"""The sections of the page, from the records."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _GROUPS = (
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A metric over all columns.
+    """A metric, for all columns.
 
     Args:
         metric: Its name in the records.
-        name: Its name for people, with its encoder where it has one.
-        explanation: What it is, or nothing.
-        unit: Its unit, or nothing.
-        arrow: Which way is better.
-        cells: One a column, ``None`` where the column lacks it.
-        reported: The paper's value by column, as it prints it; empty where there is none.
-        minor: Whether it only puts another metric in place.
+        name: Its name for readers, with the encoder if it reads one.
+        explanation: A short definition, or empty.
+        unit: Its unit, or empty.
+        arrow: Direction in which it is better.
+        cells: One per column; ``None`` if the column lacks it.
+        reported: The value as the paper prints it, per column; empty if there is none.
+        minor: Whether it is only the baseline of another metric.
     """
 
     metric: str
@@ -48,14 +48,14 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class ScoreGroup:
-    """Metrics that belong together."""
+    """A group of metrics."""
 
     title: str
     rows: tuple[ScoreRow, ...]
 
 
 def scores(study: Study) -> tuple[ScoreGroup, ...]:
-    """Return every metric of the study, the paper's first."""
+    """Return all metrics of the study, those of the paper first."""
     left = list(study.metric_names)
     groups = []
     for title, wanted in _GROUPS:
@@ -69,7 +69,7 @@ def scores(study: Study) -> tuple[ScoreGroup, ...]:
 
 
 def _family(metric: str) -> str:
-    """Return the metric that a column belongs to, without the role: ``id_sim_critic`` of a further critic's floor."""
+    """Return the metric of a column, without the role: ``id_sim_critic`` for the floor of a further critic."""
     return base_column(metric.partition(":")[0])
 
 
@@ -103,7 +103,7 @@ class Change:
 
     Args:
         value: The difference.
-        verdict: ``"better"``, ``"worse"`` or ``"same"``: no difference at this n.
+        verdict: ``"better"``, ``"worse"`` or ``"same"``, that is no difference at this n.
     """
 
     value: Interval
@@ -112,7 +112,7 @@ class Change:
 
 @dataclass(frozen=True)
 class ChangeRow:
-    """A metric's differences over all columns but the first."""
+    """The differences of a metric, for all columns except the first."""
 
     metric: str
     name: str
@@ -152,7 +152,7 @@ def change(reference: Column, column: Column, metric: str) -> Change | None:
 
 
 def verdict(low: float, high: float, higher_is_better: bool) -> str:
-    """Return ``"better"``, ``"worse"``, or ``"same"`` where the interval holds zero (or there is none)."""
+    """Return ``"better"``, ``"worse"``, or ``"same"`` if the interval contains zero or does not exist."""
     if low > 0:
         return "better" if higher_is_better else "worse"
     if high < 0:
@@ -165,7 +165,7 @@ def _floats(values: Sequence[Any]) -> list[float]:
 
 
 def curves(study: Study) -> tuple[tuple[str, Markup], ...]:
-    """Return a chart for each loss: its mean over the targets, step by step, a line a column."""
+    """Return a chart per loss: its mean over the targets at each step, a line per column."""
     names = list(dict.fromkeys(name for column in study.columns for name in column.record.trajectory))
     names.sort(key=lambda name: name == "total")
     drawn = []
@@ -190,12 +190,12 @@ class Figure9:
     Args:
         role: The encoder's role.
         encoder: Its name.
-        title: What it is to the attack.
+        title: Its part in the attack.
         chart: The plot.
         legend: (style, name, n, mean) of each distribution.
-        reported: Whether the paper's values are marked.
+        reported: Whether the values of the paper are marked.
         thresholds: Whether any threshold is marked.
-        notes: What has to be known.
+        notes: Caveats.
     """
 
     role: str
@@ -219,7 +219,7 @@ _DISTRIBUTIONS = (
 def figure_9(study: Study) -> tuple[Figure9, ...]:
     """Return the distributions of the column with the most losses, critics first."""
     column = study.fullest
-    # The first is drawn large, the others two abreast.
+    # The first one is large, the others are side by side.
     return tuple(_figure_9(column, role, 640.0 if not place else 440.0) for place, role in enumerate(roles(column)))
 
 
@@ -229,7 +229,7 @@ def roles(column: Column) -> list[str]:
 
 
 def role_title(role: str, column: Column) -> str:
-    """Return what an encoder is to the attack."""
+    """Return the part of an encoder in the attack."""
     encoder = column.record.recognition[role].encoder
     if role == "attacked":
         return "the attacked encoder"
@@ -286,5 +286,5 @@ def fmr_key(fmr: float) -> str:
 
 
 def fmr_text(fmr: float) -> str:
-    """Return a false match rate for people."""
+    """Return a false match rate in words."""
     return f"1 in {round(1 / fmr):,}".replace(",", " ")

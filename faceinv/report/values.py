@@ -1,4 +1,4 @@
-"""Numbers on their way into a page: what is shown, and the full value of the record beside it."""
+"""Numbers for a page: the text shown, and the full value of the record."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from faceinv.storage.schema import Model
 
 @dataclass(frozen=True)
 class Value:
-    """A number that is shown.
+    """A number as shown.
 
     Args:
-        text: What the reader sees.
-        value: The number, with all its digits; ``None`` where there is none.
-        record: Name of the record that it was read from; empty if it was computed from several.
-        pointer: Where it stands in the record (JSON Pointer, RFC 6901).
+        text: The text shown.
+        value: The number with all its digits; ``None`` if there is none.
+        record: Id of its record; empty if it was computed from several.
+        pointer: Its place in the record (JSON Pointer, RFC 6901).
     """
 
     text: str
@@ -29,7 +29,7 @@ class Value:
 
     @property
     def full(self) -> str:
-        """The number to its last digit, for the page's data attribute."""
+        """The number with all its digits, for the data attribute of the page."""
         return "" if self.value is None else repr(self.value)
 
 
@@ -49,7 +49,7 @@ class Interval:
 
     @property
     def known(self) -> bool:
-        """Whether there is an interval at all."""
+        """Whether there is an interval."""
         return self.low.value is not None and self.high.value is not None
 
 
@@ -59,7 +59,7 @@ def pointer(*keys: object) -> str:
 
 
 def of_record(record: FinishedCell | ProbeRecord, digits: int, *keys: str | int, percent: bool = False) -> Value:
-    """Return the number that stands in ``record`` under ``keys``; a dash where there is none."""
+    """Return the number under ``keys`` of ``record``, shown as a dash if there is none."""
     found: Any = record
     for key in keys:
         if found is not None:
@@ -75,13 +75,13 @@ def interval_of_record(
     names: tuple[str, str, str] = ("mean", "low", "high"),
     percent: bool = False,
 ) -> Interval:
-    """Return an interval that stands in ``record`` under ``keys``, its centre and ends under ``names``."""
+    """Return the interval under ``keys`` of ``record``; ``names`` are the keys of its centre and ends."""
     mean, low, high = (of_record(record, digits, *keys, name, percent=percent) for name in names)
     return Interval(mean, low, high)
 
 
 def computed(estimate: Estimate, digits: int, sign: bool = False) -> Interval:
-    """Return an estimate that was computed here, from several records."""
+    """Return an estimate that was computed from several records."""
 
     def value(given: float) -> Value:
         return Value(wording.number(given, digits, sign), given if given == given else None)

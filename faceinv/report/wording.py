@@ -1,4 +1,4 @@
-"""How names and numbers are written: one place, so that terminal, page and export agree."""
+"""Names and numbers as text, the same on terminal, page and in exports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from faceinv.storage.columns import base_column, baseline
 from faceinv.storage.records import FinishedCell
 from faceinv.storage.schema import Interval, MetricSummary
 
-#: Decimals shown, by metric; three elsewhere. Records keep all digits.
+#: Decimals shown, by metric; three by default. Records keep all digits.
 _DECIMALS = {"mse": 4, "mse_paper": 2, "psnr": 2, "landmark_error": 2, "histogram_emd": 2}
 
 _NAMES = {
@@ -24,13 +24,13 @@ _NAMES = {
     "id_sim_critic": "Cosine by the critic",
 }
 
-#: What a reader who has not met the metric before wants to know.
+#: Short definitions for readers who do not know the metric.
 EXPLANATIONS = {
     "mse": "mean squared difference of the pixels, which lie between 0 and 1",
-    "mse_paper": "10 × the squared error of pixels between −1 and 1, the scale that the paper's figures imply",
+    "mse_paper": "10 × the squared error of pixels between −1 and 1, the scale that the numbers of the paper imply",
     "psnr": "peak signal-to-noise ratio: the same on a logarithmic scale",
     "ssim": "structural similarity",
-    "lpips": "distance in the features of a network that was trained on what people find similar",
+    "lpips": "distance in features of a network, calibrated to human judgements of similarity",
     "landmark_error": "mean distance of 68 landmarks in % of the distance of the outer eye corners, "
     "seen by a network that no loss uses",
     "histogram_emd": "Earth Mover's distance of the colour histograms",
@@ -51,7 +51,7 @@ def is_minor(metric: str) -> bool:
 
 
 def metric_name(metric: str, summary: MetricSummary | None = None) -> str:
-    """Return a metric's name for people, with the encoder that ``summary`` names."""
+    """Return the name of a metric for readers, with the encoder named by ``summary``."""
     if is_minor(metric):
         return _MINOR_NAMES[baseline(metric)]
     base, _, network = metric.partition(":")
@@ -63,23 +63,23 @@ def metric_name(metric: str, summary: MetricSummary | None = None) -> str:
 
 
 def unit(summary: MetricSummary) -> str:
-    """Return a metric's unit, or nothing for a pure number."""
+    """Return the unit of a metric, or empty for a pure number."""
     given = summary.unit
     return "" if given in ("1", "cosine") or given.startswith("10 ×") else given
 
 
 def arrow(summary: MetricSummary) -> str:
-    """Return which way is better."""
+    """Return the direction in which a metric is better."""
     return "↑" if summary.higher_is_better else "↓"
 
 
 def digits(metric: str) -> int:
-    """Return the decimals that a metric is shown with."""
+    """Return the number of decimals shown for a metric."""
     return _DECIMALS.get(base_column(metric), 3)
 
 
 def number(value: float | None, decimals: int, sign: bool = False) -> str:
-    """Return ``value`` for people: a true minus, a dash where there is none."""
+    """Return ``value`` as text, with a true minus sign, or a dash if there is none."""
     if value is None or not math.isfinite(value):
         return "–"
     text = f"{value:{'+' if sign else ''}.{decimals}f}"
@@ -87,7 +87,7 @@ def number(value: float | None, decimals: int, sign: bool = False) -> str:
 
 
 def interval(value: Estimate | Interval, decimals: int, sign: bool = False) -> str:
-    """Return ``[low, high]``, or nothing where there is no interval."""
+    """Return ``[low, high]``, or empty if there is no interval."""
     low, high = value.low, value.high
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
@@ -95,7 +95,7 @@ def interval(value: Estimate | Interval, decimals: int, sign: bool = False) -> s
 
 
 def of_targets(record: FinishedCell) -> str:
-    """Return how many targets there were and whether they were real."""
+    """Return the number and the kind of the targets."""
     n = record.n
     if record.real is None:
         return f"{n} descriptor{'s' if n != 1 else ''}"

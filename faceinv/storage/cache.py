@@ -1,4 +1,4 @@
-"""The folder that weights and trained networks are kept in."""
+"""The folder of cached weights and trained networks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ import platformdirs
 
 
 def cache_folder() -> Path:
-    """Return ``FACEINV_CACHE``, or the user's cache folder for faceinv."""
+    """Return ``FACEINV_CACHE``, or the cache folder of the user."""
     chosen = os.environ.get("FACEINV_CACHE")
     return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("faceinv")

@@ -1,4 +1,4 @@
-"""From a text to a seed: streams that are named cannot meet by accident."""
+"""Hashes of files and values, and seeds derived from names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faceinv.storage.regular import open_regular
 
 
 def seed_of(name: str) -> int:
-    """Return the 63-bit seed of the stream called ``name``, the same in every process."""
+    """Return the 63-bit seed of the random stream ``name``, the same in every process."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") >> 1
 
 

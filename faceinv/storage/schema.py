@@ -1,4 +1,4 @@
-"""What the models of all records have in common."""
+"""Base, types and helpers of the models of records."""
 
 from __future__ import annotations
 

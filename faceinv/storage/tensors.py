@@ -21,7 +21,7 @@ def load_or_make(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str,
     that was full, say) is made anew.
 
     Raises:
-        StorageError: the folder cannot be written.
+        StorageError: if the folder cannot be written.
     """
     found = _read(path)
     if found is not None:

@@ -38,7 +38,7 @@ def test_a_divided_cell_is_put_together_without_computing_anything(run: Run, cac
     assert "lacks 2 targets" in some.err
     every = run("merge", shards[2], "--out", tmp_path / "out")
     assert every.code == 0
-    assert "1 cell is complete but for the scores" in every.err
+    assert "1 cell is complete except for scores" in every.err
     pictures = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/cells/*/*.png")}
     assert len(pictures) == 18
     assert run(*GRID, "--json", "--out", tmp_path / "out").json == whole

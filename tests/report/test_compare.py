@@ -97,7 +97,7 @@ def test_the_same_name_on_another_picture_is_refused(run, write_run: Write, tmp_
         path.write_text(json.dumps(json.loads(path.read_text()) | {"targets": "0" * 16}))
     result = run("compare", a, b)
     assert result.code == 3
-    assert "6 of the 6 targets that both name are not the same picture" in result.err
+    assert "6 of the 6 targets with the same name are different pictures" in result.err
     assert "seed 0 ≠ 3" in result.err
 
 
