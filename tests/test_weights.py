@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,17 @@ class Declares:
     def faceinv_weight_sources(self) -> list[WeightSourceSpec]:
         return [
             WeightSourceSpec(name=name, summary=name, target=f"{__name__}:{name}", licence="MIT")
-            for name in ("broken", "full", "refuses")
+            for name in ("broken", "curious", "full", "refuses")
         ]
 
 
 def broken(location: str, destination: Path, progress: Progress) -> None:
     raise KeyError(location)
+
+
+def curious(location: str, destination: Path, progress: Progress, size: int, notify: Callable[[str], None]) -> None:
+    notify(f"{size} bytes, please")
+    destination.write_text(str(size))
 
 
 def full(location: str, destination: Path, progress: Progress) -> None:
@@ -221,6 +227,27 @@ def test_every_name_stays_in_the_cache(tmp_path: Path, name: str) -> None:
     assert folder.is_relative_to(root)
 
 
+@pytest.mark.parametrize("filename", ["", ".", "..", "../w", "a/b", "a\\b", "/etc/w", "a\0", "w" * 151])
+def test_filename_is_a_plain_name(filename: str) -> None:
+    with pytest.raises(ValueError, match=r"filename of weights 'net/w' must be a plain name"):
+        dataclasses.replace(declared(), filename=filename)
+
+
+def test_source_gets_what_it_has_parameters_for(tmp_path: Path) -> None:
+    said: list[str] = []
+    spec = declared("curious:x", size=17, sha256="")
+    store(tmp_path, spec, notify=said.append, trusted=[hashlib.sha256(b"17").hexdigest()]).path("net/w")
+    assert "17 bytes, please" in said
+
+
+def test_pipe_in_place_of_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(WeightsError, match="it is a pipe, socket or device"):
+        store(tmp_path, declared()).adopt(["net/w"], tmp_path / "pipe")
+    with pytest.raises(WeightsError, match="it is a pipe, socket or device"):
+        store(tmp_path, declared(tmp_path / "pipe")).path("net/w")
+
+
 def test_unknown_name_suggests(tmp_path: Path, origin: Path) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'net/w'"):
         store(tmp_path, declared(origin)).path("net/v")
@@ -240,17 +267,20 @@ def test_cache_that_cannot_be_written(tmp_path: Path, origin: Path) -> None:
         store(tmp_path, declared(origin)).path("net/w")
 
 
-def test_cache_that_others_fill_may_be_read_only(tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_cache_that_others_fill_may_be_read_only(
+    tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
     path = store(tmp_path, declared(origin)).path("net/w")
     for file in path.parent.iterdir():
         if file != path:
             file.unlink()
 
     def forbidden(*args: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
+        raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(Path, "write_text", forbidden)
-    monkeypatch.setattr(Path, "mkdir", forbidden)
+    for name in ("touch", "write_text", "mkdir"):
+        monkeypatch.setattr(Path, name, forbidden)
     assert store(tmp_path, declared(origin)).path("net/w") == path
 
 

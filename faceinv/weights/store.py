@@ -6,7 +6,9 @@ The store hashes and copies files; it never unpickles or decodes them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -213,8 +215,10 @@ class WeightStore:
             self._notify(f"Fetching {spec.name}{size}, from {source}. Licence: {spec.licence}.")
             try:
                 fetch = load_target(self.host.spec("weight source", _scheme(source)))
+                offered = {"size": spec.size, "notify": self._notify}
+                taken = {name: offered[name] for name in offered if name in inspect.signature(fetch).parameters}
                 with self._progress(spec.name) as progress:
-                    fetch(source.partition(":")[2], part, progress)
+                    fetch(source.partition(":")[2], part, progress, **taken)
             except StorageError:
                 raise
             except FaceinvError as error:
@@ -303,9 +307,13 @@ def _write_note(path: Path, sha256: str) -> None:
     """Remember the file's hash, which holds while its size and modification time stay the same."""
     status = path.stat()
     note = {"sha256": sha256, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    # A shared cache may be read-only: then the file is hashed at each use.
-    with contextlib.suppress(PermissionError), replacing(_note(path)) as temporary:
-        temporary.write_text(json.dumps(note))
+    try:
+        with replacing(_note(path)) as temporary:
+            temporary.write_text(json.dumps(note))
+    except OSError as error:
+        # A shared cache may be a read-only folder or file system: then the file is hashed at each use.
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
 
 
 def _read_note(path: Path) -> str | None:

