@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from faceinv.hardware import has_bf16_units
-from faceinv.models import freeze
 from faceinv.models.precision import bulk_encoder, step_networks
 from faceinv.testing.toy_networks import ToyEncoder, ToyGenerator
 
@@ -35,29 +33,6 @@ def test_scores_in_bf16_are_within_the_intervals_of_fp32(run, cache: Path, tmp_p
         exact["id"]: "fp32",
         lowered["id"]: "bf16",
     }
-
-
-@pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_frozen_layers_take_bf16_as_plain_ones_do(stride: int, transposed: bool) -> None:
-    kind = nn.ConvTranspose2d if transposed else nn.Conv2d
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        plain = nn.Sequential(kind(3, 9, 3, stride, 1), nn.PReLU(9))
-    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
-
-    def both(network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
-            result = network(x)
-        (gradient,) = torch.autograd.grad(result.float().square().sum(), x)
-        return result, gradient
-
-    due, due_gradient = both(plain)
-    got, gradient = both(freeze(plain))
-    assert got.dtype == torch.bfloat16
-    assert gradient.dtype == torch.float32
-    torch.testing.assert_close(got.float(), due.float(), atol=0.03, rtol=0.03)
-    torch.testing.assert_close(gradient, due_gradient, atol=0.15, rtol=0.05)
 
 
 def made(said: list[str], precision: str = "fp32", compiled: bool = False) -> tuple[object, object]:

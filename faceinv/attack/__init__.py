@@ -1,4 +1,4 @@
-"""What an attacker does: pairs, readers and objective beforehand, then a metered search (template inversion)."""
+"""Template inversion: pairs, readers and objective are prepared, then a metered search runs."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""From names to frozen networks, and what makes frozen networks fast."""
+"""Networks built from names and frozen, with the helpers that make them fast."""
 
 import lazy_loader
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import check_images
-from faceinv.models import fold_norm, fold_norm_before, freeze
+from faceinv.models import FrozenPReLU, fold_norm, fold_norm_before
 from faceinv.weights import load_strictly, read_tensors
 
 #: Layers → blocks of each of the four stages.
@@ -32,7 +32,7 @@ class Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.prelu = nn.PReLU(outputs)
+        self.prelu = FrozenPReLU(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.downsample = None
@@ -74,7 +74,7 @@ class IResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.prelu = nn.PReLU(64)
+        self.prelu = FrozenPReLU(64)
         inputs = 64
         for number, (width, blocks) in enumerate(zip(WIDTHS, DEPTHS[depth], strict=True), start=1):
             stage = [Block(inputs if i == 0 else width, width, 2 if i == 0 else 1) for i in range(blocks)]
@@ -128,4 +128,4 @@ def iresnet(path: Path, *, depth: int, name: str, fold: bool = True) -> IResNet:
     network.eval()
     if fold:
         network.fold()
-    return freeze(network.to(memory_format=torch.channels_last))
+    return network.to(memory_format=torch.channels_last).requires_grad_(False)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinv.contracts import check_images
-from faceinv.models import freeze
+from faceinv.models import FrozenPReLU
 from faceinv.weights import load_strictly
 from faceinv_arcface.tflite import read_tflite
 
@@ -49,7 +49,7 @@ class Convolution(nn.Module):
         padding = kernel // 2 if same and not self.pad_after else 0
         groups = inputs if depthwise else 1
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups)
-        self.prelu = None if linear else nn.PReLU(outputs)
+        self.prelu = None if linear else FrozenPReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, inputs, H, W)`` to ``(B, outputs, H / stride, W / stride)``."""
@@ -137,7 +137,7 @@ def mobilefacenet(path: Path) -> MobileFaceNet:
         if isinstance(layer, Convolution):
             layer.widen()
     network.to(memory_format=torch.channels_last)
-    return freeze(network.eval())
+    return network.eval().requires_grad_(False)
 
 
 def _from_tflite(name: str, tensor: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from faceinv.contracts import Generator
 from faceinv.errors import ShapeError, unknown_name
-from faceinv.models import affine_of, freeze
+from faceinv.models import affine_of
 from faceinv.weights import NESTS, load_strictly, read_tensors
 
 #: Length of a latent.
@@ -103,7 +103,7 @@ def dcgan(checkpoint: Path) -> DCGAN:
     published = nn.Sequential(OrderedDict(main=published_layers()))
     load_strictly(published, read_tensors(checkpoint, nests=_NESTS), network="dcgan.digiface")
     generator = DCGAN(published.main)  # type: ignore[arg-type]  # the Sequential that was put there
-    return freeze(generator.to(memory_format=torch.channels_last))
+    return generator.to(memory_format=torch.channels_last).requires_grad_(False)
 
 
 def published_layers() -> nn.Sequential:
