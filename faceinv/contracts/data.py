@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -51,8 +53,30 @@ class Dataset(ABC):
         """
 
     def fingerprint(self) -> str:
-        """Return a hash that changes with the images; it is part of a record's id. By default it covers the ids."""
-        return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16]
+        """Return a hash that changes whenever an image does; it is part of a record's id and of every cache key.
+
+        Names and sizes are not enough: an edited photograph may keep both. By default the pixels of all images are
+        hashed, once per opened data set. A data set of files overrides it with
+        :func:`faceinv.data.content_fingerprint`, which reads each file only once for as long as it stays the same.
+        """
+        return self._pixels
+
+    @cached_property
+    def _pixels(self) -> str:
+        digest = hashlib.sha256()
+        with ThreadPoolExecutor() as threads:
+            for name, pixels in zip(self.ids, threads.map(self._hashed, range(len(self.ids))), strict=True):
+                digest.update(f"{name} {pixels}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def _hashed(self, index: int) -> str:
+        """Return the hash of an image, or a word for one that cannot be used."""
+        try:
+            image = self.load(index)
+        except Exception:  # the run reports it when it loads the image
+            return "unusable"
+        content = image.detach().cpu().float().contiguous().numpy()
+        return hashlib.sha256(f"{image.dtype} {tuple(image.shape)} ".encode() + content.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)

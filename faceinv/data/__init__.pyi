@@ -1,11 +1,22 @@
+from .contents import (
+    combined as combined,
+    content_fingerprint as content_fingerprint,
+    digests as digests,
+    file_state as file_state,
+)
+from .folders import (
+    Listing as Listing,
+    list_images as list_images,
+    printable as printable,
+)
 from .images import (
-    SUFFIXES as SUFFIXES,
     decode_image as decode_image,
     read_image as read_image,
     to_bytes as to_bytes,
     write_image as write_image,
 )
 from .labels import (
+    Labels as Labels,
     has_images as has_images,
     match_images as match_images,
     read_labels as read_labels,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from faceinv.data.splits import SHARES
 from faceinv.errors import InputError, suggest
+from faceinv.storage.regular import open_regular
 
 #: Cell values that mean "unknown".
 UNKNOWN = frozenset({"", "na", "n/a", "nan", "none", "null", "?"})
@@ -66,7 +68,7 @@ def read_labels(path: Path) -> Labels:
             line and the column.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open_regular(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as file:
             return _parse(path, file)
     except FileNotFoundError:
         raise InputError(f"The labels file '{path}' does not exist.") from None
@@ -99,7 +101,7 @@ def match_images(labels: Labels, ids: Sequence[str]) -> Match:
 def has_images(path: Path) -> bool:
     """Return whether a file looks like a labels file: its header has a column ``image``."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open_regular(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as file:
             head = file.readline()
     except (OSError, UnicodeDecodeError):
         return False

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import os
+import shutil
 from typing import Any
 
 import torch
+from PIL import Image
 
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.specs import Framing
+from faceinv.data.images import image_suffixes
 from faceinv.errors import FaceinvError
 from faceinv.plugins.registry import load_target
 from faceinv.testing.checks import CheckFailed, NotApplicable, check, require
 from faceinv.testing.subjects import Subject
 from faceinv.testing.watch import untouched
+
+#: The most bytes of a data set that are copied, to be changed.
+_COPIED = 1 << 26
 
 
 def _open(subject: Subject, limit: int | None = 4, seed: int = 0) -> Any:
@@ -42,6 +50,37 @@ def order_is_stable(subject: Subject) -> None:
     for index in range(min(2, len(one.ids))):
         same = torch.equal(one.load(index), two.load(index))
         require(same, f"{subject}: opened again, image '{one.ids[index]}' differs.")
+
+
+@check("dataset", fix="Do not override fingerprint, or return faceinv.data.content_fingerprint(ids, files).")
+def fingerprint_follows_content(subject: Subject) -> None:
+    """Other images give another fingerprint, even if their files keep name, size and time."""
+    before = subject.built.fingerprint()
+    if not subject.spec.takes_path:
+        other = _open(subject, seed=1)
+        if torch.equal(other.load(0), subject.built.load(0)):
+            raise NotApplicable("its images do not depend on the seed")
+        require(other.fingerprint() != before, f"{subject}: another seed changes its images, not its fingerprint.")
+        return
+    # Names, sizes and times stay as they are.
+    folder = subject.path or subject.folder
+    every = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    files = [file for file in every if file.suffix.lower() in image_suffixes()]
+    if not files or sum(file.stat().st_size for file in every) > _COPIED:
+        raise NotApplicable("it has no image files, or too many to copy")
+    copy = subject.folder / "edited"
+    shutil.copytree(folder, copy)
+    for file in (copy / name.relative_to(folder) for name in files):
+        state = file.stat()
+        with Image.open(file) as image:
+            size, form = image.size, image.format
+        buffer = io.BytesIO()
+        Image.new("RGB", size, (10, 200, 30)).save(buffer, form)
+        # One colour takes few bytes, and decoders ignore what follows an image.
+        file.write_bytes(buffer.getvalue().ljust(state.st_size, b"\0"))
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    edited = load_target(subject.spec)(copy, context=subject.context(), **subject.spec.options)
+    require(edited.fingerprint() != before, f"{subject}: its images change, and its fingerprint does not.")
 
 
 @check("dataset", fix="Let image k depend only on the seed and on k, so that a larger limit only adds images.")

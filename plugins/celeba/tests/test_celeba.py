@@ -84,6 +84,37 @@ def test_all_forty_attributes_people_and_parts(celeba: Path) -> None:
     assert dataset.skipped == ()
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_the_fingerprint_follows_the_images(tmp_path: Path, zipped: bool) -> None:
+    dataset = CelebA(make(tmp_path / "one", zipped=zipped))
+    other = make(tmp_path / "two", zipped=zipped)
+    assert CelebA(other).fingerprint() == dataset.fingerprint()
+    place = other / ("img_align_celeba.zip" if zipped else f"img_align_celeba/{dataset.ids[0]}")
+    content = place.read_bytes()
+    if zipped:
+        with zipfile.ZipFile(place) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(place, "w") as archive:
+            for name, image in members.items():
+                archive.writestr(name, image[:-1] + b"\0")
+    else:
+        place.write_bytes(content[:-1] + b"\0")
+    assert CelebA(other).fingerprint() != dataset.fingerprint()
+
+
+def test_a_member_of_many_gigabytes_is_not_unpacked(tmp_path: Path) -> None:
+    root = make(tmp_path, zipped=True)
+    with (
+        zipfile.ZipFile(root / "img_align_celeba.zip", "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("more/000001.jpg", "w") as member,
+    ):
+        for _ in range(66):
+            member.write(bytes(1 << 20))
+    dataset = CelebA(root)
+    with pytest.raises(InputError, match=r"000001\.jpg: it has more than 64 MiB"):
+        dataset.load(dataset.ids.index("000001.jpg"))
+
+
 @pytest.mark.parametrize("official", [False, True])
 def test_zipped_images_are_read_as_they_are(tmp_path: Path, official: bool) -> None:
     folder = CelebA(make(tmp_path / "folder", official))

@@ -89,6 +89,11 @@ def plain(height: int, width: int) -> Tensor:
 # With the published weights
 
 
+@pytest.mark.parametrize("size", [(24, 2000), (2000, 24), (21, 60_000)])
+def test_very_wide_images_have_no_faces(size: tuple[int, int]) -> None:
+    assert len(MTCNN()(torch.zeros(3, *size))) == 0
+
+
 @pytest.mark.weights
 @pytest.mark.parametrize("name", REFERENCE)
 def test_agrees_with_the_reference(detect: MTCNN, portrait: Callable[[str], Tensor], name: str) -> None:

@@ -168,7 +168,7 @@ def test_says_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
     for path, reason in [
         (tmp_path / "missing", "does not exist"),
         (tmp_path / "file.png", "is a file; name the folder"),
-        (tmp_path / "empty", r"holds no images; the accepted suffixes are \.png"),
+        (tmp_path / "empty", "holds no images"),
     ]:
         with pytest.raises(InputError, match=reason) as caught:
             Folder(path)
@@ -181,6 +181,34 @@ def test_an_image_that_cannot_be_decoded_is_an_input_error(tmp_path: Path) -> No
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
     with pytest.raises(InputError, match=r"broken\.jpg"):
         Folder(tmp_path).load(0)
+
+
+def test_a_set_of_links_is_used_and_a_dead_link_is_one_skipped_image(tmp_path: Path) -> None:
+    picture(tmp_path / "real" / "bo" / "1.png")
+    picture(tmp_path / "set" / "ada" / "1.png")
+    (tmp_path / "set" / "bo").symlink_to(tmp_path / "real" / "bo")
+    (tmp_path / "set" / "ada" / "dead.jpg").symlink_to("/nowhere.jpg")
+    dataset = Folder(tmp_path / "set")
+    assert dataset.ids == ("ada/1.png", "bo/1.png")
+    assert dataset.identities == ("ada", "bo")
+    assert [name for name, _ in dataset.skipped] == ["ada/dead.jpg"]
+    assert len(dataset.fingerprint()) == 16
+
+
+def test_pictures_of_a_run_do_not_become_photographs(tmp_path: Path) -> None:
+    picture(tmp_path / "me.png")
+    before = Folder(tmp_path)
+    picture(tmp_path / "runs" / "bench" / "targets" / ("0" * 16) / "00000.png")
+    after = Folder(tmp_path)
+    assert (after.ids, after.fingerprint()) == (before.ids, before.fingerprint())
+    assert after.skipped == (("runs/bench", "The results of a run of faceinv, not photographs."),)
+
+
+def test_other_pictures_of_the_same_names_and_sizes_are_another_data_set(tmp_path: Path) -> None:
+    picture(tmp_path / "0.bmp", 0.2)
+    before = Folder(tmp_path).fingerprint()
+    picture(tmp_path / "0.bmp", 0.7)
+    assert Folder(tmp_path).fingerprint() != before
 
 
 # Labels
@@ -217,6 +245,18 @@ def test_people_and_parts_of_the_table_count(people: Path) -> None:
     assert dataset.splits == ("test", "train", "test", "val")
     with pytest.raises(InputError, match=r"labels\.csv: 'Ada' is in 'train' and in 'test'"):
         labelled(people, "image,split\nAda/1.png,train\nAda/2.png,test\n")
+
+
+def test_a_file_that_the_table_names_is_never_missing(tmp_path: Path) -> None:
+    for name in ("a.JPG", "b.jfif", "c.gif"):
+        picture(tmp_path / "mix" / name)
+    for name in ("d.heic", "loose.txt"):
+        (tmp_path / "mix" / name).write_text("no picture")
+    dataset = labelled(tmp_path / "mix", "image,smiling\na.JPG,1\nb.jfif,0\nc.gif,1\nd.heic,0\n")
+    assert dataset.ids == ("a.JPG", "b.jfif", "c.gif", "d.heic")
+    assert dataset.skipped == ()
+    with pytest.raises(InputError, match=r"d\.heic"):
+        dataset.load(3)
 
 
 def test_a_table_of_other_images_is_refused(people: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from faceinv.contracts import Dataset, DatasetContext
-from faceinv.data import read_image
+from faceinv.data import content_fingerprint, read_image
 from faceinv.errors import InputError
 
 
@@ -33,3 +33,7 @@ class MyDataset(Dataset):
     def load(self, index: int) -> Tensor:
         """Return photograph ``index`` as RGB ``(3, H, W)`` in ``[0, 1]``."""
         return read_image(self._files[index])
+
+    def fingerprint(self) -> str:
+        """Return a hash of the files, which are read again only after a change."""
+        return content_fingerprint(self.ids, self._files)

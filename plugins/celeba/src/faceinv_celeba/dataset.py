@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
 
 from faceinv.contracts import Dataset, DatasetContext, Framing
-from faceinv.data import check_disjoint, decode_image
+from faceinv.data import check_disjoint, combined, decode_image, digests
 from faceinv.errors import InputError, UsageError
 from faceinv_celeba.files import PARTS, Archive, find, read_attributes, read_column, required
 
@@ -77,11 +78,14 @@ class CelebA(Dataset):
                 self.splits = paper_split(self.splits, self.identities)
 
     def fingerprint(self) -> str:
-        """Return a hash of the names and sizes of the images, which is much faster than one of their contents."""
-        digest = hashlib.sha256()
-        for name in self.ids:
-            digest.update(f"{name} {self._archive.sizes[name]}\n".encode())
-        return digest.hexdigest()[:16]
+        """Return a hash of the ids and of the contents of the images, the same for the folder and the ZIP file."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        archive = self._archive
+        place = str(archive.path.absolute())
+        return combined(self.ids, digests(place, self.ids, archive.state, archive.sha256))
 
     def load(self, index: int) -> Tensor:
         """Return image ``index`` as ``(3, 218, 178)`` in ``[0, 1]``.

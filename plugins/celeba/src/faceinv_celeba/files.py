@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from faceinv.data import file_state
 from faceinv.errors import InputError
+from faceinv.storage import open_regular
 
 #: The folder of each file in the official layout.
 FOLDERS = {
@@ -25,6 +29,9 @@ FOLDERS = {
 
 #: The parts that the numbers in ``list_eval_partition.txt`` stand for.
 PARTS = ("train", "val", "test")
+
+#: The most bytes that are read of one image, 64 MiB: a small ZIP file may unpack to more than there is memory.
+LARGEST = 1 << 26
 
 
 def find(root: Path, name: str) -> Path | None:
@@ -109,11 +116,12 @@ class Archive:
                 self.path = nested if nested.is_dir() else path
                 self.sizes = {entry.name: entry.stat().st_size for entry in _scan(self.path)}
             else:
+                open_regular(path).close()
                 self._zip = zipfile.ZipFile(path)
                 members = [member for member in self._zip.infolist() if not member.is_dir()]
                 self._members = {member.filename.rpartition("/")[2]: member for member in members}
                 self.sizes = {name: member.file_size for name, member in self._members.items()}
-        except (OSError, zipfile.BadZipFile) as error:
+        except Exception as error:  # what zipfile raises for damaged archives has no common class
             raise InputError(
                 f"{path}: the images cannot be read: {getattr(error, 'strerror', None) or error}."
             ) from None
@@ -122,14 +130,41 @@ class Archive:
         """Return the bytes of an image; thread-safe.
 
         Raises:
-            InputError: the image cannot be read.
+            InputError: the image cannot be read, or is larger than :data:`LARGEST`.
         """
         try:
             if self._zip is None:
-                return (self.path / name).read_bytes()
-            return self._zip.read(self._members[name])
-        except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+                with open_regular(self.path / name) as file:
+                    content = file.read(LARGEST + 1)
+            else:
+                with self._zip.open(self._members[name]) as member:
+                    content = member.read(LARGEST + 1)
+        except Exception as error:  # the same
             raise InputError(f"{self.path}/{name}: the image cannot be read: {error}.") from None
+        if len(content) > LARGEST:
+            raise InputError(
+                f"{self.path}/{name}: it has more than {LARGEST >> 20} MiB; an image of CelebA has some kilobytes."
+            )
+        return content
+
+    def state(self, name: str) -> tuple[int, ...] | None:
+        """Return what changes when an image does, for :func:`faceinv.data.digests`."""
+        if self._zip is None:
+            return file_state(self.path / name)
+        member = self._members[name]
+        return (*self._archive_state, member.CRC, member.file_size, member.header_offset)
+
+    def sha256(self, name: str) -> str:
+        """Return the SHA-256 of an image.
+
+        Raises:
+            InputError: the image cannot be read.
+        """
+        return hashlib.sha256(self.read(name)).hexdigest()
+
+    @cached_property
+    def _archive_state(self) -> tuple[int, ...]:
+        return file_state(self.path) or (0, 0, 0)
 
 
 _SIGNS = {"-1": b"0", "1": b"1"}
@@ -143,7 +178,7 @@ def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of each non-empty line."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open_regular(path) as raw, io.TextIOWrapper(raw, "utf-8") as file:
             for number, line in enumerate(file, 1):
                 cells = line.split()
                 if cells:

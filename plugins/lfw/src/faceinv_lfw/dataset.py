@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
 
 from faceinv.contracts import Dataset, DatasetContext, Framing
-from faceinv.data import has_images, hashed_splits, match_images, read_image, read_labels
+from faceinv.data import (
+    Listing,
+    content_fingerprint,
+    has_images,
+    hashed_splits,
+    list_images,
+    match_images,
+    printable,
+    read_image,
+    read_labels,
+)
 from faceinv.errors import InputError, UsageError
 from faceinv_lfw.lists import photograph_id, read_people
 
@@ -62,22 +71,25 @@ class LFW(Dataset):
         if alignment not in FOLDERS:
             raise UsageError(f"LFW has no alignment '{alignment}'. Allowed: {', '.join(FOLDERS)}.")
         self._photographs, self._root = _find(path.expanduser(), alignment)
-        found = sorted(_images(self._photographs))
-        if not found:
+        listing = list_images(self._photographs)
+        self._paths = {printable(path): path for path in sorted(listing.images) if _is_photograph(path)}
+        if not self._paths:
             raise InputError(f"{self._photographs} holds no photographs; expected files such as Name/Name_0001.jpg.")
-        self.ids = tuple(found)
-        self.identities = tuple(name.partition("/")[0] for name in found)
+        self.ids = tuple(self._paths)
+        self.identities = tuple(name.partition("/")[0] for name in self.ids)
+        self.skipped = tuple((printable(path), reason) for path, reason in _left_out(listing))
         if alignment == "deepfunneled":
             self.framing, self.framing_is_approximate, self.clean_box = DEEP_FUNNELED, True, CLEAN_BOX
         self._take_lists()
         self._take_labels(context.labels if context else None)
 
     def fingerprint(self) -> str:
-        """Return a hash of the names and sizes of the files, which is much faster than one of their contents."""
-        digest = hashlib.sha256()
-        for name in self.ids:
-            digest.update(f"{name} {os.stat(self._photographs / name).st_size}\n".encode())
-        return digest.hexdigest()[:16]
+        """Return a hash of the ids and of the contents of the files."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return content_fingerprint(self.ids, [self._photographs / path for path in self._paths.values()])
 
     def load(self, index: int) -> Tensor:
         """Return photograph ``index`` as ``(3, 250, 250)`` in ``[0, 1]``.
@@ -85,7 +97,7 @@ class LFW(Dataset):
         Raises:
             InputError: the image cannot be decoded.
         """
-        return read_image(self._photographs / self.ids[index])
+        return read_image(self._photographs / self._paths[self.ids[index]])
 
     def _take_lists(self) -> None:
         here = set(self.ids)
@@ -150,13 +162,13 @@ def _find(path: Path, alignment: str) -> tuple[Path, Path]:
     raise InputError(f"{path} holds no folder '{FOLDERS[alignment][0]}', which the official archive unpacks to.{hint}")
 
 
-def _images(root: Path) -> Iterator[str]:
-    """Yield the ids of all photographs: the files in a person's folder that start with the person's name."""
-    with os.scandir(root) as people:
-        for person in people:
-            if not person.is_dir() or person.name.startswith("."):
-                continue
-            with os.scandir(person) as files:
-                for file in files:
-                    if file.name.startswith(f"{person.name}_") and file.name.lower().endswith(".jpg"):
-                        yield f"{person.name}/{file.name}"
+def _is_photograph(path: str) -> bool:
+    """Return whether a path is that of a photograph: the files in a person's folder start with the person's name."""
+    person, _, name = path.partition(os.sep)
+    return name.startswith(f"{person}_") and os.sep not in name
+
+
+def _left_out(listing: Listing) -> list[tuple[str, str]]:
+    strange = [path for path in listing.images if not _is_photograph(path)]
+    reason = "It is not named as a photograph of LFW, Name/Name_0001.jpg."
+    return [*listing.skipped, *((path, reason) for path in strange), *listing.remark()]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faceinv.errors import InputError
+from faceinv.storage import open_regular
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class _Lines:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            text = path.read_text(encoding="utf-8")
+            with open_regular(path) as file:
+                text = file.read().decode()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
                 f"The list '{path}' cannot be read: {getattr(error, 'strerror', None) or error}."

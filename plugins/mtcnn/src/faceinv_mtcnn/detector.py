@@ -39,7 +39,7 @@ class MTCNN(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Faces:
-        """Detect the faces in one image ``(3, H, W)`` in ``[0, 1]``, H and W at least 20.
+        """Detect the faces in one image ``(3, H, W)`` in ``[0, 1]``, H and W at least 20; there may be none.
 
         The most prominent face comes first: prominence is probability times area, times a Gaussian of the distance
         between the centres of box and image, with a standard deviation of a quarter of the shorter side. The subject
@@ -58,7 +58,7 @@ class MTCNN(nn.Module):
         image = image.detach().float().clamp(0, 1)
         shrink = min(1.0, LONGEST_SIDE / max(height, width))
         if shrink < 1:
-            image = _resize(image, (round(height * shrink), round(width * shrink)))
+            image = _resize(image, (max(1, round(height * shrink)), max(1, round(width * shrink))))
         boxes, points, scores = self._cascade(image)
         order = _prominence(boxes, scores, (image.shape[1], image.shape[2])).argsort(descending=True, stable=True)
         boxes, points, scores = boxes[order], points[order], scores[order]
@@ -76,7 +76,8 @@ class MTCNN(nn.Module):
 
     def _propose(self, image: Tensor) -> Tensor:
         """Return squares ``(n, 4)`` that may contain a face, from every level of the image pyramid."""
-        found, probabilities = [], []
+        # An image of more than 64:1 is lower, once shrunk, than the smallest face, and has no level at all.
+        found, probabilities = [torch.zeros(0, 8)], [torch.zeros(0)]
         for size in _pyramid(int(image.shape[1]), int(image.shape[2])):
             level = _resize(image, size)
             probability, offsets = (result.cpu().float()[0] for result in self.proposal(self._pixels(level[None])))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from pathlib import Path
 
 from faceinv.contracts import DatasetContext
 from faceinv.data import hashed_splits
 from faceinv.errors import InputError, UsageError, suggest
+from faceinv.storage import open_regular
 from faceinv_photographs.folder import Folder
 
 IMAGES, PEOPLE = 84, 78
@@ -44,7 +46,7 @@ class MofaTest(Folder):
                 f"or folder:{path} for a part."
             )
         super().__init__(path, context=context)
-        tables = sorted(file for file in self._root.glob("*.csv") if not file.name.startswith("."))
+        tables = [self._root / name for name in self._tables()]
         if len(tables) > 1:
             raise InputError(f"'{path}' holds {len(tables)} CSV files; keep only the one with 'file' and 'identity'.")
         if tables:
@@ -64,6 +66,9 @@ class MofaTest(Folder):
                 f"Put the identities into a CSV file with the columns 'file' and 'identity', or use folder:{path}."
             )
 
+    def _tables(self) -> list[str]:
+        return sorted(file.name for file in self._root.glob("*.csv") if not file.name.startswith("."))
+
 
 def _person(name: str) -> str:
     stem = Path(name).stem
@@ -73,7 +78,7 @@ def _person(name: str) -> str:
 def _read(table: Path) -> dict[str, str]:
     """Return the identity of each file."""
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
+        with open_regular(table) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             if not {"file", "identity"} <= set(rows.fieldnames or ()):
                 raise InputError(f"{table}:1: expected the columns 'file' and 'identity', got {rows.fieldnames}.")
