@@ -278,6 +278,12 @@ class TestBounds:
         with pytest.raises(WeightsError, match="more than 20,000 tensors"):
             read_tensors(path)
 
+    def test_header_of_safetensors(self, tmp_path: Path) -> None:
+        header = json.dumps({"w": {"dtype": "F32", "shape": [1] * 3_000_000, "data_offsets": [0, 4]}})
+        (tmp_path / "x").write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(4))
+        with pytest.raises(WeightsError, match="description is larger than 8,000,000 bytes"):
+            read_tensors(tmp_path / "x")
+
     @pytest.mark.parametrize("allocate", [lambda: np.zeros(1 << 56), lambda: torch.empty(1 << 56)])
     def test_too_little_memory_is_a_weights_error(self, tmp_path: Path, allocate: Any) -> None:
         (tmp_path / "x").write_bytes(b"x")

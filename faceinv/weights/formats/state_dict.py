@@ -21,7 +21,7 @@ from faceinv.errors import WeightsError, first_five, shown
 from faceinv.storage.atomic import write_atomically
 from faceinv.storage.hashing import file_sha256
 from faceinv.weights.formats.numpy_array import ARRAY_BUILDERS, StoredArray
-from faceinv.weights.formats.opening import check_count, opened
+from faceinv.weights.formats.opening import MAX_TENSORS, check_count, opened
 from faceinv.weights.formats.pickle import Budget, interpret
 from faceinv.weights.formats.torch_file import STREAM_HEAD, TENSOR_BUILDERS, StoredTensor, read_archive, read_stream
 
@@ -30,6 +30,9 @@ NESTS = ("state_dict", "state_dict_backbone")
 
 #: Limit on the nesting of names in a pickle, since a pickle can contain itself.
 _DEPTH = 8
+
+#: Limit on the header of a safetensors file, in bytes: 400 for each tensor.
+_HEADER_BYTES = 400 * MAX_TENSORS
 
 #: Limit on the absolute value of a weight. Larger ones would overflow single precision in the first few layers.
 _LARGEST = 1e15
@@ -175,7 +178,9 @@ def _content(path: Path, file: BinaryIO, stream: mmap.mmap, nests: Sequence[str]
     """Return what the file ``path`` contains, which is open as ``file`` and mapped as ``stream``."""
     head, size = stream[:16], len(stream)
     budget = Budget.of(size)
-    if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= size - 8:
+    if len(head) > 8 and head[8:9] == b"{" and (header := struct.unpack("<Q", head[:8])[0]) <= size - 8:
+        if header > _HEADER_BYTES:
+            raise WeightsError(f"its description is larger than {_HEADER_BYTES:,} bytes; no network's is")
         return _read_safetensors(path)
     if head[:4] == b"PK\x03\x04":
         return read_archive(file, size, TENSOR_BUILDERS, budget=budget)

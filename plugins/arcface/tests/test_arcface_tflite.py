@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -109,3 +110,14 @@ def test_any_damage_ends_in_one_line(
         assert "\n" not in str(error)  # noqa: PT017  # either outcome is right
     else:
         assert sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) <= len(content)
+
+
+def test_number_of_tensors(write_tflite: Write) -> None:
+    with pytest.raises(WeightsError, match="more than 20,000 tensors"):
+        read_tflite(write_tflite({str(i): np.zeros(0, np.int8) for i in range(20_001)}))
+
+
+def test_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(WeightsError, match="it is a pipe, socket or device"):
+        read_tflite(tmp_path / "x")

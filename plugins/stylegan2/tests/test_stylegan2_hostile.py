@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 from faceinv_stylegan2.files import convert, load, read_published
-from stylegan2_files import Module, nvidia_modules, nvidia_pickle, rosinality_state, write_nvidia, write_rosinality
+from safetensors.torch import save_file
+from stylegan2_files import Module, fir, nvidia_modules, nvidia_pickle, rosinality_state, write_nvidia, write_rosinality
 
 from faceinv.errors import WeightsError
 
@@ -253,6 +254,38 @@ def test_a_storage_that_claims_more_than_is_there(tmp_path: Path) -> None:
     assert b"M\x40\x02" in content
     (tmp_path / "x.pkl").write_bytes(content.replace(b"M\x40\x02", b"M\xff\xff"))
     refused(tmp_path / "x.pkl")
+
+
+def test_one_module_under_many_names(tmp_path: Path) -> None:
+    generator = nvidia_modules()
+    layers = generator.state["_modules"]["mapping"].state["_modules"]
+    layers.update({f"fc{i}": layers["fc0"] for i in range(20_001)})
+    (tmp_path / "x").write_bytes(nvidia_pickle(generator))
+    with pytest.raises(WeightsError, match="more than 20,000 tensors"):
+        read_published(tmp_path / "x")
+
+
+def test_many_tensors_in_a_torch_file(tmp_path: Path) -> None:
+    state = rosinality_state() | dict.fromkeys((f"{i}.blur.kernel" for i in range(20_001)), fir() * 4)
+    torch.save({"g_ema": state}, tmp_path / "x")
+    with pytest.raises(WeightsError, match="more than 20,000 tensors"):
+        read_published(tmp_path / "x")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+@pytest.mark.parametrize("convert_first", [False, True])
+def test_values_that_are_not_weights(tmp_path: Path, value: float, convert_first: bool) -> None:
+    state = rosinality_state()
+    if convert_first:
+        torch.save({"g_ema": state}, tmp_path / "good")
+        tensors = load(tmp_path / "good")
+        tensors["mapping.0.weight"][0, 0] = value
+        save_file(tensors, tmp_path / "x")
+    else:
+        state["style.1.weight"][0, 0] = value
+        torch.save({"g_ema": state}, tmp_path / "x")
+    with pytest.raises(WeightsError, match=r"not weights.*mapping\.0\.weight"):
+        load(tmp_path / "x")
 
 
 def test_tensors_that_overlap(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import torch
 from flatbuffers import encode, number_types as flags
 from torch import Tensor
 
-from faceinv.errors import WeightsError
+from faceinv.errors import WeightsError, shown
 from faceinv.weights import check_count, opened
 
 IDENTIFIER = b"TFL3"
@@ -40,11 +40,11 @@ def read_tflite(path: Path) -> dict[str, Tensor]:
         WeightsError: if the file cannot be read, is not a TensorFlow Lite file, or is damaged.
     """
     with opened(path) as (file, size):
-        head = file.read(8)
-        if head[4:] != IDENTIFIER or size >= 2**31:
+        if file.read(8)[4:] != IDENTIFIER or size >= 2**31:
             raise WeightsError(f"{path} is not a TensorFlow Lite file (it lacks the mark {IDENTIFIER.decode()}).")
         try:
-            return _constants(head + file.read())
+            file.seek(0)
+            return _constants(file.read())
         except (_DamageError, WeightsError) as error:
             raise WeightsError(f"{path} is damaged: {error}; delete it and fetch it again.") from None
 
@@ -128,7 +128,7 @@ def _constants(data: bytes) -> dict[str, Tensor]:
         # Tensors can share a name's bytes, too.
         name = bytes(table.bytes(3)[:_NAME_BYTES]).decode("utf-8", "replace")
         if name in found:
-            raise _DamageError(f"there are two tensors '{name}'")
+            raise _DamageError(f"there are two tensors '{shown(name)}'")
         found[name] = _tensor(name, table, content)
     return found
 
@@ -138,9 +138,9 @@ def _tensor(name: str, table: _Table, content: memoryview) -> Tensor:
     shape = [_number(table.data, start + 4 * axis, flags.Int32Flags) for axis in range(min(rank, 9))]
     kind = table.number(1, flags.Int8Flags)
     if kind not in _TYPES:
-        raise _DamageError(f"the tensor '{name}' has the type {kind}, which is not one of {sorted(_TYPES)}")
+        raise _DamageError(f"the tensor '{shown(name)}' has the type {kind}, which is not one of {sorted(_TYPES)}")
     dtype = np.dtype(_TYPES[kind])
     if rank > 8 or min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize != len(content):
-        raise _DamageError(f"the tensor '{name}' has the shape {shape}, but {len(content)} bytes")
+        raise _DamageError(f"the tensor '{shown(name)}' has the shape {shape}, but {len(content)} bytes")
     array = np.frombuffer(content, dtype).reshape(shape)
     return torch.from_numpy(array.astype(dtype.newbyteorder("=")))

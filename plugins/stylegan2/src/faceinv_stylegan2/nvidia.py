@@ -14,7 +14,15 @@ from functools import partial
 from typing import Any
 
 from faceinv.errors import WeightsError, first_five
-from faceinv.weights import TENSOR_BUILDERS, Budget, Builder, StoredTensor, empty_dictionary, load_from_bytes
+from faceinv.weights import (
+    TENSOR_BUILDERS,
+    Budget,
+    Builder,
+    StoredTensor,
+    check_count,
+    empty_dictionary,
+    load_from_bytes,
+)
 from faceinv_stylegan2.published import MAPPING_RATE, Part, Published, check_binomial, fan_in_gain, linear
 
 
@@ -65,6 +73,7 @@ def nvidia(described: Any) -> Published:
         raise WeightsError("its generator is conditional (c_dim is not 0); only unconditional ones are supported")
     if "b4" not in synthesis.children:
         raise WeightsError(f"its generator is not a StyleGAN2: its synthesis has {first_five(synthesis.children)}")
+    check_count(len(mapping.children))
     parts: dict[str, Part] = {}
     for i in range(len([name for name in mapping.children if name.startswith("fc")])):
         layer = mapping.child(f"fc{i}")
