@@ -237,6 +237,43 @@ def test_targets_are_kept_as_files_and_chosen_once(tmp_path: Path) -> None:
     assert dataset.loaded == [0, 1]
 
 
+def harm_cut(folder: Path) -> None:
+    (folder / "00001.png").write_bytes((folder / "00001.png").read_bytes()[:-9])
+
+
+def harm_swap(folder: Path) -> None:
+    (folder / "00001.png").write_bytes((folder / "00000.png").read_bytes())
+
+
+def harm_remove(folder: Path) -> None:
+    (folder / "00000.png").unlink()
+
+
+def harm_edit(folder: Path) -> None:
+    text = (folder / "index.json").read_text()
+    (folder / "index.json").write_text(text.replace("image 1", "image 2"))
+
+
+def harm_index(folder: Path) -> None:
+    (folder / "index.json").write_text("[1]")
+
+
+@pytest.mark.parametrize("harm", [harm_cut, harm_swap, harm_remove, harm_edit, harm_index])
+def test_targets_that_are_not_as_written_are_made_again(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    dataset = Listed([photograph(k, LARGE.size) for k in range(2)], LARGE)
+
+    def select(keep: Callable[[Tensor], None]) -> Targets:
+        return choose_targets(dataset, FRAMING, Selection(limit=2), keep, real=True)
+
+    made = target_files(tmp_path / "targets", select)
+    images = made.images(range(2))
+    harm(tmp_path / "targets")
+    remarks: list[str] = []
+    assert target_files(tmp_path / "targets", select, remarks.append) == made
+    assert torch.equal(made.images(range(2)), images)
+    assert remarks == [f"{tmp_path / 'targets'}: a target is damaged or missing; all are made again."]
+
+
 def test_a_target_is_linked_or_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = Listed([photograph(0, LARGE.size)], LARGE)
     made = target_files(

@@ -156,7 +156,7 @@ class Resources:
                 name, reason = dataset.skipped[0]
                 self.say(f"{cell.dataset}: {len(dataset.skipped)} images skipped, the first being '{name}': {reason}")
             folder = self.folder.path / "targets" / self._targets_id(cell)
-            self._targets[key] = target_files(folder, lambda keep: self._choose(cell, keep))
+            self._targets[key] = target_files(folder, lambda keep: self._choose(cell, keep), self.say)
         return self._targets[key]
 
     def _choose(self, cell: Cell, keep: Callable[[Tensor], None]) -> Targets:

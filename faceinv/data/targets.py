@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 import torch
@@ -22,6 +23,7 @@ from faceinv.data.alignment import aligned_images, needs_detector
 from faceinv.data.images import read_image, write_image
 from faceinv.errors import InputError, StorageError, UsageError
 from faceinv.storage.atomic import write_atomically
+from faceinv.storage.hashing import file_sha256
 
 _INDEX = "index.json"
 
@@ -180,15 +182,20 @@ def choose_targets(
     )
 
 
-def target_files(folder: Path, choose: Callable[[Callable[[Tensor], None]], Targets]) -> TargetFiles:
+def target_files(
+    folder: Path,
+    choose: Callable[[Callable[[Tensor], None]], Targets],
+    say: Callable[[str], None] = lambda text: None,
+) -> TargetFiles:
     """Return the targets in ``folder``; if there are none, call ``choose`` and keep its images there.
 
-    If several processes ask at once, one makes the files and the others wait. A folder without an index is
-    incomplete and is made again.
+    If several processes ask at once, one makes the files and the others wait. If the index or one of the files is
+    missing or not as it was written, all are made again.
 
     Args:
         folder: A folder for these targets alone.
         choose: Passes each image ``(3, H, W)`` to its argument, in order, and returns which targets they are.
+        say: Called with a remark if files were damaged.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -197,21 +204,23 @@ def target_files(folder: Path, choose: Callable[[Callable[[Tensor], None]], Targ
     if found is not None:
         return found
     digest = hashlib.sha256()
-    count = 0
+    files: list[str] = []
 
     def keep(image: Tensor) -> None:
-        nonlocal count
         digest.update(image.numpy().tobytes())
-        write_image(image, _file(folder, count))
-        count += 1
+        file = _file(folder, len(files))
+        write_image(image, file)
+        files.append(file_sha256(file))
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{folder}.lock"):
             found = _read(folder)
             if found is None:
+                if (folder / _INDEX).exists():
+                    say(f"{folder}: a target is damaged or missing; all are made again.")
                 chosen = vars(choose(keep)) | {"digest": digest.hexdigest()[:16]}
-                write_atomically(folder / _INDEX, json.dumps(chosen, ensure_ascii=False).encode())
+                _write(folder, chosen | {"files": files})
                 found = TargetFiles(**chosen, folder=folder)
     except OSError as error:
         raise StorageError(f"{folder}: cannot be written: {error.strerror or error}.") from error
@@ -222,9 +231,23 @@ def _file(folder: Path, row: int) -> Path:
     return folder / f"{row:05d}.png"
 
 
+def _write(folder: Path, index: Mapping[str, Any]) -> None:
+    checked = {**index, "sha256": _checksum(index)}
+    write_atomically(folder / _INDEX, json.dumps(checked, ensure_ascii=False).encode())
+
+
+def _checksum(index: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+
+
 def _read(folder: Path) -> TargetFiles | None:
+    """Return the targets if the index and all files are as they were written, else ``None``."""
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        if index.pop("sha256") != _checksum(index):
+            return None
+        if any(file_sha256(_file(folder, row)) != known for row, known in enumerate(index["files"])):
+            return None
         return TargetFiles(
             ids=tuple(index["ids"]),
             identities=None if index["identities"] is None else tuple(index["identities"]),
@@ -234,7 +257,7 @@ def _read(folder: Path) -> TargetFiles | None:
             folder=folder,
             digest=index["digest"],
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
