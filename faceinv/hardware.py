@@ -7,6 +7,10 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 #: The container's processor quota: microseconds per period, and the period.
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -67,6 +71,19 @@ def has_bf16_units(cpu_info: Path = CPU_INFO) -> bool:
         return False
     flags = next((line for line in lines if line.partition(":")[0].strip() in ("flags", "Features")), "")
     return not _BF16_FLAGS.isdisjoint(flags.partition(":")[2].split())
+
+
+def sent(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Return ``tensor`` on ``device``; from the CPU to a GPU through pinned memory, without waiting for the copy.
+
+    Args:
+        tensor: The tensor, on any device.
+        device: Where it is needed.
+        dtype: Its type there.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.to(dtype).pin_memory().to(device, non_blocking=True)
+    return tensor.to(device, dtype)
 
 
 def keep_memory() -> None:

@@ -55,8 +55,8 @@ class Meter:
         self._prepared: tuple[list[int], list[object]] | None = None
         self._asked: tuple[Tensor, int, Tensor] | None = None
         #: Images passed to the encoder per target ``(B,)``, and how many of them with gradients.
-        self.queries = torch.zeros(len(descriptors), dtype=torch.long)
-        self.image_steps = torch.zeros(len(descriptors), dtype=torch.long)
+        self.queries = torch.zeros(len(descriptors), dtype=torch.long, device="cpu")
+        self.image_steps = torch.zeros_like(self.queries)
 
     def encode(self, images: Tensor, of: Tensor | None = None) -> Tensor:
         """Return descriptors ``(N, D)`` with gradients; see :class:`faceinv.contracts.Encode`."""
@@ -70,7 +70,7 @@ class Meter:
                 f"The method '{self._method}' passes {len(images)} images for {len(self._descriptors)} targets; "
                 "give the target of each image in 'of'."
             )
-        spent = self._spend(torch.arange(len(images)) if of is None else of, len(images))
+        spent = self._spend(torch.arange(len(images), device="cpu") if of is None else of, len(images))
         self.image_steps += spent
         descriptors = self._encode(images)
         if descriptors.requires_grad:

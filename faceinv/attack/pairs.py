@@ -79,14 +79,15 @@ def make_pairs(
 
     def make() -> dict[str, Tensor]:
         device = generator.device
-        rng = torch.Generator(device).manual_seed(seed_of(f"faceinv training pairs {seed}"))
+        # On the CPU, so that the pairs are the same on every device.
+        rng = torch.Generator().manual_seed(seed_of(f"faceinv training pairs {seed}"))
         latents = torch.cat([generator.network.sample(min(_BATCH, n - i), space, rng) for i in range(0, n, _BATCH)])
         descriptors = torch.empty(n, encoder.dim)
         labels = {name: torch.empty(n, *probe.shape) for name, probe in probes.items()}
         with torch.inference_mode():
             for first in range(0, n, _BATCH):
                 part = slice(first, first + _BATCH)
-                images = generator.network(latents[part], space)
+                images = generator.network(latents[part].to(device), space)
                 descriptors[part] = encoder(images).float().cpu()
                 for name, probe in probes.items():
                     labels[name][part] = probe.label(images).float().cpu()

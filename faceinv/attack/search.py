@@ -9,6 +9,7 @@ from torch import Tensor
 
 from faceinv.contracts.methods import InversionTask
 from faceinv.contracts.networks import Generator
+from faceinv.hardware import sent
 from faceinv.storage.hashing import seed_of
 
 
@@ -22,21 +23,24 @@ class Noise:
     """
 
     def __init__(self, task: InversionTask) -> None:
-        self._like = task.descriptors
+        self._device, self._dtype = task.descriptors.device, task.descriptors.dtype
         self._streams = [torch.Generator().manual_seed(seed) for seed in task.seeds]
 
     def normal(self, *shape: int) -> Tensor:
         """Return standard normal numbers ``(B, *shape)``."""
-        return torch.stack([torch.randn(*shape, generator=stream) for stream in self._streams]).to(self._like)
+        return self._sent([torch.randn(*shape, generator=stream, device="cpu") for stream in self._streams])
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Return numbers ``(B, *shape)`` between ``low`` and ``high``."""
-        drawn = torch.stack([torch.rand(*shape, generator=stream) for stream in self._streams]).to(self._like)
+        drawn = self._sent([torch.rand(*shape, generator=stream, device="cpu") for stream in self._streams])
         return low + (high - low) * drawn
 
     def latents(self, n: int, generator: Generator, space: str) -> Tensor:
         """Return ``n`` samples of the generator per target, ``(B, n, *latent_shape)``."""
-        return torch.stack([generator.sample(n, space, stream) for stream in self._streams]).to(self._like)
+        return self._sent([generator.sample(n, space, stream) for stream in self._streams])
+
+    def _sent(self, drawn: list[Tensor]) -> Tensor:
+        return sent(torch.stack(drawn), self._device, self._dtype)
 
 
 @dataclass
@@ -180,13 +184,17 @@ def keep_rows(optimizer: torch.optim.Optimizer, places: Tensor) -> Tensor:
     return new
 
 
-def rows_of(targets: int, candidates: int, like: Tensor) -> Tensor:
-    """Return the target of each candidate, for ``candidates`` candidates per target: 0, 0, …, 1, 1, …"""
-    return torch.arange(targets, device=like.device).repeat_interleave(candidates)
+def rows_of(targets: int, candidates: int) -> Tensor:
+    """Return the target of each candidate, for ``candidates`` candidates per target: 0, 0, …, 1, 1, …
+
+    On the CPU, where queries are counted.
+    """
+    return torch.arange(targets, device="cpu").repeat_interleave(candidates)
 
 
 def spread(generator: Generator, space: str, like: Tensor, samples: int = 256) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation ``(*latent_shape)`` of the generator's own latents."""
-    stream = torch.Generator(like.device).manual_seed(seed_of("faceinv spread of latents"))
+    # On the CPU, so that the samples are the same on every device.
+    stream = torch.Generator().manual_seed(seed_of("faceinv spread of latents"))
     latents = generator.sample(samples, space, stream).to(like)
     return latents.mean(0), latents.std(0).clamp_min(1e-6)

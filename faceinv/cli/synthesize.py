@@ -85,7 +85,7 @@ def synthesize(
         codes = _read_latents(latents, loaded, space)
     else:
         # One random stream per seed: seed 7 gives the same face in every range.
-        streams = [torch.Generator(loader.device).manual_seed(seed) for seed in parse_seeds(seeds or "")]
+        streams = [torch.Generator().manual_seed(seed) for seed in parse_seeds(seeds or "")]
         codes = torch.cat([loaded.network.sample(1, space, rng) for rng in streams])
     with reporter(app.console) as progress, torch.inference_mode():
         _write(codes, loaded, space, loader, out, progress)

@@ -185,6 +185,9 @@ class Loader:
             for module in (probe, *vars(probe).values()):
                 if isinstance(module, nn.Module):
                     self._freeze(module)
+            for name, value in list(vars(probe).items()):
+                if isinstance(value, Tensor):  # such as the mask of a region, which every step would copy
+                    setattr(probe, name, value.to(self.device))
             return probe
 
         return self._once((spec.kind, spec.name, framing), build)

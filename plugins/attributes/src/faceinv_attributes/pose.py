@@ -36,14 +36,17 @@ class PoseProbe(DerivedProbe):
 
     def __init__(self, weights: Path, landmarks: Probe, *, framing: Framing) -> None:
         super().__init__(landmarks, framing=framing)
-        self.face = load_shape(weights)
+        height, width = framing.size
+        # As tensors of the probe, which are moved to its device once instead of at every step.
+        self._size = torch.tensor([float(width), float(height)])
+        self._rigid = torch.tensor(RIGID)
+        self._inverse = _inverse(load_shape(weights))
 
     def derive(self, *attributes: Tensor) -> Tensor:
         """Return yaw, pitch and roll ``(B, 3)`` of landmarks ``(B, 68, 2)`` in frame coordinates."""
         (landmarks,) = attributes
-        height, width = self.framing.size
-        pixels = landmarks * landmarks.new_tensor([width, height])
-        return head_pose(pixels[:, list(RIGID)], self.face.to(pixels))
+        pixels = landmarks * self._size.to(landmarks)
+        return _pose(pixels[:, self._rigid.to(pixels.device)], self._inverse.to(pixels))
 
     def error(self, predicted: Tensor, truth: Tensor) -> Tensor:
         """Return the mean absolute error of the three angles in degrees, ``(B,)``."""
@@ -65,15 +68,28 @@ def head_pose(points: Tensor, face: Tensor) -> Tensor:
         points: ``(B, P, 2)``, x to the right and y down, in any unit that is the same along both axes.
         face: ``(P, 3)``, x to the right, y down, z away from the viewer.
     """
+    return _pose(points, _inverse(face))
+
+
+def _inverse(face: Tensor) -> Tensor:
+    """Return what maps centred points ``(B, 2, P)`` to affine cameras ``(B, 2, 3)``: ``(P, 3)``."""
+    inverse: Tensor = torch.linalg.pinv(face - face.mean(0)).T
+    return inverse
+
+
+def _pose(points: Tensor, inverse: Tensor) -> Tensor:
+    """Return :func:`head_pose` given the inverse of the face."""
     centred = points - points.mean(1, keepdim=True)
-    shape = face - face.mean(0)
-    camera = centred.transpose(1, 2) @ torch.linalg.pinv(shape).T
+    camera = centred.transpose(1, 2) @ inverse
     # (C Cᵀ)^(-1/2) C has orthonormal rows. A 2×2 root has a closed form: √M = (M + √det M) / √(tr M + 2 √det M).
     gram = camera @ camera.transpose(1, 2)
     root_det = (gram[:, 0, 0] * gram[:, 1, 1] - gram[:, 0, 1] ** 2).clamp_min(1e-24).sqrt()
     trace = gram[:, 0, 0] + gram[:, 1, 1]
-    root = (gram + root_det[:, None, None] * torch.eye(2).to(gram)) / (trace + 2 * root_det).sqrt()[:, None, None]
-    rotation = torch.linalg.solve(root, camera)
+    root = (gram + root_det[:, None, None] * torch.eye(2, dtype=gram.dtype, device=gram.device)) / (
+        trace + 2 * root_det
+    ).sqrt()[:, None, None]
+    # Without a check for singular matrices, which would wait for the device.
+    rotation = torch.linalg.solve_ex(root, camera).result
     first, second = rotation[:, 0], rotation[:, 1]
     third = torch.linalg.cross(first, second)
     # R = R_y(yaw) R_x(pitch) R_z(roll), with z pointing away from the viewer.

@@ -25,7 +25,7 @@ def histogram(images: Tensor) -> Tensor:
     """
     check_images(images)
     centres = (torch.arange(BINS, device=images.device, dtype=images.dtype) + 0.5) / BINS
-    bandwidth = torch.tensor(BANDWIDTH / BINS, device=images.device, dtype=images.dtype)
+    bandwidth = images.new_full((), BANDWIDTH / BINS)
     channels = images.flatten(0, 1).flatten(1)
     measured: Tensor = kernel_density(channels, centres, bandwidth)
     return measured.view(*images.shape[:2], BINS)

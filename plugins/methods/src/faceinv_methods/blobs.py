@@ -43,7 +43,7 @@ class Blobs:
     def __call__(self, task: InversionTask) -> Inversion:
         """Return the images made of blobs, without latents."""
         noise, targets = Noise(task), len(task.descriptors)
-        stream = torch.Generator(task.descriptors.device).manual_seed(0)
+        stream = torch.Generator().manual_seed(0)
         sample = task.generator.sample(1, task.space, stream).to(task.descriptors)
         # Only the size of the generator's images is used.
         start = torch.full_like(task.generator(sample, task.space), 0.5).repeat(targets, 1, 1, 1)
@@ -54,7 +54,7 @@ class Blobs:
             tried = best.candidate[:, None]
             if spent:
                 tried = (tried + self._blobs(noise, n, spent / task.steps, start)).clamp(0, 1)
-            total, terms = task.score(rows_of(targets, n, start), images=tried.flatten(0, 1))
+            total, terms = task.score(rows_of(targets, n), images=tried.flatten(0, 1))
             best.offer(tried, total, terms)
             spent += n
         return Inversion(None, best.candidate, start, best.trajectory())

@@ -67,7 +67,7 @@ class Evolution:
 
     def _offer(self, task: InversionTask, best: Best, latents: Tensor) -> Tensor:
         """Score latents ``(B, n, …)``, keep the best, and return the values ``(B, n)``."""
-        of = rows_of(len(latents), latents.shape[1], latents)
+        of = rows_of(len(latents), latents.shape[1])
         total, terms = task.score(of, latents=latents.flatten(0, 1))
         best.offer(latents, total, terms)
         return total.view(latents.shape[:2])

@@ -53,18 +53,18 @@ class MultiStart:
             drawn = noise.latents(sampled, task.generator, task.space)
             best = Best.none(drawn[:, 0])
             if task.steps:
-                total, terms = task.score(rows_of(targets, sampled, drawn), latents=drawn.flatten(0, 1))
+                total, terms = task.score(rows_of(targets, sampled), latents=drawn.flatten(0, 1))
                 best.offer(drawn, total, terms)
                 order = total.view(targets, sampled).argsort(1)[:, :kept]
             else:
                 order = torch.zeros(targets, 1, dtype=torch.long, device=drawn.device)
             start = task.generator(best.candidate, task.space)
-            chosen = torch.stack([own[which] for own, which in zip(drawn, order, strict=True)]).flatten(0, 1)
+            chosen = drawn[torch.arange(targets, device=drawn.device)[:, None], order].flatten(0, 1)
         latents, trajectory = self._optimised(task, noise, chosen, kept, steps, best)
         with torch.no_grad():
             if views:
                 winner = self._selected(task, noise, latents, kept, views)
-                latents = torch.stack([own[which] for own, which in zip(latents, winner, strict=True)])
+                latents = latents[torch.arange(targets, device=latents.device), winner]
             else:
                 latents = latents[:, 0]
             images = task.generator(latents, task.space)
@@ -75,8 +75,8 @@ class MultiStart:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the latents ``(B, kept, …)`` after ``steps`` steps each, and the best values so far."""
         targets = len(task.descriptors)
-        of = rows_of(targets, kept, chosen)
-        prepared = task.objective.prepare(task.descriptors[of])
+        of = rows_of(targets, kept)
+        prepared = task.objective.prepare(task.descriptors.repeat_interleave(kept, 0))
         latents = chosen.clone().requires_grad_()
         optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
         for _ in range(steps):
@@ -92,8 +92,8 @@ class MultiStart:
     def _selected(self, task: InversionTask, noise: Noise, latents: Tensor, kept: int, views: int) -> Tensor:
         """Return the index of each target's candidate with the best average over its views, ``(B,)``."""
         targets, codes = len(latents), latents.flatten(0, 1)
-        of = rows_of(targets, kept, latents)
-        prepared = task.objective.prepare(task.descriptors[of])
+        of = rows_of(targets, kept)
+        prepared = task.objective.prepare(task.descriptors.repeat_interleave(kept, 0))
         images = task.generator(codes, task.space)
         totals = [
             task.objective(Candidate(codes, images, task.encode(self._view(images, noise, kept), of)), prepared)[0]

@@ -88,15 +88,18 @@ def shifted(images: Tensor, where: Tensor, reach: int) -> Tensor:
         return images
     height, width = images.shape[2:]
     padded = F.pad(images, (reach,) * 4, mode="replicate")
-    places = (where * (2 * reach + 1)).long().tolist()
-    rows = [one[:, top : top + height, left : left + width] for one, (top, left) in zip(padded, places, strict=True)]
-    return torch.stack(rows)
+    # Gathered rather than sliced: the places never leave the device.
+    top, left = (where * (2 * reach + 1)).long().view(-1, 1, 1, 1, 2).unbind(4)
+    rows = top + torch.arange(height, device=where.device)[:, None]
+    columns = left + torch.arange(width, device=where.device)
+    band = padded.gather(2, rows.expand(-1, 3, -1, padded.shape[3]))
+    return band.gather(3, columns.expand(-1, 3, height, -1))
 
 
 def _frame(task: InversionTask) -> tuple[int, int]:
     """Return height and width of the generator's images; nothing else of it is used."""
     with torch.no_grad():
-        stream = torch.Generator(task.descriptors.device).manual_seed(0)
+        stream = torch.Generator().manual_seed(0)
         latents = task.generator.sample(1, task.space, stream).to(task.descriptors)
         height, width = task.generator(latents, task.space).shape[2:]
     return height, width

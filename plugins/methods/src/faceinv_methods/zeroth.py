@@ -45,7 +45,7 @@ class Zeroth:
                 near = moves[:, None] + self.radius * torch.cat([along, -along], 1)
                 tried = torch.cat([tried, first[:, None] + scale * near], 1)
             n = tried.shape[1]
-            total, terms = task.score(rows_of(targets, n, first), latents=tried.flatten(0, 1))
+            total, terms = task.score(rows_of(targets, n), latents=tried.flatten(0, 1))
             best.offer(tried, total, terms)
             left -= n
             if used:

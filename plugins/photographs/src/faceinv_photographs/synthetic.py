@@ -53,9 +53,10 @@ class Synthetic(Dataset):
         """Return sample ``index`` as ``(3, H, W)`` in ``[0, 1]``, on the CPU."""
         rng = torch.Generator().manual_seed(stream_seed(self._seed, index))
         latents = self._generator.sample(1, self._space, rng)
-        parameter = next(self._generator.parameters(), None)
-        if parameter is not None:
-            latents = latents.to(parameter)
+        # Not every generator has parameters: StyleGAN2's weights are buffers.
+        weight = next(iter(self._generator.state_dict().values()), None)
+        if weight is not None:
+            latents = latents.to(weight)
         image: Tensor = self._generator(latents, self._space)[0]
         return image.float().cpu()
 
