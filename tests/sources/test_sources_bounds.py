@@ -6,6 +6,7 @@ import http.server
 import io
 import itertools
 import os
+import socket
 import tarfile
 import threading
 import time
@@ -88,6 +89,16 @@ def test_body_that_drips_is_given_up(speak: Speak, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="too slow"):
         download(f"{speak(drip())}/f", tmp_path / "f", silent, patience=0.2)
     assert time.monotonic() - began < 5
+
+
+def test_answer_that_does_not_come_is_given_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/f"
+        began = time.monotonic()
+        with pytest.raises(WeightsError, match="did not answer within 0 seconds"):
+            download(url, tmp_path / "f", silent, patience=0.2)
+    assert time.monotonic() - began < 5
+    assert os.listdir(tmp_path) == []
 
 
 def test_nothing_is_left_of_a_download_that_did_not_begin(site: object, tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
+import queue
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from faceinv.errors import WeightsError
@@ -15,6 +18,8 @@ from faceinv.weights.sources.base import LARGEST, Notify, Progress
 
 if TYPE_CHECKING:
     import requests
+
+T = TypeVar("T")
 
 #: Seconds to wait for a connection, and for the next bytes.
 TIMEOUT = (10, 60)
@@ -25,7 +30,7 @@ ATTEMPTS = 4
 #: Bytes read at a time, at most.
 CHUNK = 1 << 16
 
-#: Seconds over which the speed of a download is measured, and its least value in bytes per second.
+#: Seconds in which a server must answer, and over which its speed is measured; the least speed in bytes per second.
 PATIENCE, LEAST_SPEED = 60.0, 1000
 
 #: Limit on the bytes of a page that is kept in memory, such as a project's in a package index.
@@ -58,7 +63,7 @@ def download(
         progress: Called with the bytes downloaded so far and the total.
         sha256: Expected hash of the whole file; checking it, and deleting a file that differs, is up to the caller.
         size: Size in bytes beyond which nothing is downloaded; 0 if unknown, for :data:`LARGEST`.
-        patience: Seconds over which the speed is measured.
+        patience: Seconds in which the server must answer, and over which its speed is measured.
         options: Passed to ``requests.get``, such as ``auth`` and ``verify``.
 
     Raises:
@@ -71,7 +76,8 @@ def download(
         part = _Part(url, destination, progress, sha256, size or LARGEST)
         headers = {"User-Agent": "faceinv", **part.headers()}
         try:
-            with part, requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, **options) as response:
+            get = functools.partial(requests.get, url, headers=headers, stream=True, timeout=TIMEOUT, **options)
+            with part, within(patience, get) as response:
                 part.begin(response)
                 for block in received(response, patience):
                     part.write(block)
@@ -80,6 +86,35 @@ def download(
         except (requests.RequestException, urllib3.exceptions.HTTPError, _BrokenOffError) as error:
             if not part.worth_retrying or attempt == ATTEMPTS:
                 raise WeightsError(cause(error)) from None
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Return what ``call`` returns, or raise what it raises.
+
+    The timeouts of ``requests`` start again with each byte, so a server can make its headers last for ever.
+
+    Raises:
+        WeightsError: if it takes longer. It then goes on in the background until the process ends.
+    """
+    outcomes: queue.SimpleQueue[Callable[[], T]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            result = call()
+            outcomes.put(lambda: result)
+        except BaseException as error:  # Raised again below, in the thread that waits.
+            outcomes.put(functools.partial(_raise, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        outcome = outcomes.get(timeout=seconds)
+    except queue.Empty:
+        raise WeightsError(f"the server did not answer within {seconds:.0f} seconds; try again later") from None
+    return outcome()
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def received(response: requests.Response, patience: float = PATIENCE) -> Iterator[bytes]:

