@@ -148,9 +148,9 @@ def test_a_compiled_encoder_takes_whole_batches_alone(
     assert not said
     # Chunks of 8, 8 and 5 images in batches of 3: two whole ones, two, and one, after the one that it was tried on.
     assert shapes == [(3, 3, 16, 16)] * 6
-    due = opened(loader, Images(), tmp_path / "eager")
-    assert bank.key == due.key
-    torch.testing.assert_close(bank.descriptors, due.descriptors)
+    expected = opened(loader, Images(), tmp_path / "eager")
+    assert bank.key == expected.key
+    torch.testing.assert_close(bank.descriptors, expected.descriptors)
 
 
 def test_as_many_images_at_a_time_as_the_cache_holds(loader: Loader, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_what_the_descriptor_holds_is_expected_and_the_rest_stays_at_its_mean(si
     known[:, 3:] = 0
     made = mean(fresh[:, :3] * torch.tensor([1.0, 1.0, 1e-3]))
     assert made.shape == (64, 3, side, side)
-    # The ridge holds an eighth back, and what is left is small beside the patterns.
+    # The ridge holds an eighth back, and what is left is small compared with the patterns.
     blind = (generator(known, "z") - 0.5).square().mean()
     assert float((made - generator(known, "z")).square().mean()) < 0.03 * float(blind)
 

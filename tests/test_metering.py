@@ -82,11 +82,11 @@ def test_scores_are_the_objective_of_each_candidate(
     latents = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
     of = torch.tensor([2, 0, 0, 1, 2])
     images = generator(latents, "z")
-    due = (encoder(images) - descriptors[of]).square().sum(1)
+    expected = (encoder(images) - descriptors[of]).square().sum(1)
     for given in ({"latents": latents}, {"images": images}, {"latents": latents, "images": images}):
         total, terms = meter(access="scores").score(of, **given)
-        torch.testing.assert_close(total, due)
-        torch.testing.assert_close(terms["id"], due)
+        torch.testing.assert_close(total, expected)
+        torch.testing.assert_close(terms["id"], expected)
         assert not total.requires_grad
 
 

@@ -47,7 +47,7 @@ def made(said: list[str], precision: str = "fp32", compiled: bool = False) -> tu
 
 
 @pytest.mark.parametrize(
-    ("content", "due"),
+    ("content", "expected"),
     [
         ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16\n\nprocessor\t: 1\nflags\t\t: fpu\n", True),
         ("processor\t: 0\nbugs\t\t: amx_bf16\nflags\t\t: fpu avx2 avx512f\n", False),
@@ -55,17 +55,17 @@ def made(said: list[str], precision: str = "fp32", compiled: bool = False) -> tu
         ("", False),
     ],
 )
-def test_what_the_processor_is_known_to_have(tmp_path: Path, content: str, due: bool) -> None:
+def test_what_the_processor_is_known_to_have(tmp_path: Path, content: str, expected: bool) -> None:
     (tmp_path / "cpuinfo").write_text(content)
-    assert has_bf16_units(tmp_path / "cpuinfo") is due
+    assert has_bf16_units(tmp_path / "cpuinfo") is expected
 
 
 def test_a_processor_without_bf16_is_said_to_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    for units, due in ((False, 1), (True, 0)):
+    for units, expected in ((False, 1), (True, 0)):
         monkeypatch.setattr("faceinv.models.precision.has_bf16_units", lambda units=units: units)
         said: list[str] = []
         made(said, precision="bf16")
-        assert len(said) == due
+        assert len(said) == expected
 
 
 def test_what_cannot_be_compiled_stays_as_it_is_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,21 +86,24 @@ def invert(
         returned = {len(part.images), len(part.start), *(() if part.latents is None else (len(part.latents),))}
         if returned != {len(batch)}:
             raise PluginError(f"The method '{name}' returned {len(part.images)} images for {len(batch)} descriptors.")
-        parts.append(
-            Inversion(
-                None if part.latents is None else part.latents.cpu(),
-                part.images.cpu(),
-                part.start.cpu(),
-                {key: series.cpu() for key, series in part.trajectory.items()},
-                queries=int(meter.queries.max()),
-                image_steps=int(meter.image_steps.max()),
-                queries_mean=float(meter.queries.double().mean()),
-                image_steps_mean=float(meter.image_steps.double().mean()),
-            )
-        )
+        parts.append(_metered(part, meter))
         if on_images:
             on_images(len(batch) * steps - int(meter.queries.sum()))
     return _joined(parts)
+
+
+def _metered(part: Inversion, meter: Meter) -> Inversion:
+    """Return the result of a batch on the CPU, with its use of the encoder."""
+    return Inversion(
+        None if part.latents is None else part.latents.cpu(),
+        part.images.cpu(),
+        part.start.cpu(),
+        {key: series.cpu() for key, series in part.trajectory.items()},
+        queries=int(meter.queries.max()),
+        image_steps=int(meter.image_steps.max()),
+        queries_mean=float(meter.queries.double().mean()),
+        image_steps_mean=float(meter.image_steps.double().mean()),
+    )
 
 
 def _joined(parts: Sequence[Inversion]) -> Inversion:

@@ -241,7 +241,7 @@ def test_where_nothing_is_named_the_papers_attributes_are_read(
 
 
 def test_samples_of_a_generator_are_a_data_set_too(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
-    """Nothing is annotated, and nobody known: what can be measured is read, over images."""
+    """Without annotations and identities, everything that can be measured is read, over images."""
     result = run(
         "probe", "--encoder", "toy.attacked", "--generator", "toy-faces", "--dataset", "synthetic", "--limit", "300",
         "--attributes", "brightness", "--no-image", "--json", "--out", tmp_path / "run",
