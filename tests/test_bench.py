@@ -176,6 +176,26 @@ def test_a_failed_cell_is_a_record_and_the_grid_goes_on(run, cache: Path, tmp_pa
     assert "it broke" in failed["traceback"]
 
 
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_cell_whose_images_are_not_finite_has_failed(run, cache: Path, tmp_path: Path, number: str) -> None:
+    plugin = tmp_path / f"diverging_{number}.py"
+    plugin.write_text(
+        "from faceinv import hookimpl\nfrom faceinv.contracts.specs import MethodSpec\n"
+        "from faceinv_id2image.methods import Regression\n"
+        "@hookimpl\ndef faceinv_methods():\n"
+        f"    return [MethodSpec(name='diverging', summary='s', target='{plugin.stem}:Diverging', licence='MIT')]\n"
+        "class Diverging(Regression):\n"
+        "    def __call__(self, task):\n"
+        "        result = super().__call__(task)\n"
+        f"        result.images[1] = float('{number}')\n"
+        "        return result\n"
+    )
+    result = run("--plugin", plugin, *TOY, "--losses", "id", "--method", "diverging", "--json", "--out", tmp_path / "r")
+    assert (result.code, result.json) == (1, [])
+    assert "The method 'diverging' returned NaN or infinity for 1 of 5 targets" in result.err
+    assert [record["status"] for record in records(tmp_path / "r").values()] == ["failed"]
+
+
 def test_a_change_of_code_makes_new_cells(run, cache: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "my_method.py"
     source = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,14 @@ CHAIN = [
     "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--losses", "id,brightness",
     "--steps", "3", "--pairs", "200", "--metric", "mse", "--metric", "id_sim_critic",
 ]  # fmt: skip
+
+
+HUGE = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000, 1000), }"
+
+
+def npy(header: str) -> bytes:
+    """Return a .npy file with this header and no data."""
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
 
 
 def one_line(result: object, code: int, *words: str) -> None:
@@ -122,9 +131,15 @@ def test_invert_reconstructs_from_descriptors(run, cache: Path, leaked: Path, tm
         (lambda path: np.save(path, np.ones((2, 5), np.float32)), "(B, 12), got (2, 5)"),
         (lambda path: np.save(path, np.full((1, 12), np.nan, np.float32)), "NaN"),
         (lambda path: np.save(path, np.zeros((1, 12), np.float32)), "all zeros"),
-        (lambda path: np.save(path, np.zeros((0, 12), np.float32)), "something else"),
+        (lambda path: np.save(path, np.zeros((0, 12), np.float32)), "float32 of shape (0, 12)"),
         (lambda path: path.write_bytes(b"nonsense"), "not a .npy file"),
-        (lambda path: np.save(path, np.array([{"a": 1}], dtype=object)), "not a .npy file"),
+        (lambda path: path.write_bytes(b"PK\3\4"), "not a .npy file"),
+        (lambda path: path.write_bytes(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 12), }}}")), "not a"),
+        (lambda path: path.write_bytes(npy("(" * 9000)), "not a .npy file"),
+        (lambda path: path.write_bytes(npy("-" * 9000 + "1")), "not a .npy file"),
+        (lambda path: path.write_bytes(npy(HUGE)), "cut off: its header claims float32 of shape (1000000000, 1000)"),
+        (lambda path: np.save(path, np.array([{"a": 1}], dtype=object)), "must be numbers"),
+        (os.mkfifo, "not a .npy file"),
         (lambda path: None, "no such file"),
     ],
 )

@@ -18,6 +18,7 @@ from faceinv.bench.resources import Resources
 from faceinv.contracts.methods import Inversion, Method, Objective
 from faceinv.contracts.networks import Generator
 from faceinv.contracts.specs import MethodSpec
+from faceinv.errors import FaceinvError
 from faceinv.models.precision import step_networks
 from faceinv.plugins.registry import load_target
 from faceinv.probes.reader import Reader
@@ -92,10 +93,13 @@ class Methods:
             names: Name of each target; its random seed depends on it.
             batch_size: Descriptors at a time.
             on_step: Called with the number of image-steps since the last call.
+
+        Raises:
+            FaceinvError: if an image is not finite, because the objective diverged.
         """
         loader, spec = self._resources.loader, self.spec(cell)
         generator, encode = self._step_networks(cell, min(batch_size, len(descriptors)))
-        return invert(
+        inversion = invert(
             self.method(cell),
             descriptors.to(loader.device, loader.dtype),
             encode=encode,
@@ -111,6 +115,13 @@ class Methods:
             batch_size=batch_size,
             on_images=on_step,
         )
+        bad = int((~(inversion.images + inversion.start).flatten(1).isfinite().all(1)).sum())
+        if bad:
+            raise FaceinvError(
+                f"The method '{spec.name}' returned NaN or infinity for {bad} of {len(descriptors)} targets; "
+                "try a lower learning rate or lower loss weights."
+            )
+        return inversion
 
     def trained_hash(self, cell: Cell) -> str:
         """Return a hash of the regressor and readers that the cell's reconstructions depend on."""

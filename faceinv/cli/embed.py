@@ -54,9 +54,10 @@ def embed(
     import torch
 
     from faceinv.bench.setup import make_loader
-    from faceinv.cli.files import save_array
+    from faceinv.cli.files import check_outputs, save_array
     from faceinv.cli.progress import reporter
 
+    check_outputs([out], [*images, *filter(None, [weights])])
     loader = make_loader(app.host, app.store, weights={encoder: weights} if weights else {}, device=device)
     network = loader.encoder(encoder)
     find = None if aligned else loader.detector(detector)
@@ -76,6 +77,8 @@ def _embedded(
     """
     import torch
 
+    from faceinv.scoring.pairs import embed_all
+
     descriptors, failures = [], []
     for first in range(0, len(paths), _BATCH):
         batch = []
@@ -86,11 +89,10 @@ def _embedded(
                 text = str(error)
                 failures.append(text if str(path) in text else f"{path}: {text}")
         if batch:
-            descriptors.append(network(torch.stack(batch).to(loader.device, loader.dtype)).float().cpu())
+            descriptors.append(embed_all(network, torch.stack(batch).to(loader.device, loader.dtype)))
         progress("embedding", min(first + _BATCH, len(paths)), len(paths))
     if failures:
-        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        raise InputError(f"{failures[0]}{more} Nothing was written.")
+        raise InputError(f"{' '.join(failures)} Nothing was written.")
     return torch.cat(descriptors)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from faceinv.bench.cell import Cell
     from faceinv.bench.runner import Runner
     from faceinv.contracts.methods import Inversion
+    from faceinv.contracts.specs import EncoderSpec
 
 #: Name of the record of the last call.
 _RECORD = "inverted"
@@ -57,25 +60,28 @@ def invert(
       faceinv invert portrait.jpg
       faceinv invert leaked.npy --encoder arcface --losses id,lm,hist --out reconstructed
     """
-    from faceinv.bench.config import TARGETS, load_config
+    from faceinv.bench.config import defaults, load_config
     from faceinv.bench.grid import cells
     from faceinv.bench.setup import make_runner
     from faceinv.cli.progress import reporter
 
-    config, source = load_config(config_file, {"out": Path("inverted")} | overrides(given))
+    unused = {key: value for key, value in defaults().items() if key in _UNUSED}
+    config, source = load_config(config_file, unused | {"out": Path("inverted")} | overrides(given))
     grid = cells(config, app.host, source)
     if len(grid) > 1:
         raise UsageError(
             f"invert takes one value per option; these options make a grid of {len(grid)}. Use 'faceinv bench' instead."
         )
-    cell = replace(grid[0], recognition=TARGETS, recognition_limit=0)
+    (cell,) = grid
+    faces = _read(inputs, app.host.spec("encoder", cell.encoder))
+    _check_files(faces, config.out, [*inputs, *filter(None, [config_file]), *config.weights.values()])
     for warning in cell.warnings:
         app.warn(warning)
     with reporter(app.console) as progress:
         runner = make_runner(app.host, app.store, config, grid, progress=progress, say=app.say)
-        names, descriptors, targets = _read(inputs, runner, cell)
-        inversion = runner.invert(cell, descriptors, names)
-        rows = _write_and_score(runner, cell, config.out, names, descriptors, targets, inversion)
+        descriptors, targets = _embedded(faces, runner, cell)
+        inversion = runner.invert(cell, descriptors, [face.name for face in faces])
+        rows = _write_and_score(runner, cell, config.out, faces, descriptors, targets, inversion)
         _write_record(runner, cell, config.out, rows, descriptors, targets, inversion)
     if as_json:
         app.print_json(rows)
@@ -91,56 +97,101 @@ def _print_table(app: Application, rows: list[dict[str, Any]]) -> None:
     app.print_table(("descriptor", "picture", *metrics), lines, right=metrics)
 
 
-def _read(inputs: tuple[Path, ...], runner: Runner, cell: Cell) -> tuple[list[str], Tensor, dict[int, Tensor]]:
-    """Return a name and a descriptor for each face, and the aligned photographs by row."""
+@dataclass(frozen=True)
+class _Face:
+    """A face to reconstruct.
+
+    Args:
+        path: Its photograph or the file of its descriptor.
+        name: Its name, which its files begin with.
+        descriptor: The descriptor; ``None`` for a photograph.
+    """
+
+    path: Path
+    name: str
+    descriptor: Tensor | None = None
+
+    def file(self, out: Path, part: str = "") -> Path:
+        """Return the path of its reconstruction in ``out``, or of ``"start"`` or ``"target"``."""
+        return out / f"{self.name}{part and f'-{part}'}.png"
+
+
+def _read(inputs: tuple[Path, ...], spec: EncoderSpec) -> list[_Face]:
+    """Return the faces in these files; photographs are not read yet."""
     import torch
 
     from faceinv.cli.files import read_array
+    from faceinv.models.loader import check_descriptors
+
+    faces: list[_Face] = []
+    seen: Counter[str] = Counter()
+
+    def add(path: Path, name: str, descriptor: Tensor | None = None) -> None:
+        # Two folders may each have a face.jpg.
+        seen[name] += 1
+        faces.append(_Face(path, name if seen[name] == 1 else f"{name}-{seen[name]}", descriptor))
+
+    for path in inputs:
+        if path.suffix != ".npy":
+            add(path, path.stem)
+            continue
+        array = torch.from_numpy(read_array(path, "descriptors"))
+        try:
+            check_descriptors(array, spec)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        for row, descriptor in enumerate(array):
+            add(path, path.stem if len(array) == 1 else f"{path.stem}-{row}", descriptor)
+    return faces
+
+
+def _check_files(faces: Sequence[_Face], out: Path, inputs: Sequence[Path]) -> None:
+    """Check the files that will be written, before anything is computed.
+
+    Raises:
+        UsageError: if one of them is an input, would be written twice, or belongs to a folder of something else.
+    """
+    from faceinv.cli.files import check_outputs
+    from faceinv.storage.run_folder import RunFolder
+
+    parts = [(face, part) for face in faces for part in ("", "start", "target")]
+    files = [face.file(out, part) for face, part in parts if part != "target" or face.descriptor is None]
+    check_outputs(files, inputs)
+    foreign = [] if RunFolder(out).records.is_dir() else [file for file in files if file.exists()]
+    if foreign:
+        raise UsageError(f"{foreign[0]} exists, and {out} holds no results of faceinv; choose another --out.")
+
+
+def _embedded(faces: Sequence[_Face], runner: Runner, cell: Cell) -> tuple[Tensor, dict[int, Tensor]]:
+    """Return the descriptor of each face, and the aligned photographs by row."""
+    import torch
+
     from faceinv.data.alignment import align_photograph
     from faceinv.data.images import read_image
-    from faceinv.models.loader import check_descriptors
     from faceinv.scoring.pairs import embed_all
 
     attack: Preparation = runner.preparation(cell)
-    names: list[str] = []
     rows: list[Tensor] = []
     targets: dict[int, Tensor] = {}
-    for path in inputs:
-        if path.suffix == ".npy":
-            array = torch.from_numpy(read_array(path, "descriptors"))
-            try:
-                check_descriptors(array, attack.encoder.spec)
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from None
-            names += [path.stem if len(array) == 1 else f"{path.stem}-{row}" for row in range(len(array))]
-            rows += list(array)
+    for face in faces:
+        if face.descriptor is not None:
+            rows.append(face.descriptor)
             continue
-        image = read_image(path)
+        image = read_image(face.path)
         try:
             aligned = align_photograph(image, runner.loader.detector(cell.detector), attack.generator.framing)
         except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+            raise InputError(f"{face.path}: {error}") from None
         targets[len(rows)] = aligned
-        names.append(path.stem)
         rows.append(embed_all(attack.encoder, aligned[None].to(runner.loader.device))[0])
-    return _distinct(names), torch.stack(rows), targets
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Number repeated names: two folders may each have a face.jpg."""
-    seen: dict[str, int] = {}
-    result = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return result
+    return torch.stack(rows), targets
 
 
 def _write_and_score(
     runner: Runner,
     cell: Cell,
     out: Path,
-    names: list[str],
+    faces: Sequence[_Face],
     descriptors: Tensor,
     targets: dict[int, Tensor],
     inversion: Inversion,
@@ -151,24 +202,25 @@ def _write_and_score(
     from faceinv.data.targets import Targets
     from faceinv.scoring.pairs import embed_all
     from faceinv.storage.columns import baseline
+    from faceinv.storage.run_folder import RunFolder
 
-    out.mkdir(parents=True, exist_ok=True)
+    # First, so that an interrupted call can be repeated.
+    RunFolder(out).records.mkdir(parents=True, exist_ok=True)
     results = inversion.images
     reached = embed_all(runner.preparation(cell).encoder, results.to(runner.loader.device))
     cosines = torch.nn.functional.cosine_similarity(reached, descriptors)
     rows: list[dict[str, Any]] = []
-    for index, name in enumerate(names):
-        file = out / f"{name}.png"
-        write_image(results[index], file)
-        write_image(inversion.start[index], out / f"{name}-start.png")
-        rows.append({"name": name, "file": str(file), "id_sim_attacked": float(cosines[index])})
+    for index, face in enumerate(faces):
+        write_image(results[index], face.file(out))
+        write_image(inversion.start[index], face.file(out, "start"))
+        rows.append({"name": face.name, "file": str(face.file(out)), "id_sim_attacked": float(cosines[index])})
     if targets:
         which = list(targets)
         images = torch.stack([targets[index] for index in which])
-        photographs = Targets(ids=tuple(names[index] for index in which), identities=None, real=True, skipped=())
+        photographs = Targets(ids=tuple(faces[index].name for index in which), identities=None, real=True, skipped=())
         columns = runner.judge.columns(cell, photographs, images, results[which])
         for position, index in enumerate(which):
-            write_image(targets[index], out / f"{names[index]}-target.png")
+            write_image(targets[index], faces[index].file(out, "target"))
             rows[index] |= {key: values[position] for key, values in columns.items() if not baseline(key)}
     return rows
 

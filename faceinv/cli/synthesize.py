@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,23 +74,32 @@ def synthesize(
     import torch
 
     from faceinv.bench.setup import make_loader
+    from faceinv.cli.files import check_outputs
     from faceinv.cli.progress import reporter
 
+    numbers = parse_seeds(seeds) if seeds is not None else []
     name = app.host.spec("generator", generator).name
     options = {key: value for key, value in (("truncation", truncation), ("noise", noise)) if value is not None}
     files = {name: weights} if weights else {}
+    check_outputs(_files(out, numbers), filter(None, [latents, weights]))
     loader = make_loader(app.host, app.store, weights=files, device=device, options={name: options})
     loaded = loader.generator(name)
     space = loaded.space(space)
     if latents is not None:
         codes = _read_latents(latents, loaded, space)
+        numbers = list(range(len(codes)))
     else:
         # One random stream per seed: seed 7 gives the same face in every range.
-        streams = [torch.Generator().manual_seed(seed) for seed in parse_seeds(seeds or "")]
+        streams = [torch.Generator().manual_seed(seed) for seed in numbers]
         codes = torch.cat([loaded.network.sample(1, space, rng) for rng in streams])
     with reporter(app.console) as progress, torch.inference_mode():
-        _write(codes, loaded, space, loader, out, progress)
+        _write(codes, loaded, space, loader, _files(out, numbers), progress)
     app.say(f"{out}: {len(codes)} images of {loaded.framing.size[1]}x{loaded.framing.size[0]} pixels")
+
+
+def _files(out: Path, numbers: Sequence[int]) -> list[Path]:
+    """Return the files to write: one array, or a PNG for each seed or row."""
+    return [out] if out.suffix == ".npy" else [out / f"{number:05d}.png" for number in numbers]
 
 
 def _read_latents(path: Path, generator: LoadedGenerator, space: str) -> Tensor:
@@ -116,7 +126,7 @@ def _read_latents(path: Path, generator: LoadedGenerator, space: str) -> Tensor:
 
 
 def _write(
-    codes: Tensor, generator: LoadedGenerator, space: str, loader: Loader, out: Path, progress: Reporter
+    codes: Tensor, generator: LoadedGenerator, space: str, loader: Loader, files: Sequence[Path], progress: Reporter
 ) -> None:
     """Write the images of these latents, as one array or a PNG each."""
     import torch
@@ -124,9 +134,7 @@ def _write(
     from faceinv.cli.files import save_array
     from faceinv.data.images import write_image
 
-    as_array = out.suffix == ".npy"
-    if not as_array:
-        out.mkdir(parents=True, exist_ok=True)
+    as_array = files[0].suffix == ".npy"
     kept = []
     for first in range(0, len(codes), _BATCH):
         batch = codes[first : first + _BATCH].to(loader.device, loader.dtype)
@@ -134,8 +142,8 @@ def _write(
         if as_array:
             kept.append(images)
         else:
-            for offset, image in enumerate(images):
-                write_image(image, out / f"{first + offset:05d}.png")
+            for image, file in zip(images, files[first : first + _BATCH], strict=True):
+                write_image(image, file)
         progress("generating", min(first + _BATCH, len(codes)), len(codes))
     if as_array:
-        save_array(torch.cat(kept).numpy(), out)
+        save_array(torch.cat(kept).numpy(), files[0])

@@ -11,6 +11,7 @@ from torch import Tensor
 from faceinv.contracts.metrics import Metric
 from faceinv.contracts.protocols import IdentityScores, blocks
 from faceinv.contracts.specs import MetricSpec
+from faceinv.errors import PluginError
 
 #: Images in a batch.
 BATCH = 32
@@ -38,10 +39,22 @@ class EncodedComparison:
 def embed_all(
     encode: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = BATCH, device: torch.device | None = None
 ) -> Tensor:
-    """Return the descriptors ``(N, D)`` of images ``(N, 3, H, W)`` on the CPU, computed in batches."""
+    """Return the descriptors ``(N, D)`` of images ``(N, 3, H, W)`` on the CPU, computed in batches.
+
+    Raises:
+        PluginError: if the encoder returns NaN or infinity: no score of such a descriptor means anything.
+    """
     with torch.inference_mode():
         batches = torch.split(images, batch_size)
-        return torch.cat([encode(batch if device is None else batch.to(device)).float().cpu() for batch in batches])
+        found = torch.cat([encode(batch if device is None else batch.to(device)).float().cpu() for batch in batches])
+    bad = int((~found.isfinite().all(1)).sum())
+    if bad:
+        name = getattr(getattr(encode, "spec", None), "name", "")
+        raise PluginError(
+            f"The encoder '{name}' returned NaN or infinity for {bad} of {len(found)} images; its weights are damaged, "
+            "or its plugin is."
+        )
+    return found
 
 
 def column(name: str, role: str) -> str:

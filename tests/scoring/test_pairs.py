@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import IdentityScores
+from faceinv.errors import PluginError
 from faceinv.plugins import Host
 from faceinv.plugins.registry import load_target
 from faceinv.scoring.gallery import Gallery
@@ -109,3 +110,9 @@ def test_an_encoder_runs_once_for_each_image() -> None:
 
     assert embed_all(encode, torch.rand(70, 3, 4, 4), batch_size=32).shape == (70, 4)
     assert seen == [32, 32, 6]
+
+
+def test_descriptors_that_are_not_finite_are_refused() -> None:
+    images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(PluginError, match="NaN or infinity for 1 of 3 images"):
+        embed_all(lambda batch: batch.mean((2, 3)).index_fill(0, torch.tensor([1]), float("nan")), images)
