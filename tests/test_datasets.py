@@ -10,11 +10,11 @@ import yaml
 
 from faceinv.bench.config import load_config
 from faceinv.bench.grid import cells
-from faceinv.contracts import Dataset, DatasetContext, Framing
+from faceinv.contracts import Dataset, DatasetContext, DatasetSpec, Framing
 from faceinv.data import open_dataset, write_image
 from faceinv.data.alignment import needs_detector
 from faceinv.data.targets import Selection, choose_targets
-from faceinv.errors import UsageError
+from faceinv.errors import InputError, PluginError, UsageError
 from faceinv.plugins import Host
 from faceinv.testing import toy
 
@@ -109,6 +109,18 @@ def test_an_approximate_framing_is_not_for_targets() -> None:
     own = Framing("own", (8, 8), toy.FRAMING.points)
     targets = choose_targets(dataset, own, Selection(limit=1), kept.append, real=True)
     assert (targets.aligned, len(kept)) == ("toy", 1)
+
+
+def test_a_path_that_cannot_be_a_folder_is_an_input_error(host: Host) -> None:
+    for path in ("a" * 5000, "a\0b"):
+        with pytest.raises(InputError, match=r"cannot be opened: File name too long|does not exist"):
+            open_dataset(host, f"folder:{path}")
+
+
+def test_what_is_no_data_set_is_the_plugins_fault(host: Host) -> None:
+    host.declare(DatasetSpec(name="odd", summary="A list", target="unittest.mock:MagicMock", licence="MIT"), "odd 1.0")
+    with pytest.raises(PluginError, match=r"'odd' of odd 1\.0 opens as a MagicMock, not a faceinv\.contracts\.Dataset"):
+        open_dataset(host, "odd")
 
 
 def test_the_command_line_sets_labels(run, cache: Path) -> None:

@@ -47,3 +47,8 @@ def test_files_and_links_to_them_are_read(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("file")
     with open_regular(tmp_path / "link") as file:
         assert file.read() == b"content"
+
+
+def test_a_name_that_no_file_can_have_is_an_os_error() -> None:
+    with pytest.raises(OSError, match="null byte"):
+        open_regular("a\0b")

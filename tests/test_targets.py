@@ -274,6 +274,13 @@ def test_targets_that_are_not_as_written_are_made_again(tmp_path: Path, harm: Ca
     assert remarks == [f"{tmp_path / 'targets'}: a target is damaged or missing; all are made again."]
 
 
+def test_a_file_that_went_away_is_a_skipped_target() -> None:
+    gone = FileNotFoundError(2, "No such file or directory")
+    targets, _ = choose(Listed([gone, photograph(1, LARGE.size)], LARGE))
+    assert targets.skipped == (("image 0", "The image cannot be read: No such file or directory."),)
+    assert targets.ids == ("image 1",)
+
+
 def test_a_target_is_linked_or_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = Listed([photograph(0, LARGE.size)], LARGE)
     made = target_files(

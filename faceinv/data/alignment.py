@@ -99,6 +99,8 @@ def aligned_images(
             image = rounded(bring(dataset.load(index)))
         except InputError as error:
             yield index, error
+        except OSError as error:
+            yield index, InputError(f"The image cannot be read: {error.strerror or error}.")
         else:
             counts[people[index]] += 1
             yield index, image

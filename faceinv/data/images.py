@@ -81,8 +81,8 @@ def read_image(path: str | Path) -> Tensor:
         raise InputError(f"{path}: no such file.") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder; name an image file.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: the image cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    except OSError as error:
+        raise InputError(f"{path}: the image cannot be read: {error.strerror or error}.") from None
 
 
 def decode_image(file: IO[bytes], name: str, *, most: int = MOST_PIXELS) -> Tensor:

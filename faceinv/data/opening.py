@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faceinv.contracts.specs import DatasetSpec
-from faceinv.errors import UsageError, suggest
+from faceinv.errors import InputError, PluginError, UsageError, shown, suggest
 from faceinv.plugins.host import Host
 from faceinv.plugins.registry import load_target
 
@@ -32,9 +32,10 @@ def open_dataset(
 
     Raises:
         UsageError: no data set has this name, a path is missing, or a path, labels or an option are not accepted.
-        InputError: the path does not hold such a data set.
+        InputError: the path does not hold such a data set, or cannot be read.
+        PluginError: the data set is not a :class:`Dataset`.
     """
-    from faceinv.contracts.data import DatasetContext
+    from faceinv.contracts.data import Dataset, DatasetContext
 
     name, path = parse_dataset(host, given)
     spec: DatasetSpec = host.spec("dataset", name)
@@ -48,7 +49,16 @@ def open_dataset(
         if key not in allowed:
             listed = f"Allowed: {', '.join(allowed)}." if allowed else "It has no options."
             raise UsageError(f"The data set '{spec.name}' has no option '{key}'.{suggest(key, allowed)} {listed}")
-    dataset: Dataset = factory(path, context=context, **{**spec.options, **(options or {})})
+    try:
+        dataset = factory(path, context=context, **{**spec.options, **(options or {})})
+    except OSError as error:
+        # For example a name that is too long, or a folder that may not be entered.
+        raise InputError(f"The data set '{shown(given)}' cannot be opened: {error.strerror or error}.") from error
+    if not isinstance(dataset, Dataset):
+        raise PluginError(
+            f"The data set '{spec.name}' of {host.owner('dataset', spec.name)} opens as a {type(dataset).__name__}, "
+            "not a faceinv.contracts.Dataset."
+        )
     return dataset, spec
 
 

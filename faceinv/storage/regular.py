@@ -17,7 +17,10 @@ def open_regular(path: str | Path) -> BinaryIO:
     """
     # Without O_NONBLOCK, opening a pipe waits for a writer. Windows knows neither flag, and opens text by default.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
+    try:
+        descriptor = os.open(path, flags)
+    except ValueError as error:  # a null byte in the name
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return open(descriptor, "rb")
