@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 from faceinv.errors import StorageError
+
+#: Names of temporary files, and the seconds after which one must be of a process that was killed.
+_TEMPORARY = re.compile(r"\..+\.faceinv-[0-9a-f]{12}", re.DOTALL)
+_ABANDONED = 3600
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to; it replaces ``path`` if the block succeeds, and is removed otherwise.
 
+    Temporary files that killed processes left in the folder are removed, too, if they are an hour old.
+
     Raises:
         OSError: if the folder is missing or cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}")
+    _remove_abandoned(path.parent)
+    # The name is cut so that the temporary one is no longer than file systems allow.
+    temporary = path.with_name(f".{path.name[:50]}.faceinv-{uuid4().hex[:12]}")
     temporary.touch()
     try:
         mode = temporary.stat().st_mode
@@ -54,3 +65,31 @@ def write_atomically(path: Path, content: bytes, *, synchronise: bool = True) ->
             f"{path}: cannot be written: {error.strerror or error}. What was computed before is kept; "
             "free space or choose another folder with --out, and run the same command again."
         ) from error
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write ``content`` where the user said: to a file, whole or not at all, or into a pipe or device.
+
+    A link is followed. This is not for files whose names are not the user's own, such as those in a run folder from
+    somebody else, where a link could lead anywhere.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
+    if path.is_dir() or path.is_file() or not path.exists():
+        write_atomically(Path(os.path.realpath(path)), content)
+        return
+    try:
+        with path.open("wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}.") from error
+
+
+@functools.cache
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of killed processes from ``folder``; once per process, since it lists the folder."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _TEMPORARY.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _ABANDONED:
+                os.unlink(entry.path)

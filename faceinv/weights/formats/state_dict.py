@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from faceinv.errors import WeightsError, first_five, shown
-from faceinv.storage.atomic import write_atomically
+from faceinv.storage.atomic import write_output
 from faceinv.storage.hashing import file_sha256
 from faceinv.weights.formats.numpy_array import ARRAY_BUILDERS, StoredArray
 from faceinv.weights.formats.opening import MAX_TENSORS, check_count, opened
@@ -86,7 +86,7 @@ def save_tensors(tensors: Mapping[str, Tensor], out: Path, *, source: Path) -> N
     """
     metadata = {"format": "pt", "made_by": "faceinv", "source": source.name, "source_sha256": file_sha256(source)}
     # In memory first: safetensors' own writer leaves a file of a random name behind when it is killed.
-    write_atomically(out, save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
+    write_output(out, save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
 
 
 def load_strictly(
