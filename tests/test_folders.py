@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from faceinv.data import list_images
+from faceinv.data import list_images, mark_made
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has other links and no pipes")
 
@@ -75,6 +75,17 @@ def test_runs_below_and_around_the_photographs_are_left_out(tmp_path: Path, mark
     listing = list_images(tmp_path)
     assert listing.images == ["cells2/1.png", "photograph.png"]
     assert "runs/bench" in [name for name, _ in listing.skipped]
+
+
+def test_samples_of_a_generator_are_left_out_unless_they_are_the_data_set(tmp_path: Path) -> None:
+    mark_made(tmp_path / "samples")
+    picture(tmp_path / "samples" / "00000.png")
+    picture(tmp_path / "photograph.png")
+    mark_made(tmp_path)  # holds other files
+    listing = list_images(tmp_path)
+    assert listing.images == ["photograph.png"]
+    assert listing.skipped == [("samples", "Pictures that faceinv made, not photographs.")]
+    assert list_images(tmp_path / "samples").images == ["00000.png"]
 
 
 def test_people_called_cells_are_people(tmp_path: Path) -> None:

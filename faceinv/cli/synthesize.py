@@ -132,9 +132,12 @@ def _write(
     import torch
 
     from faceinv.cli.files import save_array
+    from faceinv.data.folders import mark_made
     from faceinv.data.images import write_image
 
     as_array = files[0].suffix == ".npy"
+    if not as_array:
+        mark_made(files[0].parent)
     kept = []
     for first in range(0, len(codes), _BATCH):
         batch = codes[first : first + _BATCH].to(loader.device, loader.dtype)

@@ -7,6 +7,7 @@ from .contents import (
 from .folders import (
     Listing as Listing,
     list_images as list_images,
+    mark_made as mark_made,
     printable as printable,
 )
 from .images import (

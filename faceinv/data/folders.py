@@ -11,11 +11,15 @@ from pathlib import Path
 
 from faceinv.data.images import image_suffixes, is_image
 from faceinv.errors import InputError
+from faceinv.storage.atomic import write_atomically
 
 #: Names of a run's records and of its targets, without their suffix.
 _RUN_FILE = re.compile(r"[0-9a-f]{16}|inverted")
 #: The folders of a run that hold pictures.
 _RUN_FOLDERS = ("cells", "targets")
+#: Marks a folder that holds nothing but pictures that faceinv made.
+MADE = ".made-by-faceinv"
+_OWN = "Pictures that faceinv made, not photographs."
 #: What ends the name of a picture that ``invert`` writes beside its result.
 _BESIDE = ("-start.png", "-target.png")
 
@@ -49,7 +53,7 @@ def list_images(root: Path) -> Listing:
     """List the files below ``root``.
 
     Links are followed. Each folder is entered once: under its own path if it has one below ``root``. Folders that
-    hold a run of faceinv are left out, and so are the pictures of a run if ``root`` itself holds one.
+    hold a run or samples of faceinv are left out, and so are the pictures of a run if ``root`` itself holds one.
 
     Raises:
         InputError: a folder cannot be read.
@@ -68,15 +72,19 @@ def list_images(root: Path) -> Listing:
                 continue
             entered.add(identity)
             with os.scandir(root / below) as found:
-                entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda e: e.name)
+                entries = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
             raise InputError(f"The folder '{root / below}' cannot be read: {error.strerror or error}.") from None
-        if _holds_run(root / below, {entry.name for entry in entries}):
-            if below:
-                listing.skipped.append((below, "The results of a run of faceinv, not photographs."))
-                continue
+        names = {entry.name for entry in entries}
+        holds_run = _holds_run(root / below, names)
+        if below and (holds_run or MADE in names):
+            listing.skipped.append((below, _OWN))
+            continue
+        if holds_run:
             entries = _without_run(listing, entries)
         for entry in entries:
+            if entry.name.startswith("."):
+                continue
             path = os.path.join(below, entry.name)
             kind = _kind(entry)
             if kind == "folder":
@@ -92,6 +100,16 @@ def list_images(root: Path) -> Listing:
     listing.others.sort(key=_parts)
     listing.skipped.sort(key=lambda item: _parts(item[0]))
     return listing
+
+
+def mark_made(folder: Path) -> None:
+    """Mark a new or empty folder as one of pictures that faceinv makes; one that holds other files stays as it is.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        write_atomically(folder / MADE, b"Data sets leave this folder out, unless it is the data set.\n")
 
 
 def printable(path: str) -> str:
@@ -144,7 +162,5 @@ def _without_run(listing: Listing, entries: list[os.DirEntry[str]]) -> list[os.D
     """Return the entries of a run folder that are not the run's, and list the run's as skipped."""
     stems = {entry.name.removesuffix(_BESIDE[0]) for entry in entries if entry.name.endswith(_BESIDE[0])}
     own = {*_RUN_FOLDERS, "contact.png"} | {stem + end for stem in stems for end in (".png", *_BESIDE)}
-    listing.skipped.extend(
-        (entry.name, "The results of a run of faceinv, not photographs.") for entry in entries if entry.name in own
-    )
+    listing.skipped.extend((entry.name, _OWN) for entry in entries if entry.name in own)
     return [entry for entry in entries if entry.name not in own]

@@ -201,7 +201,7 @@ def test_pictures_of_a_run_do_not_become_photographs(tmp_path: Path) -> None:
     picture(tmp_path / "runs" / "bench" / "targets" / ("0" * 16) / "00000.png")
     after = Folder(tmp_path)
     assert (after.ids, after.fingerprint()) == (before.ids, before.fingerprint())
-    assert after.skipped == (("runs/bench", "The results of a run of faceinv, not photographs."),)
+    assert after.skipped == (("runs/bench", "Pictures that faceinv made, not photographs."),)
 
 
 def test_other_pictures_of_the_same_names_and_sizes_are_another_data_set(tmp_path: Path) -> None:
