@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,38 @@ def test_the_id_is_the_content(host: Host) -> None:
         ("weights: {nothing: f.pt}\n", r"weights: Unknown encoder 'nothing'"),
         ("- a\n- b\n", r"c\.yaml:1: a config must be a mapping of keys to values, got a list"),
         ("a: [1\n", r"c\.yaml:2: not valid YAML"),
+        ("limit: 1\nlimit: 2\n", r"c\.yaml:2: the key 'limit' is there twice"),
+        ("limit: 2020-13-45\n", r"c\.yaml:1: limit: .*integer"),
+        ("limit: !!int x\n", r"c\.yaml:1: 'x' is not allowed: invalid literal"),
+        ("limit: !!bool x\n", r"c\.yaml:1: 'x' is not allowed: values are text, numbers"),
+        ("limit: !!timestamp x\n", r"c\.yaml:1: 'x' is not allowed: values are text, numbers"),
+        ("limit: !!python/object/apply:os.system [echo]\n", r"c\.yaml:1: the tag .* is not allowed"),
+        (f"limit: {'9' * 5000}\n", r"c\.yaml:1: '9+…9+' is not allowed: text is at most 4,096 characters"),
+        (f"limit: {'9' * 4000}\n", r"c\.yaml:1: limit: .*less than or equal to 1000000000; got 9+…9+\.$"),
+        (f"limit: {'{a: ' * 3000}\n", r"c\.yaml: values are nested more than 16 deep"),
+        (f"limit: {'[' * 20}{']' * 20}\n", r"c\.yaml:1: values are nested more than 16 deep"),
+        ("method_options: &a {latent-adam: *a}\n", r"c\.yaml:1: values are nested more than 16 deep"),
+        (f"a: &a [{'x,' * 999}]\nb: &b [{'*a,' * 999}]\n", r"c\.yaml:1: more than 50,000 values"),
+        ("#" * 200_000, r"c\.yaml: a config has at most 131,072 bytes"),
+        ("{[a]: 1}\n", r"c\.yaml:1: a key must be text"),
+        ('dataset: ["folder:a\\0b"]\n', r"folder:a\\x00b' is not allowed"),
+        (f"out: {'x' * 4000}\n", r"c\.yaml:1: out: .*No file can have this name: File name too long"),
+        (f"seed: {list(range(500))}\nsteps: {list(range(500))}\n", r"a grid of 250,000 cells; at most 10,000"),
+        ("loss_weights: {id: .nan}\n", r"c\.yaml:1: loss_weights\.0\.id: .*finite"),
+        ("loss_weights: {id: .inf}\n", r"c\.yaml:1: loss_weights\.0\.id: .*finite"),
+        ("loss_weights: {id: -1}\n", r"c\.yaml:1: loss_weights\.0\.id: .*greater than or equal to 0"),
+        ("dataset_options: {synthetic: {counts: 3}}\n", r"The data set 'synthetic' has no .*Did you mean 'count'"),
+        ("dataset_options: {synthetic: {count: three}}\n", r"count must be a whole number, got 'three'"),
+        (
+            "method_options: {latent-adam: {lr: 0.01}}\n",
+            r"c\.yaml:1: method_options: .* no option 'lr'\. Allowed",
+        ),
+        ("method_options: {latent-adam: {learning_rate: fast}}\n", r"learning_rate must be a number, got 'fast'"),
+        ("method_options: {latent-adam: {learning_rate: [1, 2]}}\n", r"learning_rate must be a number, got \[1, 2\]"),
+        ("method_options: {latent-adam: {learning_rate: .inf}}\n", r"learning_rate must be finite and at least 0"),
+        ("method_options: {latent-adam: {learning_rate: -1}}\n", r"learning_rate must be finite and at least 0"),
+        ("method_options: {latent-adam: {patience: 2020-01-01}}\n", r"patience must be a whole number"),
+        ("method_options: {cma: {start: middle}}\n", r"refuses these options: start must be 'regressor' or 'prior'"),
     ],
 )
 def test_errors_name_file_line_key_and_allowed_values(host: Host, tmp_path: Path, text: str, message: str) -> None:
@@ -111,6 +144,22 @@ def test_errors_name_file_line_key_and_allowed_values(host: Host, tmp_path: Path
     with pytest.raises(UsageError, match=message):  # noqa: PT012  (either step may refuse)
         config, source = load_config(path, {})
         cells(config, host, source)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1e-2", 0.01), ("1E-2", 0.01), ("+.5", 0.5), ("010", 10), ("1_0", None), ("1:30", None)]
+)
+def test_numbers_are_those_of_yaml_1_2(tmp_path: Path, text: str, number: float | None) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"method_options: {{latent-adam: {{learning_rate: {text}}}}}\n")
+    config, _ = load_config(path, {})
+    assert config.method_options == [{"latent-adam": {"learning_rate": text if number is None else number}}]
+
+
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "c.yaml")
+    with pytest.raises(UsageError, match=r"c\.yaml cannot be read: it is a pipe"):
+        load_config(tmp_path / "c.yaml", {})
 
 
 def test_a_missing_file_error_names_the_command_that_creates_one(tmp_path: Path) -> None:

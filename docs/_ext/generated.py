@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.resources
-import re
 from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from record_keys import record_keys
@@ -77,13 +78,27 @@ def _command(path: str, command: click.Command, context: click.Context) -> list[
     return parts
 
 
+def _plain(kind: Any) -> str:
+    """Return a type as one would write it, without the bounds that pydantic checks."""
+    if isinstance(kind, type) and not get_args(kind):
+        return kind.__name__
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _plain(inner[0])
+    if origin is Literal:
+        return " or ".join(map(repr, inner))
+    if origin in (Union, UnionType):
+        return " or ".join(map(_plain, inner))
+    return f"{origin.__name__}[{', '.join(map(_plain, inner))}]" if origin else str(kind).removeprefix("typing.")
+
+
 def configuration() -> str:
     """Return a page with every key of a config, its type and default."""
     text = importlib.resources.files("faceinv.bench").joinpath("defaults.yaml").read_text(encoding="utf-8")
     rows = ["| key | type | default |", "| --- | --- | --- |"]
     standard = defaults()
     for name, field in BenchConfig.model_fields.items():
-        kind = re.sub(r"typing\.|pathlib\.\w*\.?|<class '(\w+)'>", r"\1", str(field.annotation)).replace("|", "or")
+        kind = _plain(field.annotation)
         rows.append(f"| `{name}` | `{kind}` | `{str(standard[name]).replace('|', chr(92) + '|')}` |")
     return "\n".join(
         [

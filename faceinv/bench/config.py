@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from faceinv.errors import UsageError, suggest
+from faceinv.bench.config_file import Source, read_config
+from faceinv.errors import UsageError, shown, suggest
 
 #: Value of ``recognition`` that takes genuine and impostor scores from the targets' people.
 TARGETS = "targets"
+
+#: Largest number of targets, pairs or steps.
+_MOST = 10**9
 
 
 def _listed(value: object) -> object:
@@ -32,11 +35,13 @@ def _split(value: object) -> object:
 
 Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 MethodOptions = Annotated[list[dict[str, dict[str, Any]]], BeforeValidator(_listed), Field(min_length=1)]
-Weightings = Annotated[list[dict[str, float]], BeforeValidator(_listed), Field(min_length=1)]
-Seeds = Annotated[list[int], BeforeValidator(_listed), Field(min_length=1)]
+#: Zero switches a loss off; a negative weight would maximise it.
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weightings = Annotated[list[dict[str, Weight]], BeforeValidator(_listed), Field(min_length=1)]
+Seeds = Annotated[list[Annotated[int, Field(ge=-(2**63), lt=2**63)]], BeforeValidator(_listed), Field(min_length=1)]
 #: A string such as ``a,b`` is equivalent to a list.
 Methods = Annotated[list[str], BeforeValidator(_split), Field(min_length=1)]
-Budgets = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_split), Field(min_length=1)]
+Budgets = Annotated[list[Annotated[int, Field(ge=0, le=_MOST)]], BeforeValidator(_split), Field(min_length=1)]
 Precisions = Annotated[list[Literal["fp32", "bf16"]], BeforeValidator(_split), Field(min_length=1)]
 
 
@@ -49,6 +54,16 @@ def _batch_size(value: object) -> object:
     return int(text)
 
 
+def _nameable(path: Path) -> Path:
+    """Return ``path`` if a file can have this name."""
+    try:
+        path.is_file()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"No file can have this name: {getattr(error, 'strerror', None) or error}") from None
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_nameable)]
 BatchSize = Annotated[int | Literal["auto"], BeforeValidator(_batch_size)]
 
 
@@ -70,39 +85,25 @@ class BenchConfig(BaseModel):
     dataset_options: dict[str, dict[str, Any]]
     labels: str
     detector: str
-    limit: int = Field(ge=1)
-    per_person: int = Field(ge=0)
-    min_photographs: int = Field(ge=1)
-    skip: int = Field(ge=0)
+    limit: int = Field(ge=1, le=_MOST)
+    per_person: int = Field(ge=0, le=_MOST)
+    min_photographs: int = Field(ge=1, le=_MOST)
+    skip: int = Field(ge=0, le=_MOST)
     steps: Budgets
     seed: Seeds
     ablate: bool
     probes: Literal["tuned", "paper"]
-    pairs: int = Field(ge=100)
+    pairs: int = Field(ge=100, le=_MOST)
     metrics: Names
     recognition: str
-    recognition_limit: int = Field(ge=2)
-    weights: dict[str, Path]
+    recognition_limit: int = Field(ge=2, le=_MOST)
+    weights: dict[str, FilePath]
     precision: Precisions
     compile: bool
     device: str
     batch_size: BatchSize
     checkpoint_activations: bool
-    out: Path
-
-
-@dataclass(frozen=True)
-class Source:
-    """A config file, for messages that name its lines."""
-
-    path: Path | None = None
-    lines: Mapping[str, int] = field(default_factory=dict)
-
-    def at(self, key: str) -> str:
-        """Return ``"file:line: "`` of a top-level key, or an empty string."""
-        if self.path is None or key not in self.lines:
-            return ""
-        return f"{self.path}:{self.lines[key]}: "
+    out: FilePath
 
 
 def defaults() -> dict[str, Any]:
@@ -120,15 +121,16 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> tuple[BenchC
         overrides: Keys set on the command line.
 
     Raises:
-        UsageError: if the file is not a YAML mapping, a key does not exist, or a value has the wrong type; the
+        UsageError: if the file cannot be used, a key does not exist, or a value has the wrong type; the
             message has file, line, key and what is allowed.
     """
     standard = defaults()
-    given, source = _read(path) if path else ({}, Source())
+    given, source = read_config(path) if path else ({}, Source())
     for key in given:
         if key not in standard:
             raise UsageError(
-                f"{source.at(key)}unknown key '{key}'.{suggest(key, standard)} Allowed: {', '.join(sorted(standard))}."
+                f"{source.at(key)}unknown key '{shown(key)}'.{suggest(key, standard)} "
+                f"Allowed: {', '.join(sorted(standard))}."
             )
     try:
         return BenchConfig(**(standard | given | dict(overrides))), source
@@ -137,26 +139,4 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> tuple[BenchC
         key = ".".join(str(part) for part in first["loc"])
         top = str(first["loc"][0])
         where = source.at(top) if top not in overrides else ""
-        raise UsageError(f"{where}{key}: {first['msg']}; got {first['input']!r}.") from None
-
-
-def _read(path: Path) -> tuple[dict[str, Any], Source]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file. Create one with 'faceinv config > {path}'.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}.") from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UsageError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
-    if value is None:
-        return {}, Source(path)
-    if not isinstance(value, dict) or not isinstance(node, yaml.MappingNode):
-        raise UsageError(f"{path}:1: a config must be a mapping of keys to values, got a {type(value).__name__}.")
-    lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
-    return {str(key): item for key, item in value.items()}, Source(path, lines)
+        raise UsageError(f"{where}{key}: {first['msg']}; got {shown(repr(first['input']))}.") from None

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from faceinv.bench.cell import Cell
-from faceinv.bench.config import TARGETS, BenchConfig, Source
+from faceinv.bench.config import TARGETS, BenchConfig
+from faceinv.bench.config_file import Source
 from faceinv.bench.naming import cell_id
 from faceinv.contracts.specs import PRESETS, DatasetSpec, EncoderSpec, GeneratorSpec, MethodSpec, Spec
 from faceinv.data.opening import parse_dataset
 from faceinv.errors import UsageError, unknown_name
 from faceinv.plugins.host import Host
+from faceinv.plugins.options import check_options
+
+#: Most cells of a grid.
+MOST_CELLS = 10_000
 
 
 def cells(config: BenchConfig, host: Host, source: Source | None = None) -> list[Cell]:
@@ -68,7 +74,7 @@ class _Grid:
     def cells(self) -> Iterator[Cell]:
         config = self._config
         shared = self._shared()
-        for choice in itertools.product(
+        axes: list[Sequence[Any]] = [
             config.encoder,
             config.generator,
             config.objective,
@@ -79,7 +85,13 @@ class _Grid:
             config.loss_weights,
             config.steps,
             config.precision,
-        ):
+        ]
+        count = math.prod(map(len, axes))
+        if count > MOST_CELLS:
+            raise UsageError(
+                f"The lists make a grid of {count:,} cells; at most {MOST_CELLS:,} are allowed in one run."
+            )
+        for choice in itertools.product(*axes):
             yield self._cell(_Choice(*choice), shared)
 
     def _spec(self, key: str, kind: str, name: str) -> Any:
@@ -96,10 +108,10 @@ class _Grid:
                 self._host.weighted(key)
             except UsageError as error:
                 raise _KeyedError("weights", error) from None
-        for key in itertools.chain.from_iterable(config.method_options):
-            self._spec("method_options", "method", key)
-        for key in config.dataset_options:
-            self._spec("dataset_options", "dataset", key)
+        for name, options in itertools.chain.from_iterable(map(dict.items, config.method_options)):
+            self._check_options("method_options", "method", name, options)
+        for name, options in config.dataset_options.items():
+            self._check_options("dataset_options", "dataset", name, options)
         if config.labels and not any(self._dataset("dataset", given)[1].takes_labels for given in config.dataset):
             takes = ", ".join(spec.name for spec in self._host.specs("dataset") if spec.takes_labels)
             raise _KeyedError("labels", f"none of the data sets takes labels. Those that do: {takes}.")
@@ -164,6 +176,15 @@ class _Grid:
                 f"Methods that need none: {allowed}.",
             )
 
+    def _check_options(self, key: str, kind: str, name: str, options: Mapping[str, Any]) -> None:
+        spec = self._spec(key, kind, name)
+        # Looking at a factory imports it, and torch with it.
+        if options:
+            try:
+                check_options(spec, options)
+            except UsageError as error:
+                raise _KeyedError(key, error) from None
+
     def _losses(self, given: list[str]) -> tuple[str, ...]:
         names = tuple(self._spec("losses", "loss", name).name for name in given)
         repeated = next((name for name in names if names.count(name) > 1), None)
@@ -185,6 +206,7 @@ class _Grid:
             names = [name.strip() for name in entry.split(",") if name.strip()]
             if not names:
                 raise _KeyedError("losses", f"'{entry}' names no loss.")
+            self._losses(names)
             # An ablation has every prefix, as the columns of the paper's Table 2.
             lists += [names[:end] for end in range(1, len(names) + 1)] if self._config.ablate else [names]
         return [list(names) for names in dict.fromkeys(tuple(names) for names in lists)]

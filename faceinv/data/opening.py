@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faceinv.contracts.specs import DatasetSpec
-from faceinv.errors import InputError, PluginError, UsageError, shown, suggest
+from faceinv.errors import InputError, PluginError, UsageError, shown
 from faceinv.plugins.host import Host
+from faceinv.plugins.options import check_options
 from faceinv.plugins.registry import load_target
 
 if TYPE_CHECKING:
@@ -43,12 +43,8 @@ def open_dataset(
     if context.labels is not None and not spec.takes_labels:
         takes = [other.name for other in host.specs("dataset") if other.takes_labels]
         raise UsageError(f"The data set '{spec.name}' takes no --labels. Data sets that do: {', '.join(takes)}.")
+    check_options(spec, options or {})
     factory = load_target(spec)
-    allowed = [key for key in inspect.signature(factory).parameters if key not in ("path", "context")]
-    for key in options or {}:
-        if key not in allowed:
-            listed = f"Allowed: {', '.join(allowed)}." if allowed else "It has no options."
-            raise UsageError(f"The data set '{spec.name}' has no option '{key}'.{suggest(key, allowed)} {listed}")
     try:
         dataset = factory(path, context=context, **{**spec.options, **(options or {})})
     except OSError as error:
