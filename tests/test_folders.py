@@ -44,9 +44,10 @@ def test_dead_links_pipes_and_link_loops_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "cells").symlink_to("/" + "a" * 300)  # a name that no file can have
     listing = list_images(tmp_path)
     assert listing.images == ["a.png"]
-    assert [name for name, _ in listing.skipped] == ["dead.jpg", "loop.png", "pipe.png", "zero.png"]
+    assert [name for name, _ in listing.skipped] == ["cells", "dead.jpg", "loop.png", "pipe.png", "zero.png"]
 
 
 def test_what_pillow_decodes_is_an_image_and_other_files_are_counted(tmp_path: Path) -> None:

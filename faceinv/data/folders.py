@@ -73,10 +73,10 @@ def list_images(root: Path) -> Listing:
             entered.add(identity)
             with os.scandir(root / below) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
+            names = {entry.name for entry in entries}
+            holds_run = _holds_run(root / below, names)
         except OSError as error:
             raise InputError(f"The folder '{root / below}' cannot be read: {error.strerror or error}.") from None
-        names = {entry.name for entry in entries}
-        holds_run = _holds_run(root / below, names)
         if below and (holds_run or MADE in names):
             listing.skipped.append((below, _OWN))
             continue
@@ -153,7 +153,7 @@ def _holds_run(folder: Path, names: set[str]) -> bool:
     return any(
         _RUN_FILE.fullmatch(os.path.splitext(name)[0])
         for part in _RUN_FOLDERS
-        if part in names and (folder / part).is_dir()
+        if part in names and os.path.isdir(folder / part)
         for name in os.listdir(folder / part)
     )
 
