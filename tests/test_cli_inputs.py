@@ -201,3 +201,35 @@ def test_invert_warns_if_the_attacked_encoder_is_a_critic(run, leaked: Path, cac
     result = run("invert", leaked, *critics, "--out", tmp_path / "out")
     assert result.code == 0, result.err
     assert "overfitting, not identity" in result.err
+
+
+@pytest.mark.parametrize("device", ["banana", "mps", "meta", "xpu", "cuda:99", "cpu:9999999999999999", "vulkan"])
+def test_a_device_that_cannot_be_used_is_one_line(run, tmp_path: Path, device: str) -> None:
+    result = run("synthesize", "--generator", "toy-faces", "--seeds", "0", "--device", device, "--out", tmp_path / "x")
+    one_line(result, 2, f"evice '{device}'")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("epoch=3-step=100.pth", {"toy": "epoch=3-step=100.pth"}),
+        ("toy.critic=epoch=3-step=100.pth", {"toy.critic": "epoch=3-step=100.pth"}),
+        ("toy.critic=/data/run=7/backbone.pth", {"toy.critic": "/data/run=7/backbone.pth"}),
+        ("/data/run=7/backbone.pth", {"toy": "/data/run=7/backbone.pth"}),
+        ("backbone.pth", {"toy": "backbone.pth"}),
+    ],
+)
+def test_a_checkpoint_may_have_an_equals_sign_in_its_name(run, given: str, expected: dict[str, str]) -> None:
+    assert run("config", "--json", "--encoder", "toy", "--weights", given).json["config"]["weights"] == expected
+
+
+def test_a_misspelt_network_is_not_taken_for_a_file(run, leaked: Path) -> None:
+    one_line(run("config", "--encoder", "toy", "--weights", f"toy.critik={leaked}"), 2, "Did you mean 'toy.critic'")
+
+
+def test_a_config_for_bench_may_name_data_that_is_not_here(run, cache: Path, leaked: Path, tmp_path: Path) -> None:
+    config = tmp_path / "bench.yaml"
+    config.write_text("dataset: ['folder:/a', 'folder:/b']\nlabels: none.csv\nrecognition: 'lfw:/c'\n")
+    result = run("invert", leaked, *CHAIN, "--config", config, "--json", "--out", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert len(result.json) == 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faceinv.errors import UsageError
+from faceinv.errors import UsageError, described, shown
 from faceinv.plugins.host import Host
 
 if TYPE_CHECKING:
@@ -145,7 +145,12 @@ def checked_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(f"Unknown device '{name}'. Allowed: cpu, cuda, cuda:0, mps, …") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("This machine has no CUDA device; use --device cpu.")
+        raise UsageError(f"Unknown device '{shown(name)}'. Allowed: cpu, cuda, cuda:0, mps, …") from None
+    try:
+        # Torch knows devices that it, or this machine, cannot use; some fail only when a number is read back.
+        torch.zeros(1, device=device).item()
+    except Exception as error:  # each kind of device has its own class
+        raise UsageError(
+            f"The device '{shown(name)}' cannot be used on this machine: {shown(described(error))}; use --device cpu."
+        ) from None
     return device

@@ -49,7 +49,7 @@ def bench(
     from faceinv.execution.shards import Shard
 
     placement = taken(given)
-    config, source = load_config(config_file, overrides(given))
+    config, source = load_config(config_file, overrides(given, app.host))
     grid = cells(config, app.host, source)
     shard = Shard.parse(placement.shard) if placement.shard else None
     if dry_run:

@@ -28,7 +28,7 @@ def config(app: Application, /, config_file: Path | None, as_json: bool, **given
     from faceinv.bench.grid import cells
     from faceinv.bench.naming import cell_id
 
-    resolved, source = load_config(config_file, overrides(given))
+    resolved, source = load_config(config_file, overrides(given, app.host))
     grid = cells(resolved, app.host, source)
     content = resolved.model_dump(mode="json")
     if as_json:

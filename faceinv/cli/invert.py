@@ -66,7 +66,7 @@ def invert(
     from faceinv.cli.progress import reporter
 
     unused = {key: value for key, value in defaults().items() if key in _UNUSED}
-    config, source = load_config(config_file, unused | {"out": Path("inverted")} | overrides(given))
+    config, source = load_config(config_file, unused | {"out": Path("inverted")} | overrides(given, app.host))
     grid = cells(config, app.host, source)
     if len(grid) > 1:
         raise UsageError(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+import os
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from faceinv.errors import UsageError
+from faceinv.errors import UnknownNameError, UsageError
+from faceinv.plugins.host import Host
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,21 +82,34 @@ def config_options(*, without: Container[str] = ()) -> Callable[[F], F]:
     return add
 
 
-def overrides(given: dict[str, Any]) -> dict[str, Any]:
+def overrides(given: dict[str, Any], host: Host) -> dict[str, Any]:
     """Return the config keys that the command line sets, with weights and loss weights as mappings."""
     values = {key: value for key, value in given.items() if value is not None and value != ()}
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
     if "weights" in values:
         encoder = (values.get("encoder") or [Standard("encoder")()])[0]
-        values["weights"] = named_files(values["weights"], encoder)
+        values["weights"] = named_files(values["weights"], encoder, host)
     if "loss_weights" in values:
         values["loss_weights"] = [_weighting(text) for text in values["loss_weights"]]
     return values
 
 
-def named_files(entries: tuple[str, ...] | list[str], first: str) -> dict[str, Path]:
-    """Return the files of ``--weights [NAME=]FILE`` by name; those without a name belong to ``first``."""
-    return {name or first: Path(file) for name, _, file in (entry.rpartition("=") for entry in entries)}
+def named_files(entries: Sequence[str], first: str, host: Host) -> dict[str, Path]:
+    """Return the files of ``--weights [NAME=]FILE`` by name; those without a name belong to ``first``.
+
+    A name ends at the first ``=``. Without a network of that name the whole text is the file, such as ``epoch=3.pth``,
+    unless only the rest is one.
+    """
+    found = {}
+    for entry in entries:
+        name, _, file = entry.partition("=")
+        try:
+            host.weighted(name)
+        except UnknownNameError:
+            if os.path.isfile(entry) or not os.path.isfile(file):
+                name, file = (first, entry)
+        found[name] = Path(file)
+    return found
 
 
 def _weighting(text: str) -> dict[str, float]:

@@ -96,7 +96,7 @@ def probe(
     from faceinv.cli.progress import reporter
 
     names = [app.host.spec("encoder", name).name for name in _listed(encoders) or [Standard("encoder")()]]
-    loader = make_loader(app.host, app.store, weights=named_files(weights, names[0]), device=device)
+    loader = make_loader(app.host, app.store, weights=named_files(weights, names[0], app.host), device=device)
     with reporter(app.console) as progress:
         audit = make_audit(
             loader,

@@ -34,7 +34,7 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
     from faceinv.bench.setup import make_runner
     from faceinv.cli.progress import reporter
 
-    config, source = load_config(config_file, overrides(given))
+    config, source = load_config(config_file, overrides(given, app.host))
     grid = cells(config, app.host, source)
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
     with reporter(app.console) as progress:
