@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from faceinv.contracts import ProbeSpec
+from faceinv.contracts import ProbeSpec, WeightSpec
 from faceinv.errors import PluginError
-from faceinv.plugins.code import CORE, NUMBERS, code_hash, core_hash
+from faceinv.plugins import Host
+from faceinv.plugins.code import CORE, NUMBERS, code_hash, codes, core_hash
 
 FILES = {
     "__init__.py": "",
@@ -114,3 +115,25 @@ def test_packages_can_be_added_to_the_core_hash(core: Callable[[str], Path]) -> 
 def test_what_is_hashed_exists() -> None:
     assert [name for name in NUMBERS if not (CORE / name).exists()] == []
     assert not [name for name in NUMBERS if (CORE / name).is_dir() and not list((CORE / name).glob("*.py"))]
+
+
+@pytest.mark.parametrize("edited", ["needed", "converter"])
+def test_names_cover_the_probes_that_are_needed_and_the_converters_of_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: Host, edited: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("own", "needed", "converter"):
+        (tmp_path / f"{name}_code.py").write_text("value = 1\n")
+    common = {"summary": "s", "licence": "MIT"}
+    needed = ProbeSpec(name="needed", target="needed_code:value", **common)
+    own = ProbeSpec(name="own", target="own_code:value", needs=("needed",), weights=("own/file",), **common)
+    host.declare(needed, "d 1")
+    file = WeightSpec(
+        name="own/file", filename="f", sha256="", sources=(), licence="MIT", converter="converter_code:value"
+    )
+    host.registries["weights"].add(file, "d 1")
+    before = codes(host, [own])
+    assert set(before) == {"probe own", "probe needed", "converter converter_code:value"}
+    (tmp_path / f"{edited}_code.py").write_text("value = 2\n")
+    after = codes(host, [own])
+    assert {name for name in before if before[name] != after[name]} == {name for name in before if edited in name}

@@ -20,7 +20,7 @@ from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import DatasetSpec, EncoderSpec, Spec
 from faceinv.errors import UsageError
 from faceinv.models.loader import Loader
-from faceinv.plugins.code import code_hash, core_hash
+from faceinv.plugins.code import codes, core_hash
 from faceinv.storage.hashing import fingerprint
 from faceinv.storage.probe_folder import ProbeFolder
 from faceinv.storage.records import ProbeRecord
@@ -148,7 +148,7 @@ class Audit:
     def _code(self, encoder: EncoderSpec) -> dict[str, str]:
         """Return a hash of each piece of code that the numbers depend on, by what it is."""
         specs: list[Spec] = [*self._networks(encoder), self.material.spec]
-        return {"faceinv": core_hash("audit")} | {f"{spec.kind} {spec.name}": code_hash(spec) for spec in specs}
+        return {"faceinv": core_hash("audit")} | codes(self.loader.host, specs)
 
     def _hashes(self, encoder: EncoderSpec) -> dict[str, str]:
         """Return the hash of each weights file, and of images, annotations and splits, that the numbers depend on."""

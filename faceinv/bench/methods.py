@@ -20,7 +20,6 @@ from faceinv.contracts.networks import Generator
 from faceinv.contracts.specs import MethodSpec
 from faceinv.errors import FaceinvError
 from faceinv.models.precision import step_networks
-from faceinv.plugins.registry import load_target
 from faceinv.probes.reader import Reader
 from faceinv.storage.hashing import seed_of
 
@@ -62,7 +61,7 @@ class Methods:
 
         def build() -> Method:
             spec = self.spec(cell)
-            built: Method = load_target(spec)(**cell.method_options)
+            built: Method = self._resources.host.build(spec, **cell.method_options)
             teach(built, spec, self._resources.preparation(cell), self._resources.cache, self._resources.progress)
             return built
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from faceinv.bench.cell import Cell
 from faceinv.contracts.specs import LossSpec, MetricSpec, Spec
-from faceinv.plugins.code import code_hash, core_hash
+from faceinv.plugins.code import codes, core_hash
 from faceinv.plugins.host import Host
 from faceinv.storage.records import SCHEMA
 
@@ -76,7 +76,7 @@ def code_of(host: Host, cell: Cell) -> dict[str, str]:
     """Return a hash of the code behind the cell's numbers, by plugin; an edit makes a new cell."""
     method: Spec = host.spec("method", cell.method)
     specs: list[Spec] = [*networks_of(host, cell), method, *losses_of(host, cell), *metrics_of(host, cell)]
-    return {"faceinv": core_hash()} | {f"{spec.kind} {spec.name}": code_hash(spec) for spec in specs}
+    return {"faceinv": core_hash()} | codes(host, specs)
 
 
 def preparation_key(cell: Cell) -> tuple[Any, ...]:
@@ -107,17 +107,16 @@ def recognition_key(cell: Cell) -> tuple[Any, ...]:
     return (cell.generator, cell.space, cell.recognition, cell.detector, *drawn, *own)
 
 
-def targets_id(cell: Cell, images: str, weights: Mapping[str, str], specs: list[Spec]) -> str:
+def targets_id(cell: Cell, images: str, weights: Mapping[str, str], code: Mapping[str, str]) -> str:
     """Return the name of the folder of the cell's targets.
 
     Args:
         cell: The cell.
         images: Fingerprint of its data set.
         weights: Hash of each weights file that the targets depend on, by name.
-        specs: Specs of the generator, the data set and, if faces are detected, the detector.
+        code: Hash of the code of the generator, the data set and, if faces are detected, the detector.
     """
-    code = {f"{item.kind} {item.name}": code_hash(item) for item in specs}
-    return _hash([targets_key(cell), images, dict(weights), code, core_hash()])
+    return _hash([targets_key(cell), images, dict(weights), dict(code), core_hash()])
 
 
 def _options(cell: Cell) -> str:

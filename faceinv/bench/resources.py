@@ -30,6 +30,7 @@ from faceinv.data.opening import open_dataset
 from faceinv.data.targets import Selection, TargetFiles, Targets, choose_targets, target_files
 from faceinv.errors import WeightsError
 from faceinv.models.loader import Loader
+from faceinv.plugins.code import codes
 from faceinv.storage.hashing import file_sha256
 from faceinv.storage.run_folder import RunFolder
 
@@ -184,4 +185,4 @@ class Resources:
             specs.append(self.host.spec("detector", cell.detector))
         specs.append(spec)
         weights = {name: value for item in specs for name, value in self.loader.hashes(item).items()}
-        return targets_id(cell, dataset.fingerprint(), weights, specs)
+        return targets_id(cell, dataset.fingerprint(), weights, codes(self.host, specs))

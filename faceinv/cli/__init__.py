@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import click
 
-from faceinv.bench.setup import Setup
 from faceinv.cli.application import Application
+from faceinv.cli.shared import with_shared_options
 from faceinv.cli.streams import own_streams
 from faceinv.errors import Failure, StorageError, suggest
+from faceinv.plugins.guard import ended
 
 __all__ = ["Application", "main"]
 
@@ -46,10 +47,12 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import and return one command."""
         if name in COMMANDS:
-            command: click.Command = pkgutil.resolve_name(COMMANDS[name][0])
-            return command
-        ctx.ensure_object(Application).add_plugin_commands(self)
-        return super().get_command(ctx, name)
+            return with_shared_options(pkgutil.resolve_name(COMMANDS[name][0]))
+        app = ctx.ensure_object(Application)
+        app.add_plugin_commands(self)
+        app.foreign_command = True
+        found = super().get_command(ctx, name)
+        return with_shared_options(found) if found else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -73,19 +76,11 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 success, 1 failure, 2 usage, 3 input, 4 weights, 5 plugin, 6 storage, 130 interrupted.",
-)
-@click.option("--plugin", "paths", multiple=True, metavar="PATH", help="Load a plugin from a file or folder.")
-@click.option("--no-plugins", "blocked", multiple=True, metavar="NAME", help="Do not load this plugin.")
-@click.option("--offline", is_flag=True, envvar="FACEINV_OFFLINE", help="Never use the network.")
-@click.option(
-    "--trust-sha256", "trusted", multiple=True, metavar="HASH", help="Accept a weights file without a published hash."
+    epilog="--plugin, --no-plugins, --offline and --trust-sha256 are accepted after the command, too. "
+    "Exit codes: 0 success, 1 failure, 2 usage, 3 input, 4 weights, 5 plugin, 6 storage, 130 interrupted.",
 )
 @click.version_option(package_name="faceinv")
-@click.pass_context
-def cli(
-    ctx: click.Context, paths: tuple[str, ...], blocked: tuple[str, ...], offline: bool, trusted: tuple[str, ...]
-) -> None:
+def cli() -> None:
     """Measure what a face descriptor gives away.
 
     \b
@@ -93,8 +88,9 @@ def cli(
       faceinv bench --encoder arcface --losses id,lm,hist
       faceinv plugins
     """
-    app = ctx.ensure_object(Application)
-    app.configure(Setup(plugins=paths, blocked=blocked, trusted=trusted, offline=offline))
+
+
+with_shared_options(cli, hidden=False)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -123,8 +119,13 @@ def _run(app: Application, args: Sequence[str] | None) -> int:
         reason = error.strerror or str(error)
         app.fail(f"{reason}: {error.filename}" if error.filename else f"{reason}.")
         return StorageError.exit_code
+    except SystemExit as stop:
+        if app.foreign_command:
+            raise
+        return _failed(app, Failure.of(app.host.blamed(ended(stop))))
     except Exception as error:
-        return _failed(app, Failure.of(error))
+        host = app.__dict__.get("host")
+        return _failed(app, Failure.of(host.blamed(error) if host else error))
     return code if isinstance(code, int) else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,21 @@ class Application:
 
     def __init__(self) -> None:
         self.setup = Setup()
+        #: Whether the command is a plugin's, which may choose its own exit code.
+        self.foreign_command = False
         self._commands_added = False
 
-    def configure(self, setup: Setup) -> None:
-        """Take the options that are given before the command."""
-        if (setup.plugins, setup.blocked) != (self.setup.plugins, self.setup.blocked):
+    def take(self, **given: Any) -> None:
+        """Add to the setup what is given before or after the command.
+
+        Args:
+            given: Fields of :class:`faceinv.bench.setup.Setup`; several paths, names or hashes add up.
+        """
+        before = {name: getattr(self.setup, name) for name in given}
+        more = {name: before[name] + value if isinstance(value, tuple) else value for name, value in given.items()}
+        self.setup = replace(self.setup, **more)
+        if given.keys() & {"plugins", "blocked"}:
             self.__dict__.pop("host", None)
-        self.setup = setup
 
     @cached_property
     def host(self) -> Host:
@@ -71,7 +80,10 @@ class Application:
         """Let the plugins add their commands, once."""
         if not self._commands_added:
             self._commands_added = True
+            known = len(self.host.problems)
             self.host.add_commands(group)
+            for problem in self.host.problems[known:]:
+                self.warn(str(problem))
 
     def say(self, text: str) -> None:
         """Print a remark on standard error, in one line."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from faceinv.cli.application import Application
+from faceinv.cli.shared import with_shared_options
 from faceinv.contracts.specs import Spec, WeightSpec
 from faceinv.errors import unknown_name
 from faceinv.plugins.host import Host
@@ -30,8 +31,7 @@ class _Lazily(click.Group):
         """Import and return one command."""
         if name not in _COMMANDS:
             return super().get_command(ctx, name)
-        command: click.Command = pkgutil.resolve_name(_COMMANDS[name])
-        return command
+        return with_shared_options(pkgutil.resolve_name(_COMMANDS[name]))
 
 
 @click.group(cls=_Lazily, invoke_without_command=True)

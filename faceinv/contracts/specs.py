@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 _NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*(?:\.[a-z0-9]+(?:[-_][a-z0-9]+)*)?")
@@ -48,6 +48,29 @@ class Framing:
             raise ValueError(f"Framing '{self.name}' has size {self.size}; both sides must be at least 1.")
 
 
+#: What the fields of a spec may hold, by the beginning of their annotations.
+_HOLDS: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "bool": bool,
+    "int": int,
+    "tuple": (tuple, list),
+    "Mapping": Mapping,
+    "Framing": Framing,
+}
+
+
+def _check_fields(spec: Spec | WeightSpec, kind: str) -> None:
+    """Raise ``ValueError`` unless each field holds what its annotation says: a hook runs unchecked code."""
+    for item in fields(spec):
+        value, annotation = getattr(spec, item.name), str(item.type)
+        whole = isinstance(value, _HOLDS[annotation.partition("[")[0]])
+        if whole and annotation.startswith("tuple[str"):
+            whole = all(isinstance(text, str) for text in value)
+        if not whole:
+            named = f"'{spec.name}'" if isinstance(spec.name, str) else "without a name"
+            raise ValueError(f"The {item.name} of {kind} {named} must be {annotation}, got {type(value).__name__}.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """The declaration that all kinds of plugin objects share.
@@ -77,14 +100,15 @@ class Spec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_fields(self, self.kind)
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"{self.name!r} is not a valid {self.kind} name: lower kebab case, 'architecture.tag'.")
         if not _TARGET.fullmatch(self.target):
             raise ValueError(
                 f"The target of {self.kind} '{self.name}' is {self.target!r}, not 'package.module:factory'."
             )
-        if not self.summary or "\n" in self.summary:
-            raise ValueError(f"The summary of {self.kind} '{self.name}' must be one line.")
+        if not self.summary or "\n" in self.summary or len(self.summary) > 300:
+            raise ValueError(f"The summary of {self.kind} '{self.name}' must be one line of up to 300 characters.")
 
     @property
     def architecture(self) -> str:
@@ -297,6 +321,7 @@ class WeightSpec:
     converter: str = ""
 
     def __post_init__(self) -> None:
+        _check_fields(self, "weights")
         if self.converter and not _TARGET.fullmatch(self.converter):
             raise ValueError(
                 f"The converter of weights '{self.name}' is {self.converter!r}, not 'package.module:function'."

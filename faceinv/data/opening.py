@@ -10,7 +10,6 @@ from faceinv.contracts.specs import DatasetSpec
 from faceinv.errors import InputError, PluginError, UsageError, shown
 from faceinv.plugins.host import Host
 from faceinv.plugins.options import check_options
-from faceinv.plugins.registry import load_target
 
 if TYPE_CHECKING:
     from faceinv.contracts.data import Dataset, DatasetContext
@@ -44,9 +43,8 @@ def open_dataset(
         takes = [other.name for other in host.specs("dataset") if other.takes_labels]
         raise UsageError(f"The data set '{spec.name}' takes no --labels. Data sets that do: {', '.join(takes)}.")
     check_options(spec, options or {})
-    factory = load_target(spec)
     try:
-        dataset = factory(path, context=context, **{**spec.options, **(options or {})})
+        dataset = host.build(spec, path, context=context, **{**spec.options, **(options or {})})
     except OSError as error:
         # For example a name that is too long, or a folder that may not be entered.
         raise InputError(f"The data set '{shown(given)}' cannot be opened: {error.strerror or error}.") from error

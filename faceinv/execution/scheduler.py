@@ -13,6 +13,7 @@ from faceinv.contracts.progress import Reporter
 from faceinv.errors import Failure, StorageError
 from faceinv.execution.shards import Shard
 from faceinv.execution.tasks import Executor, Task
+from faceinv.plugins.guard import guarded
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,12 @@ class GridRun:
             StorageError: if the run folder cannot be written: then no record can be either.
         """
         try:
-            yield
+            with guarded():
+                yield
         except StorageError:
             raise
         except Exception as error:
-            self._fail(number, Failure.of(error))
+            self._fail(number, Failure.of(self.runner.loader.host.blamed(error)))
 
     def _fail(self, number: int, failure: Failure) -> None:
         if failure.exit_code == StorageError.exit_code:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from faceinv.errors import Failure, InputError
+from faceinv.plugins.guard import guarded
 
 if TYPE_CHECKING:
     from faceinv.bench.cell import Cell
@@ -80,9 +81,10 @@ class Worker:
     def work(self, task: Task, on_step: Callable[[int], None]) -> Failure | None:
         """Compute a batch; return its failure, or ``None``."""
         try:
-            self.runner.compute(self._checked(task), task.rows, on_step, task.batch_size)
+            with guarded():
+                self.runner.compute(self._checked(task), task.rows, on_step, task.batch_size)
         except Exception as error:
-            return Failure.of(error)
+            return Failure.of(self.runner.loader.host.blamed(error))
         return None
 
     def _checked(self, task: Task) -> NamedCell:

@@ -18,7 +18,7 @@ from faceinv.contracts.specs import EncoderSpec, Framing, GeneratorSpec, MetricS
 from faceinv.errors import PluginError, ShapeError, UsageError, WeightsError
 from faceinv.framing import Warp, warp_between
 from faceinv.plugins.bundled import distribution_of
-from faceinv.plugins.code import code_hash
+from faceinv.plugins.code import codes
 from faceinv.plugins.host import Host
 from faceinv.plugins.registry import load_target
 from faceinv.weights.conversion import identify_file
@@ -35,28 +35,38 @@ class Encoder(nn.Module):
         spec: Its declaration.
         network: Maps images in its own crop to descriptors.
         weights: SHA-256 of each weights file it was built from, by name.
+        owner: Distribution that it came from, for messages.
     """
 
-    def __init__(self, spec: EncoderSpec, network: nn.Module, weights: Mapping[str, str]) -> None:
+    def __init__(self, spec: EncoderSpec, network: nn.Module, weights: Mapping[str, str], owner: str) -> None:
         super().__init__()
         self.spec = spec
         self.network = network
         self.weights = dict(weights)
+        self.owner = owner
+        self._seen = False
 
     def forward(self, images: Tensor) -> Tensor:
         """Return descriptors ``(B, dim)`` of images ``(B, 3, H, W)`` in the encoder's own crop.
 
         Raises:
             ShapeError: if the images have another size, rank or type.
-            PluginError: if the network does not return descriptors of the declared length.
+            PluginError: if the network does not return descriptors of the declared length, or if its first ones
+                are not finite.
         """
         check_images(images, self.spec.framing.size)
         descriptors: Tensor = self.network(images)
-        if descriptors.shape != (len(images), self.spec.dim):
+        if not isinstance(descriptors, Tensor) or descriptors.shape != (len(images), self.spec.dim):
+            returned = tuple(descriptors.shape) if isinstance(descriptors, Tensor) else type(descriptors).__name__
             raise PluginError(
-                f"The encoder '{self.spec.name}' declares descriptors of length {self.spec.dim}, "
-                f"but returned {tuple(descriptors.shape)} for {len(images)} images."
+                f"The encoder '{self.spec.name}' of {self.owner} declares descriptors of length {self.spec.dim}, "
+                f"but returned {returned} for {len(images)} images."
             )
+        # Once: on a GPU it waits for the result.
+        if not self._seen and not torch.compiler.is_compiling():
+            self._seen = True
+            if not torch.isfinite(descriptors).all():
+                raise PluginError(f"The encoder '{self.spec.name}' of {self.owner} returned NaN or infinity.")
         return descriptors
 
 
@@ -156,7 +166,18 @@ class Loader:
     def encoder(self, name: str) -> Encoder:
         """Return the frozen encoder ``name``."""
         spec: EncoderSpec = self.host.spec("encoder", name)
-        return self._once((spec.kind, spec.name), lambda: Encoder(spec, self._network(spec), self.hashes(spec)))
+        owner = self.host.owner(spec.kind, spec.name)
+
+        def build() -> Encoder:
+            network = self._network(spec)
+            if not isinstance(network, nn.Module):
+                raise PluginError(
+                    f"The encoder '{spec.name}' of {owner} must be a torch.nn.Module; "
+                    f"{spec.target} made {type(network).__name__}."
+                )
+            return Encoder(spec, network, self.hashes(spec), owner)
+
+        return self._once((spec.kind, spec.name), build)
 
     def generator(self, name: str) -> LoadedGenerator:
         """Return the frozen generator ``name``."""
@@ -181,7 +202,7 @@ class Loader:
 
         def build() -> Probe:
             sources = [self.probe(self._needed(spec, source), framing) for source in spec.needs]
-            probe: Probe = load_target(spec)(*self.paths(spec), *sources, framing=framing, **spec.options)
+            probe: Probe = self.host.build(spec, *self.paths(spec), *sources, framing=framing, **spec.options)
             for module in (probe, *vars(probe).values()):
                 if isinstance(module, nn.Module):
                     self._freeze(module)
@@ -197,7 +218,7 @@ class Loader:
         spec: MetricSpec = self.host.spec("metric", name)
 
         def build() -> Metric:
-            metric: Metric = load_target(spec)(*self.paths(spec), framing=framing, **spec.options)
+            metric: Metric = self.host.build(spec, *self.paths(spec), framing=framing, **spec.options)
             if isinstance(metric, nn.Module):
                 self._freeze(metric)
             return metric
@@ -228,7 +249,7 @@ class Loader:
         """Return everything but the core's own code that results of ``spec`` depend on, for cache keys."""
         made_of: dict[str, Any] = {
             "name": spec.name,
-            "code": code_hash(spec),
+            "code": codes(self.host, [spec]),
             "options": dict(spec.options),
             "weights": self.hashes(spec),
         }
@@ -250,14 +271,13 @@ class Loader:
         return source
 
     def _network(self, spec: Spec) -> Any:
-        factory = load_target(spec)
         own = self._options.get(spec.name, {})
-        refused = [name for name in own if name not in inspect.signature(factory).parameters]
+        refused = [name for name in own if name not in inspect.signature(load_target(spec)).parameters]
         if refused:
             raise UsageError(f"The {spec.kind} '{spec.name}' takes no option '{refused[0]}'.")
         paths = self.paths(spec)
         try:
-            network = factory(*paths, **{**spec.options, **own})
+            network = self.host.build(spec, *paths, **{**spec.options, **own})
         except WeightsError as error:
             raise WeightsError(f"{error}{self._whose_file(spec, error)}") from None
         return self._freeze(network) if isinstance(network, nn.Module) else network

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from collections.abc import Iterable
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from faceinv.contracts.specs import Spec
 from faceinv.errors import PluginError
+
+if TYPE_CHECKING:
+    from faceinv.plugins.host import Host
 
 CORE = Path(__file__).parents[1]
 
@@ -54,10 +59,34 @@ def code_hash(spec: Spec) -> str:
     Raises:
         PluginError: if the target's module does not exist, or a module cannot be parsed.
     """
+    return _target_hash(spec.target, f"{spec.kind} '{spec.name}'")
+
+
+def _target_hash(target: str, what: str) -> str:
     try:
-        return module_hash(spec.target.partition(":")[0])
+        return module_hash(target.partition(":")[0])
     except (ImportError, SyntaxError, ValueError) as error:
-        raise PluginError(f"The {spec.kind} '{spec.name}' cannot be built: {spec.target}: {error}") from error
+        raise PluginError(f"The {what} cannot be built: {target}: {error}") from error
+
+
+def codes(host: Host, specs: Iterable[Spec]) -> dict[str, str]:
+    """Return a hash of each piece of code behind ``specs``, by name.
+
+    That is each object itself, the probes that it needs, and the converters of its weights files.
+
+    Raises:
+        UnknownNameError: if a weights file is not declared.
+        PluginError: if a module does not exist or cannot be parsed.
+    """
+    hashes: dict[str, str] = {}
+    found = list(specs)
+    for spec in found:
+        hashes[f"{spec.kind} {spec.name}"] = code_hash(spec)
+        for file in host.weights(spec.weights):
+            if file.converter:
+                hashes[f"converter {file.converter}"] = _target_hash(file.converter, f"weights '{file.name}'")
+        found += [host.spec("probe", name) for name in getattr(spec, "needs", ()) if host.knows("probe", name)]
+    return hashes
 
 
 def module_hash(module: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -18,12 +18,14 @@ from faceinv.contracts.specs import LossSpec, ProbeSpec, Spec, WeightSpec
 from faceinv.errors import PluginError, UsageError, shown, suggest
 from faceinv.plugins import builtin, hookspecs
 from faceinv.plugins.bundled import distribution_of
-from faceinv.plugins.registry import Registry
+from faceinv.plugins.guard import EndedError, excused, guarded, reason
+from faceinv.plugins.paths import GROUP, plugins_at
+from faceinv.plugins.registry import Registry, load_target
 
 if TYPE_CHECKING:
     import click
 
-GROUP = "faceinv"
+_CORE = "faceinv"
 
 #: The kind of the specs that each hook returns. ``faceinv_commands`` returns none: it registers commands.
 HOOK_KINDS = {
@@ -38,6 +40,11 @@ HOOK_KINDS = {
     "faceinv_weights": "weights",
     "faceinv_weight_sources": "weight source",
 }
+
+#: Most specs that one hook of a plugin may declare.
+_MOST_SPECS = 10_000
+#: Most problems of one plugin that are reported.
+_MOST_PROBLEMS = 10
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,8 @@ class Host:
         if entry_points:
             self._load_entry_points()
         for path in paths:
-            self._load_path(Path(path))
+            for name, load in plugins_at(Path(path)):
+                self._load(name, str(path), load, "importing it failed: ")
         if unused := sorted(asked - self._left_out):
             raise UsageError(
                 f"--no-plugins {unused[0]}: no plugin has that name.{suggest(unused[0], self.distributions)} "
@@ -108,31 +116,50 @@ class Host:
         """Register one plugin and collect the specs it declares; errors become :attr:`problems`."""
         if self._is_blocked(name, distribution):
             return
-        taken = name if self.manager.has_plugin(name) else self.manager.get_name(plugin)
-        if taken:
-            error = PluginError(f"already registered as '{taken}' ({self.distributions[taken]})")
+        try:
+            with guarded():
+                self._enter(plugin, name, distribution)
+        except Exception as error:
             self._report(name, distribution, error)
             return
-        try:
-            self.manager.register(plugin, name)
-            self.manager.check_pending()
-        except pluggy.PluginValidationError as invalid:
-            self._report(name, distribution, PluginError(self._unknown_hook(plugin) or str(invalid)))
-            if self.manager.has_plugin(name):
-                self.manager.unregister(name=name)
-            return
-        self.distributions[name] = distribution
         for hook, kind in HOOK_KINDS.items():
             for implementation in getattr(self.manager.hook, hook).get_hookimpls():
                 if implementation.plugin is not plugin:
                     continue
                 try:
-                    specs = list(implementation.function())
+                    with guarded():
+                        # A hook may be an endless generator.
+                        specs = list(itertools.islice(implementation.function(), _MOST_SPECS + 1))
                 except Exception as error:
                     self._report(name, distribution, error, f"{hook}() failed: ")
                     continue
-                for spec in specs:
+                if len(specs) > _MOST_SPECS:
+                    many = PluginError(f"{hook}() declares more than {_MOST_SPECS:,} specs; the others are left out")
+                    self._report(name, distribution, many)
+                for spec in specs[:_MOST_SPECS]:
                     self._add(kind, spec, name, distribution)
+
+    def _enter(self, plugin: object, name: str, distribution: str) -> None:
+        """Hand a plugin to pluggy.
+
+        Raises:
+            PluginError: if its name is taken, it is registered already, or a hook does not exist or has another
+                signature.
+        """
+        if plugin == object():
+            raise PluginError("it compares equal to every object")
+        taken = name if self.manager.has_plugin(name) else self.manager.get_name(plugin)
+        if taken:
+            raise PluginError(f"already registered as '{taken}' ({self.distributions[taken]})")
+        try:
+            self.manager.register(plugin, name)
+            self.manager.check_pending()
+        except pluggy.PluginValidationError as invalid:
+            unknown = self._unknown_hook(plugin)
+            if self.manager.has_plugin(name):
+                self.manager.unregister(name=name)
+            raise PluginError(unknown or str(invalid)) from None
+        self.distributions[name] = distribution
 
     def spec(self, kind: str, name: str) -> Any:
         """Return the spec of this ``kind`` called ``name``; a bare architecture means its default tag.
@@ -173,6 +200,49 @@ class Host:
         """Return whether a spec of this ``kind`` is called ``name``."""
         return self._registry(kind).knows(name)
 
+    def build(self, spec: Spec, *arguments: Any, **options: Any) -> Any:
+        """Return what the target of ``spec`` makes of these arguments.
+
+        Raises:
+            PluginError: if the target does not exist, or raises an error that is neither faceinv's nor the machine's.
+        """
+        factory = load_target(spec)
+        try:
+            with guarded():
+                return factory(*arguments, **options)
+        except Exception as error:
+            if excused(error):
+                raise
+            raise PluginError(f"{self._named(spec)} cannot be built: {reason(error)}.") from error
+
+    def blamed(self, error: Exception) -> Exception:
+        """Return a :class:`PluginError` that names the plugin whose code raised ``error``; else ``error`` itself.
+
+        The innermost frame that belongs to a plugin or to the core decides; those of libraries are passed over.
+        """
+        if excused(error):
+            return error
+        owners = {}
+        for name, plugin in self.manager.list_name_plugin():
+            module = getattr(plugin, "__name__", None) or type(plugin).__module__
+            owners[module.partition(".")[0]] = self.distributions.get(name, name)
+        origin = error.__cause__ if isinstance(error, EndedError) and error.__cause__ else error
+        for frame, line in reversed(list(traceback.walk_tb(origin.__traceback__))):
+            top = str(frame.f_globals.get("__name__")).partition(".")[0]
+            spec: Any = getattr(frame.f_locals.get("self"), "spec", None)
+            if top == _CORE and not (isinstance(spec, Spec) and self.knows(spec.kind, spec.name)):
+                return error
+            if top == _CORE or top in owners:
+                who = self._named(spec) if top == _CORE else f"The plugin {owners[top]}"
+                where = f"{Path(frame.f_code.co_filename).name}, line {line}"
+                blamed = PluginError(f"{who} failed: {reason(error)} ({where}).")
+                blamed.__cause__ = error
+                return blamed
+        return error
+
+    def _named(self, spec: Spec) -> str:
+        return f"The {spec.kind} '{spec.name}' of {self.owner(spec.kind, spec.name)}"
+
     def declare(self, spec: Spec, distribution: str) -> None:
         """Add a spec that no plugin declares; an equal one may be there already.
 
@@ -192,9 +262,14 @@ class Host:
     def add_commands(self, cli: click.Group) -> None:
         """Let every plugin add its commands; one that fails is reported and skipped."""
         for implementation in self.manager.hook.faceinv_commands.get_hookimpls():
+            before = dict(cli.commands)
             try:
-                implementation.function(cli=cli)
+                with guarded():
+                    implementation.function(cli=cli)
+                    if odd := [key for key in cli.commands if not isinstance(key, str)]:
+                        raise PluginError(f"the name of a command must be text, got {odd[0]!r}")
             except Exception as error:
+                cli.commands = before
                 name = implementation.plugin_name
                 self._report(name, self.distributions[name], error, "faceinv_commands() failed: ")
 
@@ -212,41 +287,35 @@ class Host:
 
     def _load_entry_points(self) -> None:
         for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
-            # Read once: each access to a distribution's name parses all of its metadata.
-            metadata = point.dist.metadata if point.dist else None
-            distribution = f"{metadata['Name']} {metadata['Version']}" if metadata else "unknown distribution"
+            distribution = "unknown distribution"
+            # Its metadata may be damaged. Read once: each access to a name parses all of them.
+            with suppress(Exception):
+                if metadata := point.dist and point.dist.metadata:
+                    distribution = f"{metadata['Name']} {metadata['Version']}"
             if not self._is_blocked(point.name, distribution):
                 self._load(point.name, distribution, point.load, f"importing {point.value} failed: ")
 
     def _load(self, name: str, distribution: str, load: Callable[[], object], context: str) -> None:
         try:
-            plugin = load()
+            with guarded():
+                plugin = load()
         except Exception as error:
             self._report(name, distribution, error, context)
         else:
             self.register(plugin, name, distribution)
 
-    def _load_path(self, path: Path) -> None:
+    def _add(self, kind: str, spec: Any, name: str, distribution: str) -> None:
+        expected: Any = WeightSpec if kind == "weights" else Spec
         try:
-            path.stat()
-        except (OSError, ValueError) as error:
-            raise UsageError(f"--plugin {shown(path)}: {getattr(error, 'strerror', None) or error}.") from None
-        if path.is_file() and path.suffix != ".py":
-            raise UsageError(
-                f"--plugin {path}: a plugin is a .py file, or a folder with pyproject.toml or __init__.py."
-            )
-        for name, load in _plugins_at(path):
-            self._load(name, str(path), load, "importing it failed: ")
-
-    def _add(self, kind: str, spec: object, name: str, distribution: str) -> None:
-        expected = WeightSpec if kind == "weights" else Spec
-        if not isinstance(spec, expected) or (isinstance(spec, Spec) and spec.kind != kind):
-            error = PluginError(f"declares {spec!r} where a spec of kind '{kind}' is expected")
+            with guarded():
+                if not isinstance(spec, expected) or (isinstance(spec, Spec) and spec.kind != kind):
+                    raise PluginError(f"declares {shown(repr(spec))} where a spec of kind '{kind}' is expected")
+                # Again: a subclass may have skipped it.
+                expected.__post_init__(spec)
+                if clash := self.registries[kind].add(spec, distribution):
+                    raise PluginError(clash)
+        except Exception as error:
             self._report(name, distribution, error)
-            return
-        clash = self.registries[kind].add(spec, distribution)
-        if clash:
-            self._report(name, distribution, PluginError(clash))
 
     def _registry(self, kind: str) -> Registry[Any]:
         if kind == "loss":
@@ -271,52 +340,11 @@ class Host:
                 )
 
     def _report(self, name: str, distribution: str, error: Exception, context: str = "") -> None:
-        text = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-        self.problems.append(Problem(name, distribution, context + " ".join(text.split())))
-
-
-def _plugins_at(path: Path) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield the name and a loader of each plugin in a file, a package folder or a source distribution."""
-    project = path / "pyproject.toml"
-    if path.is_dir() and project.is_file():
-        import tomllib
-
-        declared = tomllib.loads(project.read_text()).get("project", {}).get("entry-points", {}).get(GROUP, {})
-        if not declared:
-            raise UsageError(f'--plugin {path}: its pyproject.toml lacks [project.entry-points."{GROUP}"].')
-        source = str(path / "src" if (path / "src").is_dir() else path)
-        if source not in sys.path:
-            sys.path.insert(0, source)
-        for name, value in declared.items():
-            yield name, EntryPoint(name, value, GROUP).load
-        return
-    if path.is_dir() and not (path / "__init__.py").is_file():
-        raise UsageError(f"--plugin {path}: the folder has neither pyproject.toml nor __init__.py.")
-    yield path.stem, lambda: _load_module(path)
-
-
-def _load_module(path: Path) -> ModuleType:
-    """Import a file or package folder under its stem, so that ``target`` strings can refer to it."""
-    name = path.stem
-    if name in sys.modules:
-        known = getattr(sys.modules[name], "__file__", None)
-        if known and Path(known).resolve() in {path.resolve(), (path / "__init__.py").resolve()}:
-            return sys.modules[name]
-        raise PluginError(f"its module name '{name}' is taken by {known or 'a built-in module'}; rename the file")
-    package = path.is_dir()
-    spec = importlib.util.spec_from_file_location(
-        name, path / "__init__.py" if package else path, submodule_search_locations=[str(path)] if package else None
-    )
-    if spec is None or spec.loader is None:
-        raise PluginError("not a Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+        before = sum((problem.plugin, problem.distribution) == (name, distribution) for problem in self.problems)
+        if before < _MOST_PROBLEMS:
+            self.problems.append(Problem(name, distribution, context + reason(error)))
+        elif before == _MOST_PROBLEMS:
+            self.problems.append(Problem(name, distribution, "its further problems are not listed"))
 
 
 def _version(distribution: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from faceinv.contracts.specs import Spec
 from faceinv.errors import PluginError, unknown_name
+from faceinv.plugins.guard import excused, guarded, reason
 
 
 class _Named(Protocol):
@@ -81,9 +82,13 @@ def load_target(spec: Spec) -> Any:
     """Import the object that ``spec.target`` names.
 
     Raises:
-        PluginError: if the module or the attribute does not exist.
+        PluginError: if the module cannot be imported, or the attribute does not exist.
     """
     try:
-        return pkgutil.resolve_name(spec.target)
-    except (ImportError, AttributeError) as error:
-        raise PluginError(f"The {spec.kind} '{spec.name}' cannot be built: {spec.target}: {error}") from error
+        with guarded():
+            return pkgutil.resolve_name(spec.target)
+    except Exception as error:
+        if excused(error):
+            raise
+        text = str(error) if isinstance(error, (ImportError, AttributeError)) else reason(error)
+        raise PluginError(f"The {spec.kind} '{spec.name}' cannot be built: {spec.target}: {text}") from error

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from faceinv.errors import FaceinvError, WeightsError
+from faceinv.errors import LONGEST, FaceinvError, WeightsError, described, shown
+from faceinv.plugins.guard import guarded
 
 #: Modules with the checks of each kind. ``plugin`` is a plugin as a whole.
 CHECK_MODULES = {
@@ -75,12 +76,13 @@ class Check:
             WeightsError: if the object cannot be built because its weights are missing.
         """
         try:
-            self.function(subject)
+            with guarded():
+                self.function(subject)
         except (CheckFailed, NotApplicable, WeightsError):
             raise
         except Exception as error:
-            text = str(error) if isinstance(error, FaceinvError) else f"{type(error).__name__}: {error}"
-            raise CheckFailed(f"{subject}: {' '.join(text.split())}") from error
+            text = str(error) if isinstance(error, FaceinvError) else described(error)
+            raise CheckFailed(f"{subject}: {shown(text, LONGEST)}") from error
 
 
 def check(*kinds: str, fix: str) -> Callable[[Callable[[Any], None]], Check]:

@@ -60,10 +60,15 @@ def _import_anew(subject: PluginSubject) -> dict[str, Any]:
         json.dumps(sys.path), module.__name__, file if by_path else "", package if by_path else "",
         json.dumps(list(HOOK_KINDS)), json.dumps(HEAVY),
     ]  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", _PROBE, *arguments], capture_output=True, text=True, timeout=120)
-    if done.returncode:
-        raise CheckFailed(f"{subject} cannot be imported on its own: {done.stderr.strip().splitlines()[-1]}")
-    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    try:
+        done = subprocess.run([sys.executable, "-c", _PROBE, *arguments], capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        raise CheckFailed(f"{subject} takes more than two minutes to import.") from None
+    try:
+        result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        why = [f"its import ended Python with code {done.returncode}", *done.stderr.strip().splitlines()][-1]
+        raise CheckFailed(f"{subject} cannot be imported on its own: {why}.") from None
     return result
 
 

@@ -138,3 +138,14 @@ def test_results_that_cannot_be_written_are_an_error() -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (6, b"Error: No space left on device.\n")
+
+
+@pytest.mark.parametrize("words", ["plugins --json", "plugins show greek --json", "weights list --json", "config"])
+def test_options_of_every_command_are_accepted_after_it(words: str, tmp_path: Path, run) -> None:
+    # A module of that name stays imported.
+    plugin = tmp_path / f"greek_plugin_{words.split()[-2:][0]}.py"
+    plugin.write_text(PLUGIN)
+    options = ["--no-plugins", "celeba", "--offline", "--trust-sha256", "0" * 64, "--plugin", plugin]
+    before, after = run(*options, *words.split()), run(*words.split(), *options)
+    assert (before.code, before.out) == (0, after.out), after.err
+    assert run(*words.split(), "--plugin", tmp_path / "missing.py").code == 2
