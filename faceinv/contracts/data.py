@@ -56,7 +56,8 @@ class Dataset(ABC):
         """Return a hash that changes whenever an image does; it is part of a record's id and of every cache key.
 
         Names and sizes are not enough: an edited photograph may keep both. By default the pixels of all images are
-        hashed, once per opened data set. A data set of files overrides it with
+        hashed, once per opened data set. Images that are computed override it with a hash of what determines them,
+        because their last bits may differ between machines. A data set of files overrides it with
         :func:`faceinv.data.content_fingerprint`, which reads each file only once for as long as it stays the same.
         """
         return self._pixels

@@ -119,7 +119,7 @@ def test_one_failing_cell_does_not_stop_the_workers(
         "--plugin", plugin, *GRID, *choice, "--workers", "2", "--out", tmp_path / "run", OMP_NUM_THREADS="3"
     )
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 1
+    assert process.returncode == 1, err
     assert [row["method"] for row in json.loads(out)] == ["latent-adam"]
     assert "ArithmeticError: broke on 1 threads" in err
     assert "Traceback" not in err
