@@ -65,6 +65,8 @@ def everything(out: Path) -> dict[str, Any]:
     """All that a run left behind, but for how long it took."""
     found: dict[str, Any] = {}
     for path in sorted((out / "cells").rglob("*.*")):
+        if path.suffix == ".lock":
+            continue
         if path.suffix == ".json":
             record = json.loads(path.read_text())
             del record["seconds"]

@@ -98,12 +98,25 @@ class Runner:
 
         return [rows for rows in self.batches(named) if not usable(rows)]
 
+    def finished(self, named: NamedCell) -> FinishedCell | None:
+        """Return the record of a cell if it is finished, and remove parts that a killed process left there."""
+        known = self.folder.finished(named.id)
+        if known:
+            Parts(self.folder, named.id).remove()
+        return known
+
     def failed(self, cell: Cell, named: NamedCell | None, failure: Failure) -> Outcome:
-        """Write the record of a cell that failed; without hashes if it failed before it was named."""
+        """Write the record of a cell that failed; without hashes if it failed before it was named.
+
+        A finished record stays: another process may have written it, and it is worth more than the failure.
+        """
         named = named or NamedCell(cell, {}, {})
-        record = failed_record(named, failure)
-        self.folder.write(record)
-        return Outcome(cell, named.id, record, cached=False)
+        with Parts(self.folder, named.id).locked():
+            known = self.finished(named)
+            record = failed_record(named, failure)
+            if not known and not isinstance(self.folder.read(named.id), FinishedCell):
+                self.folder.write(record)
+        return Outcome(cell, named.id, known or record, cached=False)
 
     def budget_unit(self, cell: Cell) -> str:
         """Return the unit of the cell's ``steps``."""
@@ -137,7 +150,8 @@ class Runner:
     ) -> None:
         """Compute one batch of a cell's targets; write its part and its images to the run folder.
 
-        The result depends only on the cell and the rows, not on what was computed before, nor on where.
+        The result depends only on the cell and the rows, not on what was computed before, nor on where. Nothing is
+        computed or written if another process has finished the cell.
 
         Args:
             named: The cell.
@@ -145,6 +159,8 @@ class Runner:
             on_step: Called with the number of image-steps since the last call.
             batch_size: Size of the cell's batches; by default this runner's own.
         """
+        if self.finished(named):
+            return
         began = time.perf_counter()
         cell, size = named.cell, batch_size or self.batch_size(named.cell, named.id)
         preparation, targets = self.preparation(cell), self.resources.targets(cell)
@@ -158,7 +174,6 @@ class Runner:
         # Score the pixels as written, so that anyone can recompute the scores from the PNGs.
         results = rounded(inversion.images)
         pairs = self.judge.pairs(cell, images, results, rows, lambda: preparation.conditional_mean(descriptors))
-        self._write_images(named.id, targets, rows, inversion.start, results)
         facts = {
             "n": len(rows),
             "targets": targets.digest,
@@ -186,8 +201,12 @@ class Runner:
         )
         parts = Parts(self.folder, named.id)
         about = {"n": len(targets.ids), "batch_size": size, "targets": targets.digest}
-        parts.describe(identity_facts(named) | about)
-        parts.write(rows, part)
+        with parts.locked():
+            if self.finished(named):
+                return
+            self._write_images(named.id, targets, rows, inversion.start, results)
+            parts.describe(identity_facts(named) | about)
+            parts.write(rows, part)
 
     def finish(self, named: NamedCell) -> FinishedCell:
         """Join the parts of a cell, compute the scores that need all targets, write the record and return it.
@@ -197,7 +216,7 @@ class Runner:
         """
         with Parts(self.folder, named.id).locked():
             # Another process that shares the folder may have been faster.
-            return self.folder.finished(named.id) or self._finish(named)
+            return self.finished(named) or self._finish(named)
 
     def _finish(self, named: NamedCell) -> FinishedCell:
         began = time.perf_counter()

@@ -98,8 +98,9 @@ def _print_results(app: Application, folder: RunFolder, outcomes: Sequence[Outco
     else:
         for table in shown(runs):
             app.output.print(for_terminal(table, app.output.width))
-    for record in runs.failed:
-        app.fail(f"{','.join(record.config.losses)} on {record.config.encoder}: {record.error}")
+    for outcome in outcomes:
+        if outcome.record.status == "failed":
+            app.fail(f"{','.join(outcome.cell.losses)} on {outcome.cell.encoder}: {outcome.record.error}")
     skipped = {tuple(item) for column in columns.values() for item in column.record.skipped}
     for name, reason in sorted(skipped):
         app.say(f"skipped {name}: {reason}")

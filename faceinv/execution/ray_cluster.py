@@ -325,8 +325,10 @@ class RayExecutor:
         slot.up, slot.task, self._lost_early = True, None, 0
         if task is None:
             return None
-        for path, content in answer.files.items():
-            write_atomically(self._folder.path / path, content)
+        with Parts(self._folder, task.cell_id).locked():
+            # Another process may have finished the cell; its files belong to its record.
+            for path, content in answer.files.items() if not self._folder.finished(task.cell_id) else ():
+                write_atomically(self._folder.path / path, content)
         self._tell(slot, answer.news, on_steps)
         return Done(task, answer.failure)
 

@@ -78,7 +78,7 @@ class GridRun:
                 self._name(number)
             if number not in self._named or number in self.outcomes:
                 continue
-            known = self.runner.folder.finished(self._named[number].id)
+            known = self.runner.finished(self._named[number])
             if known:
                 self.outcomes[number] = Outcome(self.cells[number], self._named[number].id, known, cached=True)
                 continue
@@ -124,10 +124,11 @@ class GridRun:
         """Join the parts of a cell, unless parts of other shards are missing."""
         cell, named = self.cells[number], self._named[number]
         with self._failing(number):
-            known = self.runner.folder.finished(named.id)
             # Without shards every batch was computed, or found, in this pass.
-            missing = self.runner.missing(named) if self.shard and not known else []
-            if missing:
+            missing = self.runner.missing(named) if self.shard else []
+            # Looked at last: a process that finishes the cell writes its record before it removes the parts.
+            known = self.runner.finished(named)
+            if missing and not known:
                 self.unfinished[number] = Unfinished(cell, named.id, tuple(missing))
             else:
                 self.outcomes[number] = Outcome(cell, named.id, known or self.runner.finish(named), cached=False)

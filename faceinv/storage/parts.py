@@ -11,6 +11,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,21 +136,31 @@ class Parts:
             if first.isdigit() and last.isdigit():
                 yield range(int(first), int(last))
 
-    def locked(self) -> filelock.BaseFileLock:
-        """Return a lock that keeps other processes from joining the parts of the same cell.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing, joining and removing the results of the same cell.
+
+        The lock is a file next to the cell's folder, because the folder of the parts is removed while it is held.
 
         Raises:
             StorageError: if the run folder cannot be written.
         """
+        path = self.folder.records / f"{self.cell_id}.lock"
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(path)
+            lock.acquire()
         except OSError as error:
-            raise StorageError(f"{self.path}: cannot be written: {error.strerror or error}.") from error
-        return filelock.FileLock(self.path / ".lock")
+            raise StorageError(f"{path}: cannot be written: {error.strerror or error}.") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def remove(self) -> None:
-        """Remove the parts, once the record is written."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the parts of a finished cell: once its record is written, or of a process that was killed then."""
+        if self.path.is_dir():
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
 def put_together(parts: Sequence[Part], where: str) -> Part:
