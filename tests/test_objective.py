@@ -108,10 +108,10 @@ def test_the_papers_weights_are_the_papers() -> None:
 def test_weights_can_be_overridden_and_presets_are_checked(host: Host) -> None:
     specs = [host.spec("loss", "id"), host.spec("loss", "brightness")]
     contexts = {"id": LossContext("paper", 2.0), "brightness": context("paper")}
-    objective = build_objective(specs, contexts, {"brightness": 7.0}, "paper")
+    objective = build_objective(specs, contexts, {"brightness": 7.0}, "paper", host.build)
     assert [term.weight for term in objective.terms] == [1.0, 7.0]
     with pytest.raises(UnknownNameError, match=r"'papr'\. Did you mean 'paper'"):
-        build_objective(specs, contexts, {}, "papr")
+        build_objective(specs, contexts, {}, "papr", host.build)
 
 
 def test_an_attribute_loss_needs_its_probe() -> None:

@@ -123,6 +123,7 @@ def exit_codes() -> str:
     table = (errors.__doc__ or "").split("\n\n", 1)[1].strip().splitlines()
     rows = [line.split(None, 1) for line in table if line and not line.startswith("=") and not line.startswith("code")]
     lines = ["# Exit codes", "", "An error is one line on standard error; results computed before it are kept.", ""]
+    lines += ["With `FACEINV_TRACEBACK=1` the traceback of an unexpected error is printed as well.", ""]
     lines += ["| code | meaning |", "| --- | --- |", *(f"| {code} | {meaning} |" for code, meaning in rows)]
     lines += [
         "",

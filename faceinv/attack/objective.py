@@ -16,7 +16,6 @@ from faceinv.contracts.losses import Loss, LossContext
 from faceinv.contracts.methods import Candidate
 from faceinv.contracts.specs import PRESETS, LossSpec
 from faceinv.errors import PluginError, unknown_name
-from faceinv.plugins.registry import load_target
 from faceinv.probes.reader import Reader, Split
 
 #: What :func:`error_covariance` computed, for as long as the reader lives.
@@ -118,7 +117,11 @@ class WeightedSum:
 
 
 def build_objective(
-    specs: list[LossSpec], contexts: Mapping[str, LossContext], weights: Mapping[str, float], preset: str
+    specs: list[LossSpec],
+    contexts: Mapping[str, LossContext],
+    weights: Mapping[str, float],
+    preset: str,
+    build: Callable[..., Any],
 ) -> WeightedSum:
     """Return the objective made of these losses.
 
@@ -127,6 +130,7 @@ def build_objective(
         contexts: Context of each loss, by name.
         weights: Weights by name; they override the preset's.
         preset: ``"paper"`` or ``"balanced"``.
+        build: :meth:`faceinv.plugins.Host.build`, or what does its work.
 
     Raises:
         UnknownNameError: if there is no such preset.
@@ -137,7 +141,7 @@ def build_objective(
         [
             Term(
                 spec.name,
-                load_target(spec)(contexts[spec.name], **spec.options),
+                build(spec, contexts[spec.name], **spec.options),
                 weights.get(spec.name, spec.preset_weights.get(preset, 1.0)),
             )
             for spec in specs
@@ -150,7 +154,7 @@ def prepared_objective(
 ) -> WeightedSum:
     """Return the objective made of these losses; train the probes they need."""
     contexts = {loss.name: _context(preparation, loss.probe, preset) for loss in losses}
-    return build_objective(losses, contexts, weights, preset)
+    return build_objective(losses, contexts, weights, preset, preparation.loader.host.build)
 
 
 def _context(preparation: Preparation, probe: str, preset: str) -> LossContext:

@@ -90,5 +90,5 @@ def compare(
     else:
         for item in found:
             app.output.print(for_terminal(comparison_table(item), app.output.width))
-            app.output.print(item.verdict, markup=False, soft_wrap=True)
+            app.print_line(item.verdict)
     finish(app, write_comparison(found, out or runs[-1] / "compare.html"), open_it)

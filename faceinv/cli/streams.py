@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
+
+#: What stands for characters that an encoding may lack. A lost minus would be another number.
+_PLAIN = {
+    "−": "-", "–": "-", "—": "-", "…": "...", "↑": "^", "↓": "v", "×": "x", "Δ": "d", "²": "2", "✓": "+", "✗": "x",
+}  # fmt: skip
+#: Name of the error handler that puts it there.
+_NEAREST = "faceinv.nearest"
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_NEAREST, _nearest)
 
 
 class _Pipe(io.FileIO):
@@ -55,7 +72,7 @@ def _tolerant(stream: TextIO | None) -> TextIO:
         return open(os.devnull, "w", encoding="utf-8")
     if not isinstance(stream, io.TextIOWrapper) or _number(stream) is None:
         return stream
-    errors = "replace" if stream.errors == "strict" else stream.errors
+    errors = _NEAREST if stream.errors == "strict" else stream.errors
     if stream.isatty():
         stream.reconfigure(errors=errors)
         return stream

@@ -104,10 +104,10 @@ def test_characters_that_the_encoding_lacks_are_replaced(encoding: str, tmp_path
     with _start("--plugin", str(plugin), "plugins", PYTHONIOENCODING=encoding, PYTHONUTF8="0") as process:
         out, err = process.communicate()
     assert (process.returncode, err) == (0, b"")
-    assert b"a name? of your choice" in out
+    assert b"-1: a name? of your choice" in out
     with _start("--plugin", str(plugin), "plugins", "--json", PYTHONIOENCODING=encoding, PYTHONUTF8="0") as process:
         specs = json.loads(process.communicate()[0])["specs"]
-    assert "a name\u03b1 of your choice" in [spec["summary"] for spec in specs]
+    assert "−1: a name\u03b1 of your choice" in [spec["summary"] for spec in specs]
 
 
 PLUGIN = """
@@ -115,7 +115,7 @@ from faceinv import hookimpl
 from faceinv.contracts import ProbeSpec
 @hookimpl
 def faceinv_probes():
-    return [ProbeSpec(name="greek", summary="a name\u03b1 of your choice", target="json:loads", licence="MIT")]
+    return [ProbeSpec(name="greek", summary="−1: a name\u03b1 of your choice", target="json:loads", licence="MIT")]
 """
 
 
