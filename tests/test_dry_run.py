@@ -10,6 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from faceinv.bench.config import load_config
+from faceinv.bench.grid import cells
+from faceinv.bench.plan import plan
+from faceinv.bench.setup import Setup
+from faceinv.plugins import Host
 from faceinv.testing import toy
 
 GRID = [
@@ -61,6 +68,41 @@ def test_an_unfinished_cell_is_found(run: Callable[..., Any], cache: Path, tmp_p
     assert run(*GRID, "--shard", "1/3", "--out", tmp_path).code == 0
     (row,) = run(*GRID, "--dry-run", "--json", "--out", tmp_path).json
     assert (row["status"], row["targets_done"]) == ("begun", 2)
+
+
+@pytest.mark.parametrize("kept", ["record", "part"])
+def test_a_record_with_anything_wrong_in_it_is_not_there(
+    run: Callable[..., Any], cache: Path, tmp_path: Path, kept: str
+) -> None:
+    assert run(*GRID, *(["--shard", "1/3"] if kept == "part" else []), "--out", tmp_path).code == 0
+    (path,) = tmp_path.glob("cells/*/parts/cell.json" if kept == "part" else "cells/*.json")
+    content = json.loads(path.read_text())
+    wrong: list[Any] = [None, [], {}, -1, 1e300, "x", True]
+    changed = [content | {key: value} for key in content for value in wrong]
+    config, source = load_config(
+        None,
+        {
+            "encoder": "toy",
+            "critic": "toy.critic",
+            "generator": "toy-faces",
+            "dataset": "toy-targets",
+            "limit": 6,
+            "batch_size": 2,
+            "steps": 4,
+            "pairs": 200,
+            "losses": "id",
+            "metrics": "mse",
+        },
+    )
+    host = Host(paths=[toy.__file__])
+    grid = cells(config.model_copy(update={"out": tmp_path}), host, source)
+    for value in [*changed, *wrong, {key: value for key, value in content.items() if key != "config"}]:
+        path.write_text(json.dumps(value))
+        (planned,) = plan(config.model_copy(update={"out": tmp_path}), grid, host, Setup().store(host))
+        assert planned.status in ("cached", "begun", "missing")
+    for text in ("", "{", "[" * 100_000, '{"a": NaN}'):
+        path.write_text(text)
+        assert run(*GRID, "--dry-run", "--json", "--out", tmp_path).json[0]["status"] == "missing"
 
 
 def test_it_imports_no_torch(cache: Path, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ config, code and weights. Whatever cannot be checked is reported, not guessed.
 from __future__ import annotations
 
 import json
+import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from faceinv.contracts.specs import MethodSpec, Spec
 from faceinv.errors import UsageError
 from faceinv.plugins.host import Host
 from faceinv.storage.hashing import file_sha256
-from faceinv.storage.records import SCHEMA
+from faceinv.storage.records import BegunCell, CellRecord, FinishedCell, read_begun, read_cell
 from faceinv.storage.run_folder import RunFolder
 from faceinv.weights.store import WeightStore
 
@@ -28,6 +30,7 @@ from faceinv.weights.store import WeightStore
 GUESS = 0.01
 #: Maximum number of records to take times from.
 _RECORDS = 300
+_PART = re.compile(r"(\d{1,9})-(\d{1,9})\.npz")
 
 
 @dataclass(frozen=True)
@@ -62,35 +65,67 @@ class Planned:
 
 def plan(config: BenchConfig, grid: Sequence[Cell], host: Host, store: WeightStore) -> list[Planned]:
     """Return what a run of ``config`` would do, in the order of the grid; fetch and write nothing."""
-    found = _manifests(config.out)
-    measured = _measured(config.out)
-    return [_planned(cell, config, host, store, found, measured) for cell in grid]
+    there = _There.of(config.out)
+    return [_planned(cell, config, host, store, there) for cell in grid]
 
 
-def _planned(
-    cell: Cell,
-    config: BenchConfig,
-    host: Host,
-    store: WeightStore,
-    found: Sequence[Mapping[str, Any]],
-    measured: Sequence[Mapping[str, Any]],
-) -> Planned:
+@dataclass(frozen=True)
+class _There:
+    """What earlier runs left.
+
+    Args:
+        finished: The records of this run folder whose rows are there.
+        begun: Its unfinished cells, and the number of their targets that are computed.
+        measured: Records with times, of this run folder and its siblings, newest first.
+    """
+
+    finished: Sequence[FinishedCell]
+    begun: Sequence[tuple[BegunCell, int]]
+    measured: Sequence[FinishedCell]
+
+    @classmethod
+    def of(cls, out: Path) -> _There:
+        """Read a run folder and its siblings; files that cannot be read are not there."""
+        folder = RunFolder(out)
+        finished = [folder.finished(path.stem) for path in sorted(folder.records.glob("*.json"))]
+        begun = []
+        for path in folder.records.glob("*/parts/cell.json"):
+            with suppress(ValueError):
+                cell, parts = read_begun(path), [_PART.fullmatch(part.name) for part in path.parent.iterdir()]
+                done = sum(int(part[2]) - int(part[1]) for part in parts if part)
+                begun.append((cell, min(done, cell.n)))
+        files = {*folder.records.glob("*.json"), *out.absolute().parent.glob(f"*/{folder.FOLDER}/*.json")}
+        times = {path.absolute(): path.stat().st_mtime for path in files if path.is_file()}
+        measured = []
+        for path in sorted(times, key=times.__getitem__, reverse=True)[:_RECORDS]:
+            with suppress(ValueError):
+                record = read_cell(path)
+                if isinstance(record, FinishedCell) and None not in (record.seconds.invert, record.seconds.score):
+                    measured.append(record)
+        return cls(list(filter(None, finished)), begun, measured)
+
+
+def _planned(cell: Cell, config: BenchConfig, host: Host, store: WeightStore, there: _There) -> Planned:
     code, (weights, fetch) = code_of(host, cell), _weights(cell, config, host, store)
     given = json.loads(json.dumps(asdict(cell)))
-    fitting = [item for item in found if item["config"] == given and item["code"] == code and _fits(item, weights)]
-    record = next((item for item in fitting if item.get("status") == "ok"), None)
-    begun = max((item for item in fitting if "done" in item), key=lambda item: item["done"], default=None)
+
+    def fits(item: CellRecord) -> bool:
+        known = all(value is None or item.weights.get(key) in (value, "not here") for key, value in weights.items())
+        return item.config.as_json() == given and item.code == code and known
+
+    record = next(filter(fits, there.finished), None)
+    begun, done = max((item for item in there.begun if fits(item[0])), key=lambda item: item[1], default=(None, 0))
     best = record or begun
-    done = record["n"] if record else begun["done"] if begun else 0
-    each, basis = _seconds_each(cell, measured, host)
+    done = record.n if record else done
+    each, basis = _seconds_each(cell, there.measured, host)
     # Without a record, assume the requested number of targets; a data set may have fewer.
-    left = 0 if record else max(0, (begun["n"] if begun else cell.limit) - done)
+    left = 0 if record else max(0, (begun.n if begun else cell.limit) - done)
     unknown = [key for key, value in weights.items() if value is None]
     real = [name for name in (cell.dataset, cell.recognition) if name != TARGETS and _real(host, name)]
     return Planned(
         cell=cell,
         status="cached" if record else "begun" if begun else "missing",
-        id=best["id"] if best else None,
+        id=best.id if best else None,
         targets_done=done,
         unknown=(*(f"the file {name}" for name in unknown), *(f"the images of {name}" for name in real)),
         fetch=fetch,
@@ -137,79 +172,34 @@ def _hash_of(path: Path) -> str:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def _fits(item: Mapping[str, Any], weights: Mapping[str, str | None]) -> bool:
-    """Return whether the known hashes equal those of a record."""
-    recorded = item["weights"]
-    return all(value is None or recorded.get(name) in (value, "not here") for name, value in weights.items())
-
-
-def _manifests(out: Path) -> list[Mapping[str, Any]]:
-    """Return the records of a run, and the descriptions of unfinished cells."""
-    found: list[Mapping[str, Any]] = [
-        record for record in map(_json, sorted((out / "cells").glob("*.json"))) if _whole(record)
-    ]
-    folder = RunFolder(out)
-    found = [item for item in found if item.get("status") != "ok" or folder.rows_path(item["id"]).is_file()]
-    for path in (out / "cells").glob("*/parts/cell.json"):
-        item = _json(path)
-        if _whole(item):
-            rows = [part.stem.split("-") for part in path.parent.glob("*-*.npz")]
-            done = sum(int(last) - int(first) for first, last in rows)
-            found.append({**item, "done": min(done, item["n"])})
-    return found
-
-
-def _whole(item: Mapping[str, Any]) -> bool:
-    return item.get("schema") == SCHEMA and {"id", "config", "code", "weights"} <= set(item)
-
-
-def _measured(out: Path) -> list[Mapping[str, Any]]:
-    """Return finished records with times, of this run and of its sibling folders, newest first."""
-    paths = [*out.glob("cells/*.json"), *out.absolute().parent.glob("*/cells/*.json")]
-    newest = sorted(set(map(Path.absolute, paths)), key=lambda path: path.stat().st_mtime, reverse=True)
-    records = map(_json, newest[:_RECORDS])
-    return [item for item in records if item.get("status") == "ok" and item.get("n") and "seconds" in item]
-
-
-def _seconds_each(cell: Cell, measured: Sequence[Mapping[str, Any]], host: Host) -> tuple[float, str]:
+def _seconds_each(cell: Cell, measured: Sequence[FinishedCell], host: Host) -> tuple[float, str]:
     """Return the seconds per step of the budget, from the most similar timed cells, and the basis of that estimate."""
-    networks = [item for item in measured if _same(item, cell, "encoder", "generator")]
-    similar = [item for item in networks if _same(item, cell, "method")]
-    alike = [item for item in similar if item["config"].get("losses") == list(cell.losses)]
+    networks = [
+        item for item in measured if (item.config.encoder, item.config.generator) == (cell.encoder, cell.generator)
+    ]
+    similar = [item for item in networks if item.config.method == cell.method]
+    alike = [item for item in similar if item.config.losses == list(cell.losses)]
     for items, basis in ((alike, "measured in earlier cells"), (similar, "measured with other losses")):
         if items:
-            return statistics.median(_seconds(item) / max(1, item["config"]["steps"]) for item in items), basis
+            return statistics.median(_seconds(item) / max(1, item.config.steps) for item in items), basis
     passes = _passes(host, cell.method)
     # Another method may stop early, so count the steps it used, not its budget.
     others = [
-        _seconds(item) / max(1, item.get("image_steps_mean") or item["config"]["steps"]) / _passes(host, method)
+        _seconds(item) / max(1, item.image_steps_mean or item.config.steps) / _passes(host, item.config.method)
         for item in networks
-        if host.knows("method", method := item["config"].get("method", ""))
+        if host.knows("method", item.config.method)
     ]
     if others:
         return passes * statistics.median(others), "measured with other methods"
     return passes * GUESS, "a guess: no similar cell was timed here"
 
 
-def _same(item: Mapping[str, Any], cell: Cell, *keys: str) -> bool:
-    return all(item["config"].get(key) == getattr(cell, key) for key in keys)
-
-
-def _seconds(item: Mapping[str, Any]) -> float:
+def _seconds(item: FinishedCell) -> float:
     """Return the seconds per target of a record."""
-    seconds: float = (item["seconds"]["invert"] + item["seconds"]["score"]) / item["n"]
-    return seconds
+    return ((item.seconds.invert or 0) + (item.seconds.score or 0)) / item.n
 
 
 def _passes(host: Host, method: str) -> int:
     """Return the passes through the networks per step: two with a gradient, forward and backward."""
     spec: MethodSpec = host.spec("method", method)
     return 2 if spec.optimises and spec.access == "white-box" else 1
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -79,4 +79,5 @@ def read_array(path: Path, what: str) -> npt.NDArray[np.float32]:
     if not whole:
         raise InputError(f"{path}: the file is cut off: its header claims {dtype} of shape {shape}.")
     rows = array[None] if array.ndim == 1 else array
-    return np.ascontiguousarray(rows, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(rows, dtype=np.float32)
