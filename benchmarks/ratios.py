@@ -2,6 +2,7 @@
 
     python benchmarks/ratios.py                  # print
     python benchmarks/ratios.py --write          # and write docs/explanation/performance.md and a file of history
+    python benchmarks/ratios.py --gpu            # write the table of gpu.py's result alone
     pytest benchmarks/test_groups.py             # every job on its own, by pytest-benchmark
 
 Each time is the shortest of many alternating runs, so that a job and its reference see the same machine. One thread
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gpu_table import gpu_text
 from groups import GROUPS, Chain, Group, Job, Row
 from torch import Tensor, nn
 
@@ -142,8 +144,12 @@ def main() -> None:
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=6.0, help="per pair of a job and its reference")
+    parser.add_argument("--gpu", action="store_true", help="only write the result of gpu.py into the page")
     parser.add_argument("--write", action="store_true", help="write the page and a history file")
     given = parser.parse_args()
+    if given.gpu:
+        PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), "gpu", gpu_text()), encoding="utf-8")
+        return
     if given.write and set(given.groups) != set(GROUPS):
         parser.error("--write needs all groups; leave out --groups")
     keep_memory()

@@ -100,6 +100,7 @@ class BenchConfig(BaseModel):
     weights: dict[str, FilePath]
     precision: Precisions
     compile: bool
+    cuda_graph: bool
     device: str
     batch_size: BatchSize
     checkpoint_activations: bool

@@ -31,10 +31,12 @@ class Methods:
 
     Args:
         resources: Networks, readers and the cache.
+        cuda_graph: Replay the networks of a step from a CUDA graph.
     """
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, *, cuda_graph: bool = False) -> None:
         self._resources = resources
+        self._cuda_graph = cuda_graph
         self._stepping: dict[tuple[Any, ...], tuple[Generator, Callable[[Tensor], Tensor]]] = {}
         self._trained: dict[tuple[Any, ...], str] = {}
         #: The last method and objective. Batches of a cell share them; the next cell replaces them.
@@ -139,17 +141,18 @@ class Methods:
         """Return generator and encoder in the cell's precision, compiled if it asks for that."""
         preparation, loader = self._resources.preparation(cell), self._resources.loader
         generator = preparation.generator.network
-        if (cell.precision, cell.compile) == ("fp32", False):
+        if (cell.precision, cell.compile, self._cuda_graph) == ("fp32", False, False):
             return generator, preparation.encoder
         key = (preparation_key(cell), cell.precision, cell.compile)
         if key not in self._stepping:
-            rng = torch.Generator(loader.device).manual_seed(0)
+            rng = torch.Generator().manual_seed(0)
             example = generator.sample(batch, cell.space, rng).to(loader.device, loader.dtype)
             self._stepping[key] = step_networks(
                 generator,
                 preparation.encoder,
                 precision=cell.precision,
                 compiled=cell.compile,
+                cuda_graph=self._cuda_graph,
                 example=example,
                 space=cell.space,
                 gradients=not preparation.encoder.spec.black_box,

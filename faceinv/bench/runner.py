@@ -50,13 +50,16 @@ class Runner:
     Args:
         resources: Everything that cells are computed from, and the run folder.
         batch_size: Targets per batch. ``"auto"`` takes as many as cache and memory hold, or the size of existing parts.
+        cuda_graph: Replay the networks of a step from a CUDA graph.
     """
 
-    def __init__(self, resources: Resources, *, batch_size: int | Literal["auto"] = 32) -> None:
+    def __init__(
+        self, resources: Resources, *, batch_size: int | Literal["auto"] = 32, cuda_graph: bool = False
+    ) -> None:
         self.resources = resources
         self.loader, self.folder = resources.loader, resources.folder
         self.judge = Judge(self.loader, progress=resources.progress, say=resources.say)
-        self._methods = Methods(resources)
+        self._methods = Methods(resources, cuda_graph=cuda_graph)
         self._progress = resources.progress
         self._batch_size = batch_size
         self._batch_sizes: dict[tuple[Any, ...], int] = {}

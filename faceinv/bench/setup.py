@@ -106,13 +106,15 @@ def make_runner(
         probes: Full names of the probes that will be read; by default those of the cells' losses.
 
     Raises:
-        UsageError: if the device is unknown.
+        UsageError: if the device is unknown, or does not suit the config.
     """
     from faceinv.bench.resources import Resources
     from faceinv.bench.runner import Runner
     from faceinv.storage.cache import cache_folder
     from faceinv.storage.run_folder import RunFolder
 
+    if config.cuda_graph and (config.compile or not config.device.startswith("cuda")):
+        raise UsageError("--cuda-graph needs a CUDA device (--device cuda), and does not work together with --compile.")
     options = {}
     if config.checkpoint_activations:
         options = {host.spec("generator", name).name: {"checkpoint_activations": True} for name in config.generator}
@@ -125,7 +127,7 @@ def make_runner(
         say=say,
         probes=list(dict.fromkeys(filter(None, read))),
     )
-    return Runner(resources, batch_size=config.batch_size)
+    return Runner(resources, batch_size=config.batch_size, cuda_graph=config.cuda_graph)
 
 
 def checked_device(name: str) -> torch.device:
@@ -153,4 +155,6 @@ def checked_device(name: str) -> torch.device:
         raise UsageError(
             f"The device '{shown(name)}' cannot be used on this machine: {shown(described(error))}; use --device cpu."
         ) from None
+    # PyTorch's default lets convolutions round to TF32, which has as few digits as fp16.
+    torch.backends.cudnn.allow_tf32 = False
     return device

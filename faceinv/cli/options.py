@@ -59,6 +59,9 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         "--precision", multiple=True, metavar="A,B", help="Precision of optimisation steps: fp32, bf16 or both."
     ),
     "compile": click.option("--compile/--eager", default=None, help="Compile the networks with torch.compile."),
+    "cuda_graph": click.option(
+        "--cuda-graph/--no-cuda-graph", default=None, help="Replay the networks of a step from a CUDA graph."
+    ),
     "device": click.option("--device", help="cpu, cuda, cuda:1, …"),
     "batch_size": click.option("--batch-size", metavar="N|auto", help="Targets per batch."),
     "checkpoint_activations": click.option(

@@ -23,10 +23,11 @@ def batch_size_for(
     cache: int | None = None,
     memory: int | None = None,
 ) -> int:
-    """Return the batch size for steps like this one: a power of two, always the same on the same machine.
+    """Return the batch size for steps like this one: a power of two, always the same on the same CPU.
 
     On a CPU the output of the largest layer should stay in the last-level cache, where the next layer reads it.
-    Tensors kept for the gradient take at most a quarter of the memory, so that several workers fit.
+    Tensors kept for the gradient take at most a quarter of the memory, on a GPU of what is free, so that several
+    workers fit.
 
     Args:
         step: Computes a result from one candidate; with a graph if a gradient will be needed.
@@ -70,7 +71,9 @@ def _footprint(step: Callable[[], Tensor], networks: nn.Module) -> tuple[int, in
 
 def _memory(device: torch.device) -> int:
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[1]
+        # What other programs hold is not there; what PyTorch keeps for itself is.
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 8 << 30
     try:
         return min(whole, int(Path("/sys/fs/cgroup/memory.max").read_text()))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from faceinv.contracts.networks import Generator
 from faceinv.hardware import has_bf16_units
+from faceinv.models.graphs import graphed
 
 
 class StepGenerator(Generator):
@@ -46,6 +47,7 @@ def step_networks(
     compiled: bool,
     example: Tensor,
     space: str,
+    cuda_graph: bool = False,
     gradients: bool = True,
     say: Callable[[str], None],
 ) -> tuple[Generator, Callable[[Tensor], Tensor]]:
@@ -58,6 +60,7 @@ def step_networks(
         compiled: Compile both with torch.compile; if that fails, they stay as they are.
         example: Latents ``(B, *latent_shape)`` of a whole batch.
         space: Latent space.
+        cuda_graph: Replay both from a CUDA graph for batches in the shape of ``example``.
         gradients: True if the encoder gives gradients; a black box does not.
         say: Called with a line if the choice is slow on this machine, or fails.
     """
@@ -71,6 +74,10 @@ def step_networks(
 
     if compiled:
         functions = _compiled(functions, step, say)
+    if cuda_graph and gradients:
+        generate = functions[0]
+        replayed = graphed((lambda latents: generate(latents, space), functions[1]), example)
+        return StepGenerator(generator, lambda latents, _: replayed[0](latents)), replayed[1]
     if functions == [generator, encode]:
         return generator, encode
     return StepGenerator(generator, functions[0]), functions[1]

@@ -78,8 +78,6 @@ def move(module: nn.Module) -> nn.Module:
         for name, value in list(layer._buffers.items()):
             if value is not None:
                 layer._buffers[name] = there(value)
-        if hasattr(layer, "_filter"):  # what a frozen convolution derived from its weight
-            layer._filter = None
     return module
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from elsewhere import Makes, Watch, here, move, there
+from faceinv_histogram.soft import soft_histogram
 from torch import Tensor
 
 from faceinv.attack import invert
@@ -166,3 +167,17 @@ def test_a_loader_puts_every_tensor_of_a_probe_on_its_device(name: str) -> None:
         if isinstance(part, torch.nn.Module):
             held += [*part.parameters(), *part.buffers()]
     assert {tensor.device.type for tensor in held} <= {"meta"}
+
+
+@pytest.mark.parametrize("bins", [1, 10])
+def test_the_soft_histogram_of_accelerators_is_that_of_processors(bins: int) -> None:
+    images = torch.rand(2, 3, 40, 30, generator=torch.Generator().manual_seed(0))
+    found = []
+    with Watch():
+        for put in (torch.clone, there):
+            leaf = put(images).requires_grad_()
+            histogram = soft_histogram(leaf, bins)
+            (gradient,) = torch.autograd.grad(histogram.square().sum(), leaf)
+            found.append((here(histogram), here(gradient)))
+    torch.testing.assert_close(found[1][0], found[0][0], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found[1][1], found[0][1], atol=1e-6, rtol=1e-4)

@@ -103,8 +103,12 @@ class _CountsAbove(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, bins: int, steepness: float, block: int) -> Tensor:
-        width = reach(steepness, bins)
         dtype = torch.promote_types(values.dtype, torch.float32)
+        if values.device.type != "cpu":
+            ctx.save_for_backward(values)
+            ctx.bins, ctx.steepness = bins, steepness
+            return torch.stack([share.sum(1) for share in _every_edge(values.to(dtype), bins, steepness)], 1)
+        width = reach(steepness, bins)
         # With one edge per pixel, the gradient needs only its sigmoid and its index, which are computed here anyway.
         is_kept = ctx.needs_input_grad[0] and width == 0 and bins < 256
         kept = (torch.empty_like(values, dtype=dtype), torch.empty_like(values, dtype=torch.uint8)) if is_kept else None
@@ -143,6 +147,11 @@ class _CountsAbove(torch.autograd.Function):
         bins, steepness = ctx.bins, ctx.steepness
         # dSigmoid(a (N v - k))/dv = a N (s - s^2)
         scaled = gradient * (steepness * bins)
+        if values.device.type != "cpu":
+            total = torch.zeros_like(values, dtype=gradient.dtype)
+            for edge, share in enumerate(_every_edge(values.to(gradient.dtype), bins, steepness)):
+                total += torch.ops.aten.sigmoid_backward(scaled[:, edge, None], share)
+            return total.to(values.dtype), None, None, None
         # The first backward pass overwrites what was kept; another over the same graph recomputes it.
         kept, ctx.kept = ctx.kept, None
         scratch = _Scratch(values, gradient.dtype, ctx.blocks)
@@ -162,6 +171,16 @@ class _CountsAbove(torch.autograd.Function):
                 own = scaled[block[0]].gather(1, index + (width + offset))
                 result[block] += torch.ops.aten.sigmoid_backward(own, share)
         return result, None, None, None
+
+
+def _every_edge(values: Tensor, bins: int, steepness: float) -> Iterator[Tensor]:
+    """Yield the sigmoids of all values ``(R, P)`` at each edge, for accelerators.
+
+    These add up much faster than they scatter into few bins, where every addition waits for the one before it; and
+    always in the same order, so that a repeated run gives the same numbers.
+    """
+    for edge in range(bins + 1):
+        yield (values * bins).sub_(edge).mul_(steepness).sigmoid_()
 
 
 class _Scratch:

@@ -100,11 +100,11 @@ def describe(shapes: Mapping[str, Shape]) -> Architecture:
         has_noise_maps=any(name.endswith(".noise") for name in shapes),
     )
     hidden = [_at(shapes, f"mapping.{i}.weight", 0) for i in range(layers)]
-    _compare(shapes, _expected(architecture, hidden, widths))
+    _compare(shapes, expected_shapes(architecture, hidden, widths))
     return architecture
 
 
-def _expected(architecture: Architecture, hidden: list[int], widths: Mapping[int, int]) -> dict[str, Shape]:
+def expected_shapes(architecture: Architecture, hidden: list[int], widths: Mapping[int, int]) -> dict[str, Shape]:
     """Return the shapes of the required tensors."""
     w, expected = architecture.w_dim, dict[str, Shape]()
     for i, (inputs, outputs) in enumerate(zip([architecture.z_dim, *hidden], hidden, strict=False)):
