@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One process per core with one thread each: small networks gain nothing from more threads, and processes would compete.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: bench test check docs install clean
+.PHONY: bench test check hostile docs install clean
 
 # The main job: install, fetch the weights, rebuild faces from descriptors, print the scores.
 bench: .venv/.installed
@@ -21,6 +21,11 @@ check: .venv/.checked
 	$(BIN)/lint-imports
 	$(PYTEST)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+# Hostile inputs, kills and processes on one folder: ten minutes of them with a new seed, or SIZE cases of each area.
+# For example: make hostile AREAS="weights configs" SEED=7 SIZE=500
+hostile: .venv/.tested
+	OMP_NUM_THREADS=1 $(BIN)/python tests/hostile $(AREAS) $(SEED:%=--seed %) $(SIZE:%=--size %) $(MINUTES:%=--minutes %)
 
 # Build the documentation; warnings are errors.
 docs: .venv/.documented
