@@ -27,14 +27,15 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
         UsageError: if a file would be written twice, or over an input; links are followed.
     """
     read = {key: path for path in inputs for key in _keys(path)}
-    written: set[Path] = set()
+    written: set[str] = set()
     for path in outputs:
         over = next((read[key] for key in _keys(path) if key in read), None)
         if over is not None:
             raise UsageError(f"{over} is an input and would be written over; choose another --out.")
-        if path.resolve() in written:
+        target = os.path.realpath(path)
+        if target in written:
             raise UsageError(f"{path} would be written twice; rename an input, or give the inputs one by one.")
-        written.add(path.resolve())
+        written.add(target)
 
 
 def _keys(path: Path) -> list[object]:
@@ -42,8 +43,8 @@ def _keys(path: Path) -> list[object]:
     try:
         status = os.stat(path)
     except OSError:
-        return [path.resolve()]
-    return [path.resolve(), (status.st_dev, status.st_ino)]
+        return [os.path.realpath(path)]  # unlike resolve(), it takes links that lead to themselves
+    return [os.path.realpath(path), (status.st_dev, status.st_ino)]
 
 
 def save_array(array: npt.NDArray[np.float32], path: Path) -> None:
