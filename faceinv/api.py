@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from torch import Tensor
 
+from faceinv.attack.scale import at_scale
 from faceinv.bench.cell import Cell
 from faceinv.bench.config import BenchConfig, defaults, load_config
 from faceinv.bench.grid import cells
 from faceinv.bench.setup import Setup, make_loader, make_runner
 from faceinv.errors import UsageError
-from faceinv.models.loader import Encoder, check_descriptors
+from faceinv.models.loader import Encoder
 from faceinv.plugins.host import Host
 from faceinv.weights.store import WeightStore
 
@@ -118,7 +120,11 @@ def invert(
 
     Raises:
         UsageError: if a name or value is not allowed.
-        ShapeError: if the descriptors cannot come from this encoder.
+        ShapeError: if the shape or values of the descriptors cannot come from this encoder.
+        InputError: if they are unlike this encoder's at any length.
+
+    Warns:
+        UserWarning: if they have other lengths than the encoder gives, such as 1, and were scaled.
 
     Example:
         >>> result = faceinv.invert(descriptors, encoder="arcface", losses=["id", "lm", "hist"])
@@ -145,10 +151,11 @@ def invert(
     config, cell = _only_cell(given, host)
     runner = make_runner(host, _store(host, offline), config, [cell], progress=progress)
     batch = descriptors[None] if descriptors.ndim == 1 else descriptors
-    check_descriptors(batch, runner.loader.encoder(cell.encoder).spec)
     if names is not None and len(names) != len(batch):
         raise UsageError(f"Got {len(names)} names for {len(batch)} descriptors.")
-    return runner.invert(cell, batch, names if names is not None else [str(row) for row in range(len(batch))])
+    named = names if names is not None else [str(row) for row in range(len(batch))]
+    batch = at_scale(batch, runner.preparation(cell), named, lambda text: warnings.warn(text, stacklevel=4))
+    return runner.invert(cell, batch, named)
 
 
 @overload
@@ -263,8 +270,8 @@ def probe(
         runner = make_runner(
             host, _store(host, offline), config, [cell], progress=progress, probes=list(wanted.values())
         )
-        attack = runner.preparation(cell)
-        return {name: attack.probe_score(probe) for name, probe in wanted.items()}
+        preparation = runner.preparation(cell)
+        return {name: preparation.probe_score(probe) for name, probe in wanted.items()}
 
     from faceinv.audit.image_reader import ImageRecipe
     from faceinv.audit.setup import make_audit

@@ -64,6 +64,20 @@ def test_one_descriptor_is_a_batch_of_one(cache: Path) -> None:
     torch.testing.assert_close(alone.images[0], both.images[0], atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("factor", [None, 1e30])
+def test_descriptors_of_another_scale_are_inverted_like_the_encoders_own(cache: Path, factor: float | None) -> None:
+    options = {"encoder": "toy", "losses": ["id", "brightness"], "steps": 2, **CHEAP}
+    given = descriptors(2).detach()
+    expected = faceinv.invert(given, **options)
+    other = torch.nn.functional.normalize(given) if factor is None else given * factor
+    with pytest.warns(
+        UserWarning, match=r"2 of 2 descriptors \(0, 1\) have lengths of .* unlike those of 'toy.attacked'"
+    ):
+        scaled = faceinv.invert(other, **options)
+    assert (scaled.start - expected.start).abs().mean() < 0.03
+    assert (scaled.images - expected.images).abs().mean() < 0.03
+
+
 def test_probes_beat_a_guess(cache: Path) -> None:
     heard = []
     score = faceinv.probe(

@@ -149,6 +149,14 @@ def test_invert_refuses_files_without_descriptors(run, cache: Path, tmp_path: Pa
     one_line(run("invert", path, *CHAIN, "--out", tmp_path / "out"), 3, "bad.npy", word)
 
 
+def test_invert_brings_descriptors_to_the_encoders_lengths(run, cache: Path, leaked: Path, tmp_path: Path) -> None:
+    raw, other = np.load(leaked), tmp_path / "other.npy"
+    np.save(other, raw / np.linalg.norm(raw, axis=1, keepdims=True))
+    result = run("invert", other, leaked, *CHAIN, "--out", tmp_path / "scaled")
+    assert result.code == 0, result.err
+    assert "2 of 4 descriptors (other-0, other-1) have lengths of 1, unlike those of" in result.err
+
+
 @pytest.mark.parametrize(
     "option",
     [

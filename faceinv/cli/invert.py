@@ -166,24 +166,29 @@ def _embedded(faces: Sequence[_Face], runner: Runner, cell: Cell) -> tuple[Tenso
     """Return the descriptor of each face, and the aligned photographs by row."""
     import torch
 
+    from faceinv.attack.scale import at_scale
     from faceinv.data.alignment import align_photograph
     from faceinv.data.images import read_image
     from faceinv.scoring.pairs import embed_all
 
-    attack: Preparation = runner.preparation(cell)
+    preparation: Preparation = runner.preparation(cell)
+    leaked = {face.name: face.descriptor for face in faces if face.descriptor is not None}
+    if leaked:
+        scaled = at_scale(torch.stack(list(leaked.values())), preparation, list(leaked), runner.resources.say)
+        leaked = dict(zip(leaked, scaled, strict=True))
     rows: list[Tensor] = []
     targets: dict[int, Tensor] = {}
     for face in faces:
         if face.descriptor is not None:
-            rows.append(face.descriptor)
+            rows.append(leaked[face.name])
             continue
         image = read_image(face.path)
         try:
-            aligned = align_photograph(image, runner.loader.detector(cell.detector), attack.generator.framing)
+            aligned = align_photograph(image, runner.loader.detector(cell.detector), preparation.generator.framing)
         except InputError as error:
             raise InputError(f"{face.path}: {error}") from None
         targets[len(rows)] = aligned
-        rows.append(embed_all(attack.encoder, aligned[None].to(runner.loader.device))[0])
+        rows.append(embed_all(preparation.encoder, aligned[None].to(runner.loader.device))[0])
     return torch.stack(rows), targets
 
 
@@ -238,14 +243,14 @@ def _write_record(
     from faceinv.bench.record import inverted_record
     from faceinv.storage.run_folder import RunFolder
 
-    attack, host = runner.preparation(cell), runner.loader.host
+    preparation, host = runner.preparation(cell), runner.loader.host
     names = list(dict.fromkeys(key for row in rows for key in row if key not in ("name", "file")))
     columns = {name: [row.get(name) for row in rows] for name in names}
     probes = [probe for name in cell.losses if (probe := host.spec("loss", name).probe)]
     folder = RunFolder(out)
     folder.write_rows(_RECORD, {"target": [row["name"] for row in rows], **columns})
     if probes:
-        folder.write_attributes(_RECORD, {name: attack.read(name, descriptors).numpy() for name in probes})
+        folder.write_attributes(_RECORD, {name: preparation.read(name, descriptors).numpy() for name in probes})
     record = inverted_record(
         _RECORD,
         cell,
@@ -255,7 +260,7 @@ def _write_record(
         columns,
         descriptors,
         inversion,
-        {name: attack.probe_score(name) for name in probes},
+        {name: preparation.probe_score(name) for name in probes},
         batch_size=runner.batch_size(cell),
         photographs=len(targets),
     )
