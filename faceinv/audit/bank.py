@@ -25,6 +25,7 @@ from faceinv.data.alignment import aligner
 from faceinv.data.prefetch import Frames, default_workers
 from faceinv.errors import InputError
 from faceinv.framing import view_between
+from faceinv.hardware import sent
 from faceinv.models.loader import Loader
 from faceinv.storage.hashing import fingerprint
 
@@ -175,7 +176,7 @@ def _fill(
                 for reasons in skipped:
                     reasons.update(batch.failed)
                 if batch.rows:
-                    images = [view.to(loader.device, loader.dtype) for view in batch.views]
+                    images = [sent(view, loader.device, loader.dtype) for view in batch.views]
                     for (_, maker), make, made, reasons in zip(missing, functions, values, skipped, strict=True):
                         seen = images[views.index(maker.view)]
                         reasons.update(_compute(maker, make, seen, batch.rows, made, span.start))

@@ -19,6 +19,7 @@ from faceinv.contracts.methods import Inversion, Method, Objective
 from faceinv.contracts.networks import Generator
 from faceinv.contracts.specs import MethodSpec
 from faceinv.errors import FaceinvError
+from faceinv.hardware import sent
 from faceinv.models.precision import step_networks
 from faceinv.probes.reader import Reader
 from faceinv.storage.hashing import seed_of
@@ -102,7 +103,7 @@ class Methods:
         generator, encode = self._step_networks(cell, min(batch_size, len(descriptors)))
         inversion = invert(
             self.method(cell),
-            descriptors.to(loader.device, loader.dtype),
+            sent(descriptors, loader.device, loader.dtype),
             encode=encode,
             access=spec.access,
             generator=generator,

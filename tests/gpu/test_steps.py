@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
 from elsewhere import Makes, Watch, here, move, there
 from faceinv_histogram.soft import soft_histogram
+from random_networks import Step
 from torch import Tensor
 
 from faceinv.attack import invert
@@ -181,3 +183,20 @@ def test_the_soft_histogram_of_accelerators_is_that_of_processors(bins: int) -> 
             found.append((here(histogram), here(gradient)))
     torch.testing.assert_close(found[1][0], found[0][0], atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(found[1][1], found[0][1], atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("generator", ["DCGAN", "tiny StyleGAN2"])
+def test_networks_wait_for_no_device(generator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The device that stands for another one has no autocast.
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
+    step = Step(generator, "MobileFaceNet")
+    expected = step(step.latents(2, torch.device("cpu")))
+    latents = there(step.latents(2, torch.device("cpu"))).requires_grad_()
+    move(step)
+    with Watch() as watch, Makes() as makes:
+        descriptors = step(latents)
+        torch.autograd.grad(descriptors.sum(), latents)
+    assert watch.waits == []
+    assert makes.made == []
+    torch.testing.assert_close(here(descriptors), expected, atol=1e-4, rtol=1e-3)
