@@ -59,9 +59,13 @@ def bench(
         return
 
     from faceinv.bench.setup import make_runner
+    from faceinv.cli.files import check_outputs
     from faceinv.cli.progress import reporter
     from faceinv.execution.scheduler import GridRun
+    from faceinv.storage.run_folder import RunFolder
 
+    pages = [config.out / name for name in ("contact.png", "report.html")]
+    check_outputs(pages, [config_file, *config.weights.values()], RunFolder(config.out).records)
     for warning in dict.fromkeys(warning for cell in grid for warning in cell.warnings):
         app.warn(warning)
     with reporter(app.console) as progress:

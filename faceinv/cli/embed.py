@@ -57,7 +57,7 @@ def embed(
     from faceinv.cli.files import check_outputs, save_array
     from faceinv.cli.progress import reporter
 
-    check_outputs([out], [*images, *filter(None, [weights])])
+    check_outputs([out], [*images, weights])
     loader = make_loader(app.host, app.store, weights={encoder: weights} if weights else {}, device=device)
     network = loader.encoder(encoder)
     find = None if aligned else loader.detector(detector)

@@ -16,17 +16,19 @@ from faceinv.storage.atomic import write_atomically
 from faceinv.storage.regular import open_regular
 
 
-def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | None], made: Path | None = None) -> None:
     """Check the files that a command will write, before it computes anything.
 
     Args:
         outputs: Files that will be written.
         inputs: Files that are read.
+        made: A file or folder that says, where it is, that files in the way were made by an earlier call.
 
     Raises:
-        UsageError: if a file would be written twice, or over an input; links are followed.
+        UsageError: if a file would be written twice, over an input, or over what was not made here; links are followed.
     """
-    read = {key: path for path in inputs for key in _keys(path)}
+    read = {key: path for path in inputs if path for key in _keys(path)}
+    foreign = made is not None and not made.exists()
     written: set[str] = set()
     for path in outputs:
         over = next((read[key] for key in _keys(path) if key in read), None)
@@ -35,6 +37,8 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
         target = os.path.realpath(path)
         if target in written:
             raise UsageError(f"{path} would be written twice; rename an input, or give the inputs one by one.")
+        if foreign and path.exists():
+            raise UsageError(f"{path} exists and is not from an earlier call; choose another --out, or remove it.")
         written.add(target)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,7 @@ def invert(
         )
     (cell,) = grid
     faces = _read(inputs, app.host.spec("encoder", cell.encoder))
-    _check_files(faces, config.out, [*inputs, *filter(None, [config_file]), *config.weights.values()])
+    _check_files(faces, config.out, [*inputs, config_file, *config.weights.values()])
     for warning in cell.warnings:
         app.warn(warning)
     with reporter(app.console) as progress:
@@ -145,21 +145,14 @@ def _read(inputs: tuple[Path, ...], spec: EncoderSpec) -> list[_Face]:
     return faces
 
 
-def _check_files(faces: Sequence[_Face], out: Path, inputs: Sequence[Path]) -> None:
-    """Check the files that will be written, before anything is computed.
-
-    Raises:
-        UsageError: if one of them is an input, would be written twice, or belongs to a folder of something else.
-    """
+def _check_files(faces: Sequence[_Face], out: Path, inputs: Iterable[Path | None]) -> None:
+    """Raise :class:`UsageError` unless all files can be written without losing one; before anything is computed."""
     from faceinv.cli.files import check_outputs
     from faceinv.storage.run_folder import RunFolder
 
     parts = [(face, part) for face in faces for part in ("", "start", "target")]
     files = [face.file(out, part) for face, part in parts if part != "target" or face.descriptor is None]
-    check_outputs(files, inputs)
-    foreign = [] if RunFolder(out).records.is_dir() else [file for file in files if file.exists()]
-    if foreign:
-        raise UsageError(f"{foreign[0]} exists, and {out} holds no results of faceinv; choose another --out.")
+    check_outputs([*files, out / "report.html"], inputs, RunFolder(out).records)
 
 
 def _embedded(faces: Sequence[_Face], runner: Runner, cell: Cell) -> tuple[Tensor, dict[int, Tensor]]:

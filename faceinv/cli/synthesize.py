@@ -76,24 +76,26 @@ def synthesize(
     from faceinv.bench.setup import make_loader
     from faceinv.cli.files import check_outputs
     from faceinv.cli.progress import reporter
+    from faceinv.data.folders import MADE
 
-    numbers = parse_seeds(seeds) if seeds is not None else []
     name = app.host.spec("generator", generator).name
     options = {key: value for key, value in (("truncation", truncation), ("noise", noise)) if value is not None}
-    files = {name: weights} if weights else {}
-    check_outputs(_files(out, numbers), filter(None, [latents, weights]))
-    loader = make_loader(app.host, app.store, weights=files, device=device, options={name: options})
+    own = {name: weights} if weights else {}
+    loader = make_loader(app.host, app.store, weights=own, device=device, options={name: options})
     loaded = loader.generator(name)
     space = loaded.space(space)
     if latents is not None:
         codes = _read_latents(latents, loaded, space)
         numbers = list(range(len(codes)))
     else:
+        numbers = parse_seeds(seeds or "")
         # One random stream per seed: seed 7 gives the same face in every range.
         streams = [torch.Generator().manual_seed(seed) for seed in numbers]
         codes = torch.cat([loaded.network.sample(1, space, rng) for rng in streams])
+    files = _files(out, numbers)
+    check_outputs(files, [latents, weights], None if out.suffix == ".npy" else out / MADE)
     with reporter(app.console) as progress, torch.inference_mode():
-        _write(codes, loaded, space, loader, _files(out, numbers), progress)
+        _write(codes, loaded, space, loader, files, progress)
     app.say(f"{out}: {len(codes)} images of {loaded.framing.size[1]}x{loaded.framing.size[0]} pixels")
 
 

@@ -14,13 +14,25 @@ from faceinv.data import read_image, write_image
 
 CHAIN = ["--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--losses", "id", "--pairs", "200"]
 
+#: Pictures of the user's own that happen to be named like ours.
+MINE = ("mine/00001.png", "mine/00002.png", "mine/contact.png")
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with images, latents and links to them."""
     monkeypatch.chdir(tmp_path)
     rng = torch.Generator().manual_seed(0)
-    for name in ("me.png", "inverted/me-target.png", "p.png", "p-start.png", "s1/a.png", "s2/a.png", "s1/a-2.png"):
+    for name in (
+        "me.png",
+        "inverted/me-target.png",
+        "p.png",
+        "p-start.png",
+        "s1/a.png",
+        "s2/a.png",
+        "s1/a-2.png",
+        *MINE,
+    ):
         write_image(torch.rand(3, 16, 16, generator=rng), name)
     shutil.copy("me.png", "me.jpg")
     np.save("z.npy", np.zeros((2, 6), np.float32))
@@ -40,7 +52,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("synthesize --generator toy-faces --latents z.npy --out out/hard.npy", "z.npy is an input"),
         ("synthesize --generator toy-faces --seeds 3,3 --out out", "out/00003.png would be written twice"),
         ("invert me.png --out .", "me.png is an input"),
-        ("invert me.jpg --out .", "me.png exists, and . holds no results"),
+        ("synthesize --generator toy-faces --seeds 2 --out mine", "mine/00002.png exists and is not from an earlier"),
+        ("synthesize --generator toy-faces --latents z.npy --out mine", "mine/00001.png exists"),
+        ("invert me.jpg --out .", "me.png exists and is not from an earlier call"),
+        ("bench --out mine", "mine/contact.png exists and is not from an earlier call"),
         ("invert me.png inverted/me-target.png", "inverted/me-target.png is an input"),
         ("invert p.png p-start.png --out out", "out/p-start.png would be written twice"),
         ("invert s1/a.png s2/a.png s1/a-2.png --out out", "out/a-2.png would be written twice"),
@@ -49,7 +64,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_no_input_is_written_over_and_no_file_twice(run, cache: Path, here: Path, args: str, word: str) -> None:
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     command, *rest = args.split()
-    result = run(command, *rest, *(CHAIN if command == "invert" else []))
+    result = run(command, *rest, *(CHAIN if command in ("invert", "bench") else []))
     assert result.code == 2, result.err
     assert word in result.err
     assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
