@@ -161,6 +161,44 @@ def test_commands_that_break_are_reported(body: str, write: Callable[[str], Path
     assert "faceinv_commands() failed" in result.err.replace("\n", " ")
 
 
+#: Objects of each kind that do not keep their contract, and a part of the error.
+OBJECTS = {
+    "probe": (
+        "measurable=True, unit='u'",
+        "class make:\n    def __init__(self, framing): pass",
+        "no attribute 'shape'",
+    ),
+    "metric": ("unit='1', higher_is_better=True", "def make(framing): return 3", "must be callable"),
+    "method": ("", "def make(): return 3", "must be callable"),
+    "loss": ("", "def make(context): sys.exit(0)", "SystemExit: 0"),
+    "dataset": ("", "def make(path, context): return 3", "int"),
+    "generator": ("framing=FRAMING", "def make(): return 3", "must be a faceinv.contracts.Generator"),
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_a_broken_object_of_any_kind_is_a_plugin_error_with_its_distribution(
+    kind: str, write: Callable[[str], Path], run, cache: Path, tmp_path: Path
+) -> None:
+    more, source, cause = OBJECTS[kind]
+    path = write(
+        f"{source}\nfrom faceinv import contracts\nfrom faceinv.testing.toy import FRAMING\n"
+        f"@hookimpl\ndef faceinv_{'losses' if kind == 'loss' else kind + 's'}():\n"
+        f"    return [contracts.{kind.capitalize()}Spec("
+        f"name='bad', summary='s', licence='MIT', target=f'{{__name__}}:make', {more})]\n"
+    )
+    chosen = {"generator": "toy-faces", "dataset": "toy-targets", "losses": "id", "metric": "mse"}
+    chosen[{"probe": "losses", "loss": "losses"}.get(kind, kind)] = "bad"
+    result = run(
+        "bench", "--plugin", path, "--encoder", "toy.attacked", "--critic", "toy.critic", "--limit", "1",
+        "--steps", "1", "--pairs", "200", "--out", tmp_path / "run",
+        *(word for key, name in chosen.items() for word in (f"--{key}", name)),
+    )  # fmt: skip
+    assert result.code == 5, result.err
+    assert cause in result.err
+    assert str(path) in result.err
+
+
 ENCODERS = {
     "cannot be built": ("def make(): raise ZeroDivisionError('boom')", "cannot be built: ZeroDivisionError: boom"),
     "takes other arguments": ("def make(one): return one", "cannot be built: TypeError"),
@@ -196,7 +234,8 @@ def test_a_broken_encoder_is_a_plugin_error_with_its_distribution(
     path = write(SPEC + source.replace("BODY: ", NETWORK))
     result = run(
         "bench", "--plugin", path, "--encoder", "bad", "--critic", "toy.critic", "--generator", "toy-faces",
-        "--losses", "id", "--limit", "1", "--steps", "1", "--pairs", "200", "--out", tmp_path / "run",
+        "--losses", "id", "--metric", "mse", "--limit", "1", "--steps", "1", "--pairs", "200",
+        "--out", tmp_path / "run",
     )  # fmt: skip
     assert result.code == 5, result.err
     assert cause in result.err

@@ -186,7 +186,11 @@ class Loader:
         def build() -> LoadedGenerator:
             network = self._network(spec)
             if not isinstance(network, Generator):
-                raise PluginError(f"The generator '{spec.name}' is not a faceinv.contracts.Generator.")
+                owner = self.host.owner(spec.kind, spec.name)
+                raise PluginError(
+                    f"The generator '{spec.name}' of {owner} must be a faceinv.contracts.Generator; "
+                    f"{spec.target} made {type(network).__name__}."
+                )
             return LoadedGenerator(spec, network, getattr(network, "framing", spec.framing), self.hashes(spec))
 
         return self._once((spec.kind, spec.name), build)

@@ -41,6 +41,8 @@ HOOK_KINDS = {
     "faceinv_weight_sources": "weight source",
 }
 
+#: Kinds whose objects are called.
+_CALLED = ("loss", "method", "metric", "detector")
 #: Most specs that one hook of a plugin may declare.
 _MOST_SPECS = 10_000
 #: Most problems of one plugin that are reported.
@@ -209,16 +211,20 @@ class Host:
         factory = load_target(spec)
         try:
             with guarded():
-                return factory(*arguments, **options)
+                made = factory(*arguments, **options)
         except Exception as error:
             if excused(error):
                 raise
             raise PluginError(f"{self._named(spec)} cannot be built: {reason(error)}.") from error
+        if spec.kind in _CALLED and not callable(made):
+            raise PluginError(f"{self._named(spec)} must be callable; {spec.target} made {type(made).__name__}.")
+        return made
 
     def blamed(self, error: Exception) -> Exception:
         """Return a :class:`PluginError` that names the plugin whose code raised ``error``; else ``error`` itself.
 
         The innermost frame that belongs to a plugin or to the core decides; those of libraries are passed over.
+        An object of a plugin that lacks an attribute is to blame wherever that is noticed.
         """
         if excused(error):
             return error
@@ -226,9 +232,10 @@ class Host:
         for name, plugin in self.manager.list_name_plugin():
             module = getattr(plugin, "__name__", None) or type(plugin).__module__
             owners[module.partition(".")[0]] = self.distributions.get(name, name)
+        lacking = type(error.obj).__module__.partition(".")[0] if isinstance(error, AttributeError) else ""
         origin = error.__cause__ if isinstance(error, EndedError) and error.__cause__ else error
         for frame, line in reversed(list(traceback.walk_tb(origin.__traceback__))):
-            top = str(frame.f_globals.get("__name__")).partition(".")[0]
+            top = lacking if lacking in owners else str(frame.f_globals.get("__name__")).partition(".")[0]
             spec: Any = getattr(frame.f_locals.get("self"), "spec", None)
             if top == _CORE and not (isinstance(spec, Spec) and self.knows(spec.kind, spec.name)):
                 return error
