@@ -7,7 +7,7 @@ latents, so that no target is ever trained on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,7 @@ def make_pairs(
     parts: Mapping[str, object],
     progress: Reporter | None = None,
     probes: Mapping[str, Probe] | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Pairs:
     """Sample ``n`` images of the generator and embed them; read them from the cache if they are there.
 
@@ -63,6 +64,7 @@ def make_pairs(
         progress: Called with (what, done, of).
         probes: Probes that label the images in the same pass, by the key that :func:`label_pairs` will ask
             for. This avoids generating the images once more per probe.
+        say: Called with a line if cached pairs or labels cannot be used.
     """
     probes = probes or {}
     key = fingerprint(
@@ -94,10 +96,10 @@ def make_pairs(
                 if progress:
                     progress("embedding samples", min(first + _BATCH, n), n)
         for name, measured in labels.items():
-            load_or_make(_labels_path(folder, key, name), partial(dict, labels=measured))
+            load_or_make(_labels_path(folder, key, name), partial(dict, labels=measured), say)
         return {"latents": latents.float().cpu(), "descriptors": descriptors}
 
-    tensors = load_or_make(folder / f"pairs-{key}.safetensors", make)
+    tensors = load_or_make(folder / f"pairs-{key}.safetensors", make, say)
     return Pairs(tensors["latents"], tensors["descriptors"], key)
 
 
@@ -109,6 +111,7 @@ def label_pairs(
     space: str,
     folder: Path,
     progress: Reporter | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Tensor:
     """Return the probe's labels ``(N, *shape)`` of the pairs' images; measure them unless they are in the cache."""
 
@@ -125,7 +128,7 @@ def label_pairs(
                     progress("labelling samples", min(first + _BATCH, n), n)
         return {"labels": labels}
 
-    return load_or_make(_labels_path(folder, pairs.key, probe_key), make)["labels"]
+    return load_or_make(_labels_path(folder, pairs.key, probe_key), make, say)["labels"]
 
 
 def _labels_path(folder: Path, pairs_key: str, probe_key: str) -> Path:

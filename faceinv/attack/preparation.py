@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +56,7 @@ class Preparation:
         progress: Called with (what, done, of).
         seed: Seed of pairs and training. Independent of the run's seed, so that runs share the cache.
         probes: Probes that will be read; their labels are computed in the pass that embeds the pairs.
+        say: Called with a line for each cached part that cannot be used and is made anew.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Preparation:
         progress: Reporter | None = None,
         seed: int = 0,
         probes: Sequence[str] = (),
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.loader = loader
         self.generator = loader.generator(generator)
@@ -80,6 +82,7 @@ class Preparation:
         self._preset = preset
         self._folder = folder
         self._progress = progress
+        self._say = say
         self._seed = seed
         self._readers: dict[str, Reader] = {}
         self._probes = tuple(probes)
@@ -101,6 +104,7 @@ class Preparation:
             },
             self._progress,
             {self._label_key(name): self.probe(name) for name in self._probes},
+            self._say,
         )
 
     def batch_size(self) -> int:
@@ -125,7 +129,7 @@ class Preparation:
             rows = torch.arange(len(descriptors))[Split.of(len(descriptors)).train]
             return dict(Whitening.fitted(descriptors, rows).state_dict())
 
-        found = load_or_make(self._folder / f"whitening-{self.pairs.key}-2.safetensors", make)
+        found = load_or_make(self._folder / f"whitening-{self.pairs.key}-2.safetensors", make, self._say)
         return Whitening(found["mean"], found["matrix"]).to(self.loader.device)
 
     @cached_property
@@ -137,7 +141,7 @@ class Preparation:
             whitening, told = self.whitening, self._progress
             return {"all": coefficients(pairs.latents, pairs.descriptors, generator, self.space, whitening, told)}
 
-        found = load_or_make(self._folder / f"conditional mean-{pairs.key}.safetensors", make)
+        found = load_or_make(self._folder / f"conditional mean-{pairs.key}.safetensors", make, self._say)
         return ConditionalMean(self.whitening, found["all"], self.generator.framing.size)
 
     @cached_property
@@ -156,6 +160,7 @@ class Preparation:
             folder=self._folder,
             whitening=self.whitening,
             progress=self._progress,
+            say=self._say,
         )
         return reader.to(self.loader.device, self.loader.dtype)
 
@@ -173,6 +178,7 @@ class Preparation:
             self.space,
             self._folder,
             self._progress,
+            self._say,
         )
 
     def reader(self, name: str) -> Reader:
@@ -199,6 +205,7 @@ class Preparation:
             constrain=probe.constrain,
             reading_loss=probe.reading_loss,
             progress=self._progress,
+            say=self._say,
         )
         self._readers[name] = reader.to(self.loader.device, self.loader.dtype)
         return self._readers[name]

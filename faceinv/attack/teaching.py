@@ -19,7 +19,12 @@ from faceinv.storage.tensors import load_or_make
 
 
 def teach(
-    method: Method, spec: MethodSpec, preparation: Preparation, folder: Path, progress: Reporter | None = None
+    method: Method,
+    spec: MethodSpec,
+    preparation: Preparation,
+    folder: Path,
+    progress: Reporter | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Train a method that learns, or read its training from the cache; leave any other method alone.
 
@@ -29,6 +34,7 @@ def teach(
         preparation: Pairs and networks to learn from.
         folder: Cache folder.
         progress: Called with (what, done, of).
+        say: Called with a line if the cached training cannot be used.
 
     Raises:
         PluginError: if it learns but declares ``offline="none"``.
@@ -44,7 +50,7 @@ def teach(
 
     def cached(settings: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         parts = {"pairs": pairs.key, "method": spec.name, "code": code_hash(spec), "settings": dict(settings)}
-        return load_or_make(folder / f"method {spec.name}-{fingerprint(parts)}.safetensors", make)
+        return load_or_make(folder / f"method {spec.name}-{fingerprint(parts)}.safetensors", make, say)
 
     lesson = Lesson(spec, preparation.encoder)
     method.prepare(

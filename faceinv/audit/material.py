@@ -56,7 +56,7 @@ class Material:
     ) -> None:
         self.loader, self.spec, self.settings = loader, spec, settings
         self.dataset = dataset if settings.limit is None else Subset(dataset, settings.limit)
-        self._folder, self._progress, self._say = folder, progress, say
+        self._folder, self._progress, self.say = folder, progress, say
         self._reported = False
         frame = self.dataset.framing or PORTRAIT
         clean = clean_part(self.dataset, frame).framing
@@ -110,7 +110,7 @@ class Material:
             ),
             folder=self._folder,
             progress=self._progress,
-            say=self._say,
+            say=self.say,
         )
 
     def parts(self, bank: Bank) -> dict[str, Tensor]:
@@ -150,7 +150,7 @@ class Material:
             if item.name in {name.casefold() for name in self.settings.attributes}:
                 raise InputError(f"The attribute {reason}")
             if not self._reported:  # once, whatever the number of encoders
-                self._say(f"Left out: {reason}")
+                self.say(f"Left out: {reason}")
         self._reported = True
         if not kept:
             raise InputError(f"No attribute of '{self.settings.dataset}' is known for enough images.")

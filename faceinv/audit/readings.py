@@ -163,7 +163,7 @@ def _network_readings(
         device, parts = material.loader.device, (rows["train"], rows["val"], rows["test"])
         return read_images(crops, tasks, *parts, recipe, seed=seed, device=device, progress=progress)
 
-    return load_or_make(folder / f"image reader-{key}.safetensors", make)
+    return load_or_make(folder / f"image reader-{key}.safetensors", make, material.say)
 
 
 def baseline(material: Material, item: Attribute, rows: Rows) -> Reading:

@@ -65,7 +65,8 @@ class Methods:
         def build() -> Method:
             spec = self.spec(cell)
             built: Method = self._resources.host.build(spec, **cell.method_options)
-            teach(built, spec, self._resources.preparation(cell), self._resources.cache, self._resources.progress)
+            shared = self._resources
+            teach(built, spec, shared.preparation(cell), shared.cache, shared.progress, shared.say)
             return built
 
         return self._once("method", method_key(cell), build)

@@ -123,6 +123,7 @@ class Resources:
                 folder=self.cache,
                 progress=self.progress,
                 probes=self._probes,
+                say=self.say,
             )
         return self._preparations[key]
 

@@ -126,6 +126,7 @@ def trained_reader(
     constrain: Callable[[Tensor], Tensor] | None = None,
     reading_loss: Callable[[Tensor, Tensor], Tensor | None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Reader:
     """Return a reader trained on (descriptor, target) pairs; read it from the cache if it is there.
 
@@ -142,6 +143,7 @@ def trained_reader(
         constrain: Maps the raw output to a valid attribute.
         reading_loss: The probe's own loss, for recipes that whiten.
         progress: Called with (what, epoch, of).
+        say: Called with a line if the cached reader cannot be used.
     """
     with torch.random.fork_rng(devices=[]):
         # nn.Module draws initial weights from the global generator, whose state must not change.
@@ -160,7 +162,7 @@ def trained_reader(
         _train(reader, descriptors, targets, recipe, seed, reading_loss, told)
         return dict(reader.state_dict())
 
-    reader.load_state_dict(load_or_make(folder / f"{what}-{key}.safetensors", make))
+    reader.load_state_dict(load_or_make(folder / f"{what}-{key}.safetensors", make, say))
     return reader.eval().requires_grad_(False)
 
 
