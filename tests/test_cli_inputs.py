@@ -231,6 +231,12 @@ def test_a_checkpoint_may_have_an_equals_sign_in_its_name(run, given: str, expec
     assert run("config", "--json", "--encoder", "toy", "--weights", given).json["config"]["weights"] == expected
 
 
+def test_a_file_without_a_name_belongs_to_the_encoder_of_the_config(run, tmp_path: Path) -> None:
+    config = tmp_path / "bench.yaml"
+    config.write_text("encoder: toy.critic\n")
+    assert run("config", "--json", config, "--weights", "x.pth").json["config"]["weights"] == {"toy.critic": "x.pth"}
+
+
 def test_a_misspelt_network_is_not_taken_for_a_file(run, leaked: Path) -> None:
     one_line(run("config", "--encoder", "toy", "--weights", f"toy.critik={leaked}"), 2, "Did you mean 'toy.critic'")
 

@@ -119,7 +119,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> tuple[BenchC
 
     Args:
         path: A YAML file, or ``None``.
-        overrides: Keys set on the command line.
+        overrides: Keys set on the command line; a file in ``weights`` without a name is the first encoder's.
 
     Raises:
         UsageError: if the file cannot be used, a key does not exist, or a value has the wrong type; the
@@ -134,10 +134,12 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> tuple[BenchC
                 f"Allowed: {', '.join(sorted(standard))}."
             )
     try:
-        return BenchConfig(**(standard | given | dict(overrides))), source
+        config = BenchConfig(**(standard | given | dict(overrides)))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         top = str(first["loc"][0])
         where = source.at(top) if top not in overrides else ""
         raise UsageError(f"{where}{key}: {first['msg']}; got {shown(repr(first['input']))}.") from None
+    weights = {name or config.encoder[0]: file for name, file in config.weights.items()}
+    return config.model_copy(update={"weights": weights}), source

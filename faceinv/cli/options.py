@@ -90,8 +90,7 @@ def overrides(given: dict[str, Any], host: Host) -> dict[str, Any]:
     values = {key: value for key, value in given.items() if value is not None and value != ()}
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
     if "weights" in values:
-        encoder = (values.get("encoder") or [Standard("encoder")()])[0]
-        values["weights"] = named_files(values["weights"], encoder, host)
+        values["weights"] = named_files(values["weights"], "", host)
     if "loss_weights" in values:
         values["loss_weights"] = [_weighting(text) for text in values["loss_weights"]]
     return values
