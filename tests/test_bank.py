@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -304,17 +305,50 @@ def test_damaged_files_are_found_and_computed_anew(
     assert torch.equal(opened(loader, Images(), folder / "bank").descriptors, whole)
 
 
-@pytest.mark.parametrize("damage", ["manifest", "values"])
-def test_a_whole_column_that_was_damaged_is_made_anew(loader: Loader, tmp_path: Path, damage: str) -> None:
+def truncated(folder: Path) -> None:
+    os.truncate(folder / "values.bin", 100)
+
+
+def flipped(folder: Path) -> None:
+    with open(folder / "values.bin", "r+b") as file:
+        file.seek(8 * 12 * 4 + 5)  # in the second chunk
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+def manifest(change: Callable[[str], str]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / "manifest.json").write_text(change((folder / "manifest.json").read_text()))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "loaded"),
+    [
+        (truncated, N),
+        (flipped, 8),
+        (manifest(lambda text: text[:40]), N),
+        (manifest(lambda text: "{}"), N),
+        (manifest(lambda text: "[1]"), N),
+        (manifest(lambda text: text.replace('"skipped": {}', '"skipped": {"3": "no"}')), N),
+    ],
+)
+def test_a_whole_column_that_was_damaged_is_made_anew(
+    loader: Loader, tmp_path: Path, damage: Callable[[Path], None], loaded: int
+) -> None:
     whole = opened(loader, Images(), tmp_path).descriptors.clone()
-    folder = next(tmp_path.glob("descriptors-*[!k]"))
-    if damage == "manifest":
-        (folder / "manifest.json").write_text((folder / "manifest.json").read_text()[:40])
-    else:
-        os.truncate(folder / "values.bin", 100)
-    dataset = Images()
-    assert torch.equal(opened(loader, dataset, tmp_path).descriptors, whole)
-    assert len(dataset.loaded) == N
+    damage(next(tmp_path.glob("descriptors-*[!k]")))
+    dataset, heard = Images(), []
+    bank = opened(loader, dataset, tmp_path, say=heard.append)
+    assert torch.equal(bank.descriptors, whole)
+    assert bank.usable.all()
+    assert len(dataset.loaded) == loaded
+    assert len(heard) == 1
+    assert f"{math.ceil(loaded / 8)} of 3 chunks are not as they were written" in heard[0]
+    opened(loader, dataset, tmp_path, say=heard.append)
+    assert (len(dataset.loaded), len(heard)) == (loaded, 1)
 
 
 def test_the_manifest_says_what_it_is_made_of(loader: Loader, tmp_path: Path) -> None:

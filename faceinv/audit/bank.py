@@ -133,7 +133,7 @@ def open_bank(
         if progress:
             progress("waiting for another process that fills this bank", 0, 1)
 
-    with filling(columns, waiting) as missing:
+    with filling(columns, waiting, say) as missing:
         if missing:
             detector = settings.detector if dataset.framing is None else ""
             bring = aligner(frame, dataset.framing, loader.detector(detector) if detector else None)

@@ -2,7 +2,8 @@
 
 A column is a folder. ``values.bin`` holds the rows in the machine's byte order. While it is being filled,
 ``progress.jsonl`` has a line with a checksum for each finished chunk. ``manifest.json`` is written last; it marks the
-column as complete and lists what it was made of. If a process is killed at any point, the next one continues.
+column as complete, lists what it was made of and keeps the checksums. If a process is killed at any point, the next
+one continues; chunks that are not as they were written are computed again.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Column:
         self.path = root / f"{kind}-{self.key}"
         self._row_bytes = math.prod(self.shape) * torch.empty(0, dtype=dtype).element_size()
         self._done: dict[int, dict[str, Any]] = {}
+        self._complete: dict[str, Any] = {}
 
     @property
     def chunks(self) -> range:
@@ -72,16 +74,31 @@ class Column:
         return range(chunk * self._chunk, min((chunk + 1) * self._chunk, self.rows))
 
     def is_complete(self) -> bool:
-        """Return True if every row is there."""
-        return self._manifest() is not None
+        """Return True if every row is there, as it was written; that is checked once."""
+        if not self._complete:
+            manifest = self._manifest()
+            try:
+                with open(self.path / "values.bin", "rb") as file:
+                    # In chunks of the size that they were written in.
+                    if all(zlib.crc32(file.read(manifest["bytes"])) == crc32 for crc32 in manifest.get("crc32", ())):
+                        self._complete = manifest
+            except OSError:
+                return False
+        return bool(self._complete)
 
     def missing(self) -> list[int]:
         """Return the chunks that still have to be written; valid between :func:`filling` and :meth:`finish`."""
         return [chunk for chunk in self.chunks if chunk not in self._done]
 
-    def begin(self) -> None:
-        """Create the files, or check the chunks that an earlier process wrote into them."""
+    def begin(self, say: Callable[[str], None]) -> None:
+        """Create the files, or check the chunks that an earlier process wrote into them.
+
+        Args:
+            say: Called with a line if it was complete but is no longer as it was written.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
+        manifest = self.path / "manifest.json"
+        was_complete, entries = manifest.is_file(), list(self._entries()) or list(self._journal())
         values = self.path / "values.bin"
         size = self.rows * self._row_bytes
         if not values.is_file() or values.stat().st_size != size:
@@ -89,10 +106,14 @@ class Column:
             with open(values, "wb") as file:
                 file.truncate(size)
         with open(values, "rb") as file:
-            self._done = {entry["chunk"]: entry for entry in self._journal() if self._is_sound(file, entry)}
+            self._done = {entry["chunk"]: entry for entry in entries if self._is_sound(file, entry)}
         # Rewrite the journal: its last line may have been cut short, and the next entry needs a line of its own.
         lines = "".join(json.dumps(entry) + "\n" for entry in self._done.values())
         write_atomically(self.path / "progress.jsonl", lines.encode())
+        manifest.unlink(missing_ok=True)
+        if was_complete:
+            lost = len(self.missing())
+            say(f"{self.path}: {lost} of {len(self.chunks)} chunks are not as they were written; they are made anew.")
 
     def write(self, chunk: int, values: Tensor, skipped: Mapping[int, str]) -> None:
         """Write the rows of a chunk.
@@ -121,12 +142,15 @@ class Column:
             os.fsync(file.fileno())
         manifest = {
             "made_of": self.parts,
+            "bytes": self._chunk * self._row_bytes,
             "crc32": [self._done[chunk]["crc32"] for chunk in self.chunks],
             "skipped": {row: why for chunk in self.chunks for row, why in self._done[chunk]["skipped"].items()},
             "environment": environment(),
         }
+        manifest["digest"] = fingerprint(manifest)
         write_atomically(self.path / "manifest.json", json.dumps(manifest, indent=1, default=str).encode())
         (self.path / "progress.jsonl").unlink(missing_ok=True)
+        self._complete = manifest
 
     def values(self) -> Tensor:
         """Return the rows ``(rows, *shape)`` of a complete column, mapped from the file and read only when used.
@@ -140,16 +164,27 @@ class Column:
 
     def skipped(self) -> dict[int, str]:
         """Return the reason for each row without a value of a complete column."""
-        manifest = self._manifest() or {}
-        return {int(row): str(why) for row, why in manifest.get("skipped", {}).items()}
+        return {int(row): str(why) for row, why in self._complete["skipped"].items()}
 
-    def _manifest(self) -> dict[str, Any] | None:
+    def _manifest(self) -> dict[str, Any]:
+        """Return the manifest; nothing if it is missing, not as it was written, or that of another column."""
         try:
             manifest = json.loads((self.path / "manifest.json").read_bytes())
-            size = (self.path / "values.bin").stat().st_size
-        except (OSError, ValueError):
-            return None
-        return manifest if isinstance(manifest, dict) and size == self.rows * self._row_bytes else None
+            digest = manifest.pop("digest", None)
+        except (OSError, ValueError, RecursionError, AttributeError, TypeError):
+            return {}
+        sound = digest == fingerprint(manifest) and fingerprint(manifest["made_of"]) == self.key
+        return manifest if sound else {}
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        """Yield the journal's entry for each chunk of a manifest with chunks of this size."""
+        manifest = self._manifest()
+        if manifest.get("bytes") != self._chunk * self._row_bytes:
+            return
+        for chunk, crc32 in zip(self.chunks, manifest["crc32"], strict=True):
+            rows = {str(row) for row in self.span(chunk)}
+            skipped = {row: why for row, why in manifest["skipped"].items() if row in rows}
+            yield {"chunk": chunk, "crc32": crc32, "skipped": skipped}
 
     def _journal(self) -> Iterator[dict[str, Any]]:
         try:
@@ -171,12 +206,15 @@ class Column:
 
 
 @contextmanager
-def filling(columns: Mapping[str, Column], waiting: Callable[[], object]) -> Iterator[dict[str, Column]]:
+def filling(
+    columns: Mapping[str, Column], waiting: Callable[[], object], say: Callable[[str], None]
+) -> Iterator[dict[str, Column]]:
     """Yield the incomplete ones of ``columns``, locked, so that two processes never fill the same column.
 
     Args:
         columns: By any name.
         waiting: Called before waiting for another process that is filling one of them.
+        say: Called with a line for each column that is no longer as it was written.
 
     Raises:
         StorageError: if the folder cannot be written, or the disk is full.
@@ -196,7 +234,7 @@ def filling(columns: Mapping[str, Column], waiting: Callable[[], object]) -> Ite
                     locks.callback(lock.release)
             incomplete = {name: column for name, column in columns.items() if not column.is_complete()}
             for column in incomplete.values():
-                column.begin()
+                column.begin(say)
             yield incomplete
     except OSError as error:
         where = error.filename or next(iter(columns.values())).path.parent

@@ -51,8 +51,8 @@ class Encoder(nn.Module):
 
         Raises:
             ShapeError: if the images have another size, rank or type.
-            PluginError: if the network does not return descriptors of the declared length, or if its first ones
-                are not finite.
+            PluginError: if the network does not return descriptors of the declared length, or if none of
+                its first ones is finite.
         """
         check_images(images, self.spec.framing.size)
         descriptors: Tensor = self.network(images)
@@ -65,7 +65,8 @@ class Encoder(nn.Module):
         # Once: on a GPU it waits for the result.
         if not self._seen and not torch.compiler.is_compiling():
             self._seen = True
-            if not torch.isfinite(descriptors).all():
+            # A single image may be at fault; callers look at each row.
+            if not torch.isfinite(descriptors).all(1).any():
                 raise PluginError(f"The encoder '{self.spec.name}' of {self.owner} returned NaN or infinity.")
         return descriptors
 
