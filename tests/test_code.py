@@ -63,6 +63,18 @@ def test_an_edit_elsewhere_in_the_package_does_not(package: Path, edited: str) -
     assert code_hash(spec("my_net.network:build")) == before
 
 
+def test_an_edit_in_another_plugin_that_the_target_imports_changes_its_hash(package: Path) -> None:
+    other = package.parent / "faceinv_trunk_of_a_test"
+    other.mkdir()
+    (other / "__init__.py").write_text("from .layers import Trunk\n")
+    (other / "layers.py").write_text("import json\n")
+    (package / "network.py").write_text("from faceinv_trunk_of_a_test import Trunk\n")
+    importlib.invalidate_caches()
+    before = code_hash(spec("my_net.network:build"))
+    (other / "layers.py").write_text("import json  # edited\n")
+    assert code_hash(spec("my_net.network:build")) != before
+
+
 def test_a_new_module_in_place_of_an_attribute_changes_it(package: Path) -> None:
     before = code_hash(spec("my_net.network:build"))
     (package / "other").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import importlib.util
 from collections.abc import Iterable
 from functools import cache
@@ -92,10 +93,10 @@ def codes(host: Host, specs: Iterable[Spec]) -> dict[str, str]:
 def module_hash(module: str) -> str:
     """Return a hash of a module's code.
 
-    It covers the module and every module of the same top-level package that it imports, directly or
-    through others, anywhere in the file. Imports are read from the source: nothing is imported, and names
-    that are only put together at run time are missed. Of the core itself only the module itself counts:
-    :func:`core_hash` covers the rest.
+    It covers the module and every module of the same top-level package, or of another that provides plugins, that
+    it imports, directly or through others, anywhere in the file. Imports are read from the source: nothing is
+    imported, and names that are only put together at run time are missed. Of the core itself only the module itself
+    counts: :func:`core_hash` covers the rest.
 
     Raises:
         ImportError: if the module does not exist.
@@ -114,7 +115,7 @@ def module_hash(module: str) -> str:
 
 
 def _reached(module: str, top: str) -> dict[str, bytes]:
-    """Return the source of ``module`` and of all that it imports below ``top``, by name."""
+    """Return the source of ``module`` and of all that it imports below ``top`` and from other plugins, by name."""
     contents: dict[str, bytes] = {}
     waiting = set(_with_parents(module))
     while waiting:
@@ -126,8 +127,20 @@ def _reached(module: str, top: str) -> dict[str, bytes]:
         if found.origin and found.origin.endswith(".py"):
             package = name if found.submodule_search_locations is not None else name.rpartition(".")[0]
             imported = _imports(contents[name], package)
-            waiting |= {other for other in imported if other.partition(".")[0] == top} - contents.keys()
+            waiting |= {other for other in imported if _is_plugin(other.partition(".")[0], top)} - contents.keys()
     return contents
+
+
+def _is_plugin(package: str, own: str) -> bool:
+    """Return True for ``own``, and any other top-level package that provides plugins, going by names alone."""
+    return package == own or package.startswith("faceinv_") or package in _installed()
+
+
+@cache
+def _installed() -> frozenset[str]:
+    """Return the top-level packages of installed plugins."""
+    points = importlib.metadata.entry_points(group=CORE.name)
+    return frozenset(point.module.partition(".")[0] for point in points) - {CORE.name}
 
 
 @cache
