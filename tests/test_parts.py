@@ -179,6 +179,7 @@ def part(values: Sequence[float], trajectory: Sequence[float] = (), **facts: Any
         "image_steps_sum": 4,
         "n": 2,
         "seconds": {"invert": 1.0},
+        "digests": {},
     } | facts
     return Part({}, {}, {"mse": np.array(values)}, {}, {"id": np.array(trajectory)}, known)
 

@@ -69,7 +69,7 @@ class Audit:
         self.material = Material(
             loader, dataset, spec, settings, folder=cache / "banks", progress=progress, say=say
         )  # fmt: skip
-        self._trained, self._progress = cache / "trained", progress
+        self._trained, self._progress, self._say = cache / "trained", progress, say
         #: The attributes that are read: the chosen ones, except those known for too few images.
         self.attributes = self.material.chosen
 
@@ -81,7 +81,7 @@ class Audit:
         config = asdict(self.settings) | {"encoder": spec.name, "attributes": names}
         parts_of_id = {"version": _VERSION, "config": deciding(config), "weights": weights, "code": code}
         record_id = fingerprint(parts_of_id)
-        known = self.folder.finished(record_id)
+        known = self.folder.finished(record_id, self._say)
         if known:
             return known
         began = time.perf_counter()
@@ -99,7 +99,7 @@ class Audit:
             for item in self.attributes
         }
         rows = self._scored(spec.name, readings, parts["test"], columns)
-        self.folder.write_rows(record_id, columns)
+        digests = self.folder.write_rows(record_id, columns)
         facts = {
             "kind": "probe",
             "status": "ok",
@@ -117,6 +117,7 @@ class Audit:
                 "image": round(looked - trained, 3),
                 "score": round(time.perf_counter() - looked, 3),
             },
+            "digests": digests,
         }
         record = ProbeRecord.of(record_id, facts)
         self.folder.write(record)

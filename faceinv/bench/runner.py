@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from faceinv.contracts.methods import Inversion
 from faceinv.data.images import rounded, write_image
 from faceinv.data.targets import TargetFiles
 from faceinv.errors import Failure, StorageError
+from faceinv.storage.hashing import file_sha256
 from faceinv.storage.parts import Part, Parts, put_together
 from faceinv.storage.records import FailedCell, FinishedCell
 from faceinv.storage.schema import finite
@@ -60,7 +61,7 @@ class Runner:
         self.loader, self.folder = resources.loader, resources.folder
         self.judge = Judge(self.loader, progress=resources.progress, say=resources.say)
         self._methods = Methods(resources, cuda_graph=cuda_graph)
-        self._progress = resources.progress
+        self._progress, self._say = resources.progress, resources.say
         self._batch_size = batch_size
         self._batch_sizes: dict[tuple[Any, ...], int] = {}
 
@@ -96,14 +97,19 @@ class Runner:
         parts, expected = Parts(self.folder, named.id), (digest, self.batch_size(named.cell, named.id))
 
         def usable(rows: range) -> bool:
-            facts = parts.facts(rows)
-            return facts is not None and (facts["targets"], facts["batch_size"]) == expected
+            part = parts.found(rows, self._say)
+            return part is not None and (part.facts["targets"], part.facts["batch_size"]) == expected
 
         return [rows for rows in self.batches(named) if not usable(rows)]
 
-    def finished(self, named: NamedCell) -> FinishedCell | None:
-        """Return the record of a cell if it is finished, and remove parts that a killed process left there."""
-        known = self.folder.finished(named.id)
+    def finished(self, named: NamedCell, *, aloud: bool = False) -> FinishedCell | None:
+        """Return the record of a cell if it is finished, and remove parts that a killed process left there.
+
+        Args:
+            named: The cell.
+            aloud: Report a record or file that is not as it was written, and so counts as missing.
+        """
+        known = self.folder.finished(named.id, *([self._say] if aloud else []))
         if known:
             Parts(self.folder, named.id).remove()
         return known
@@ -207,9 +213,9 @@ class Runner:
         with parts.locked():
             if self.finished(named):
                 return
-            self._write_images(named.id, targets, rows, inversion.start, results)
+            digests = self._write_images(named.id, targets, rows, inversion.start, results)
             parts.describe(identity_facts(named) | about)
-            parts.write(rows, part)
+            parts.write(rows, replace(part, facts={**part.facts, "digests": digests}))
 
     def finish(self, named: NamedCell) -> FinishedCell:
         """Join the parts of a cell, compute the scores that need all targets, write the record and return it.
@@ -226,8 +232,9 @@ class Runner:
         cell, parts = named.cell, Parts(self.folder, named.id)
         preparation, targets = self.preparation(cell), self.resources.targets(cell)
         whole = put_together([parts.read(rows) for rows in self.batches(named)], f"cell {named.id}")
+        digests = dict(whole.facts["digests"])
         if whole.read:
-            self.folder.write_attributes(named.id, whole.read)
+            digests |= self.folder.write_attributes(named.id, whole.read)
         scores = self.judge.judge(
             cell,
             targets,
@@ -242,16 +249,18 @@ class Runner:
         )
         people = {} if targets.identities is None else {"identity": list(targets.identities)}
         values = finite({**scores.columns, **scores.protocol_columns})
-        self.folder.write_rows(named.id, {"target": list(targets.ids), **people, **values})
+        digests |= self.folder.write_rows(named.id, {"target": list(targets.ids), **people, **values})
         probes = {name: preparation.probe_score(name) for name in probes_of(self.resources.host, cell)}
         took = time.perf_counter() - began
         record = finished_record(named, self.resources.host, targets, whole, scores, probes, took)
-        self.folder.write(record)
+        record = self.folder.write(record.model_copy(update={"digests": digests}))
         parts.remove()
         return record
 
-    def _write_images(self, cell_id: str, targets: TargetFiles, rows: range, start: Tensor, results: Tensor) -> None:
-        """Write starts and reconstructions, with their targets next to them."""
+    def _write_images(
+        self, cell_id: str, targets: TargetFiles, rows: range, start: Tensor, results: Tensor
+    ) -> dict[str, str]:
+        """Write starts and reconstructions, with their targets next to them; return the SHA-256 of each file."""
         folder = self.folder.images_folder(cell_id)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -259,5 +268,7 @@ class Runner:
                 targets.link(row, folder / f"{row:05d}-target.png")
                 write_image(start[place], folder / f"{row:05d}-start.png")
                 write_image(results[place], folder / f"{row:05d}.png")
+            names = [f"{row:05d}{what}.png" for row in rows for what in ("-target", "-start", "")]
+            return {name: file_sha256(folder / name) for name in names}
         except OSError as error:
             raise StorageError(f"{folder}: cannot be written: {error.strerror or error}.") from error

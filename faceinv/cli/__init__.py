@@ -32,6 +32,7 @@ COMMANDS = {
     "report": ("faceinv.cli.report:report", "Write one self-contained HTML page about runs."),
     "synthesize": ("faceinv.cli.synthesize:synthesize", "Generate images from latents or seeds."),
     "train": ("faceinv.cli.train:train", "Train the probes and regressors of an attack ahead of time."),
+    "verify": ("faceinv.cli.verify:verify", "Check that the files of runs are what their records say."),
     "weights": ("faceinv.cli.weights:weights", "List, fetch and verify weights files."),
 }
 

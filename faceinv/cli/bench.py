@@ -12,6 +12,7 @@ from faceinv.cli.application import Application
 from faceinv.cli.execution import make_executor, placement_options, taken
 from faceinv.cli.options import CONFIG_FILE, config_options, overrides
 from faceinv.cli.report import OPEN, finish, make_report
+from faceinv.errors import StorageError
 
 if TYPE_CHECKING:
     from faceinv.bench.runner import Outcome
@@ -96,7 +97,6 @@ def _print_results(app: Application, folder: RunFolder, outcomes: Sequence[Outco
 
     runs = read_runs((folder.path,)).only(outcome.id for outcome in outcomes)
     columns = {column.id: column for column in runs.columns}
-    sheet = contact_sheet(runs)
     if as_json:
         app.print_json(as_rows([columns[outcome.id] for outcome in outcomes if outcome.id in columns]))
     else:
@@ -109,8 +109,13 @@ def _print_results(app: Application, folder: RunFolder, outcomes: Sequence[Outco
     for name, reason in sorted(skipped):
         app.say(f"skipped {name}: {reason}")
     app.say(f"records: {folder.path / 'cells'}")
-    if sheet:
-        app.say(f"pictures: {sheet}")
+    try:
+        sheet = contact_sheet(runs)
+    except StorageError as error:
+        app.warn(f"No contact sheet: {error}")
+    else:
+        if sheet:
+            app.say(f"pictures: {sheet}")
 
 
 def _say_unfinished(app: Application, run: GridRun) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from faceinv.cli.application import Application
-from faceinv.cli.report import OPEN, finish
+from faceinv.cli.report import OPEN, finish, write_html
 from faceinv.errors import UsageError
 
 
@@ -59,11 +59,11 @@ def compare(
       faceinv compare runs/a runs/b --losses id,lm,hist --json
     """
     from faceinv.report.comparison import as_objects, compare as compare_runs
-    from faceinv.report.comparison_page import comparison_table, write_comparison
+    from faceinv.report.comparison_page import comparison_table, render_comparison
     from faceinv.report.kept_boards import as_objects as boards_as_objects, joined, read_boards
     from faceinv.report.leaderboard import leaderboards
     from faceinv.report.leaderboard_table import leaderboard_table
-    from faceinv.report.methods_page import write_leaderboards
+    from faceinv.report.methods_page import render_leaderboards
     from faceinv.report.runs import read_runs
     from faceinv.report.table import for_terminal
 
@@ -75,7 +75,7 @@ def compare(
         else:
             for board in boards:
                 app.output.print(for_terminal(leaderboard_table(board), app.output.width))
-        finish(app, write_leaderboards(boards, out or runs[0] / "methods.html"), open_it)
+        finish(app, write_html(render_leaderboards(boards), out, runs[0] / "methods.html"), open_it)
         return
     if also:
         raise UsageError("--also adds to the leaderboard of one run; give a single RUN.")
@@ -91,4 +91,4 @@ def compare(
         for item in found:
             app.output.print(for_terminal(comparison_table(item), app.output.width))
             app.print_line(item.verdict)
-    finish(app, write_comparison(found, out or runs[-1] / "compare.html"), open_it)
+    finish(app, write_html(render_comparison(found), out, runs[-1] / "compare.html"), open_it)

@@ -37,7 +37,7 @@ def export(app: Application, runs: tuple[Path, ...], form: str, wanted: tuple[st
     from faceinv.report.run_tables import exported
     from faceinv.report.runs import read_runs
     from faceinv.report.table import FORMATS, as_objects
-    from faceinv.storage.atomic import write_atomically
+    from faceinv.storage.atomic import write_output
 
     found = read_runs(runs)
     for problem in found.problems:
@@ -49,5 +49,5 @@ def export(app: Application, runs: tuple[Path, ...], form: str, wanted: tuple[st
     if out is None:
         sys.stdout.write(text)
     else:
-        write_atomically(out, text.encode())
+        write_output(out, text.encode(errors="backslashreplace"))
         app.say(f"tables: {out}")

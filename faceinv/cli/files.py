@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from faceinv.errors import InputError, UsageError, described
-from faceinv.storage.atomic import write_atomically
+from faceinv.storage.atomic import write_output
 from faceinv.storage.regular import open_regular
 
 
@@ -55,7 +55,7 @@ def save_array(array: npt.NDArray[np.float32], path: Path) -> None:
     """Write ``array`` as .npy, atomically."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    write_atomically(path, buffer.getvalue())
+    write_output(path, buffer.getvalue())
 
 
 def read_array(path: Path, what: str) -> npt.NDArray[np.float32]:

@@ -122,11 +122,14 @@ def _read(inputs: tuple[Path, ...], spec: EncoderSpec) -> list[_Face]:
 
     from faceinv.cli.files import read_array
     from faceinv.models.loader import check_descriptors
+    from faceinv.storage.schema import utf8
 
     faces: list[_Face] = []
     seen: Counter[str] = Counter()
 
     def add(path: Path, name: str, descriptor: Tensor | None = None) -> None:
+        # A record is UTF-8, and names its files.
+        name = utf8(name)
         # Two folders may each have a face.jpg.
         seen[name] += 1
         faces.append(_Face(path, name if seen[name] == 1 else f"{name}-{seen[name]}", descriptor))
@@ -234,6 +237,7 @@ def _write_record(
 ) -> None:
     """Write a record of this call, so that the report can read it as a run."""
     from faceinv.bench.record import inverted_record
+    from faceinv.storage.hashing import file_sha256
     from faceinv.storage.run_folder import RunFolder
 
     preparation, host = runner.preparation(cell), runner.loader.host
@@ -241,9 +245,15 @@ def _write_record(
     columns = {name: [row.get(name) for row in rows] for name in names}
     probes = [probe for name in cell.losses if (probe := host.spec("loss", name).probe)]
     folder = RunFolder(out)
-    folder.write_rows(_RECORD, {"target": [row["name"] for row in rows], **columns})
+    digests = folder.write_rows(_RECORD, {"target": [row["name"] for row in rows], **columns})
     if probes:
-        folder.write_attributes(_RECORD, {name: preparation.read(name, descriptors).numpy() for name in probes})
+        read = {name: preparation.read(name, descriptors).numpy() for name in probes}
+        digests |= folder.write_attributes(_RECORD, read)
+    for index, row in enumerate(rows):
+        result = Path(row["file"])
+        for part in ("", "-start", "-target") if index in targets else ("", "-start"):
+            name = f"{result.stem}{part}.png"
+            digests[name] = file_sha256(out / name)
     record = inverted_record(
         _RECORD,
         cell,
@@ -257,4 +267,4 @@ def _write_record(
         batch_size=runner.batch_size(cell),
         photographs=len(targets),
     )
-    folder.write(record)
+    folder.write(record.model_copy(update={"digests": digests}))

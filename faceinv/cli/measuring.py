@@ -39,7 +39,10 @@ def measure_with(make_loader: Callable[[], Loader]) -> Measure:
         except FaceinvError as error:
             return Measured({}, dict.fromkeys(probes, str(error)))
         for first in range(0, len(files), _BATCH):
-            images = torch.stack([read_image(file) for file in files[first : first + _BATCH]]).to(loader.device)
+            try:
+                images = torch.stack([read_image(file) for file in files[first : first + _BATCH]]).to(loader.device)
+            except (FaceinvError, RuntimeError) as error:  # damaged, or of different sizes
+                return Measured({}, dict.fromkeys(probes, str(error)))
             framing = replace(spec.framing, size=tuple(images.shape[2:]))
             for name in probes:
                 if name in missing:

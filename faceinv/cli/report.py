@@ -55,15 +55,36 @@ def make_report(
         images: Whether pictures go into it.
         loader: Has the networks that measure pictures, if the command has built them already.
     """
-    from faceinv.report.page import write_page
+    from faceinv.report.page import render
     from faceinv.report.runs import read_runs
 
     found = read_runs(runs)
     for problem in found.problems:
         app.warn(f"Not in the report: {problem}")
-    path = out or runs[0] / "report.html"
+    for column in found.columns if images else ():
+        for file in column.folder.changed(column.record):
+            app.warn(f"{file} is missing or not what its record says; 'faceinv verify {column.folder.path}' lists all.")
+            break
     measure = _measure(app, loader) if images and found.studies else None
-    return write_page(found, path, host=app.host, measure=measure, images=images)
+    page = render(found, host=app.host, measure=measure, images=images)
+    return write_html(page, out, runs[0] / "report.html")
+
+
+def write_html(page: str, out: Path | None, own: Path) -> Path:
+    """Write a page to where the user said, or to its ``own`` place in a run folder, and return its path.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
+    from faceinv.storage.atomic import write_atomically, write_output
+
+    content = page.encode(errors="backslashreplace")
+    # The run may come from somebody else: a link in it is replaced, not followed.
+    if out:
+        write_output(out, content)
+    else:
+        write_atomically(own, content)
+    return out or own
 
 
 def finish(app: Application, path: Path, open_it: bool) -> None:

@@ -200,7 +200,7 @@ def target_files(
     Raises:
         StorageError: the folder cannot be written.
     """
-    found = _read(folder)
+    found = read_targets(folder)
     if found is not None:
         return found
     digest = hashlib.sha256()
@@ -215,7 +215,7 @@ def target_files(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{folder}.lock"):
-            found = _read(folder)
+            found = read_targets(folder)
             if found is None:
                 if (folder / _INDEX).exists():
                     say(f"{folder}: a target is damaged or missing; all are made again.")
@@ -240,7 +240,7 @@ def _checksum(index: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
 
 
-def _read(folder: Path) -> TargetFiles | None:
+def read_targets(folder: Path) -> TargetFiles | None:
     """Return the targets if the index and all files are as they were written, else ``None``."""
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))

@@ -78,7 +78,7 @@ class GridRun:
                 self._name(number)
             if number not in self._named or number in self.outcomes:
                 continue
-            known = self.runner.finished(self._named[number])
+            known = self.runner.finished(self._named[number], aloud=True)
             if known:
                 self.outcomes[number] = Outcome(self.cells[number], self._named[number].id, known, cached=True)
                 continue

@@ -14,6 +14,7 @@ import numpy as np
 
 from faceinv.errors import InputError, UsageError
 from faceinv.report import provenance, wording
+from faceinv.report.pictures import read_picture
 from faceinv.report.runs import Column, Runs, Study, steered_by
 from faceinv.report.sections import verdict
 from faceinv.scoring.statistics import Estimate, estimate, paired_difference
@@ -149,9 +150,9 @@ def _pairs(reference: Runs, other: Runs, losses: str) -> list[tuple[Column, Colu
 
 
 def _finished(runs: Runs, losses: str) -> list[Column]:
-    columns = list(runs.columns)
+    columns = runs.cells
     if not columns:
-        raise InputError(f"The run '{_name(runs)}' has no finished cell.")
+        raise InputError(f"The run '{_name(runs)}' has no finished cell of 'faceinv bench'.")
     if losses:
         have = sorted({column.losses for column in columns})
         columns = [column for column in columns if steered_by(losses, column.losses)]
@@ -259,13 +260,14 @@ def _target_differences(a: Column, b: Column) -> str:
 
 
 def _pixels(path: Path | None) -> str:
-    """Return a hash of a picture's pixels; a missing picture equals no other."""
-    from PIL import Image
-
-    if path is None:
+    """Return a hash of a picture's pixels; one that is missing or damaged equals no other."""
+    try:
+        image = read_picture(path) if path else None
+    except OSError:
+        image = None
+    if image is None:
         return f"gone {secrets.token_hex(8)}"
-    with Image.open(path) as image:
-        return hashlib.sha256(f"{image.size}".encode() + image.convert("RGB").tobytes()).hexdigest()
+    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
 
 def _differences(a: Column, b: Column) -> tuple[tuple[str, str, str], ...]:

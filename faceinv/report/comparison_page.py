@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from markupsafe import Markup
 
@@ -13,7 +12,6 @@ from faceinv.report.comparison import Comparison, Row
 from faceinv.report.page import package_version, render_template
 from faceinv.report.table import Cell, Line, Table
 from faceinv.report.values import Interval, computed
-from faceinv.storage.atomic import write_atomically
 
 _WORDS = {"better": "better", "worse": "worse", "same": "no difference"}
 
@@ -39,14 +37,10 @@ def comparison_table(item: Comparison) -> Table:
     return Table("comparison", title, note, (*item.names, "difference", "verdict"), tuple(lines), corner="metric")
 
 
-def write_comparison(comparisons: Sequence[Comparison], path: Path) -> Path:
-    """Write the comparisons as one self-contained HTML page, whole or not at all.
-
-    Raises:
-        StorageError: if the file cannot be written.
-    """
+def render_comparison(comparisons: Sequence[Comparison]) -> str:
+    """Return the comparisons as one self-contained HTML page."""
     others = dict.fromkeys(item.names[1] for item in comparisons)
-    page = render_template(
+    return render_template(
         "compare.html.j2",
         script="report.js",
         title=f"{', '.join(others)} against {comparisons[0].names[0]}",
@@ -56,8 +50,6 @@ def write_comparison(comparisons: Sequence[Comparison], path: Path) -> Path:
         computed=computed,
         words=_WORDS,
     )
-    write_atomically(path, page.encode())
-    return path
 
 
 def _difference(row: Row) -> Interval:

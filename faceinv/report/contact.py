@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
 
 from PIL import Image, ImageDraw, ImageFont
 
+from faceinv.report.pictures import read_picture
 from faceinv.report.runs import Column, Runs
+from faceinv.storage.atomic import write_atomically
 
 #: Rows on the sheet. The folders hold all of them.
 _ROWS = 12
@@ -21,6 +24,9 @@ def contact_sheet(runs: Runs) -> Path | None:
     """Write ``contact.png`` of the first study into its run folder, and return its path.
 
     It has a row per target, and a column for the targets, for the starts and for each cell.
+
+    Raises:
+        StorageError: if it cannot be written.
     """
     if not runs.studies:
         return None
@@ -46,8 +52,9 @@ def contact_sheet(runs: Runs) -> Path | None:
             tile = _tile(file)
             if tile:
                 sheet.paste(tile, (left, top + _GAP + row * step))
-    path = study.first.folder.path / "contact.png"
-    sheet.save(path)
+    path, buffer = study.first.folder.path / "contact.png", io.BytesIO()
+    sheet.save(buffer, "PNG")
+    write_atomically(path, buffer.getvalue())
     return path
 
 
@@ -56,8 +63,7 @@ def _tile(file: Path | None) -> Image.Image | None:
     if file is None:
         return None
     try:
-        with Image.open(file) as image:
-            return image.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC)
+        return read_picture(file).resize((_TILE, _TILE), Image.Resampling.BICUBIC)
     except OSError:
         return None
 

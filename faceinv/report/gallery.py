@@ -120,12 +120,7 @@ def _tiles(study: Study, index: int, target: str, metric: str, pictures: Picture
 
 
 def _uri(pictures: Pictures, path: Path | None) -> str:
-    if path is None:
-        return ""
-    try:
-        return pictures.uri(path)
-    except OSError:
-        return ""
+    return pictures.uri(path) if path else ""
 
 
 def _sort_label(study: Study, name: str) -> str:
@@ -187,7 +182,7 @@ def _overlays(study: Study, measure: Measure | None) -> tuple[list[dict[str, Any
                 entry["of"][name] = overlays.compact(values)
     for probe, entry in found.items():
         read = _read(study.columns, probe)
-        if read is not None:
+        if read is not None and read.shape == (count, *entry["shape"]):
             entry["of"]["read"] = overlays.compact(read)
     return list(found.values()), [f"{name} are not drawn: {reason}" for name, reason in missing.items()]
 

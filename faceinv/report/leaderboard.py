@@ -156,9 +156,9 @@ def leaderboards(runs: Runs, losses: str = "", reference: str = "", kept: Sequen
     Raises:
         UsageError: if the run has no cell with these losses, or no such method.
     """
-    columns = [column for column in runs.columns if steered_by(losses, column.losses)]
+    columns = [column for column in runs.cells if steered_by(losses, column.losses)]
     if not columns:
-        raise UsageError(f"No finished cell{f' has the losses {losses!r}' if losses else ''}.")
+        raise UsageError(f"No finished cell of 'faceinv bench'{f' has the losses {losses!r}' if losses else ''}.")
     methods = [column.config.method for column in columns] + [p.method for board in kept for p in board.places]
     if reference and reference not in methods:
         raise unknown_name("method of this run", reference, list(dict.fromkeys(methods)))

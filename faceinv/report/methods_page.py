@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -14,7 +13,6 @@ from faceinv.report.budget_chart import Curve, budget_chart
 from faceinv.report.leaderboard import SCORES, Board, named
 from faceinv.report.page import package_version, render_template
 from faceinv.report.values import computed
-from faceinv.storage.atomic import write_atomically
 
 #: The cosine of the attacked encoder says how well it was fooled. It is only in the table.
 _NOT_DRAWN = ("id_sim_attacked",)
@@ -23,13 +21,9 @@ _NOT_DRAWN = ("id_sim_attacked",)
 _STYLES = 10
 
 
-def write_leaderboards(boards: Sequence[Board], path: Path) -> Path:
-    """Write leaderboards as one self-contained HTML page, whole or not at all.
-
-    Raises:
-        StorageError: if the file cannot be written.
-    """
-    page = render_template(
+def render_leaderboards(boards: Sequence[Board]) -> str:
+    """Return leaderboards as one self-contained HTML page."""
+    return render_template(
         "methods.html.j2",
         script="report.js",
         title="Inversion methods at equal budgets",
@@ -38,8 +32,6 @@ def write_leaderboards(boards: Sequence[Board], path: Path) -> Path:
         boards=[_shown(board) for board in boards],
         computed=computed,
     )
-    write_atomically(path, page.encode())
-    return path
 
 
 def _shown(board: Board) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -19,7 +18,6 @@ from faceinv.report.overlays import Measure
 from faceinv.report.pictures import BUDGET, Pictures
 from faceinv.report.runs import Runs, Study
 from faceinv.report.values import Value, of_record
-from faceinv.storage.atomic import write_atomically
 from faceinv.storage.records import FinishedCell
 from faceinv.storage.schema import finite
 
@@ -39,27 +37,15 @@ class StripItem:
     name: str
 
 
-def write_page(
-    runs: Runs, path: Path, *, host: Host | None = None, measure: Measure | None = None, images: bool = True
-) -> Path:
-    """Write the report of ``runs`` to ``path``, whole or not at all.
+def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = None, images: bool = True) -> str:
+    """Return the report of ``runs`` as HTML.
 
     Args:
         runs: The runs.
-        path: The HTML file.
         host: The plugins, which know the licences of weights.
         measure: Measures the overlays of pictures; ``None`` draws none.
         images: Whether to include pictures and everything else about single targets.
-
-    Raises:
-        StorageError: if the file cannot be written.
     """
-    write_atomically(path, render(runs, host=host, measure=measure, images=images).encode())
-    return path
-
-
-def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = None, images: bool = True) -> str:
-    """Return the report of ``runs`` as HTML."""
     pictures = None
     if images:
         files = [file for study in runs.studies for file in gallery.picture_files(study)]
@@ -145,10 +131,10 @@ def _strip(study: Study, pictures: Pictures) -> tuple[StripItem, ...]:
     column = study.fullest
     items = []
     for shown in headline.strip(study):
-        target, result = column.picture(shown.index, gallery.TARGET), column.picture(shown.index)
+        files = column.picture(shown.index, gallery.TARGET), column.picture(shown.index)
+        target, result = (pictures.uri(file) if file else "" for file in files)
         if target and result:
-            name = column.targets[shown.index]
-            items.append(StripItem(pictures.uri(target), pictures.uri(result), shown, name))
+            items.append(StripItem(target, result, shown, column.targets[shown.index]))
     return tuple(items)
 
 

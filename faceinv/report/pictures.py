@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
+
+from faceinv.errors import described
+from faceinv.storage.regular import open_regular
 
 #: Longest side of an embedded picture and JPEG quality, best first.
 _LADDER = ((256, 88), (224, 85), (192, 82), (160, 80), (128, 75), (96, 70), (64, 65))
@@ -18,6 +22,26 @@ _LOSSLESS = 96
 
 #: Most bytes of all pictures of a page, as data URIs.
 BUDGET = 13_000_000
+
+#: Most pixels of a picture that is decoded.
+_MOST = 1 << 24
+
+
+def read_picture(file: Path) -> Image.Image:
+    """Return a picture of a run, which may come from somebody else, in RGB.
+
+    Raises:
+        OSError: if it cannot be read, for any reason.
+    """
+    try:
+        with warnings.catch_warnings(), open_regular(file) as stream:
+            warnings.simplefilter("error")
+            with Image.open(stream, formats=("PNG",)) as image:
+                if image.width * image.height > _MOST:
+                    raise ValueError(f"{image.width}x{image.height} pixels")
+                return image.convert("RGB")
+    except Exception as error:  # what Pillow raises for damaged files has no common class
+        raise OSError(f"{file} cannot be read: {described(error)}") from None
 
 
 @dataclass
@@ -49,19 +73,17 @@ class Pictures:
         return pictures
 
     def uri(self, file: Path) -> str:
-        """Return the picture as a data URI.
-
-        Raises:
-            OSError: if the file cannot be read as a picture.
-        """
+        """Return the picture as a data URI, or nothing if it cannot be read."""
         if file not in self._known:
-            self._known[file] = self._encode(file)
+            try:
+                self._known[file] = self._encode(file)
+            except OSError:
+                self._known[file] = ""
         return self._known[file]
 
     def _encode(self, file: Path) -> str:
         buffer = io.BytesIO()
-        with Image.open(file) as opened:
-            image = opened.convert("RGB")
+        image = read_picture(file)
         if max(image.size) > self.side:
             image.thumbnail((self.side, self.side), Image.Resampling.LANCZOS)
         if max(image.size) <= _LOSSLESS:

@@ -19,6 +19,7 @@ from faceinv.storage.records import (
     read_cell,
     read_probe,
 )
+from faceinv.storage.regular import is_linked
 from faceinv.storage.run_folder import RunFolder
 from faceinv.storage.schema import MetricSummary
 
@@ -95,7 +96,8 @@ class Column:
         files = self.record.files
         stem = self.folder.path / files[index] if files else self.folder.images_folder(self.id) / f"{index:05d}"
         path = stem.with_name(f"{stem.name}{f'-{what}' if what else ''}.png")
-        return path if path.is_file() else None
+        # A link in a run from somebody else could lead to any picture of the reader's.
+        return path if path.is_file() and not is_linked(self.folder.path, path) else None
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,11 @@ class Runs:
         """Every finished cell."""
         return (column for study in self.studies for column in study.columns)
 
+    @property
+    def cells(self) -> list[Column]:
+        """Every finished cell of ``faceinv bench``; those of ``faceinv invert`` have no data set and no times."""
+        return [column for column in self.columns if column.record.kind == "bench"]
+
     def only(self, ids: Iterable[str]) -> Runs:
         """Return the runs without cells other than these."""
         kept = set(ids)
@@ -233,7 +240,7 @@ def _rows(folder: RunFolder, record: FinishedCell) -> dict[str, list[Any]]:
         OSError: if the file cannot be read.
         ValueError: if it does not fit the record.
     """
-    rows = folder.columns(record.id)
+    rows = folder.columns(record.id, record.digests.get(folder.rows_path(record.id).name, ""), record.n)
     if "target" not in rows or len(rows["target"]) != record.n:
         raise ValueError(f"the record has n = {record.n}, and the file {len(rows.get('target', ()))} targets")
     for name, values in rows.items():
@@ -247,7 +254,7 @@ def _studies(columns: Iterable[Column]) -> tuple[Study, ...]:
     groups: dict[tuple[str, ...], list[Column]] = {}
     for column in sorted(columns, key=_order):
         config = column.config
-        key = (config.encoder, config.generator, config.space, column.record.targets)
+        key = (column.record.kind, config.encoder, config.generator, config.space, column.record.targets)
         groups.setdefault(key, []).append(column)
     return tuple(Study(tuple(group)) for group in groups.values())
 

@@ -305,7 +305,8 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\|`<*])", r"\\\1", _one_line(text))
+    # A heading, quotation or reference begins a line, "](" ends the text of a link, and "![" begins an image.
+    return re.sub(r"([\\|`<*]|^[#>\[]|\](?=\()|!(?=\[))", r"\\\1", _one_line(text))
 
 
 def _csv(value: Any) -> Any:

@@ -63,7 +63,8 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
         out: A run folder. Cells that it holds already take part.
 
     Raises:
-        InputError: if a folder is not a run, or if schema, code, weights, config or numbers do not match.
+        InputError: if a folder is not a run, holds links or damaged files, or if schema, code, weights, config or
+            numbers do not match.
         StorageError: if ``out`` cannot be written.
     """
     sources = [*folders, *([out] if (out / RunFolder.FOLDER).is_dir() and out not in folders else [])]
@@ -78,7 +79,8 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     target, merged = RunFolder(out), Merged()
     try:
         for cell_id, items in cells.items():
-            _join(cell_id, items, target, merged)
+            with Parts(target, cell_id).locked():
+                _join(cell_id, items, target, merged)
         for folder in sources:
             _copy_tree(folder / "targets", out / "targets")
     except OSError as error:
@@ -90,6 +92,7 @@ def _cells(path: Path) -> Iterator[_Found]:
     folder = RunFolder(path)
     if not folder.records.is_dir():
         raise InputError(f"{path} is not a run: it has no folder '{RunFolder.FOLDER}'.")
+    _check_plain(path)
     files = sorted(folder.records.glob("*.json"))
     done = {file.stem for file in files}
     begun = [file for file in sorted(folder.records.glob(f"*/parts/{CELL}")) if file.parts[-3] not in done]
@@ -104,6 +107,14 @@ def _cells(path: Path) -> Iterator[_Found]:
             )
         if record.kind != "invert":
             yield _Found(folder, record)
+
+
+def _check_plain(run: Path) -> None:
+    """Raise unless the folders that are copied hold files only: a link in them could lead anywhere."""
+    every = (path for name in (RunFolder.FOLDER, "targets") for path in (run / name, *(run / name).rglob("*")))
+    for path in every:
+        if path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir())):
+            raise InputError(f"{path} is a link, pipe or device; runs to be merged hold files only. Remove it.")
 
 
 def _check(first: _Found, item: _Found) -> None:
@@ -126,7 +137,12 @@ def _check(first: _Found, item: _Found) -> None:
 
 
 def _check_cell(items: Sequence[_Found]) -> None:
-    """Raise unless all folders agree about one cell."""
+    """Raise unless all folders agree about one cell, and a finished one is whole in one of them."""
+    changed = [_changed(item) for item in items if isinstance(item.record, FinishedCell)]
+    if changed and all(changed):
+        raise InputError(
+            f"{changed[0]} is missing or not as it was written. Run the command of its run again, which repairs it."
+        )
     done = [(item.folder.path, item.record) for item in items if isinstance(item.record, FinishedCell)]
     for path, record in done[1:]:
         first, ours = done[0]
@@ -147,8 +163,13 @@ def _check_cell(items: Sequence[_Found]) -> None:
                 )
 
 
+def _changed(item: _Found) -> Path | None:
+    """Return a file that is not as the record of a finished cell says, if there is one."""
+    return next(item.folder.changed(item.record), None) if isinstance(item.record, FinishedCell) else None
+
+
 def _join(cell_id: str, items: Sequence[_Found], target: RunFolder, merged: Merged) -> None:
-    done = next((item for item in items if isinstance(item.record, FinishedCell)), None)
+    done = next((item for item in items if isinstance(item.record, FinishedCell) and not _changed(item)), None)
     if done:
         _copy_tree(done.folder.images_folder(cell_id), target.images_folder(cell_id))
         Parts(target, cell_id).remove()
@@ -162,7 +183,7 @@ def _join(cell_id: str, items: Sequence[_Found], target: RunFolder, merged: Merg
     if begun:
         rows = {row for part in Parts(target, cell_id) for row in part}
         merged.unfinished[cell_id] = begun[0][1].n - len(rows)
-    else:
+    elif not isinstance(target.read(cell_id), FinishedCell):
         _copy(items[0].folder.record_path(cell_id), target.record_path(cell_id))
         merged.failed.append(cell_id)
 

@@ -10,20 +10,21 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import filelock
 import numpy as np
 import numpy.typing as npt
 
-from faceinv.errors import InputError, StorageError
+from faceinv.errors import InputError, StorageError, described
 from faceinv.storage.atomic import write_atomically
+from faceinv.storage.hashing import file_sha256
 from faceinv.storage.records import BegunCell, read_begun
+from faceinv.storage.regular import open_regular
 from faceinv.storage.run_folder import RunFolder
 
 #: The file next to the parts that says which cell they belong to.
@@ -48,7 +49,7 @@ class Part:
         columns: Scores of each pair ``(n,)``, by column.
         read: Attributes that each probe read from the leaked descriptors, ``(n, *shape)``.
         trajectory: Sum over the targets of each loss at each step, ``(steps,)``.
-        facts: Further facts, as JSON: the targets, the trained readers, the times.
+        facts: Further facts, as JSON: the targets, the trained readers, the times, the SHA-256 of each picture.
     """
 
     targets: Mapping[str, Array]
@@ -60,6 +61,11 @@ class Part:
 
 
 _ARRAYS = ("targets", "results", "columns", "read", "trajectory")
+#: Facts that every part has.
+_FACTS = {
+    *("n", "targets", "batch_size", "trained", "seconds", "digests"),
+    *("queries", "image_steps", "queries_sum", "image_steps_sum"),
+}
 
 
 @dataclass(frozen=True)
@@ -104,13 +110,31 @@ class Parts:
         except ValueError:
             return None
 
-    def facts(self, rows: range) -> dict[str, Any] | None:
-        """Return the facts of a part, or ``None`` if it is missing or damaged."""
-        try:
-            with open(self.part_path(rows), "rb") as file, np.load(file, allow_pickle=False) as archive:
-                return _facts(archive)
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile):
+    def found(self, rows: range, say: Callable[[str], None]) -> Part | None:
+        """Return the part of these rows, or ``None`` if it, or one of its pictures, is missing or damaged.
+
+        Args:
+            rows: The rows.
+            say: Called with a remark if something is damaged.
+        """
+        path = self.part_path(rows)
+        if not path.exists():
             return None
+        try:
+            part = self.read(rows)
+        except InputError as error:
+            say(f"{error} It is computed again.")
+            return None
+        for name, known in part.facts["digests"].items():
+            picture = self.path.parent / name
+            try:
+                same = file_sha256(picture) == known
+            except OSError:
+                same = False
+            if not same:
+                say(f"{picture} is missing or not as it was written; its batch is computed again.")
+                return None
+        return part
 
     def read(self, rows: range) -> Part:
         """Return the part of these rows.
@@ -119,15 +143,22 @@ class Parts:
             InputError: if it is missing or damaged.
         """
         arrays: dict[str, dict[str, Array]] = {kind: {} for kind in _ARRAYS}
+        path = self.part_path(rows)
         try:
-            with open(self.part_path(rows), "rb") as file, np.load(file, allow_pickle=False) as archive:
+            with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
                 for key in archive.files:
                     kind, colon, name = key.partition(":")
                     if colon:
                         arrays[kind][name] = archive[key]
-                return Part(**arrays, facts=_facts(archive))
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-            raise InputError(f"{self.part_path(rows)}: cannot read this part of a cell: {error}.") from error
+                facts = json.loads(archive["facts"].tobytes())
+            lacking = _FACTS - facts.keys()
+            if lacking:
+                raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
+            if any(Path(name).name != name for name in facts["digests"]):
+                raise ValueError("it names files of other folders")
+            return Part(**arrays, facts=facts)
+        except Exception as error:  # what NumPy and zipfile raise for damaged files has no common class
+            raise InputError(f"{path}: this part of a cell cannot be read: {described(error)}.") from error
 
     def __iter__(self) -> Iterator[range]:
         """Yield the rows of every existing part, in order."""
@@ -199,6 +230,7 @@ def put_together(parts: Sequence[Part], where: str) -> Part:
             "seconds_a_target": [round(part.facts["seconds"]["invert"] / part.facts["n"], 4) for part in parts],
             **{key: max(part.facts[key] for part in parts) for key in ("queries", "image_steps")},
             **{key: sum(part.facts[key] for part in parts) for key in ("queries_sum", "image_steps_sum")},
+            "digests": {name: digest for part in parts for name, digest in part.facts["digests"].items()},
         },
     )
 
@@ -211,8 +243,3 @@ def _summed(arrays: list[Array]) -> Array:
         if 0 < len(array) < len(total):
             total[len(array) :] += array[-1]
     return total
-
-
-def _facts(archive: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(archive["facts"].tobytes())
-    return facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +16,16 @@ class ProbeFolder(RecordFolder):
 
     FOLDER = "probes"
 
-    def finished(self, record_id: str) -> ProbeRecord | None:
-        """Return the record if it and its rows are there and whole, else ``None``."""
+    def finished(self, record_id: str, say: Callable[[str], None] = lambda text: None) -> ProbeRecord | None:
+        """Return the record if it and its rows are as they were written, else ``None``; ``say`` what is damaged."""
+        path = self.record_path(record_id)
         try:
-            record = read_probe(self.record_path(record_id))
-        except ValueError:
+            record = read_probe(path)
+        except ValueError as error:
+            if path.exists():
+                say(f"{path} is not a record: {error}. It is computed again.")
             return None
-        return record if self.rows_path(record_id).is_file() else None
+        return self.whole(record, say)
 
     def rows(self, record_id: str) -> list[dict[str, Any]]:
         """Return the rows of a record, one mapping per image and reading."""

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from faceinv.storage.identity_records import IdentificationRow, Recognition, SuccessRow
+from faceinv.storage.regular import open_inside
 from faceinv.storage.schema import (
     Count,
+    Digests,
     FileStem,
     Id,
     Interval,
@@ -22,12 +24,15 @@ from faceinv.storage.schema import (
     Positive,
     Seconds,
     Share,
+    checksum,
     finite,
     reason_of,
 )  # fmt: skip
 
 #: Schema of the records of cells. Raise it when old readers can no longer read what is written.
 SCHEMA = 2
+#: Largest record that is read, in bytes.
+LARGEST = 100_000_000
 #: Schema of the records of ``faceinv probe``, counted separately.
 PROBE_SCHEMA = 1
 
@@ -132,6 +137,8 @@ class CellRecord(Model):
     """Hash of the code that makes the numbers: the core, and plugins by kind and name."""
     environment: dict[str, str] = {}
     """Versions, by package."""
+    checksum: str = ""
+    """SHA-256 of the other keys but ``seconds`` and ``environment``. A record that was edited since is not used."""
 
     @classmethod
     def of(cls, cell_id: str, facts: Mapping[str, Any]) -> Self:
@@ -212,6 +219,8 @@ class FinishedCell(CellRecord):
     """``image_steps``, averaged over the targets."""
     seconds: CellSeconds = CellSeconds()
     """Where the time went."""
+    digests: Digests = {}
+    """SHA-256 of the rows, pictures and ``read.npz``, by the name of the file. ``faceinv verify`` compares them."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -300,6 +309,10 @@ class ProbeRecord(Model):
     """Images that could not be used: name and reason."""
     seconds: dict[str, Seconds] = {}
     """Time of each step."""
+    digests: Digests = {}
+    """SHA-256 of the rows, by the name of the file. ``faceinv verify`` compares it."""
+    checksum: str = ""
+    """SHA-256 of the other keys but ``seconds`` and ``environment``. A record that was edited since is not used."""
 
     @classmethod
     def of(cls, record_id: str, facts: Mapping[str, Any]) -> Self:
@@ -329,7 +342,7 @@ def read_cell(path: Path) -> FinishedCell | FailedCell:
     Raises:
         ValueError: if the file cannot be read or is not a record; the message is one line without the file's name.
     """
-    content = _read(path)
+    content = _read(path, path.parents[1])
     if content.get("status") == "failed":
         return _validated(FailedCell, migrated(content), path.stem)
     return _validated(FinishedCell, migrated(content), path.stem)
@@ -341,7 +354,7 @@ def read_begun(path: Path) -> BegunCell:
     Raises:
         ValueError: as for :func:`read_cell`.
     """
-    return _validated(BegunCell, _read(path), path.parent.parent.name)
+    return _validated(BegunCell, _read(path, path.parents[3]), path.parents[1].name)
 
 
 def read_probe(path: Path) -> ProbeRecord:
@@ -350,18 +363,24 @@ def read_probe(path: Path) -> ProbeRecord:
     Raises:
         ValueError: as for :func:`read_cell`.
     """
-    return _validated(ProbeRecord, _read(path), path.stem)
+    return _validated(ProbeRecord, _read(path, path.parents[1]), path.stem)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, run: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with open_inside(run, path) as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise ValueError(f"larger than {LARGEST:,} bytes")
+        content = json.loads(text.decode("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"a record is a mapping, got {type(content).__name__}")
+        if content.get("checksum", "") not in ("", checksum(content)):
+            raise ValueError("it was changed after it was written (its checksum differs)")
     except OSError as error:
         raise ValueError(error.strerror or str(error)) from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"a record is a mapping, got {type(content).__name__}")
     return content
 
 

@@ -28,3 +28,24 @@ def open_regular(path: str | Path) -> BinaryIO:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     raise OSError(errno.EINVAL, "it is a pipe, socket or device, not a file", str(path))
+
+
+def open_inside(folder: Path, path: Path) -> BinaryIO:
+    """Open a regular file in ``folder``, which may come from somebody else: a link, which leads anywhere, is refused.
+
+    Args:
+        folder: The folder; it may itself be a link.
+        path: ``folder`` followed by the names below it.
+
+    Raises:
+        OSError: as for :func:`open_regular`, or if ``path`` or a folder between both is a link.
+    """
+    if is_linked(folder, path):
+        raise OSError(errno.ELOOP, "it is, or lies behind, a link", str(path))
+    return open_regular(path)
+
+
+def is_linked(folder: Path, path: Path) -> bool:
+    """Return whether ``path``, or a folder between it and ``folder``, is a link."""
+    below = path.relative_to(folder)
+    return any((folder / part).is_symlink() for part in (below, *below.parents[:-1]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -10,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 #: A name that is safe as the name of a file.
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=200)]
 FileStem = Annotated[str, Field(pattern=r"^[^/\x00]*[^/\x00.][^/\x00]*$", max_length=255)]
+#: SHA-256 of a file, by its name.
+Digests = dict[FileStem, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=2**53)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -61,14 +65,27 @@ class MetricSummary(Interval):
 
 
 def finite(value: Any) -> Any:
-    """Return ``value`` as JSON has it: lists for tuples, and ``None`` for NaN and infinities."""
+    """Return ``value`` as JSON has it: lists for tuples, ``None`` for NaN and infinities, and text that is UTF-8."""
     if isinstance(value, float):
         return value if value - value == 0 else None
+    if isinstance(value, str):
+        return utf8(value)
     if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
+        return {utf8(key): finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return value
+
+
+def utf8(text: str) -> str:
+    """Return ``text`` with escapes such as ``\\xff`` for bytes of file names that are not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the content of a record, without what differs between two computations of it."""
+    rest = {key: value for key, value in content.items() if key not in ("seconds", "environment", "checksum")}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def reason_of(error: ValidationError) -> str:

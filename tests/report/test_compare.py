@@ -146,3 +146,16 @@ def test_self_scored_runs_are_warned_of(run, write_run: Write, tmp_path: Path) -
     assert result.json[0]["warnings"] == ["it scores its own inversion"]
     exported = run("export", a, "--format", "markdown")
     assert "it scores its own inversion" in exported.out
+
+
+def test_results_of_invert_are_left_out(run, two: tuple[Path, Path], write_run: Write, tmp_path: Path) -> None:
+    inverted = write_run(tmp_path / "inverted", ("id",), method="other")
+    (path,) = (inverted / "cells").glob("*.json")
+    record = json.loads(path.read_text()) | {"kind": "invert"}
+    del record["seconds"]
+    path.write_text(json.dumps(record))
+    assert (run("compare", inverted).code, run("compare", inverted, two[0]).code) == (2, 3)
+    before = run("compare", two[0], "--json").json
+    for file in (path, path.with_suffix(".parquet")):
+        file.rename(two[0] / "cells" / file.name)
+    assert run("compare", two[0], "--json").json == before

@@ -105,3 +105,18 @@ def test_table_1_beside_the_papers(run, write_run: Callable[..., Path], tmp_path
         "From image, reported": "92 %",
         "Baseline, reported": "50.4 %",
     }
+
+
+def test_names_are_text_in_every_format(run, full_run: Path) -> None:
+    (path,) = (full_run / "cells").glob(f"{0:016x}.json")
+    evil = "=HYPERLINK(1) <script> ![x](http://x.invalid) [y](http://y.invalid)"
+    content = json.loads(path.read_text())
+    content["config"]["dataset"] = f"folder:{evil}"
+    content["metrics"]["mse"]["unit"] = evil
+    content["warnings"] = [evil]
+    path.write_text(json.dumps(content))
+    lines = list(csv.reader(io.StringIO(run("export", full_run, "--format", "csv").out)))
+    assert not [cell for line in lines for cell in line if cell.startswith(("=", "+", "@"))]
+    markdown = run("export", full_run, "--format", "markdown").out
+    assert "script>" in markdown
+    assert not re.search(r"(?<!\\)<|(?<!\\)!\[|(?<!\\)\]\(", markdown)

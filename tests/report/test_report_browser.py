@@ -12,7 +12,7 @@ import pytest
 from faceinv.cli.measuring import measure_with
 from faceinv.models import Loader
 from faceinv.plugins import Host
-from faceinv.report.page import write_page
+from faceinv.report.page import render
 from faceinv.report.runs import read_runs
 from faceinv.weights import WeightStore
 
@@ -28,7 +28,9 @@ def shown_run(tmp_path_factory: pytest.TempPathFactory, write_run: Callable[...,
 def page_file(shown_run: Path) -> Path:
     host = Host()
     measure = measure_with(lambda: Loader(host, WeightStore(host, offline=True)))
-    return write_page(read_runs([shown_run]), shown_run / "page.html", host=host, measure=measure)
+    path = shown_run / "page.html"
+    path.write_text(render(read_runs([shown_run]), host=host, measure=measure), encoding="utf-8")
+    return path
 
 
 @pytest.fixture
@@ -206,7 +208,9 @@ def test_dark_follows_the_system_and_the_button(visit: Callable[..., Any], page_
 
 
 def test_a_page_without_pictures_works_too(visit: Callable[..., Any], shown_run: Path, tmp_path: Path) -> None:
-    page = visit(write_page(read_runs([shown_run]), tmp_path / "public.html", images=False)).page
+    path = tmp_path / "public.html"
+    path.write_text(render(read_runs([shown_run]), images=False), encoding="utf-8")
+    page = visit(path).page
     page.locator(".chooser label", has_text="100").first.click()
     assert page.locator("div[data-fmr='0.01']").is_visible()
     assert page.locator("img, dialog").count() == 0
