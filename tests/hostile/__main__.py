@@ -67,9 +67,32 @@ class Tally:
 
 def main() -> int:
     """Run the campaign; return 1 if anything failed."""
+    given = _arguments()
+    keep = given.keep or Path(tempfile.mkdtemp(prefix="faceinv-hostile-"))
+    print(f"seed {given.seed}; cases that fail are kept in {keep}", flush=True)
+    os.environ.update(COLUMNS="200", FACEINV_OFFLINE="1", OMP_NUM_THREADS="1")
+    _import()
+    whole = sum(AREAS[name].share for name, _ in given.areas)
+    tallies = {}
+    with tempfile.TemporaryDirectory(prefix="faceinv-hostile-") as scratch:
+        for name, size in given.areas:
+            end = None
+            if given.only is not None:
+                numbers = range(given.only, given.only + 1)
+            elif size is not None:
+                numbers = range(size)
+            else:
+                numbers = range(sys.maxsize)
+                end = time.monotonic() + given.minutes * 60 * AREAS[name].share / whole
+            tallies[name] = _run(name, given.seed, numbers, end, Path(scratch).resolve(), keep)
+    _print(tallies)
+    return int(any(tally.failed for tally in tallies.values()))
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "areas", nargs="*", default=list(AREAS), choices=[*AREAS, []], metavar="AREA", help=", ".join(AREAS)
+        "areas", nargs="*", metavar="AREA[:SIZE]", help=f"with its own number of cases; of {', '.join(AREAS)}"
     )
     parser.add_argument("--seed", type=int, default=int(time.time()), help="seed; by default the time")
     parser.add_argument("--size", type=int, help="number of cases of each area; by default as many as the time allows")
@@ -77,21 +100,17 @@ def main() -> int:
     parser.add_argument("--only", type=int, metavar="NUMBER", help="only this case of the area")
     parser.add_argument("--keep", type=Path, help="folder for the cases that failed")
     given = parser.parse_args()
-    keep = given.keep or Path(tempfile.mkdtemp(prefix="faceinv-hostile-"))
-    print(f"seed {given.seed}; cases that fail are kept in {keep}", flush=True)
-    os.environ.update(COLUMNS="200", FACEINV_OFFLINE="1", OMP_NUM_THREADS="1")
-    _import()
-    whole = sum(AREAS[name].share for name in given.areas)
-    tallies = {}
-    with tempfile.TemporaryDirectory(prefix="faceinv-hostile-") as scratch:
-        root = Path(scratch).resolve()
-        for name in given.areas:
-            seconds = given.minutes * 60 * AREAS[name].share / whole
-            numbers = range(given.size if given.size is not None else sys.maxsize)
-            if given.only is not None:
-                numbers = range(given.only, given.only + 1)
-            deadline = None if given.size is not None or given.only is not None else time.monotonic() + seconds
-            tallies[name] = _run(name, given.seed, numbers, deadline, root, keep)
+    areas = []
+    for text in given.areas or AREAS:
+        name, _, size = text.partition(":")
+        if name not in AREAS or (size and not size.isdecimal()):
+            parser.error(f"{text}: the areas are {', '.join(AREAS)}")
+        areas.append((name, int(size) if size else given.size))
+    given.areas = areas
+    return given
+
+
+def _print(tallies: dict[str, Tally]) -> None:
     print(f"\n{'area':10} {'tried':>6} {'held':>6} {'failed':>6} {'slowest':>9} {'memory':>9}")
     for name, tally in tallies.items():
         print(
@@ -100,7 +119,6 @@ def main() -> int:
         )
         for text, count in tally.wrong.most_common(20):
             print(f"{'':10} {count:6} × {text}")
-    return int(any(tally.failed for tally in tallies.values()))
 
 
 def _run(area: str, seed: int, numbers: range, deadline: float | None, root: Path, keep: Path) -> Tally:

@@ -12,17 +12,17 @@ import pytest
 
 
 @pytest.fixture
-def campaign(tmp_path: Path) -> Callable[[str, int], None]:
-    """Run ``size`` cases of one area, in a process of its own, since the campaign forks for each case."""
+def campaign(tmp_path: Path) -> Callable[..., None]:
+    """Run areas of the campaign, each with its number of cases, in a process of its own: it forks for each case."""
 
-    def run(area: str, size: int) -> None:
-        command = [sys.executable, str(Path(__file__).parent), area, "--seed", "0", "--size", str(size)]
+    def run(*areas: str) -> None:
+        command = [sys.executable, str(Path(__file__).parent), *areas, "--seed", "0"]
         done = subprocess.run(
             [*command, "--keep", str(tmp_path / "kept")],
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=280,
             check=False,
         )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

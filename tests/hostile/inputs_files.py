@@ -18,7 +18,7 @@ from damage import EDGES, TEXTS, damaged
 from PIL import Image
 from watched import Case, command
 
-from faceinv.errors import FaceinvError
+from faceinv.errors import LONGEST, FaceinvError
 from faceinv.testing import toy
 
 TOY = ("--plugin", toy.__file__)
@@ -117,7 +117,7 @@ def _tolerated(action: Any) -> None:
         action()
     except FaceinvError as error:
         text = str(error)
-        if not text.isprintable() or len(text) > 1500:
+        if not text.isprintable() or len(text) > LONGEST:
             raise AssertionError(f"a message of {len(text)} characters: {text[:200]!r}") from error
 
 

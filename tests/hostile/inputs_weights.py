@@ -26,7 +26,7 @@ from damage import EDGES, TEXTS, damaged
 from safetensors.torch import save as safetensors_bytes
 from watched import Case, command
 
-from faceinv.errors import WeightsError
+from faceinv.errors import LONGEST, WeightsError
 from faceinv.weights import load_strictly, read_tensors
 
 _PLUGINS = Path(__file__).parents[2] / "plugins"
@@ -88,7 +88,7 @@ def _use(tensors: dict[str, Any]) -> None:
 
 def _check_message(error: WeightsError) -> None:
     text = str(error)
-    if not text.isprintable() or len(text) > 1500:
+    if not text.isprintable() or len(text) > LONGEST:
         raise AssertionError(f"a message of {len(text)} characters: {text[:200]!r}")
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from faceinv.errors import LONGEST
+
 #: Audit events that no file may cause: code found by a pickle, commands, connections.
 _FORBIDDEN = {
     "os.system", "os.exec", "os.posix_spawn", "os.startfile", "subprocess.Popen", "pickle.find_class",
@@ -24,8 +26,6 @@ _FORBIDDEN = {
 #: Limit of one case on its address space, beyond what the process has at its start.
 _ADDRESSES = 6 << 30
 
-#: No message needs more characters in a line.
-_LINE = 2000
 
 #: Exit code of a process that ended in an exception, which no command of ours uses.
 _RAISED = 99
@@ -219,8 +219,8 @@ def _said(out: bytes, err: bytes) -> list[str]:
         wrong.append(f"called a bug: {err.split(b'This is a bug')[0][-150:].decode(errors='replace').strip()}")
     if _CONTROL.search(out + err):
         wrong.append("control characters on the terminal")
-    if any(len(line) > _LINE for line in err.splitlines()):
-        wrong.append(f"a line of more than {_LINE} bytes")
+    if any(len(line) > LONGEST for line in err.decode(errors="replace").splitlines()):
+        wrong.append(f"a line of more than {LONGEST} characters")
     return wrong
 
 

@@ -93,6 +93,12 @@ def test_damaged_archive_is_an_error_or_right(
         extract_member(io.BytesIO(bytes(whole)), filename, "w.bin", folder / "out", size=1000)
 
 
+def test_archive_that_lacks_its_start(tmp_path: Path, pack: Pack) -> None:
+    (tmp_path / "a.zip").write_bytes(pack("a.zip", {"w": b"numbers"})[4:])
+    with pytest.raises(WeightsError, match="broken"):
+        extract_member(tmp_path / "a.zip", "a.zip", "w", tmp_path / "out")
+
+
 def test_error_of_the_disk_is_not_the_archives(tmp_path: Path, pack: Pack) -> None:
     with pytest.raises(NotADirectoryError):
         extract_member(io.BytesIO(pack("a.zip", {"w": b""})), "a.zip", "w", Path(__file__) / "w")

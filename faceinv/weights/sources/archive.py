@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import tarfile
 import zipfile
@@ -73,7 +74,8 @@ def extract_member(archive: Path | IO[bytes], filename: str, member: str, destin
     except _MALFORMED as error:
         raise WeightsError(f"the archive {shown(filename)} is broken: {error}") from None
     except OSError as error:
-        if error.errno is not None:  # Of the disk; decompressors raise errors without a number.
+        # Of the disk; decompressors raise errors without a number, and EINVAL is a position before the file's start.
+        if error.errno not in (None, errno.EINVAL):
             raise
         raise WeightsError(f"the archive {shown(filename)} is broken: {error}") from None
 
