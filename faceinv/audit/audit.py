@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from faceinv.audit.attributes import Attribute
+from faceinv.audit.image_reader import backbone_options
 from faceinv.audit.material import Material
 from faceinv.audit.readings import baseline, descriptor_readings, digest, image_readings
 from faceinv.audit.rows import Reading, score_attribute
@@ -84,6 +85,8 @@ class Audit:
         known = self.folder.finished(record_id, self._say)
         if known:
             return known
+        if self.settings.image is not None and self.material.trains_on_images:
+            backbone_options(self.settings.image.backbone)
         began = time.perf_counter()
         bank = self.material.bank(spec.name)
         parts = self.material.parts(bank)

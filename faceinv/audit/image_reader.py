@@ -7,9 +7,9 @@ attribute, is trained on the photographs behind the descriptors, with the same p
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,12 +17,15 @@ from torch import Tensor, nn
 
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import Framing
-from faceinv.errors import PluginError, UsageError, suggest
+from faceinv.errors import PluginError, UsageError, described, shown, suggest
 from faceinv.probes.recipe import EarlyStopping
 from faceinv.storage.hashing import seed_of
 
 #: Input of the network: the bank's portrait framing, but closer, so that a mouth is twenty pixels wide.
 CROP = Framing("audit-64", (64, 64), ((0.34, 0.40), (0.66, 0.40), (0.50, 0.55), (0.36, 0.69), (0.64, 0.69)))
+
+#: Models whose training is known to run with channels last; others, such as repvgg_a0, crash in torch's backward pass.
+_CHANNELS_LAST = ("lcnet_", "mobilenetv3_")
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class _Training:
 
     def run(self, val: Tensor, test: Tensor, progress: Reporter | None) -> dict[str, Tensor]:
         recipe = self.recipe
-        steps = math.ceil(len(self.train) / recipe.batch_size)
+        steps = len(batches(self.train, recipe.batch_size))
         optimizer = torch.optim.AdamW(self.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.15
@@ -127,7 +130,7 @@ class _Training:
         for epoch in range(recipe.epochs):
             self.network.train()
             order = self.train[torch.randperm(len(self.train), generator=self.rng)]
-            for step, rows in enumerate(torch.split(order, recipe.batch_size)):
+            for step, rows in enumerate(batches(order, recipe.batch_size)):
                 images, labels = self._batch(rows)
                 loss = torch.stack(self._losses(self.network(images), labels)).sum()
                 optimizer.zero_grad(set_to_none=True)
@@ -200,20 +203,50 @@ class _Training:
         return found
 
 
-def build_backbone(name: str, outputs: int) -> nn.Module:
-    """Return the untrained timm model ``name`` with ``outputs`` outputs.
+def batches(rows: Tensor, size: int) -> list[Tensor]:
+    """Return ``rows`` in batches; a last one of one row, which batch normalisation refuses, joins the one before."""
+    parts = list(torch.split(rows, size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+@cache
+def backbone_options(name: str) -> dict[str, Any]:
+    """Return the options with which timm's model ``name`` reads crops, found by one pass of two of them.
 
     Raises:
         PluginError: if timm is not installed.
-        UsageError: if timm has no such model.
+        UsageError: if timm has no such model, or it does not read images of this size.
     """
     try:
         import timm
     except ImportError:
         raise PluginError(
-            "Reading from the image needs timm: pip install 'faceinv[image]', or leave this out with --no-image."
+            "Reading from the image needs timm: pip install timm, or leave this out with --no-image."
         ) from None
     if not timm.is_model(name):
-        raise UsageError(f"timm has no model '{name}'.{suggest(name, timm.list_models())}")
-    network: nn.Module = timm.create_model(name, pretrained=False, num_classes=outputs)
-    return network.to(memory_format=torch.channels_last)
+        raise UsageError(f"timm has no model '{shown(name)}'.{suggest(name, timm.list_models())}")
+    reason = ""
+    with torch.random.fork_rng(devices=[]):
+        # Models of a fixed size have an option for it.
+        for options in ({}, {"img_size": CROP.size}):
+            try:
+                network = timm.create_model(name, pretrained=False, num_classes=2, **options)
+                network(torch.zeros(2, 3, *CROP.size)).sum().backward()
+                return options
+            except Exception as error:  # whatever a model raises about a size or an option that it does not take
+                reason = reason or described(error)
+    raise UsageError(
+        f"timm's model '{name}' cannot be trained on images of {CROP.size[0]}x{CROP.size[1]}: {reason.rstrip('.')}. "
+        "Choose another --backbone, such as 'lcnet_050'."
+    )
+
+
+def build_backbone(name: str, outputs: int) -> nn.Module:
+    """Return the untrained timm model ``name`` with ``outputs`` outputs; see :func:`backbone_options` for errors."""
+    options = backbone_options(name)
+    import timm
+
+    network: nn.Module = timm.create_model(name, pretrained=False, num_classes=outputs, **options)
+    return network.to(memory_format=torch.channels_last) if name.startswith(_CHANNELS_LAST) else network
