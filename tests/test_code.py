@@ -6,6 +6,7 @@ import importlib
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from faceinv.contracts import ProbeSpec, WeightSpec
 from faceinv.errors import PluginError
 from faceinv.plugins import Host
-from faceinv.plugins.code import CORE, NUMBERS, code_hash, codes, core_hash
+from faceinv.plugins.code import CORE, MAKING, NUMBERS, code_hash, codes, core_hash
 
 FILES = {
     "__init__.py": "",
@@ -122,6 +123,12 @@ def test_packages_can_be_added_to_the_core_hash(core: Callable[[str], Path]) -> 
     edited = core("audit/audit.py")
     assert core_hash("audit") != core_hash()
     assert core_hash("audit", core=edited) != core_hash("audit")
+
+
+def test_what_makes_pairs_is_not_what_uses_them(core: Callable[[str], Path]) -> None:
+    pairs = partial(core_hash, "attack/pairs.py", of=MAKING)
+    assert pairs(core=core("attack/objective.py")) == pairs(core=core("bench/judge.py")) == pairs()
+    assert pairs() not in (pairs(core=core("attack/pairs.py")), pairs(core=core("probes/whitening.py")))
 
 
 def test_what_is_hashed_exists() -> None:

@@ -166,7 +166,7 @@ def test_what_is_trained_is_trained_anew_for_edited_code(place: Workplace, kind:
 def test_what_is_trained_is_trained_anew_for_an_edited_core(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     place.attack()
     files = place.files()
-    monkeypatch.setattr(preparation, "core_hash", lambda: "edited")
+    monkeypatch.setattr(preparation, "core_hash", lambda *more, of: "edited")
     place.attack()
     assert len(place.files()) == 2 * len(files)
 
@@ -176,7 +176,8 @@ def test_what_is_trained_is_trained_anew_for_an_edited_core(place: Workplace, mo
 def test_an_audit_of_edited_code_is_another(place: Workplace, kind: str, limit: int | None) -> None:
     before = place.audit(limit)
     files = place.files()
-    assert place.audit(limit) == before
+    # Only a record that was read has the checksum of its file.
+    assert place.audit(limit).model_copy(update={"checksum": before.checksum}) == before
     assert place.files() == files
     place.write(kind, 0.5)
     after = place.audit(limit)

@@ -17,12 +17,15 @@ from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import ProbeSpec
 from faceinv.models.batching import batch_size_for
 from faceinv.models.loader import FramedEncoder, Loader
-from faceinv.plugins.code import core_hash
+from faceinv.plugins.code import MAKING, core_hash
 from faceinv.probes.reader import Reader, Split, TunedHead, latent_head, trained_reader
 from faceinv.probes.recipe import LATENT_RECIPE, TUNED
 from faceinv.probes.whitening import Whitening
 from faceinv.storage.hashing import fingerprint
 from faceinv.storage.tensors import load_or_make
+
+#: What makes pairs and all that is trained on them, besides networks and probes.
+_MODULES = tuple(f"attack/{name}.py" for name in ("ceiling", "pairs", "preparation", "teaching"))
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Preparation:
             self._seed,
             self._folder,
             {
-                "core": core_hash(),
+                "core": core_hash(*_MODULES, of=MAKING),
                 "encoder": self.loader.provenance(self.encoder.spec),
                 "generator": self.loader.provenance(self.generator.spec),
             },

@@ -18,8 +18,11 @@ from faceinv.contracts.specs import EncoderSpec, Framing, ProbeSpec
 from faceinv.models.batching import batch_size_for
 from faceinv.models.loader import Loader
 from faceinv.models.precision import bulk_encoder
-from faceinv.plugins.code import core_hash, module_hash
+from faceinv.plugins.code import MAKING, core_hash, module_hash
 from faceinv.storage.hashing import fingerprint
+
+#: What makes a bank, besides networks and probes.
+_MODULES = tuple(f"audit/{name}.py" for name in ("bank", "columns", "frame", "makers", "settings"))
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def images_key(loader: Loader, dataset: Dataset, frame: Framing, detector: str) 
     """Return a hash of everything that the images in the frame depend on, with the code that computes on them."""
     parts: dict[str, object] = {
         "version": 2,
-        "core": core_hash("audit"),
+        "core": core_hash(*_MODULES, of=MAKING),
         "code": _code(dataset),
         "kind": f"{type(dataset).__module__}.{type(dataset).__qualname__}",
         "dataset": dataset.fingerprint(),

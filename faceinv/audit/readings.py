@@ -17,6 +17,7 @@ from faceinv.audit.material import Material
 from faceinv.audit.rows import Reading
 from faceinv.contracts.probes import DerivedProbe, Probe
 from faceinv.contracts.progress import Reporter
+from faceinv.plugins.code import MAKING, core_hash
 from faceinv.probes.reader import Reader, TunedHead
 from faceinv.probes.recipe import TUNED
 from faceinv.probes.training import Parts, Task, train_heads
@@ -152,6 +153,7 @@ def _network_readings(
         {
             "version": 1,
             "bank": bank.key,
+            "core": core_hash("audit", of=MAKING),
             "recipe": asdict(recipe),
             "seed": seed,
             "labels": {task.name: digest(task.labels) for task in tasks},

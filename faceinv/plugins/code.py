@@ -19,34 +19,32 @@ if TYPE_CHECKING:
 
 CORE = Path(__file__).parents[1]
 
+#: The part of the core that decides what networks and probes make of images: pairs and banks are made by it.
+MAKING = ("contracts", "data", "framing.py", "models", "probes", "weights/formats")
 #: The part of the core that decides a number, without what only shows, stores, finds or distributes.
 NUMBERS = (
+    *MAKING,
     "attack",
-    "contracts",
-    "data",
-    "models",
-    "probes",
     "scoring",
-    "weights/formats",
     "bench/judge.py",
     "bench/methods.py",
     "bench/record.py",
     "bench/runner.py",
-    "framing.py",
 )
 
 
 @cache
-def core_hash(*more: str, core: Path = CORE) -> str:
+def core_hash(*more: str, of: tuple[str, ...] = NUMBERS, core: Path = CORE) -> str:
     """Return a hash of the core's modules that decide a number.
 
     Args:
         more: Further packages or modules to include, relative to ``faceinv/``, such as ``"audit"``.
+        of: The packages and modules to include in any case.
         core: Folder of the core.
     """
     import hashlib
 
-    paths = [core / name for name in (*NUMBERS, *more)]
+    paths = [core / name for name in (*of, *more)]
     files = {file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])}
     digest = hashlib.sha256()
     for file in sorted(files):
