@@ -56,7 +56,8 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
         tmp_path / name for name in (".f.faceinv-0123456789ab", ".f.faceinv-abcdefabcdef", ".f.0123456789ab")
     )
     for path in (old, new, other):
-        path.touch()
+        path.mkdir()
+        (path / ".tmpAbCdEf").touch()
     for path in (old, other):
         os.utime(path, (0, 0))
     write_atomically(tmp_path / "f", b"")

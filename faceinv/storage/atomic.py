@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from uuid import uuid4
 
 from faceinv.errors import StorageError
 
-#: Names of temporary files, and the seconds after which one must be of a process that was killed.
+#: Names of temporary folders, and the seconds after which one must be of a process that was killed.
 _TEMPORARY = re.compile(r"\..+\.faceinv-[0-9a-f]{12}", re.DOTALL)
 _ABANDONED = 3600
 
@@ -22,23 +23,26 @@ _ABANDONED = 3600
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to; it replaces ``path`` if the block succeeds, and is removed otherwise.
 
-    Temporary files that killed processes left in the folder are removed, too, if they are an hour old.
+    It is in a temporary folder, because some writers, such as safetensors, have temporary files of their own beside it.
+    Temporary folders that killed processes left are removed, too, if they are an hour old.
 
     Raises:
         OSError: if the folder is missing or cannot be written to.
     """
     _remove_abandoned(path.parent)
     # The name is cut so that the temporary one is no longer than file systems allow.
-    temporary = path.with_name(f".{path.name[:50]}.faceinv-{uuid4().hex[:12]}")
-    temporary.touch()
+    folder = path.with_name(f".{path.name[:50]}.faceinv-{uuid4().hex[:12]}")
+    folder.mkdir()
     try:
+        temporary = folder / "file"
+        temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary
         # Some writers, such as safetensors, make files that only their owner can read; these are meant to be shared.
         temporary.chmod(mode)
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: bytes, *, synchronise: bool = True) -> None:
@@ -88,8 +92,8 @@ def write_output(path: Path, content: bytes) -> None:
 
 @functools.cache
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files of killed processes from ``folder``; once per process, since it lists the folder."""
+    """Remove the temporary folders of killed processes from ``folder``; once per process, since it lists the folder."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if _TEMPORARY.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _ABANDONED:
-                os.unlink(entry.path)
+                shutil.rmtree(entry.path, ignore_errors=True)
