@@ -64,6 +64,11 @@ def test_a_method_without_timings_is_estimated_by_its_access(
     assert zeroth["seconds"] == 360
 
 
+def test_what_lies_beside_a_run_may_be_anything(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("x" * 300)  # longer than a name may be: a stat of it is neither found nor missing
+    assert run(*GRID, "--dry-run", "--json", "--out", tmp_path / "run").code == 0
+
+
 def test_an_unfinished_cell_is_found(run: Callable[..., Any], cache: Path, tmp_path: Path) -> None:
     assert run(*GRID, "--shard", "1/3", "--out", tmp_path).code == 0
     (row,) = run(*GRID, "--dry-run", "--json", "--out", tmp_path).json

@@ -94,15 +94,29 @@ class _There:
                 cell, parts = read_begun(path), [_PART.fullmatch(part.name) for part in path.parent.iterdir()]
                 done = sum(int(part[2]) - int(part[1]) for part in parts if part)
                 begun.append((cell, min(done, cell.n)))
-        files = {*folder.records.glob("*.json"), *out.absolute().parent.glob(f"*/{folder.FOLDER}/*.json")}
-        times = {path.absolute(): path.stat().st_mtime for path in files if path.is_file()}
         measured = []
-        for path in sorted(times, key=times.__getitem__, reverse=True)[:_RECORDS]:
+        for path in _latest_records([out.absolute(), *_siblings(out.absolute())]):
             with suppress(ValueError):
                 record = read_cell(path)
                 if isinstance(record, FinishedCell) and None not in (record.seconds.invert, record.seconds.score):
                     measured.append(record)
         return cls(list(filter(None, finished)), begun, measured)
+
+
+def _siblings(folder: Path) -> list[Path]:
+    try:
+        return list(folder.parent.iterdir())
+    except OSError:
+        return []
+
+
+def _latest_records(runs: Sequence[Path]) -> list[Path]:
+    """Return the newest record files of runs; what is next to a run may be anything, such as a link to nowhere."""
+    times: dict[Path, float] = {}
+    for run in runs:
+        with suppress(OSError):
+            times |= {path: path.stat().st_mtime for path in (run / RunFolder.FOLDER).glob("*.json") if path.is_file()}
+    return sorted(times, key=times.__getitem__, reverse=True)[:_RECORDS]
 
 
 def _planned(cell: Cell, config: BenchConfig, host: Host, store: WeightStore, there: _There) -> Planned:

@@ -12,6 +12,7 @@ from pathlib import Path
 from faceinv.data.images import image_suffixes, is_image
 from faceinv.errors import InputError
 from faceinv.storage.atomic import write_atomically
+from faceinv.storage.schema import utf8
 
 #: Names of a run's records and of its targets, without their suffix.
 _RUN_FILE = re.compile(r"[0-9a-f]{16}|inverted")
@@ -114,7 +115,7 @@ def mark_made(folder: Path) -> None:
 
 def printable(path: str) -> str:
     """Return a path as text with slashes: file names need not be valid text, but ids go into JSON."""
-    return path.replace(os.sep, "/").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return utf8(path.replace(os.sep, "/"))
 
 
 def _parts(path: str) -> list[str]:

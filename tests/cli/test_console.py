@@ -15,6 +15,7 @@ from faceinv.cli import main
 from faceinv.cli.application import Application
 from faceinv.cli.console import Columns, PlainConsole, json_text
 from faceinv.errors import LONGEST, Failure, PluginError, UsageError, shown, visible
+from faceinv.storage.schema import utf8
 
 #: Names as they are, and as they are shown.
 NAMES = {
@@ -41,7 +42,7 @@ def test_names_are_printed_as_they_are(name: str, printed: str, capsys: pytest.C
     assert next(line.rstrip() for line in capsys.readouterr().out.splitlines()) == f"{printed} 0.5"
     assert printed in str(PluginError(name))
     text = json_text([name])
-    assert json.loads(text) == [name]
+    assert json.loads(text) == [utf8(name)]
     assert visible(text.replace("\n", "")) == text.replace("\n", "")
 
 

@@ -78,8 +78,8 @@ def test_a_record_is_written_as_it_was_read(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.write(FinishedCell.model_validate(content))
     written = json.loads(folder.record_path(content["id"]).read_text())
-    assert len(written.pop("checksum")) == 64
-    assert written == content
+    assert len(written["checksum"]) == 64
+    assert written | {"checksum": ""} == content
     assert isinstance(folder.read(content["id"]), FinishedCell)
     # Numbers that JSON does not have are null.
     record = FinishedCell.of("a", content | {"id": "a", "queries_mean": float("nan"), "losses": ("x", "y")})
