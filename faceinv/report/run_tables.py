@@ -181,13 +181,15 @@ def encoders(study: Study) -> Table:
 def success(study: Study, headings: Sequence[str]) -> Table:
     """Return the share of reconstructions accepted at each threshold."""
     lines = []
-    reasons: dict[str, None] = {}
+    missing: dict[str, dict[str, list[str]]] = {}
     for table in recognition.success(study):
         for group in table.groups:
             for row in group.rows:
                 if not any(row.cells):
-                    kind = "" if group.reason else f", type {row.type}"
-                    reasons[f"FMR {table.fmr}{kind}, {group.encoder}: {row.reason or 'not measured'}."] = None
+                    which = f"FMR {table.fmr}" if group.reason else f"FMR {table.fmr}, type {row.type}"
+                    by_row = missing.setdefault(row.reason or "not measured", {})
+                    encoders = by_row.setdefault(which, [])
+                    encoders += [group.encoder] if group.encoder not in encoders else []
                     continue
                 cells = [
                     Cell.of_interval(cell.share, "%", f"{cell.accepted.text}/{cell.n.text}") if cell else Cell()
@@ -199,7 +201,9 @@ def success(study: Study, headings: Sequence[str]) -> Table:
         "Share of reconstructions accepted [95 % Wilson interval]; "
         "type I against the leaked image, type II against another photograph of the person."
     )
-    note = " ".join([note, *reasons])
+    for reason, rows in missing.items():
+        of = dict.fromkeys(encoder for encoders in rows.values() for encoder in encoders)
+        note += f" Without a row: {'; '.join(rows)} of {' and '.join(of)} ({reason})."
     return Table("success", _where(study), note, (*headings, "Real photographs"), tuple(lines), corner="encoder")
 
 
