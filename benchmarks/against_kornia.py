@@ -10,13 +10,13 @@ backward, as an inversion uses them.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
+from best_times import best_times
 from faceinv_attributes.appearance import IlluminationProbe
 from faceinv_attributes.regions import shading_weights
 from faceinv_histogram.kornia_measure import histogram as kornia_histogram
@@ -206,19 +206,6 @@ def _timed(piece: Piece, run: Run) -> Callable[[], None]:
     return lambda: (torch.autograd.grad(run(inputs), inputs, weights), None)[1]
 
 
-def _best(jobs: list[Callable[[], None]], seconds: float) -> list[float]:
-    best = [float("inf")] * len(jobs)
-    for job in jobs:
-        job()
-    end = time.perf_counter() + seconds * len(jobs)
-    while time.perf_counter() < end:
-        for place, job in enumerate(jobs):
-            start = time.perf_counter()
-            job()
-            best[place] = min(best[place], time.perf_counter() - start)
-    return best
-
-
 def _row(piece: Piece, seconds: float) -> str:
     ours, theirs = piece.ours(piece.inputs), piece.theirs(piece.inputs)
     difference = float((ours - theirs).abs().max()) if ours.shape == theirs.shape else float("inf")
@@ -226,7 +213,7 @@ def _row(piece: Piece, seconds: float) -> str:
     if piece.truth is not None:
         errors = [float((result - piece.truth).abs().max()) for result in (ours, theirs)]
         text += " (from the exact value: ours {:.1e}, kornia {:.1e})".format(*errors)
-    times = _best([_timed(piece, piece.ours), _timed(piece, piece.theirs)], seconds)
+    times = best_times([_timed(piece, piece.ours), _timed(piece, piece.theirs)], seconds)
     ms = " | ".join(f"{value * 1e3:.3g}" for value in times)
     return f"| {piece.name} | {piece.function} | {text} | {ms} | {times[1] / times[0]:.2f} |"
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from types import SimpleNamespace
 import kornia
 import numpy as np
 import torch
+from best_times import best_times
 from faceinv_imagequality.perceptual import PerceptualDistance
 from faceinv_imagequality.pixels import PeakSignalToNoise
 from faceinv_imagequality.structure import structural_similarity
@@ -199,17 +199,6 @@ def written_lpips(tensors: dict[str, Tensor], a: Tensor, b: Tensor) -> Tensor:
     return total
 
 
-def _best(jobs: list[Run], seconds: float) -> list[float]:
-    best = [float("inf")] * len(jobs)
-    end = time.perf_counter() + seconds * len(jobs)
-    while time.perf_counter() < end:
-        for place, job in enumerate(jobs):
-            start = time.perf_counter()
-            job()
-            best[place] = min(best[place], time.perf_counter() - start)
-    return best
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0, help="time for each of the two (default: 3)")
@@ -219,7 +208,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for piece in pieces(Path(folder)):
             difference = float(np.abs(piece.ours().astype(float) - piece.theirs().astype(float)).max())
-            ours, theirs = _best([piece.ours, piece.theirs], seconds)
+            ours, theirs = best_times([piece.ours, piece.theirs], seconds)
             times = f"{ours * 1e3:.3g} | {theirs * 1e3:.3g} | {theirs / ours:.2f}"
             print(f"| {piece.name} | {piece.function} | {difference:.1e} | {times} |", flush=True)
 
