@@ -18,8 +18,8 @@ from faceinv.contracts import DatasetSpec, EncoderSpec, GeneratorSpec, MethodSpe
 from faceinv.models import Loader
 from faceinv.plugins import Host
 from faceinv.plugins.registry import load_target
+from faceinv.storage.audit_records import ProbeRecord
 from faceinv.storage.probe_folder import ProbeFolder
-from faceinv.storage.records import ProbeRecord
 from faceinv.testing import toy
 from faceinv.weights import WeightStore
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from faceinv.storage import identity_records as identity, records
+from faceinv.storage import audit_records as audit, identity_records as identity, records
 from faceinv.storage.schema import MetricSummary, Model
 
 #: Heading of each table, and its model.
@@ -24,10 +24,10 @@ TABLES: dict[str, type[Model]] = {
     "`identification`": identity.IdentificationRow,
     "`probes`, by probe": records.ProbeScore,
     "`seconds`": records.CellSeconds,
-    "The record of `faceinv probe`": records.ProbeRecord,
-    "`rows` of `faceinv probe`": records.ProbeRow,
-    "`dataset` of `faceinv probe`": records.AuditedDataset,
-    "`attributes` of `faceinv probe`, by name": records.AuditedAttribute,
+    "The record of `faceinv probe`": audit.ProbeRecord,
+    "`rows` of `faceinv probe`": audit.ProbeRow,
+    "`dataset` of `faceinv probe`": audit.AuditedDataset,
+    "`attributes` of `faceinv probe`, by name": audit.AuditedAttribute,
 }
 _TYPES = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
 #: Bounds beyond this one only keep arithmetic from overflowing.

@@ -22,9 +22,9 @@ from faceinv.contracts.specs import DatasetSpec, EncoderSpec, Spec
 from faceinv.errors import UsageError
 from faceinv.models.loader import Loader
 from faceinv.plugins.code import codes, core_hash
+from faceinv.storage.audit_records import ProbeRecord
 from faceinv.storage.hashing import fingerprint
 from faceinv.storage.probe_folder import ProbeFolder
-from faceinv.storage.records import ProbeRecord
 from faceinv.storage.run_folder import environment
 
 #: Increased whenever the same settings give other numbers.

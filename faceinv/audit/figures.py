@@ -15,8 +15,8 @@ from torch import Tensor
 from faceinv.audit.attributes import Attribute
 from faceinv.audit.audit import Audit
 from faceinv.data.images import to_bytes
+from faceinv.storage.audit_records import ProbeRecord
 from faceinv.storage.probe_folder import ProbeFolder
-from faceinv.storage.records import ProbeRecord
 
 _TILE, _GAP, _MARGIN = 128, 6, 150
 #: Pictures are drawn at twice the size and reduced, which smooths lines and dots.

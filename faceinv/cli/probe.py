@@ -12,7 +12,7 @@ from faceinv.cli.application import Application
 from faceinv.cli.options import Standard, named_files
 
 if TYPE_CHECKING:
-    from faceinv.storage.records import ProbeRecord
+    from faceinv.storage.audit_records import ProbeRecord
 
 
 def _listed(values: tuple[str, ...]) -> list[str]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from faceinv.report.runs import Runs, Study
 from faceinv.report.values import Value, of_record
-from faceinv.storage.records import FailedCell, FinishedCell, ProbeRecord
+from faceinv.storage.audit_records import ProbeRecord
+from faceinv.storage.records import FailedCell, FinishedCell
 
 if TYPE_CHECKING:
     from faceinv.plugins.host import Host

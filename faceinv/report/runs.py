@@ -10,15 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from faceinv.errors import InputError
+from faceinv.storage.audit_records import ProbeRecord, read_probe
 from faceinv.storage.probe_folder import ProbeFolder
-from faceinv.storage.records import (
-    CellConfig,
-    FailedCell,
-    FinishedCell,
-    ProbeRecord,
-    read_cell,
-    read_probe,
-)
+from faceinv.storage.records import CellConfig, FailedCell, FinishedCell, read_cell
 from faceinv.storage.regular import is_linked
 from faceinv.storage.run_folder import RunFolder
 from faceinv.storage.schema import MetricSummary

@@ -9,7 +9,7 @@ from faceinv.report import paper
 from faceinv.report.runs import EXACT
 from faceinv.report.table import Cell, Line, Table, csv_text
 from faceinv.report.values import Interval, interval_of_record
-from faceinv.storage.records import ProbeRecord, ProbeRow
+from faceinv.storage.audit_records import ProbeRecord, ProbeRow
 
 #: Main score of an attribute, the first of these that it has: whether it is a share, and its decimals.
 _MAIN = (("accuracy", True, 1), ("landmark_error", False, 2), ("histogram_emd", False, 2), ("r2", False, 3))

@@ -7,7 +7,8 @@ from typing import Any
 
 from faceinv.report import wording
 from faceinv.scoring.statistics import Estimate
-from faceinv.storage.records import FinishedCell, ProbeRecord
+from faceinv.storage.audit_records import ProbeRecord
+from faceinv.storage.records import FinishedCell
 from faceinv.storage.schema import Model
 
 

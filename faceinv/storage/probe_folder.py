@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from faceinv.storage.audit_records import ProbeRecord, read_probe
 from faceinv.storage.record_folder import RecordFolder
-from faceinv.storage.records import ProbeRecord, read_probe
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, TypeVar
 
 from faceinv.errors import described
 from faceinv.storage.atomic import write_atomically
+from faceinv.storage.audit_records import ProbeRecord
 from faceinv.storage.hashing import stream_sha256
-from faceinv.storage.records import FailedCell, FinishedCell, ProbeRecord
+from faceinv.storage.records import FailedCell, FinishedCell
 from faceinv.storage.regular import open_inside
 from faceinv.storage.schema import checksum, finite
 

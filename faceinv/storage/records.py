@@ -1,40 +1,32 @@
-"""The schema of records: every key of ``cells/<id>.json`` and ``probes/<id>.json``, with its unit and range."""
+"""The schema of the records of cells: every key of ``cells/<id>.json``, with its unit and range."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from faceinv.storage.identity_records import IdentificationRow, Recognition, SuccessRow
-from faceinv.storage.regular import open_inside
 from faceinv.storage.schema import (
     Count,
     Digests,
     FileStem,
     Id,
-    Interval,
     MetricSummary,
     Model,
     Number,
     Pair,
     Positive,
     Seconds,
-    Share,
-    checksum,
     finite,
-    reason_of,
+    read_content,
+    validated,
 )  # fmt: skip
 
 #: Schema of the records of cells. Raise it when old readers can no longer read what is written.
 SCHEMA = 2
-#: Largest record that is read, in bytes.
-LARGEST = 100_000_000
-#: Schema of the records of ``faceinv probe``, counted separately.
-PROBE_SCHEMA = 1
 
 
 class ProbeScore(Model):
@@ -229,100 +221,6 @@ class FinishedCell(CellRecord):
         return self
 
 
-class ProbeRow(Model):
-    """How well an attribute is read, from one source."""
-
-    encoder: str | None = None
-    """Encoder whose descriptors were read; ``null`` for ``image`` and ``baseline``."""
-    precision: str | None = None
-    """Precision of the encoder, ``fp32`` or ``bf16``; ``null`` for ``image`` and ``baseline``."""
-    attribute: str
-    """Name of the attribute; annotations in lower case."""
-    source: Literal["descriptor", "image", "baseline"]
-    """What was read: the descriptor, the photograph, or nothing."""
-    recipe: str | None = None
-    """``tuned`` or ``paper``; for an image ``exact`` or the backbone; ``null`` for a baseline."""
-    dataset: str
-    """Data set, as given."""
-    n: Count
-    """Test images whose label is known."""
-    metrics: dict[str, Interval]
-    """Scores, with percentile bootstrap intervals over people."""
-
-
-class AuditedDataset(Model):
-    """The data set of an audit."""
-
-    name: str
-    """Name, as given."""
-    real: bool
-    """Whether its images are photographs."""
-    fingerprint: str
-    """Hash of its images."""
-    images: dict[str, Count]
-    """Usable images in each part: ``train``, ``val``, ``test``."""
-    people: dict[str, Count] | None
-    """People in each part; ``null`` where identities are unknown."""
-
-
-class AuditedAttribute(Model):
-    """An attribute that was read."""
-
-    labelled_by: str
-    """Where its labels come from."""
-    score: str
-    """Its main score."""
-    known: dict[str, Count]
-    """Images whose label is known, by part."""
-    share: Share | None = None
-    """Binary attributes only: share of 1s in ``test``."""
-    unit: str | None = None
-    """Unit of the attribute, if it has one."""
-
-
-class ProbeRecord(Model):
-    """The record of ``faceinv probe`` for one encoder."""
-
-    schema_number: Annotated[Literal[1], Field(alias="schema")]
-    """Schema of the record: 1."""
-    id: Id
-    """Name of the record and of its file: a hash of config, weights, data and code."""
-    kind: Literal["probe"] = "probe"
-    """``probe``."""
-    status: Literal["ok"] = "ok"
-    """``ok``."""
-    config: dict[str, Any] = {}
-    """Encoder, data set, attributes, recipes, detector, limit, seed, image network, precision, compile."""
-    weights: dict[str, str] = {}
-    """SHA-256 of each weights file; hashes of images, annotations and parts."""
-    code: dict[str, str] = {}
-    """Hash of the code that makes the numbers: the core, and plugins by kind and name."""
-    environment: dict[str, str] = {}
-    """Versions, by package."""
-    dataset: AuditedDataset
-    """The data set."""
-    attributes: dict[str, AuditedAttribute] = {}
-    """The attributes, by name."""
-    rows: list[ProbeRow]
-    """Scores by attribute, source and recipe; those of image and baseline are repeated in each encoder's record."""
-    skipped: list[Pair] = []
-    """Images that could not be used: name and reason."""
-    seconds: dict[str, Seconds] = {}
-    """Time of each step."""
-    digests: Digests = {}
-    """SHA-256 of the rows, by the name of the file. ``faceinv verify`` compares it."""
-    checksum: str = ""
-    """SHA-256 of the other keys but ``seconds`` and ``environment``. A record that was edited since is not used."""
-
-    @classmethod
-    def of(cls, record_id: str, facts: Mapping[str, Any]) -> Self:
-        """Return the record of an audit from what is known of it; numbers that are not finite become ``None``."""
-        return cls.model_validate(finite({"schema": PROBE_SCHEMA, "id": record_id, **facts}))
-
-
-R = TypeVar("R", FinishedCell, FailedCell, BegunCell, ProbeRecord)
-
-
 def migrated(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the content of a cell's record with the keys of this schema.
 
@@ -342,10 +240,10 @@ def read_cell(path: Path) -> FinishedCell | FailedCell:
     Raises:
         ValueError: if the file cannot be read or is not a record; the message is one line without the file's name.
     """
-    content = _read(path, path.parents[1])
+    content = read_content(path, path.parents[1])
     if content.get("status") == "failed":
-        return _validated(FailedCell, migrated(content), path.stem)
-    return _validated(FinishedCell, migrated(content), path.stem)
+        return validated(FailedCell, migrated(content), path.stem)
+    return validated(FinishedCell, migrated(content), path.stem)
 
 
 def read_begun(path: Path) -> BegunCell:
@@ -354,41 +252,4 @@ def read_begun(path: Path) -> BegunCell:
     Raises:
         ValueError: as for :func:`read_cell`.
     """
-    return _validated(BegunCell, _read(path, path.parents[3]), path.parents[1].name)
-
-
-def read_probe(path: Path) -> ProbeRecord:
-    """Return the record of an audit.
-
-    Raises:
-        ValueError: as for :func:`read_cell`.
-    """
-    return _validated(ProbeRecord, _read(path, path.parents[1]), path.stem)
-
-
-def _read(path: Path, run: Path) -> dict[str, Any]:
-    try:
-        with open_inside(run, path) as file:
-            text = file.read(LARGEST + 1)
-        if len(text) > LARGEST:
-            raise ValueError(f"larger than {LARGEST:,} bytes")
-        content = json.loads(text.decode("utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"a record is a mapping, got {type(content).__name__}")
-        if content.get("checksum", "") not in ("", checksum(content)):
-            raise ValueError("it was changed after it was written (its checksum differs)")
-    except OSError as error:
-        raise ValueError(error.strerror or str(error)) from None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    return content
-
-
-def _validated(kind: type[R], content: Mapping[str, Any], name: str) -> R:
-    try:
-        record = kind.model_validate(content)
-    except ValidationError as error:
-        raise ValueError(reason_of(error)) from None
-    if record.id != name:
-        raise ValueError(f"its id is '{record.id}', and the file belongs to '{name}'")
-    return record
+    return validated(BegunCell, read_content(path, path.parents[3]), path.parents[1].name)

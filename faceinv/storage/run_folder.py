@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faceinv.storage.audit_records import ProbeRecord
 from faceinv.storage.record_folder import RecordFolder
-from faceinv.storage.records import SCHEMA, FailedCell, FinishedCell, ProbeRecord, read_cell
+from faceinv.storage.records import SCHEMA, FailedCell, FinishedCell, read_cell
 from faceinv.storage.regular import open_inside
 
 if TYPE_CHECKING:

@@ -1,13 +1,19 @@
-"""Base, types and helpers of the models of records."""
+"""Base, types and helpers of the models of records, and how their files are read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from faceinv.storage.regular import open_inside
+
+#: Largest record that is read, in bytes.
+LARGEST = 100_000_000
 
 #: A name that is safe as the name of a file.
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=200)]
@@ -96,3 +102,44 @@ def reason_of(error: ValidationError) -> str:
     text = f"{where}: " if where else ""
     text += f"{first['msg']}, got {given if len(given) <= 60 else given[:57] + '...'}"
     return f"{text} ({len(others)} more)" if others else text
+
+
+M = TypeVar("M", bound=Model)
+
+
+def read_content(path: Path, run: Path) -> dict[str, Any]:
+    """Return the content of the record ``path`` in the folder ``run``.
+
+    Raises:
+        ValueError: if it cannot be read, or was changed; the message is one line without the file's name.
+    """
+    try:
+        with open_inside(run, path) as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise ValueError(f"larger than {LARGEST:,} bytes")
+        content = json.loads(text.decode("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"a record is a mapping, got {type(content).__name__}")
+        if content.get("checksum", "") not in ("", checksum(content)):
+            raise ValueError("it was changed after it was written (its checksum differs)")
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return content
+
+
+def validated(kind: type[M], content: Mapping[str, Any], name: str) -> M:
+    """Return the record with this content, which lies in the file ``name``.
+
+    Raises:
+        ValueError: if it is no record of this kind, or another's.
+    """
+    try:
+        record = kind.model_validate(content)
+    except ValidationError as error:
+        raise ValueError(reason_of(error)) from None
+    if content["id"] != name:
+        raise ValueError(f"its id is '{content['id']}', and the file belongs to '{name}'")
+    return record

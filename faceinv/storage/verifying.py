@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from faceinv.errors import InputError
+from faceinv.storage.audit_records import ProbeRecord, read_probe
 from faceinv.storage.probe_folder import ProbeFolder
 from faceinv.storage.record_folder import RecordFolder
-from faceinv.storage.records import FinishedCell, ProbeRecord, read_cell, read_probe
+from faceinv.storage.records import FinishedCell, read_cell
 from faceinv.storage.run_folder import RunFolder
 
 
