@@ -23,6 +23,7 @@ TABLES: dict[str, type[Model]] = {
     "`success`": identity.SuccessRow,
     "`identification`": identity.IdentificationRow,
     "`probes`, by probe": records.ProbeScore,
+    "`shares`, by loss": records.LossShare,
     "`seconds`": records.CellSeconds,
     "The record of `faceinv probe`": audit.ProbeRecord,
     "`rows` of `faceinv probe`": audit.ProbeRow,

@@ -99,6 +99,11 @@ class WeightedSum:
     def __init__(self, terms: list[Term]) -> None:
         self.terms = terms
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each loss."""
+        return {term.name: term.weight for term in self.terms}
+
     def prepare(self, descriptors: Tensor) -> list[Any]:
         """Return what each loss computes once from the target descriptors ``(B, D)``."""
         return [term.loss.prepare(descriptors) for term in self.terms]

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from faceinv.attack.engine import invert
-from faceinv.attack.objective import prepared_objective
+from faceinv.attack.objective import WeightedSum, prepared_objective
 from faceinv.attack.teaching import teach
 from faceinv.bench.cell import Cell
 from faceinv.bench.naming import losses_of, method_key, objective_key, preparation_key, probes_of
 from faceinv.bench.resources import Resources
-from faceinv.contracts.methods import Inversion, Method, Objective
+from faceinv.contracts.methods import Inversion, Method
 from faceinv.contracts.networks import Generator
 from faceinv.contracts.specs import MethodSpec
 from faceinv.errors import FaceinvError
@@ -71,10 +71,10 @@ class Methods:
 
         return self._once("method", method_key(cell), build)
 
-    def objective(self, cell: Cell) -> Objective:
+    def objective(self, cell: Cell) -> WeightedSum:
         """Return the cell's objective."""
 
-        def build() -> Objective:
+        def build() -> WeightedSum:
             losses, preparation = losses_of(self._resources.host, cell), self._resources.preparation(cell)
             return prepared_objective(preparation, losses, cell.objective, cell.loss_weights)
 

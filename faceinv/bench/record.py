@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from faceinv.attack.shares import negligible
 from faceinv.bench.cell import Cell
 from faceinv.contracts.methods import Inversion
 from faceinv.contracts.specs import MethodSpec, MetricSpec
@@ -22,6 +23,7 @@ from faceinv.storage.run_folder import environment
 
 if TYPE_CHECKING:
     from faceinv.attack.preparation import ProbeScore
+    from faceinv.attack.shares import LossShare
     from faceinv.bench.judge import Judgement
     from faceinv.bench.naming import NamedCell
     from faceinv.data.targets import TargetFiles
@@ -50,6 +52,7 @@ def finished_record(
     whole: Part,
     scores: Judgement,
     probes: Mapping[str, ProbeScore],
+    shares: Mapping[str, LossShare],
     scoring_seconds: float,
 ) -> FinishedCell:
     """Return the record of a cell that was computed to the end.
@@ -61,6 +64,7 @@ def finished_record(
         whole: All parts of the cell joined together.
         scores: The cell's scores.
         probes: Score of each probe that the objective reads, by name.
+        shares: Share of each loss in the objective, by name.
         scoring_seconds: Time spent on scores that take all targets together.
     """
     method: MethodSpec = host.spec("method", named.cell.method)
@@ -73,13 +77,14 @@ def finished_record(
         "targets": targets.digest,
         "batch_size": facts["batch_size"],
         "skipped": [list(item) for item in targets.skipped],
-        "warnings": list(named.cell.warnings),
+        "warnings": [*named.cell.warnings, *negligible(shares)],
         "metrics": {name: summary(host, named.cell, name, values) for name, values in scores.columns.items()},
         "recognition": scores.recognition,
         **scores.protocols,
         "left_out": scores.left_out,
         "probes": {name: asdict(score) for name, score in probes.items()},
         "trajectory": {name: (series / n).tolist() for name, series in whole.trajectory.items()},
+        "shares": {name: asdict(share) for name, share in shares.items()},
         "access": method.access,
         "offline": method.offline,
         "queries": facts["queries"],
@@ -106,6 +111,7 @@ def inverted_record(
     descriptors: Tensor,
     inversion: Inversion,
     probes: Mapping[str, ProbeScore],
+    shares: Mapping[str, LossShare],
     *,
     batch_size: int,
     photographs: int,
@@ -122,6 +128,7 @@ def inverted_record(
         descriptors: The leaked descriptors ``(N, D)``.
         inversion: The reconstructions.
         probes: Score of each probe that the objective reads, by name.
+        shares: Share of each loss in the objective, by name.
         batch_size: Descriptors at a time.
         photographs: Number of descriptors that came from photographs.
     """
@@ -135,12 +142,13 @@ def inverted_record(
         "n": len(files),
         "real": True if photographs == len(files) else None,
         "targets": hashlib.sha256(descriptors.cpu().numpy().tobytes()).hexdigest()[:16],
-        "warnings": list(cell.warnings),
+        "warnings": [*cell.warnings, *negligible(shares)],
         "files": list(files),
         "skipped": [],
         "metrics": {name: summary(host, cell, name, found) for name, found in values.items()},
         "probes": {name: asdict(score) for name, score in probes.items()},
         "trajectory": {name: series.mean(1).tolist() for name, series in inversion.trajectory.items()},
+        "shares": {name: asdict(share) for name, share in shares.items()},
         "access": host.spec("method", cell.method).access,
         "queries": inversion.queries,
         "image_steps": inversion.image_steps,

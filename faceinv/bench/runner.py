@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from faceinv.attack.preparation import Preparation
+from faceinv.attack.shares import LossShare, loss_shares
 from faceinv.bench.cell import Cell
 from faceinv.bench.judge import Judge
 from faceinv.bench.methods import Methods
@@ -150,6 +151,10 @@ class Runner:
 
         return self._methods.invert(cell, descriptors, names, self.batch_size(cell), on_step)
 
+    def shares(self, cell: Cell, trajectory: Mapping[str, Sequence[float]]) -> dict[str, LossShare]:
+        """Return the weighted share of each loss in a trajectory of the cell's method."""
+        return loss_shares(self._methods.objective(cell).weights, trajectory) if trajectory else {}
+
     def compute(
         self,
         named: NamedCell,
@@ -251,8 +256,9 @@ class Runner:
         values = finite({**scores.columns, **scores.protocol_columns})
         digests |= self.folder.write_rows(named.id, {"target": list(targets.ids), **people, **values})
         probes = {name: preparation.probe_score(name) for name in probes_of(self.resources.host, cell)}
+        shares = self.shares(cell, {name: series.tolist() for name, series in whole.trajectory.items()})
         took = time.perf_counter() - began
-        record = finished_record(named, self.resources.host, targets, whole, scores, probes, took)
+        record = finished_record(named, self.resources.host, targets, whole, scores, probes, shares, took)
         record = self.folder.write(record.model_copy(update={"digests": digests}))
         parts.remove()
         return record

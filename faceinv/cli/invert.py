@@ -264,6 +264,7 @@ def _write_record(
         descriptors,
         inversion,
         {name: preparation.probe_score(name) for name in probes},
+        runner.shares(cell, {name: series.sum(1).tolist() for name, series in inversion.trajectory.items()}),
         batch_size=runner.batch_size(cell),
         photographs=len(targets),
     )

@@ -117,6 +117,7 @@ def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure
         "fmr": recognition.preferred(tables),
         "ranks": recognition.identification(study),
         "curves": sections.curves(study),
+        "shares": sections.shares(study),
         "gallery": shown,
         "settings": provenance.settings(study),
         "times": provenance.times(study),

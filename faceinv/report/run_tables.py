@@ -45,6 +45,7 @@ def shown(runs: Runs) -> tuple[Table, ...]:
             replace(scores(study, labels), warnings=provenance.warnings(study)),
             differences(study),
             readers(study),
+            shares(study, labels),
             encoders(study),
             success(study, labels),
             identification(study, labels),
@@ -57,7 +58,7 @@ def as_rows(columns: Sequence[Column]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for column in columns:
         config, record, content = column.config, column.record, column.record.as_json()
-        kept = ("metrics", "recognition", "success", "identification", "probes", "left_out")
+        kept = ("metrics", "recognition", "success", "identification", "probes", "shares", "left_out")
         rows.append(
             {
                 "encoder": config.encoder,
@@ -149,6 +150,16 @@ def readers(study: Study) -> Table:
     columns = ("from the descriptor", "always guessing the mean")
     note = "Mean error on held-out samples of the generator."
     return Table("readers", "What the losses read from descriptors", note, columns, tuple(lines))
+
+
+def shares(study: Study, headings: Sequence[str]) -> Table:
+    """Return the weighted share of each loss in the sum, at the start and at the end."""
+    lines = [
+        Line(name, "", "", tuple(Cell(" → ".join(value.text for value in ends) if ends else "–") for ends in cells))
+        for name, cells in sections.shares(study)
+    ]
+    note = "Of the loss times its weight, over all targets: at the first step → at the last."
+    return Table("shares", "Weighted share of each loss in the objective", note, tuple(headings), tuple(lines))
 
 
 def encoders(study: Study) -> Table:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from faceinv.report import charts, paper, wording
 from faceinv.report.runs import Column, Study
-from faceinv.report.values import Interval, Value, computed, interval_of_record, of_record
+from faceinv.report.values import Interval, Value, computed, interval_of_record, of_record, pointer
 from faceinv.scoring.statistics import paired_difference
 from faceinv.storage.columns import base_column
 
@@ -181,6 +181,23 @@ def curves(study: Study) -> tuple[tuple[str, Markup], ...]:
         ends = "; ".join(f"{one.name} from {one.values[0]:.3g} to {one.values[-1]:.3g}" for one in series)
         drawn.append((name, charts.curves(series, f"Loss {name} over the steps", ends)))
     return tuple(drawn)
+
+
+def shares(study: Study) -> tuple[tuple[str, tuple[tuple[Value, Value] | None, ...]], ...]:
+    """Return each loss, and per column its weighted share of the objective at the start and at the end."""
+    names = dict.fromkeys(name for column in study.columns for name in column.record.shares)
+    return tuple((name, tuple(_ends(column, name) for column in study.columns)) for name in names)
+
+
+def _ends(column: Column, loss: str) -> tuple[Value, Value] | None:
+    share = column.record.shares.get(loss)
+    if share is None:
+        return None
+    start, end = (
+        Value(wording.percent(value), value, column.id, pointer("shares", loss, key))
+        for key, value in (("start", share.start), ("end", share.end))
+    )
+    return start, end
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,13 @@ def number(value: float | None, decimals: int, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def percent(share: float | None) -> str:
+    """Return a share of 0 to 1 in per cent with three digits, however small; a dash if there is none."""
+    if share is None:
+        return "–"
+    return f"{100 * share:.3g} %" if share == 0 or share >= 1e-5 else "< 0.001 %"
+
+
 def interval(value: Estimate | Interval, decimals: int, sign: bool = False) -> str:
     """Return ``[low, high]``, or empty if there is no interval."""
     low, high = value.low, value.high

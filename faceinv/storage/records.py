@@ -20,6 +20,7 @@ from faceinv.storage.schema import (
     Pair,
     Positive,
     Seconds,
+    Share,
     finite,
     read_content,
     validated,
@@ -40,6 +41,17 @@ class ProbeScore(Model):
     """Unit of both."""
     n: Count
     """Held-out samples."""
+
+
+class LossShare(Model):
+    """How much a loss contributes to the weighted sum that the method minimises."""
+
+    weight: Number
+    """Weight of the loss; 0 if it was left out."""
+    start: Share | None = None
+    """Its weighted share of the sum at the first step, 0 to 1, over all targets."""
+    end: Share | None = None
+    """The same at the last step."""
 
 
 class CellSeconds(Model):
@@ -197,6 +209,8 @@ class FinishedCell(CellRecord):
     """Score of each probe that the objective reads."""
     trajectory: dict[str, list[Number | None]] = {}
     """Each loss before weighting, and ``total``, after each image shown to the encoder: the mean over the targets."""
+    shares: dict[str, LossShare] = {}
+    """Weighted share of each loss in the objective, by loss."""
     access: str = ""
     """What the method may ask of the encoder: ``white-box`` or ``scores``."""
     offline: str = ""
