@@ -1,4 +1,4 @@
-"""The machine: usable processors, bf16 units, and an allocator that keeps freed memory."""
+"""The machine: usable processors and memory, bf16 units, and an allocator that keeps freed memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: The container's processor quota: microseconds per period, and the period.
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+#: The container's limit of memory, in bytes.
+MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 #: Linux's description of the processor.
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -56,6 +58,21 @@ def set_threads(sharers: int = 1) -> None:
     import torch
 
     torch.set_num_threads(max(1, processors() // sharers))
+
+
+def memory(limit: Path = MEMORY_LIMIT) -> int:
+    """Return the bytes of memory that this process may use, or 0 if the system does not report them.
+
+    Args:
+        limit: File with the container's limit.
+    """
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return 0
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(whole, int(limit.read_text()))
+    except (OSError, ValueError):
+        return whole
 
 
 @cache

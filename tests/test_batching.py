@@ -21,7 +21,7 @@ def chosen(cache: int | None = None, memory: int | None = None) -> int:
     """Return the batch size for so many KB of cache and memory; by default this machine's."""
     image = torch.zeros(1, 1, 32, 32, requires_grad=True)
     return batch_size_for(
-        lambda: NETWORK(image), NETWORK, CPU, cache=cache and cache << 10, memory=memory and memory << 10
+        lambda: NETWORK(image), NETWORK, CPU, cache=cache and cache << 10, free=memory and memory << 10
     )
 
 

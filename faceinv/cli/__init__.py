@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from faceinv.cli import completion
 from faceinv.cli.application import Application
 from faceinv.cli.shared import with_shared_options
 from faceinv.cli.streams import own_streams
@@ -23,6 +24,7 @@ COMMANDS = {
     "bench": ("faceinv.cli.bench:bench", "Invert descriptors over a grid of choices and score the results."),
     "compare": ("faceinv.cli.compare:compare", "Compare runs target by target."),
     "config": ("faceinv.cli.config:config", "Validate a config and print it resolved."),
+    "doctor": ("faceinv.cli.doctor:doctor", "Show what is installed and what this machine can do."),
     "embed": ("faceinv.cli.embed:embed", "Compute the descriptors of images."),
     "export": ("faceinv.cli.export:export", "Write a run's tables as LaTeX, CSV, Markdown or JSON."),
     "invert": ("faceinv.cli.invert:invert", "Reconstruct faces from your own photographs or descriptors."),
@@ -74,13 +76,29 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
 
+_VERSION = "Show the versions of faceinv, torch and the plugins, and exit."
+
+
+def _show_version(ctx: click.Context, option: click.Parameter, asked: bool) -> None:
+    if not asked or ctx.resilient_parsing:
+        return
+    from faceinv.cli.doctor import versions
+
+    app = ctx.ensure_object(Application)
+    found = versions(app.host)
+    app.print_line(f"faceinv {found.pop('faceinv')}")
+    for name, version in found.items():
+        app.print_line(f"{name} {version}")
+    ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="--plugin, --no-plugins, --offline and --trust-sha256 are accepted after the command, too. "
     "Exit codes: 0 success, 1 failure, 2 usage, 3 input, 4 weights, 5 plugin, 6 storage, 130 interrupted.",
 )
-@click.version_option(package_name="faceinv")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help=_VERSION)
 def cli() -> None:
     """Measure what a face descriptor gives away.
 
@@ -96,6 +114,8 @@ with_shared_options(cli, hidden=False)
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with a documented code."""
+    if completion.is_asked():
+        cli.main(prog_name="faceinv", obj=Application())
     with own_streams():
         code = _run(Application(), args)
     sys.exit(code)

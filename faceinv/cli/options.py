@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from faceinv.cli.completion import names_of
 from faceinv.errors import UnknownNameError, UsageError
 from faceinv.plugins.host import Host
 
@@ -20,19 +21,33 @@ _MANY: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
 
 #: The options that make a config, one for each key that the command line can set.
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
-    "encoder": click.option("--encoder", **_MANY, help="Encoder to attack."),
+    "encoder": click.option("--encoder", **_MANY, shell_complete=names_of("encoder"), help="Encoder to attack."),
     "critic": click.option(
-        "--critic", multiple=True, metavar="A,B,…", help="Encoders that score identity; never attacked."
+        "--critic",
+        multiple=True,
+        metavar="A,B,…",
+        shell_complete=names_of("encoder"),
+        help="Encoders that score identity; never attacked.",
     ),
-    "generator": click.option("--generator", **_MANY, help="Face generator."),
+    "generator": click.option("--generator", **_MANY, shell_complete=names_of("generator"), help="Face generator."),
     "space": click.option("--space", metavar="NAME", help="Latent space; by default the generator's first."),
-    "losses": click.option("--losses", multiple=True, metavar="A,B,…", help="Losses of the objective."),
+    "losses": click.option(
+        "--losses", multiple=True, metavar="A,B,…", shell_complete=names_of("loss"), help="Losses of the objective."
+    ),
     "objective": click.option("--objective", **_MANY, help="Preset of loss weights: balanced or paper."),
     "loss_weights": click.option(
         "--loss-weights", multiple=True, metavar="A=W,B=W,…", help="Loss weights that override the preset's."
     ),
-    "method": click.option("--method", multiple=True, metavar="A,B,…", help="Inversion methods."),
-    "dataset": click.option("--dataset", multiple=True, metavar="NAME[:PATH]", help="Data set of the targets."),
+    "method": click.option(
+        "--method", multiple=True, metavar="A,B,…", shell_complete=names_of("method"), help="Inversion methods."
+    ),
+    "dataset": click.option(
+        "--dataset",
+        multiple=True,
+        metavar="NAME[:PATH]",
+        shell_complete=names_of("dataset"),
+        help="Data set of the targets.",
+    ),
     "labels": click.option("--labels", metavar="FILE.csv", help="Annotations of the data set's images."),
     "limit": click.option("--limit", type=int, help="Number of targets."),
     "per_person": click.option("--per-person", type=int, help="Maximum targets per person; 0 for no limit."),
@@ -47,7 +62,13 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "ablate": click.option("--ablate/--no-ablate", default=None, help="Add each prefix of the losses: id; id,lm; …"),
     "probes": click.option("--probes", metavar="PRESET", help="Training recipe of the probes: tuned or paper."),
     "pairs": click.option("--pairs", type=int, help="Number of synthetic training pairs."),
-    "metrics": click.option("--metric", "metrics", **_MANY, help="Score to compute; by default all of them."),
+    "metrics": click.option(
+        "--metric",
+        "metrics",
+        **_MANY,
+        shell_complete=names_of("metric"),
+        help="Score to compute; by default all of them.",
+    ),
     "recognition": click.option(
         "--recognition", metavar="NAME[:PATH]", help="Data set that the encoders' thresholds are measured on."
     ),

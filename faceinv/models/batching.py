@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from faceinv.hardware import memory
+
 #: Bytes of the last-level cache if the system does not report it.
 _USUAL_CACHE = 32 << 20
+#: Bytes of memory if the system does not report it.
+_USUAL_MEMORY = 8 << 30
 #: Smaller batches leave the arithmetic units idle between layers; larger ones never were faster in measurements.
 _LEAST, _MOST = 4, 64
 
@@ -21,7 +24,7 @@ def batch_size_for(
     device: torch.device,
     *,
     cache: int | None = None,
-    memory: int | None = None,
+    free: int | None = None,
 ) -> int:
     """Return the batch size for steps like this one: a power of two, always the same on the same CPU.
 
@@ -34,10 +37,10 @@ def batch_size_for(
         networks: All networks that take part.
         device: Their device.
         cache: Bytes of the last-level cache; by default this machine's.
-        memory: Bytes of memory; by default the device's.
+        free: Bytes of free memory; by default the device's.
     """
     largest, kept = _footprint(step, networks)
-    fitting = min(_MOST, (memory or _memory(device)) // 4 // max(1, kept))
+    fitting = min(_MOST, (free or _free_memory(device)) // 4 // max(1, kept))
     if device.type == "cpu":
         fitting = min(fitting, max(_LEAST, (cache or _last_cache()) // max(1, largest)))
     return 1 << max(0, fitting.bit_length() - 1)
@@ -69,16 +72,12 @@ def _footprint(step: Callable[[], Tensor], networks: nn.Module) -> tuple[int, in
     return largest, sum(kept.values())
 
 
-def _memory(device: torch.device) -> int:
+def _free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         # What other programs hold is not there; what PyTorch keeps for itself is.
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 8 << 30
-    try:
-        return min(whole, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):
-        return whole
+    return memory() or _USUAL_MEMORY
 
 
 def _last_cache() -> int:
