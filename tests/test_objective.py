@@ -13,7 +13,6 @@ from faceinv.attack.objective import (
     AttributeLoss,
     Term,
     WeightedSum,
-    error_covariance,
     prepared_objective,
     whitening,
 )
@@ -23,6 +22,7 @@ from faceinv.errors import PluginError, UnknownNameError
 from faceinv.models import Loader
 from faceinv.plugins import Host
 from faceinv.probes.reader import Split
+from faceinv.storage.tensors import TensorCache
 from faceinv.testing.toy_networks import BrightnessProbe
 from faceinv.weights import WeightStore
 
@@ -123,10 +123,10 @@ def test_the_error_covariance_is_computed_once_per_reader(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loader = Loader(host, WeightStore(host))
-    made = Preparation(loader, "toy", "toy-faces", "z", pairs=200, preset="tuned", folder=tmp_path)
+    made = Preparation(loader, "toy", "toy-faces", "z", pairs=200, preset="tuned", cache=TensorCache(tmp_path))
     part = Split.of(200).validation
     errors = made.read("brightness", made.pairs.descriptors[part]) - made.labels("brightness")[part]
-    covariance = error_covariance(made, "brightness")
+    covariance = made.error_covariance("brightness")
     torch.testing.assert_close(covariance, errors.T @ errors / len(errors))
     monkeypatch.setattr(made, "read", lambda *given: pytest.fail("the validation part was read again"))
     loss = LossSpec(
@@ -135,4 +135,4 @@ def test_the_error_covariance_is_computed_once_per_reader(
     for preset in PRESETS:
         objective = prepared_objective(made, [loss], preset, {})
         assert [term.name for term in objective.terms] == ["l"]
-    assert error_covariance(made, "brightness") is covariance
+    torch.testing.assert_close(made.error_covariance("brightness"), covariance)

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.contracts import Recipe
+from faceinv.probes import Whitening
 from faceinv.probes.reader import Split, TunedHead, latent_head, trained_reader
 from faceinv.probes.recipe import TUNED
+from faceinv.storage.tensors import TensorCache
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +27,13 @@ def data() -> tuple[Tensor, Tensor]:
 def train(data: tuple[Tensor, Tensor], folder: Path, recipe: Recipe = TUNED, seed: int = 0, **more: object):
     descriptors, targets = data
     return trained_reader(
-        lambda: TunedHead(16, 6, width=32), descriptors, targets, recipe,
-        seed=seed, what="test", parts={"data": "a"}, folder=folder, **more,
+        lambda: TunedHead(16, 6, width=32), targets.shape[1:], lambda: data, recipe,
+        seed=seed, what="test", parts={"data": "a"}, cache=TensorCache(folder), whitening=whitened(descriptors), **more,
     )  # fmt: skip
+
+
+def whitened(descriptors: Tensor) -> Whitening:
+    return Whitening.fitted(descriptors, torch.arange(len(descriptors))[Split.of(len(descriptors)).train])
 
 
 def test_a_reader_beats_the_mean_on_held_out_pairs(data: tuple[Tensor, Tensor], tmp_path: Path) -> None:
@@ -80,8 +86,9 @@ def test_a_reader_is_trained_on_the_probes_own_loss(tmp_path: Path) -> None:
 
     def error(**more: object) -> float:
         reader = trained_reader(
-            lambda: TunedHead(4, 1, width=16), descriptors, targets, TUNED,
-            seed=0, what="test", parts={"data": str(more)}, folder=tmp_path, **more,
+            lambda: TunedHead(4, 1, width=16), (1,), lambda: (descriptors, targets), TUNED,
+            seed=0, what="test", parts={"data": str(more)}, cache=TensorCache(tmp_path),
+            whitening=whitened(descriptors), **more,
         )  # fmt: skip
         part = Split.of(len(descriptors)).test
         return float(distance(reader(descriptors[part]), targets[part]).mean())

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from faceinv.attack.descriptors import DescriptorStatistics
 from faceinv.attack.scale import at_scale
 from faceinv.errors import InputError, ShapeError
 from faceinv.probes.whitening import Whitening
@@ -28,7 +29,9 @@ def preparation(**kind: bool) -> Any:
     spec = SimpleNamespace(name="net", dim=DIM)
     whitening = Whitening.fitted(pairs, torch.arange(N * 8 // 10))
     return SimpleNamespace(
-        encoder=SimpleNamespace(spec=spec), pairs=SimpleNamespace(descriptors=pairs), whitening=whitening
+        encoder=SimpleNamespace(spec=spec),
+        descriptor_statistics=DescriptorStatistics.of(pairs, whitening),
+        whitening=whitening,
     )
 
 

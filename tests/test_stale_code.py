@@ -20,6 +20,7 @@ from faceinv.plugins import Host
 from faceinv.plugins.registry import load_target
 from faceinv.storage.audit_records import ProbeRecord
 from faceinv.storage.probe_folder import ProbeFolder
+from faceinv.storage.tensors import TensorCache
 from faceinv.testing import toy
 from faceinv.weights import WeightStore
 
@@ -96,11 +97,11 @@ class Workplace:
     def attack(self) -> dict[str, Tensor]:
         """Return one tensor of everything that is trained for an attack."""
         made = preparation.Preparation(
-            self.loader(), "e", "g", "z", pairs=200, preset="tuned", folder=self.cache, probes=["p"]
+            self.loader(), "e", "g", "z", pairs=200, preset="tuned", cache=TensorCache(self.cache), probes=["p"]
         )
         spec = MethodSpec(name="m", summary="s", target="edited_method:Method", licence="MIT", offline="pairs")
         method = load_target(spec)()
-        teach(method, spec, made, self.cache)
+        teach(method, spec, made)
         return {
             "pairs": made.pairs.descriptors,
             "labels": made.labels("p"),

@@ -6,7 +6,6 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -16,10 +15,6 @@ from faceinv.contracts.losses import Loss, LossContext
 from faceinv.contracts.methods import Candidate
 from faceinv.contracts.specs import PRESETS, LossSpec
 from faceinv.errors import PluginError, unknown_name
-from faceinv.probes.reader import Reader, Split
-
-#: What :func:`error_covariance` computed, for as long as the reader lives.
-_covariances: WeakKeyDictionary[Reader, Tensor] = WeakKeyDictionary()
 
 
 class AttributeLoss(Loss):
@@ -163,27 +158,11 @@ def prepared_objective(
 
 
 def _context(preparation: Preparation, probe: str, preset: str) -> LossContext:
-    variance, whitening = preparation.descriptor_variance, preparation.whitening
+    variance, whitening = preparation.descriptor_statistics.variance, preparation.whitening
     if not probe:
         return LossContext(preset, variance, whitening=whitening)
-    reader, covariance = preparation.reader(probe), error_covariance(preparation, probe)
+    reader, covariance = preparation.reader(probe), preparation.error_covariance(probe)
     return LossContext(preset, variance, preparation.probe(probe), reader, covariance, whitening)
-
-
-def error_covariance(preparation: Preparation, name: str) -> Tensor:
-    """Return the second moments ``(k, k)`` of a reader's errors on the validation part, in the probe's coordinates.
-
-    They are computed once per reader.
-    """
-    reader = preparation.reader(name)
-    if reader not in _covariances:
-        probe, labels = preparation.probe(name), preparation.labels(name)
-        part = Split.of(len(labels)).validation
-        read = preparation.read(name, preparation.pairs.descriptors[part])
-        errors = probe.coordinates(read) - probe.coordinates(labels[part])
-        loader = preparation.loader
-        _covariances[reader] = (errors.T @ errors / len(errors)).to(loader.device, loader.dtype)
-    return _covariances[reader]
 
 
 def _function(target: str) -> Callable[[Tensor], Tensor]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
 
 from faceinv.attack.ceiling import ConditionalMean, coefficients
-from faceinv.attack.pairs import Pairs, label_pairs, make_pairs
+from faceinv.attack.descriptors import DescriptorStatistics
+from faceinv.attack.pairs import Pairs, label_pairs, sample_pairs
 from faceinv.contracts.probes import Probe
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import ProbeSpec
@@ -21,11 +22,10 @@ from faceinv.plugins.code import MAKING, core_hash
 from faceinv.probes.reader import Reader, Split, TunedHead, latent_head, trained_reader
 from faceinv.probes.recipe import LATENT_RECIPE, TUNED
 from faceinv.probes.whitening import Whitening
-from faceinv.storage.hashing import fingerprint
-from faceinv.storage.tensors import load_or_make
+from faceinv.storage.tensors import TensorCache
 
 #: What makes pairs and all that is trained on them, besides networks and probes.
-_MODULES = tuple(f"attack/{name}.py" for name in ("ceiling", "pairs", "preparation", "teaching"))
+_MODULES = tuple(f"attack/{name}.py" for name in ("ceiling", "descriptors", "pairs", "preparation", "teaching"))
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class ProbeScore:
 class Preparation:
     """Everything trained for one encoder and one generator; each part is made on first use and kept.
 
+    The pairs are sampled only if a part has to be made: what is needed of them afterwards is a part of its own.
+
     Args:
         loader: Builds networks and probes.
         encoder: Name of the attacked encoder.
@@ -55,11 +57,10 @@ class Preparation:
         space: Latent space.
         pairs: Number of synthetic pairs to train on.
         preset: Recipe of the probes: ``"tuned"`` or ``"paper"``.
-        folder: Cache folder.
+        cache: Where parts are kept.
         progress: Called with (what, done, of).
         seed: Seed of pairs and training. Independent of the run's seed, so that runs share the cache.
         probes: Probes that will be read; their labels are computed in the pass that embeds the pairs.
-        say: Called with a line for each cached part that cannot be used and is made anew.
     """
 
     def __init__(
@@ -71,11 +72,10 @@ class Preparation:
         *,
         pairs: int,
         preset: str,
-        folder: Path,
+        cache: TensorCache,
         progress: Reporter | None = None,
         seed: int = 0,
         probes: Sequence[str] = (),
-        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.loader = loader
         self.generator = loader.generator(generator)
@@ -83,32 +83,41 @@ class Preparation:
         self.encoder = FramedEncoder(loader.encoder(encoder), self.generator.framing).to(loader.device)
         self._n = pairs
         self._preset = preset
-        self._folder = folder
+        self.cache = cache
         self._progress = progress
-        self._say = say
         self._seed = seed
         self._readers: dict[str, Reader] = {}
         self._probes = tuple(probes)
 
     @cached_property
+    def provenance(self) -> dict[str, object]:
+        """Everything that the pairs depend on, for cache keys; known without sampling them."""
+        return {
+            "version": 3,
+            "core": core_hash(*_MODULES, of=MAKING),
+            "encoder": self.loader.provenance(self.encoder.spec),
+            "generator": self.loader.provenance(self.generator.spec),
+            "crop": asdict(self.encoder.spec.framing),
+            "framing": asdict(self.generator.framing),
+            "space": self.space,
+            "n": self._n,
+            "seed": self._seed,
+        }
+
+    @cached_property
     def pairs(self) -> Pairs:
         """The synthetic pairs."""
-        return make_pairs(
-            self.encoder,
-            self.generator,
-            self.space,
-            self._n,
-            self._seed,
-            self._folder,
-            {
-                "core": core_hash(*_MODULES, of=MAKING),
-                "encoder": self.loader.provenance(self.encoder.spec),
-                "generator": self.loader.provenance(self.generator.spec),
-            },
-            self._progress,
-            {self._label_key(name): self.probe(name) for name in self._probes},
-            self._say,
-        )
+
+        def make() -> dict[str, Tensor]:
+            probes = {name: self.probe(name) for name in self._probes}
+            pairs, labels = sample_pairs(
+                self.encoder, self.generator, self.space, self._n, self._seed, probes, self._progress
+            )
+            for name, measured in labels.items():
+                self.cache.load_or_make(*self._labels_of(name), partial(dict, labels=measured))
+            return {"latents": pairs.latents, "descriptors": pairs.descriptors}
+
+        return Pairs(**self.cache.load_or_make("pairs", self.provenance, make))
 
     def batch_size(self) -> int:
         """Return how many targets fit this machine's cache and memory in a step through both networks."""
@@ -119,51 +128,55 @@ class Preparation:
         return batch_size_for(lambda: self.encoder(generator(latents, self.space)), networks, device)
 
     @cached_property
-    def descriptor_variance(self) -> float:
-        """Mean squared distance of the samples' descriptors to their mean."""
-        return float(self.pairs.descriptors.var(0, correction=0).sum())
-
-    @cached_property
     def whitening(self) -> Whitening:
         """PCA whitening fitted to the descriptors of the training pairs."""
-        descriptors = self.pairs.descriptors
 
         def make() -> dict[str, Tensor]:
+            descriptors = self.pairs.descriptors
             rows = torch.arange(len(descriptors))[Split.of(len(descriptors)).train]
             return dict(Whitening.fitted(descriptors, rows).state_dict())
 
-        found = load_or_make(self._folder / f"whitening-{self.pairs.key}-2.safetensors", make, self._say)
+        found = self.cache.load_or_make("whitening", {"pairs": self.provenance, "version": 2}, make)
         return Whitening(found["mean"], found["matrix"]).to(self.loader.device)
+
+    @cached_property
+    def descriptor_statistics(self) -> DescriptorStatistics:
+        """How far the samples' descriptors are from each other, and how long they are."""
+
+        def make() -> dict[str, Tensor]:
+            measured = DescriptorStatistics.of(self.pairs.descriptors, self.whitening)
+            return {name: torch.tensor(value, dtype=torch.float64) for name, value in asdict(measured).items()}
+
+        found = self.cache.load_or_make("descriptor statistics", {"pairs": self.provenance}, make)
+        return DescriptorStatistics(**{name: float(value) for name, value in found.items()})
 
     @cached_property
     def conditional_mean(self) -> ConditionalMean:
         """Linear estimate of the expected image given a descriptor, the upper bound for pixel metrics."""
-        pairs, generator = self.pairs, self.generator.network
+        generator = self.generator.network
 
         def make() -> dict[str, Tensor]:
-            whitening, told = self.whitening, self._progress
+            pairs, whitening, told = self.pairs, self.whitening, self._progress
             return {"all": coefficients(pairs.latents, pairs.descriptors, generator, self.space, whitening, told)}
 
-        found = load_or_make(self._folder / f"conditional mean-{pairs.key}.safetensors", make, self._say)
+        found = self.cache.load_or_make("conditional mean", {"pairs": self.provenance}, make)
         return ConditionalMean(self.whitening, found["all"], self.generator.framing.size)
 
     @cached_property
     def regressor(self) -> Reader:
         """The regressor from descriptors to latents."""
-        shape = self.generator.network.latent_shape(self.space)
-        outputs = int(torch.Size(shape).numel())
+        shape = torch.Size(self.generator.network.latent_shape(self.space))
         reader = trained_reader(
-            lambda: latent_head(self.encoder.dim, outputs),
-            self.pairs.descriptors,
-            self.pairs.latents,
+            lambda: latent_head(self.encoder.dim, shape.numel()),
+            shape,
+            lambda: (self.pairs.descriptors, self.pairs.latents),
             LATENT_RECIPE,
             seed=self._seed,
             what="latent regressor",
-            parts={"pairs": self.pairs.key},
-            folder=self._folder,
+            parts={"pairs": self.provenance},
+            cache=self.cache,
             whitening=self.whitening,
             progress=self._progress,
-            say=self._say,
         )
         return reader.to(self.loader.device, self.loader.dtype)
 
@@ -173,59 +186,72 @@ class Preparation:
 
     def labels(self, name: str) -> Tensor:
         """Return the labels ``(N, *shape)`` of the pairs' images."""
-        return label_pairs(
-            self.pairs,
-            self.probe(name),
-            self._label_key(name),
-            self.generator,
-            self.space,
-            self._folder,
-            self._progress,
-            self._say,
-        )
+
+        def make() -> dict[str, Tensor]:
+            probe = self.probe(name)
+            return {"labels": label_pairs(self.pairs.latents, probe, self.generator, self.space, self._progress)}
+
+        return self.cache.load_or_make(*self._labels_of(name), make)["labels"]
 
     def reader(self, name: str) -> Reader:
         """Return the trained reader of the probe ``name``."""
         if name in self._readers:
             return self._readers[name]
-        probe, labels = self.probe(name), self.labels(name)
-        dim, outputs = self.encoder.dim, labels[0].numel()
-        paper = self._preset == "paper"
+        probe, dim, paper = self.probe(name), self.encoder.dim, self._preset == "paper"
 
         def make_head() -> nn.Module:
-            return probe.paper_head(dim) if paper else TunedHead(dim, outputs)
+            return probe.paper_head(dim) if paper else TunedHead(dim, math.prod(probe.shape))
+
+        def examples() -> tuple[Tensor, Tensor]:
+            # The pairs first: the pass that embeds them also labels them.
+            return self.pairs.descriptors, self.labels(name)
 
         reader = trained_reader(
             make_head,
-            self.pairs.descriptors,
-            labels,
+            tuple(probe.shape),
+            examples,
             probe.paper_recipe() if paper else TUNED,
             seed=self._seed,
             what=f"{name} probe",
-            parts={"pairs": self.pairs.key, "probe": name, "key": self._label_key(name)},
-            folder=self._folder,
+            parts=self._read_by(name),
+            cache=self.cache,
             whitening=self.whitening,
             constrain=probe.constrain,
             reading_loss=probe.reading_loss,
             progress=self._progress,
-            say=self._say,
         )
         self._readers[name] = reader.to(self.loader.device, self.loader.dtype)
         return self._readers[name]
 
     def probe_score(self, name: str) -> ProbeScore:
         """Return the error of the reader of the probe ``name`` on held-out pairs, next to that of guessing the mean."""
-        probe, labels = self.probe(name), self.labels(name)
-        split = Split.of(len(labels))
-        truth = labels[split.test]
-        read = self.read(name, self.pairs.descriptors[split.test])
-        guess = labels[split.train].mean(0).expand_as(truth)
-        return ProbeScore(
-            float(probe.error(read, truth).mean()),
-            float(probe.error(guess, truth).mean()),
-            self._spec(name).unit,
-            len(truth),
-        )
+
+        def make() -> dict[str, Tensor]:
+            probe, descriptors, labels = self.probe(name), self.pairs.descriptors, self.labels(name)
+            split = Split.of(len(labels))
+            truth = labels[split.test]
+            guess = labels[split.train].mean(0).expand_as(truth)
+            return {
+                "descriptor": probe.error(self.read(name, descriptors[split.test]), truth).mean(),
+                "baseline": probe.error(guess, truth).mean(),
+                "n": torch.tensor(len(truth)),
+            }
+
+        found = self.cache.load_or_make(f"{name} probe score", self._read_by(name), make)
+        unit = self._spec(name).unit
+        return ProbeScore(float(found["descriptor"]), float(found["baseline"]), unit, int(found["n"]))
+
+    def error_covariance(self, name: str) -> Tensor:
+        """Return the second moments ``(k, k)`` of a reader's errors on the validation part, in its coordinates."""
+
+        def make() -> dict[str, Tensor]:
+            probe, descriptors, labels = self.probe(name), self.pairs.descriptors, self.labels(name)
+            part = Split.of(len(labels)).validation
+            errors = probe.coordinates(self.read(name, descriptors[part])) - probe.coordinates(labels[part])
+            return {"covariance": errors.T @ errors / len(errors)}
+
+        found = self.cache.load_or_make(f"{name} probe errors", self._read_by(name), make)
+        return found["covariance"].to(self.loader.device, self.loader.dtype)
 
     def read(self, name: str, descriptors: Tensor) -> Tensor:
         """Read the attribute of the probe ``name`` from ``descriptors`` ``(N, D)``: ``(N, *shape)``, on the CPU."""
@@ -234,8 +260,13 @@ class Preparation:
             read: Tensor = reader(descriptors.to(self.loader.device, self.loader.dtype))
         return read.cpu().float()
 
-    def _label_key(self, name: str) -> str:
-        return fingerprint(self.loader.provenance(self._spec(name)))
+    def _labels_of(self, name: str) -> tuple[str, dict[str, object]]:
+        """Return how labels are named in the cache, and everything that they depend on."""
+        return f"{name} labels", {"pairs": self.provenance, "probe": self.loader.provenance(self._spec(name))}
+
+    def _read_by(self, name: str) -> dict[str, object]:
+        """Return everything that the reader of a probe depends on, but for its recipe's settings."""
+        return self._labels_of(name)[1] | {"preset": self._preset, "seed": self._seed}
 
     def _spec(self, name: str) -> ProbeSpec:
         spec: ProbeSpec = self.loader.host.spec("probe", name)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from faceinv.attack.descriptors import DescriptorStatistics
 from faceinv.attack.preparation import Preparation
 from faceinv.errors import InputError, first_five
 from faceinv.models.loader import check_descriptors
-from faceinv.probes.reader import Split
 from faceinv.probes.whitening import Whitening
 
 #: A length is unusual beyond this factor from the range of the pairs' lengths; photographs vary more than samples.
@@ -30,7 +30,7 @@ def at_scale(descriptors: Tensor, preparation: Preparation, names: Sequence[str]
 
     Args:
         descriptors: ``(N, D)``; returned as they are if their lengths are usual.
-        preparation: Its pairs show what the encoder gives.
+        preparation: Of the encoder that they come from.
         names: Name of each descriptor, for messages.
         say: Called with a line if lengths were changed.
 
@@ -38,13 +38,12 @@ def at_scale(descriptors: Tensor, preparation: Preparation, names: Sequence[str]
         ShapeError: if shape or values cannot come from the encoder.
         InputError: if a row is unlike the encoder's descriptors at any length.
     """
-    spec, whitening = preparation.encoder.spec, preparation.whitening
+    spec, whitening, usual = preparation.encoder.spec, preparation.whitening, preparation.descriptor_statistics
     check_descriptors(descriptors, spec)
     # Squares of very large or small numbers leave the range of float32.
-    given, pairs = (each.detach().to(whitening.mean) for each in (descriptors, preparation.pairs.descriptors))
-    lengths, usual = given.norm(dim=1), pairs.norm(dim=1)
-    limit = _PLAUSIBLE * float(whitening(pairs[Split.of(len(pairs)).test]).norm(dim=1).max())
-    lowest, highest = float(usual.min()), float(usual.max())
+    given = descriptors.detach().to(whitening.mean)
+    lengths, limit = given.norm(dim=1), _PLAUSIBLE * usual.whitened
+    lowest, highest = usual.shortest, usual.longest
     if highest < _EXACT * lowest:
         odd = (lengths < lowest / _EXACT) | (lengths > highest * _EXACT)
     else:
@@ -58,30 +57,31 @@ def at_scale(descriptors: Tensor, preparation: Preparation, names: Sequence[str]
     if far.any():
         raise InputError(
             f"{_counted(far, names)} of length {_range(lengths[far])} are unlike those of '{spec.name}', which have "
-            f"lengths of {_range(usual)}, and no scaling makes them alike. They may come from another encoder, or have "
-            "been rounded, such as to 8 bits, which loses what an attack reads."
+            f"lengths of {_from_to(lowest, highest)}, and no scaling makes them alike. They may come from another "
+            "encoder, or have been rounded, such as to 8 bits, which loses what an attack reads."
         )
     say(
         f"{_counted(odd, names)} have lengths of {_range(lengths[odd])}, unlike those of '{spec.name}' "
-        f"({_range(usual)}). They were scaled to {_range(given[odd].norm(dim=1))}; their directions are the same."
+        f"({_from_to(lowest, highest)}). They were scaled to {_range(given[odd].norm(dim=1))}; their directions are "
+        "the same."
     )
     return given.to(descriptors.device, torch.float32)
 
 
-def _likely_lengths(directions: Tensor, usual: Tensor, whitening: Whitening) -> Tensor:
+def _likely_lengths(directions: Tensor, usual: DescriptorStatistics, whitening: Whitening) -> Tensor:
     """Return the most likely length ``(B,)`` of each descriptor, given its direction.
 
     Where the pairs' mean is not zero, the whitened direction is about the whitened mean divided by the length. So the
     inverse length is a regression of one on the other, with the pairs' inverse lengths as the prior.
     """
-    inverse = 1 / usual
-    prior, certainty = inverse.mean(), 1 / inverse.var(correction=0).clamp_min((1e-6 * inverse.mean()) ** 2)
+    prior = usual.inverse_mean
+    certainty = 1 / max(usual.inverse_variance, (1e-6 * prior) ** 2)
     seen, mean = directions @ whitening.matrix, whitening.mean @ whitening.matrix
-    fitted = prior.expand(len(seen))
+    fitted = torch.full_like(seen[:, 0], prior)
     for _ in range(3):  # the spread around the line depends on the line
         noise = (seen - fitted[:, None] * mean).square().mean(1).clamp_min(1e-30)
         fitted = (seen @ mean / noise + certainty * prior) / (mean.square().sum() / noise + certainty)
-    return 1 / fitted.clamp(inverse.min(), inverse.max())
+    return 1 / fitted.clamp(1 / usual.longest, 1 / usual.shortest)
 
 
 def _counted(rows: Tensor, names: Sequence[str]) -> str:
@@ -90,5 +90,9 @@ def _counted(rows: Tensor, names: Sequence[str]) -> str:
 
 
 def _range(lengths: Tensor) -> str:
-    lowest, highest = f"{float(lengths.min()):.3g}", f"{float(lengths.max()):.3g}"
-    return lowest if lowest == highest else f"{lowest} to {highest}"
+    return _from_to(float(lengths.min()), float(lengths.max()))
+
+
+def _from_to(lowest: float, highest: float) -> str:
+    low, high = f"{lowest:.3g}", f"{highest:.3g}"
+    return low if low == high else f"{low} to {high}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -14,27 +13,16 @@ from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import MethodSpec
 from faceinv.errors import PluginError
 from faceinv.plugins.code import code_hash
-from faceinv.storage.hashing import fingerprint
-from faceinv.storage.tensors import load_or_make
 
 
-def teach(
-    method: Method,
-    spec: MethodSpec,
-    preparation: Preparation,
-    folder: Path,
-    progress: Reporter | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> None:
+def teach(method: Method, spec: MethodSpec, preparation: Preparation, progress: Reporter | None = None) -> None:
     """Train a method that learns, or read its training from the cache; leave any other method alone.
 
     Args:
         method: The built method.
         spec: Its declaration.
-        preparation: Pairs and networks to learn from.
-        folder: Cache folder.
+        preparation: Pairs and networks to learn from, and the cache.
         progress: Called with (what, done, of).
-        say: Called with a line if the cached training cannot be used.
 
     Raises:
         PluginError: if it learns but declares ``offline="none"``.
@@ -49,8 +37,8 @@ def teach(
     pairs = preparation.pairs
 
     def cached(settings: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        parts = {"pairs": pairs.key, "method": spec.name, "code": code_hash(spec), "settings": dict(settings)}
-        return load_or_make(folder / f"method {spec.name}-{fingerprint(parts)}.safetensors", make, say)
+        parts = {"pairs": preparation.provenance, "code": code_hash(spec), "settings": dict(settings)}
+        return preparation.cache.load_or_make(f"method {spec.name}", parts, make)
 
     lesson = Lesson(spec, preparation.encoder)
     method.prepare(

@@ -66,7 +66,7 @@ class Methods:
             spec = self.spec(cell)
             built: Method = self._resources.host.build(spec, **cell.method_options)
             shared = self._resources
-            teach(built, spec, shared.preparation(cell), shared.cache, shared.progress, shared.say)
+            teach(built, spec, shared.preparation(cell), shared.progress)
             return built
 
         return self._once("method", method_key(cell), build)

@@ -33,6 +33,7 @@ from faceinv.models.loader import Loader
 from faceinv.plugins.code import codes
 from faceinv.storage.hashing import file_sha256
 from faceinv.storage.run_folder import RunFolder
+from faceinv.storage.tensors import TensorCache
 
 
 class Resources:
@@ -41,7 +42,7 @@ class Resources:
     Args:
         loader: Builds networks and other plugin objects.
         folder: The run folder, which also holds the targets.
-        cache: Folder of trained readers, regressors and methods.
+        cache: Trained readers, regressors and methods.
         progress: Called with (what, done, of).
         say: Called with remarks.
         probes: Probes that any cell reads.
@@ -52,7 +53,7 @@ class Resources:
         loader: Loader,
         folder: RunFolder,
         *,
-        cache: Path,
+        cache: TensorCache,
         progress: Reporter | None = None,
         say: Callable[[str], None] = lambda text: None,
         probes: Sequence[str] = (),
@@ -120,10 +121,9 @@ class Resources:
                 cell.space,
                 pairs=cell.pairs,
                 preset=cell.probes,
-                folder=self.cache,
+                cache=self.cache,
                 progress=self.progress,
                 probes=self._probes,
-                say=self.say,
             )
         return self._preparations[key]
 

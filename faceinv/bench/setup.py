@@ -112,6 +112,7 @@ def make_runner(
     from faceinv.bench.runner import Runner
     from faceinv.storage.cache import cache_folder
     from faceinv.storage.run_folder import RunFolder
+    from faceinv.storage.tensors import TensorCache
 
     if config.cuda_graph and (config.compile or not config.device.startswith("cuda")):
         raise UsageError("--cuda-graph needs a CUDA device (--device cuda), and does not work together with --compile.")
@@ -122,7 +123,7 @@ def make_runner(
     resources = Resources(
         make_loader(host, store, weights=config.weights, device=config.device, options=options),
         RunFolder(config.out),
-        cache=cache_folder() / "trained",
+        cache=TensorCache(cache_folder() / "trained", say),
         progress=progress,
         say=say,
         probes=list(dict.fromkeys(filter(None, read))),

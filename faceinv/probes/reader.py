@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +12,7 @@ from torch import Tensor, nn
 from faceinv.contracts.probes import Recipe
 from faceinv.probes.recipe import EarlyStopping, make_optimizer, set_learning_rate
 from faceinv.probes.whitening import Whitening
-from faceinv.storage.hashing import fingerprint
-from faceinv.storage.tensors import load_or_make
+from faceinv.storage.tensors import TensorCache
 
 
 class Reader(nn.Module):
@@ -114,55 +111,51 @@ def latent_head(dim: int, outputs: int) -> nn.Module:
 
 def trained_reader(
     make_head: Callable[[], nn.Module],
-    descriptors: Tensor,
-    targets: Tensor,
+    shape: tuple[int, ...],
+    examples: Callable[[], tuple[Tensor, Tensor]],
     recipe: Recipe,
     *,
     seed: int,
     what: str,
-    parts: dict[str, Any],
-    folder: Path,
-    whitening: Whitening | None = None,
+    parts: Mapping[str, object],
+    cache: TensorCache,
+    whitening: Whitening,
     constrain: Callable[[Tensor], Tensor] | None = None,
     reading_loss: Callable[[Tensor, Tensor], Tensor | None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-    say: Callable[[str], None] = lambda text: None,
 ) -> Reader:
     """Return a reader trained on (descriptor, target) pairs; read it from the cache if it is there.
 
     Args:
         make_head: Builds the untrained head.
-        descriptors: ``(N, dim)``.
-        targets: ``(N, *shape)``.
+        shape: Shape of a target.
+        examples: Returns descriptors ``(N, dim)`` and targets ``(N, *shape)``; called only to train.
         recipe: How to train.
         seed: Seed of initial weights, batch order and dropout.
         what: Name for progress and the file.
         parts: Everything the pairs depend on, for the cache key.
-        folder: Cache folder.
-        whitening: Of the pairs' descriptors, for recipes that whiten; by default fitted to the training part.
+        cache: Where the trained reader is kept.
+        whitening: Of the pairs' descriptors, for recipes that whiten.
         constrain: Maps the raw output to a valid attribute.
         reading_loss: The probe's own loss, for recipes that whiten.
         progress: Called with (what, epoch, of).
-        say: Called with a line if the cached reader cannot be used.
     """
     with torch.random.fork_rng(devices=[]):
         # nn.Module draws initial weights from the global generator, whose state must not change.
         torch.manual_seed(seed)
         head = make_head()
-    if recipe.whiten and whitening is None:
-        whitening = Whitening.fitted(descriptors, torch.arange(len(descriptors))[Split.of(len(descriptors)).train])
-    reader = Reader(head, tuple(targets.shape[1:]), whitening if recipe.whiten else None, constrain)
-    key = fingerprint({"version": 6, "recipe": asdict(recipe), "seed": seed, "head": repr(head)} | parts)
+    reader = Reader(head, shape, whitening if recipe.whiten else None, constrain)
+    made_from = {"version": 7, "recipe": asdict(recipe), "seed": seed, "head": repr(head), **parts}
 
     def make() -> dict[str, Tensor]:
         def told(done: int) -> None:
             if progress:
                 progress(what, done, recipe.epochs)
 
-        _train(reader, descriptors, targets, recipe, seed, reading_loss, told)
-        return dict(reader.state_dict())
+        _train(reader, *examples(), recipe, seed, reading_loss, told)
+        return {name: tensor for name, tensor in reader.state_dict().items() if not name.startswith("whitening.")}
 
-    reader.load_state_dict(load_or_make(folder / f"{what}-{key}.safetensors", make, say))
+    reader.load_state_dict(reader.state_dict() | cache.load_or_make(what, made_from, make))
     return reader.eval().requires_grad_(False)
 
 

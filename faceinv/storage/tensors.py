@@ -14,6 +14,35 @@ from torch import Tensor
 
 from faceinv.errors import StorageError
 from faceinv.storage.atomic import replacing
+from faceinv.storage.hashing import fingerprint
+
+
+class TensorCache:
+    """A folder of tensors that are computed once, each file named by a hash of everything that its tensors depend on.
+
+    Args:
+        folder: The folder.
+        say: Called with a line for each file that cannot be used and is made anew.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None] = lambda text: None) -> None:
+        self._folder = folder
+        self._say = say
+
+    def load_or_make(
+        self, what: str, parts: Mapping[str, object], make: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return the tensors that are kept for ``parts``; where there are none, ``make`` them and keep them.
+
+        Args:
+            what: What they are, the start of the file's name.
+            parts: Everything that they depend on.
+            make: Computes them.
+
+        Raises:
+            StorageError: if the folder cannot be written.
+        """
+        return load_or_make(self._folder / f"{what}-{fingerprint(parts)}.safetensors", make, self._say)
 
 
 def load_or_make(

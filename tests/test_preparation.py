@@ -1,0 +1,64 @@
+"""What is trained once for an encoder and a generator: what is needed afterwards never needs the pairs again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from faceinv.attack import preparation
+from faceinv.attack.preparation import Preparation
+from faceinv.attack.scale import at_scale
+from faceinv.models import Loader
+from faceinv.plugins import Host
+from faceinv.probes.reader import Split
+from faceinv.storage.tensors import TensorCache
+from faceinv.weights import WeightStore
+
+N = 200
+
+
+def prepared(host: Host, folder: Path, preset: str = "tuned") -> Preparation:
+    loader = Loader(host, WeightStore(host))
+    return Preparation(
+        loader, "toy", "toy-faces", "z", pairs=N, preset=preset, cache=TensorCache(folder), probes=["brightness"]
+    )
+
+
+def everything(made: Preparation, descriptors: torch.Tensor) -> list[object]:
+    """Return one value of everything that a run reads."""
+    return [
+        made.descriptor_statistics,
+        made.probe_score("brightness"),
+        made.error_covariance("brightness").tolist(),
+        made.read("brightness", descriptors).tolist(),
+        made.regressor(descriptors).tolist(),
+        made.conditional_mean(descriptors).tolist(),
+        at_scale(descriptors * 30, made, [str(row) for row in range(len(descriptors))], lambda text: None).tolist(),
+    ]
+
+
+def test_what_was_trained_needs_no_pairs(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = prepared(host, tmp_path)
+    descriptors = made.pairs.descriptors[:5]
+    before = everything(made, descriptors)
+    for file in [*tmp_path.glob("pairs-*"), *tmp_path.glob("* labels-*")]:
+        file.unlink()
+    monkeypatch.setattr(preparation, "sample_pairs", lambda *given: pytest.fail("pairs were sampled"))
+    monkeypatch.setattr(preparation, "label_pairs", lambda *given: pytest.fail("pairs were labelled"))
+    assert everything(prepared(host, tmp_path), descriptors) == before
+
+
+def test_the_kept_figures_are_those_of_the_pairs(host: Host, tmp_path: Path) -> None:
+    made = prepared(host, tmp_path)
+    descriptors, labels, split = made.pairs.descriptors, made.labels("brightness"), Split.of(N)
+    lengths, kept = descriptors.double().norm(dim=1), made.descriptor_statistics
+    assert kept.variance == float(descriptors.var(0, correction=0).sum())
+    assert (kept.shortest, kept.longest) == (float(lengths.min()), float(lengths.max()))
+    errors = made.read("brightness", descriptors) - labels
+    score = made.probe_score("brightness")
+    assert score.n == len(labels[split.test])
+    assert score.descriptor == pytest.approx(255 * float(errors[split.test].abs().mean()))
+    held = errors[split.validation]
+    torch.testing.assert_close(made.error_covariance("brightness"), held.T @ held / len(held))
