@@ -128,6 +128,7 @@ def test_the_error_covariance_is_computed_once_per_reader(
     errors = made.read("brightness", made.pairs.descriptors[part]) - made.labels("brightness")[part]
     covariance = made.error_covariance("brightness")
     torch.testing.assert_close(covariance, errors.T @ errors / len(errors))
+    assert made.probe_score("brightness").informed
     monkeypatch.setattr(made, "read", lambda *given: pytest.fail("the validation part was read again"))
     loss = LossSpec(
         name="l", summary="s", target="faceinv.attack.objective:AttributeLoss", licence="MIT", probe="brightness"

@@ -59,3 +59,35 @@ def test_a_run_shows_the_shares_and_warns(run, cache: Path, tmp_path: Path) -> N
     assert f'data-pointer="/shares/brightness/end">{"&lt; 0.001 %"}</data>' in page
     (_, row) = run(*arguments, "--loss-weights", "brightness=1e-7", "--json").json
     assert row["shares"] == json.loads(json.dumps(both["shares"]))
+
+
+def test_a_loss_whose_probe_reads_worse_than_guessing_is_left_out_under_balanced(
+    run, cache: Path, tmp_path: Path
+) -> None:
+    plugin = ("--plugin", Path(__file__).with_name("toy_misread.py"))
+    arguments = [*plugin, *TOY, "--losses", "id,upside-down", "--json", "--out", tmp_path / "run"]
+    result = run(*arguments, "--ablate")
+    assert result.code == 0, result.err
+    alone, both = result.json
+    score = both["probes"]["upside-down"]
+    assert score["descriptor"] > score["baseline"]
+    (warning,) = both["warnings"]
+    for part in ("'upside-down' reads worse than guessing", f"{score['descriptor']:.2f}", f"{score['baseline']:.2f}"):
+        assert part in warning
+        assert part in " ".join(result.err.split())
+    assert both["shares"]["upside-down"] == {"weight": 0.0, "start": 0.0, "end": 0.0}
+    assert both["metrics"] == alone["metrics"]
+    # The paper's preset follows the paper, and a weight that is given is taken; both with the warning.
+    paper, given = (
+        run(*arguments, "--objective", "paper").json + run(*arguments, "--loss-weights", "upside-down=3").json
+    )
+    for row, weight in ((paper, 1.0), (given, 3.0)):
+        assert row["shares"]["upside-down"]["weight"] == weight
+        assert row["shares"]["upside-down"]["start"] > 0
+        assert "reads worse than guessing" in row["warnings"][0]
+        assert row["metrics"] != alone["metrics"]
+    trained = run(*plugin, "train", *TOY[1:], "--losses", "id,upside-down")
+    assert "reads worse than guessing" in " ".join(trained.err.split())
+    nothing = run(*plugin, *TOY, "--losses", "upside-down", "--out", tmp_path / "nothing")
+    assert nothing.code == 2
+    assert "No loss is left to minimise" in nothing.err

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from faceinv.attack.preparation import Preparation
+from faceinv.attack.preparation import Preparation, ProbeScore
 from faceinv.contracts.losses import Loss, LossContext
 from faceinv.contracts.methods import Candidate
 from faceinv.contracts.specs import PRESETS, LossSpec
-from faceinv.errors import PluginError, unknown_name
+from faceinv.errors import PluginError, UsageError, unknown_name
 
 
 class AttributeLoss(Loss):
@@ -89,15 +89,17 @@ class WeightedSum:
 
     Args:
         terms: Losses with their weights.
+        left_out: Names of losses that were asked for and are not part of the sum.
     """
 
-    def __init__(self, terms: list[Term]) -> None:
+    def __init__(self, terms: list[Term], left_out: Sequence[str] = ()) -> None:
         self.terms = terms
+        self._left_out = left_out
 
     @property
     def weights(self) -> dict[str, float]:
-        """The weight of each loss."""
-        return {term.name: term.weight for term in self.terms}
+        """The weight of each loss that was asked for; 0 if it was left out."""
+        return {term.name: term.weight for term in self.terms} | dict.fromkeys(self._left_out, 0.0)
 
     def prepare(self, descriptors: Tensor) -> list[Any]:
         """Return what each loss computes once from the target descriptors ``(B, D)``."""
@@ -150,11 +152,64 @@ def build_objective(
 
 
 def prepared_objective(
-    preparation: Preparation, losses: list[LossSpec], preset: str, weights: Mapping[str, float]
+    preparation: Preparation,
+    losses: list[LossSpec],
+    preset: str,
+    weights: Mapping[str, float],
+    say: Callable[[str], None] = lambda text: None,
 ) -> WeightedSum:
-    """Return the objective made of these losses; train the probes they need."""
-    contexts = {loss.name: _context(preparation, loss.probe, preset) for loss in losses}
-    return build_objective(losses, contexts, weights, preset, preparation.loader.host.build)
+    """Return the objective made of these losses; train the probes they need.
+
+    Under ``"balanced"``, a loss whose probe reads worse than guessing is left out unless ``weights`` names it.
+
+    Args:
+        preparation: The attacker's preparation.
+        losses: Losses, in the order given by the user.
+        preset: Objective preset.
+        weights: Weights by name; they override the preset's.
+        say: Called with a line for each loss whose probe reads worse than guessing.
+
+    Raises:
+        UsageError: if every loss is left out.
+    """
+    scores = {loss.probe: preparation.probe_score(loss.probe) for loss in losses if loss.probe}
+    misread = misread_losses(losses, scores, preset, weights)
+    for text in misread.values():
+        say(text)
+    left_out = [name for name in misread if _is_left_out(name, preset, weights)]
+    kept = [loss for loss in losses if loss.name not in left_out]
+    if not kept:
+        raise UsageError(f"No loss is left to minimise. {' '.join(misread.values())} Add another loss, such as id.")
+    contexts = {loss.name: _context(preparation, loss.probe, preset) for loss in kept}
+    objective = build_objective(kept, contexts, weights, preset, preparation.loader.host.build)
+    return WeightedSum(objective.terms, left_out)
+
+
+def misread_losses(
+    losses: Sequence[LossSpec], scores: Mapping[str, ProbeScore], preset: str, weights: Mapping[str, float]
+) -> dict[str, str]:
+    """Return a sentence for each loss whose probe reads worse than guessing, by the name of the loss.
+
+    Args:
+        losses: The losses.
+        scores: Score of each probe that they read, by name.
+        preset: Objective preset.
+        weights: Weights by name that override the preset's.
+    """
+    return {
+        loss.name: f"{scores[loss.probe].misread(loss.probe)} "
+        + (
+            f"The loss '{loss.name}' is left out; --loss-weights {loss.name}=WEIGHT uses it all the same."
+            if _is_left_out(loss.name, preset, weights)
+            else f"The loss '{loss.name}' pulls towards what it reads; leave it out, or use --probes tuned."
+        )
+        for loss in losses
+        if loss.probe and not scores[loss.probe].informed
+    }
+
+
+def _is_left_out(misread: str, preset: str, weights: Mapping[str, float]) -> bool:
+    return preset == "balanced" and misread not in weights
 
 
 def _context(preparation: Preparation, probe: str, preset: str) -> LossContext:

@@ -44,6 +44,18 @@ class ProbeScore:
     unit: str
     n: int
 
+    @property
+    def informed(self) -> bool:
+        """Whether reading is better than guessing; not if the error is not a number."""
+        return self.descriptor < self.baseline
+
+    def misread(self, name: str) -> str:
+        """Return a sentence about the probe ``name`` that reads worse than guessing."""
+        return (
+            f"The probe '{name}' reads worse than guessing: on {self.n:,} held-out samples its error is "
+            f"{self.descriptor:.2f} {self.unit}, that of always guessing the mean {self.baseline:.2f}."
+        )
+
 
 class Preparation:
     """Everything trained for one encoder and one generator; each part is made on first use and kept.

@@ -29,19 +29,20 @@ def loss_shares(weights: Mapping[str, float], trajectory: Mapping[str, Sequence[
     """Return the share of each loss; nothing for a method that optimised nothing.
 
     Args:
-        weights: Weight of each loss of the objective.
+        weights: Weight of each loss of the objective; 0 for one that was left out.
         trajectory: Unweighted losses at each step, summed or averaged over the targets.
     """
-    known = {name: weight for name, weight in weights.items() if len(trajectory.get(name, ()))}
-    sums = [
-        sum(abs(weight * float(trajectory[name][step])) for name, weight in known.items()) for step in (0, -1) if known
-    ]
+    if not trajectory:
+        return {}
+    known = {name: weight for name, weight in weights.items() if trajectory.get(name)}
+    sums = [sum(weight * trajectory[name][step] for name, weight in known.items()) for step in (0, -1)]
 
     def share(name: str, step: int) -> float:
-        total = sums[step]
-        return abs(known[name] * float(trajectory[name][step])) / total if total else math.nan
+        if name not in known:
+            return 0.0
+        return known[name] * trajectory[name][step] / sums[step] if sums[step] else math.nan
 
-    return {name: LossShare(weight, share(name, 0), share(name, -1)) for name, weight in known.items()}
+    return {name: LossShare(weight, share(name, 0), share(name, -1)) for name, weight in weights.items()}
 
 
 def negligible(shares: Mapping[str, LossShare]) -> Iterator[str]:

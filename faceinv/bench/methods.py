@@ -76,7 +76,7 @@ class Methods:
 
         def build() -> WeightedSum:
             losses, preparation = losses_of(self._resources.host, cell), self._resources.preparation(cell)
-            return prepared_objective(preparation, losses, cell.objective, cell.loss_weights)
+            return prepared_objective(preparation, losses, cell.objective, cell.loss_weights, self._resources.say)
 
         return self._once("objective", objective_key(cell), build)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from faceinv.attack.objective import misread_losses
 from faceinv.attack.shares import negligible
 from faceinv.bench.cell import Cell
+from faceinv.bench.naming import losses_of
 from faceinv.contracts.methods import Inversion
 from faceinv.contracts.specs import MethodSpec, MetricSpec
 from faceinv.errors import Failure
@@ -77,7 +79,7 @@ def finished_record(
         "targets": targets.digest,
         "batch_size": facts["batch_size"],
         "skipped": [list(item) for item in targets.skipped],
-        "warnings": [*named.cell.warnings, *negligible(shares)],
+        "warnings": [*named.cell.warnings, *_caveats(host, named.cell, probes, shares)],
         "metrics": {name: summary(host, named.cell, name, values) for name, values in scores.columns.items()},
         "recognition": scores.recognition,
         **scores.protocols,
@@ -142,7 +144,7 @@ def inverted_record(
         "n": len(files),
         "real": True if photographs == len(files) else None,
         "targets": hashlib.sha256(descriptors.cpu().numpy().tobytes()).hexdigest()[:16],
-        "warnings": [*cell.warnings, *negligible(shares)],
+        "warnings": [*cell.warnings, *_caveats(host, cell, probes, shares)],
         "files": list(files),
         "skipped": [],
         "metrics": {name: summary(host, cell, name, found) for name, found in values.items()},
@@ -157,6 +159,15 @@ def inverted_record(
         "image_steps_mean": inversion.image_steps_mean,
     }
     return FinishedCell.of(name, facts)
+
+
+def _caveats(
+    host: Host, cell: Cell, probes: Mapping[str, ProbeScore], shares: Mapping[str, LossShare]
+) -> Iterator[str]:
+    """Yield a sentence for each loss whose probe reads worse than guessing, or that hardly acts."""
+    if shares:
+        yield from misread_losses(losses_of(host, cell), probes, cell.objective, cell.loss_weights).values()
+    yield from negligible(shares)
 
 
 def summary(host: Host, cell: Cell, column: str, values: Sequence[float]) -> dict[str, Any]:

@@ -46,7 +46,10 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
                 key = (cell.encoder, cell.generator, probe, cell.probes)
                 if probe and key not in rows:
                     row = dict(zip(("encoder", "generator", "probe", "recipe"), key, strict=True))
-                    rows[key] = row | asdict(runner.preparation(cell).probe_score(probe))
+                    score = runner.preparation(cell).probe_score(probe)
+                    rows[key] = row | asdict(score)
+                    if not score.informed:
+                        app.warn(score.misread(probe))
     if as_json:
         app.print_json(list(rows.values()))
         return
