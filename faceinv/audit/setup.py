@@ -68,7 +68,7 @@ def make_audit(
     if not named.real:
         loaded = loader.generator(generator)
         context = DatasetContext(loaded.network, loaded.framing, loaded.space(), seed, limit or _SAMPLES, labels)
-    opened, spec = open_dataset(loader.host, dataset, context)
+    opened, spec = open_dataset(loader.host, dataset, context, files=loader.paths)
     settings = AuditSettings(
         dataset=dataset,
         labels=file_sha256(labels) if labels else "",

@@ -146,7 +146,7 @@ class Resources:
             context = DatasetContext(
                 generator.network, generator.framing, cell.space, cell.seed, limit, Path(labels) if labels else None
             )
-            self._datasets[key] = open_dataset(self.host, given, context, options)
+            self._datasets[key] = open_dataset(self.host, given, context, options, files=self.loader.paths)
         return self._datasets[key]
 
     def targets(self, cell: Cell) -> TargetFiles:

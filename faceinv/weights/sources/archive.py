@@ -1,4 +1,4 @@
-"""Extraction of one member of an archive; nothing else is unpacked and nothing is executed."""
+"""Extraction of members of an archive; nothing else is unpacked and nothing is executed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import lzma
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
@@ -22,6 +23,9 @@ _HEADERS = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _LARGEST_HEADER = 1 << 20
+
+#: Limit in bytes on the members that are repacked together, if their size is not declared.
+LARGEST_REPACKED = 1 << 28
 
 #: Errors that ``zipfile``, ``tarfile`` and the decompressors raise on a malformed archive.
 _MALFORMED = (
@@ -78,6 +82,59 @@ def extract_member(archive: Path | IO[bytes], filename: str, member: str, destin
         if error.errno not in (None, errno.EINVAL):
             raise
         raise WeightsError(f"the archive {shown(filename)} is broken: {error}") from None
+
+
+def repack(archive: Path, name: str, is_wanted: Callable[[str], bool], destination: Path, *, size: int = 0) -> int:
+    """Write the wanted members of a tar file to a zip file whose bytes depend on their names and contents alone.
+
+    Args:
+        archive: A tar file with a single top folder, plain or compressed.
+        name: Its name in messages.
+        is_wanted: Whether to keep the member of this path below the top folder.
+        destination: File to write: uncompressed, sorted, without dates and modes.
+        size: Largest size of the members together, 0 if unknown, for :data:`LARGEST_REPACKED`. They are held in memory.
+
+    Returns:
+        The number of members; without any, no file is written.
+
+    Raises:
+        WeightsError: if the archive is broken, or a wanted member is a link or too large.
+    """
+    limit = size or LARGEST_REPACKED
+    try:
+        members = _wanted(archive, is_wanted, limit)
+    except _MALFORMED as error:
+        raise WeightsError(f"the archive {shown(name)} is broken: {error}") from None
+    if not members:
+        return 0
+    with zipfile.ZipFile(destination, "w", zipfile.ZIP_STORED) as packed:
+        for path in sorted(members):
+            entry = zipfile.ZipInfo(path)  # of 1 January 1980
+            entry.create_system = 3  # by default it is that of this machine
+            packed.writestr(entry, members[path])
+    return len(members)
+
+
+def _wanted(archive: Path, is_wanted: Callable[[str], bool], limit: int) -> dict[str, bytes]:
+    members: dict[str, bytes] = {}
+    with tarfile.open(archive, "r|*", tarinfo=_Entry) as unpacked:
+        left, seen = limit, 0
+        for info in unpacked:
+            seen += info.size
+            if seen > LARGEST:
+                raise WeightsError(f"the archive unpacks to more than {LARGEST:,} bytes")
+            path = PurePosixPath(info.name)
+            below = str(PurePosixPath(*path.parts[1:]))
+            if info.isdir() or not is_wanted(below):
+                continue
+            source = unpacked.extractfile(info) if info.isreg() else None
+            if source is None:
+                raise WeightsError(f"'{shown(below)}' is not a regular file in the archive")
+            left -= info.size
+            if left < 0:
+                raise WeightsError(f"the files in the archive have more than the {limit:,} bytes that they may have")
+            members[checked_member(below)] = source.read()
+    return members
 
 
 def _from_zip(archive: Path | IO[bytes], member: str, destination: Path, limit: int) -> bool:
