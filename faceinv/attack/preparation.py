@@ -37,12 +37,16 @@ class ProbeScore:
         baseline: Mean error of always guessing the training mean.
         unit: Unit of both.
         n: Number of held-out samples.
+        measured_by: What measures the attribute on an image.
+        remarks: Caveats about that, one sentence each.
     """
 
     descriptor: float
     baseline: float
     unit: str
     n: int
+    measured_by: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def informed(self) -> bool:
@@ -250,8 +254,9 @@ class Preparation:
             }
 
         found = self.cache.load_or_make(f"{name} probe score", self._read_by(name), make)
-        unit = self._spec(name).unit
-        return ProbeScore(float(found["descriptor"]), float(found["baseline"]), unit, int(found["n"]))
+        probe, unit = self.probe(name), self._spec(name).unit
+        score, guess, n = float(found["descriptor"]), float(found["baseline"]), int(found["n"])
+        return ProbeScore(score, guess, unit, n, probe.measured_by, tuple(probe.remarks))
 
     def error_covariance(self, name: str) -> Tensor:
         """Return the second moments ``(k, k)`` of a reader's errors on the validation part, in its coordinates."""

@@ -164,7 +164,9 @@ def inverted_record(
 def _caveats(
     host: Host, cell: Cell, probes: Mapping[str, ProbeScore], shares: Mapping[str, LossShare]
 ) -> Iterator[str]:
-    """Yield a sentence for each loss whose probe reads worse than guessing, or that hardly acts."""
+    """Yield a sentence for each probe made for other images, and each loss that is misread or hardly acts."""
+    for score in probes.values():
+        yield from score.remarks
     if shares:
         yield from misread_losses(losses_of(host, cell), probes, cell.objective, cell.loss_weights).values()
     yield from negligible(shares)

@@ -19,6 +19,7 @@ from faceinv.bench.naming import (
     metrics_of,
     networks_of,
     preparation_key,
+    probes_of,
     targets_id,
     targets_key,
 )
@@ -65,6 +66,7 @@ class Resources:
         self.progress = progress
         self.say = say
         self._probes = tuple(probes)
+        self._said: set[str] = set()
         self._named: dict[str, NamedCell] = {}
         self._preparations: dict[tuple[Any, ...], Preparation] = {}
         self._metric_files: dict[str, str] = {}
@@ -125,7 +127,17 @@ class Resources:
                 progress=self.progress,
                 probes=self._probes,
             )
+            self._say_remarks(cell)
         return self._preparations[key]
+
+    def _say_remarks(self, cell: Cell) -> None:
+        """Say, once for each generator, which of the cell's probes are measured by what was made for other images."""
+        framing = self.loader.generator(cell.generator).framing
+        for name in probes_of(self.host, cell):
+            for remark in self.loader.probe(name, framing).remarks:
+                if remark not in self._said:
+                    self._said.add(remark)
+                    self.say(remark)
 
     def dataset(self, cell: Cell) -> tuple[Dataset, DatasetSpec]:
         """Return the data set of the cell's targets, opened, and its spec."""

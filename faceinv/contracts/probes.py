@@ -45,6 +45,10 @@ class Probe(ABC):
 
     #: Shape of the attribute of one image, such as ``(68, 2)``.
     shape: tuple[int, ...]
+    #: What measures the attribute on an image, such as a network and what it was trained on; for records.
+    measured_by: str = ""
+    #: What to say wherever the probe is used on images of its framing, one sentence each.
+    remarks: tuple[str, ...] = ()
 
     @abstractmethod
     def label(self, images: Tensor) -> Tensor:

@@ -41,6 +41,10 @@ class ProbeScore(Model):
     """Unit of both."""
     n: Count
     """Held-out samples."""
+    measured_by: str = ""
+    """What measures the attribute on an image, such as a network and what it was trained on."""
+    remarks: list[str] = []
+    """Caveats about that, one sentence each."""
 
 
 class LossShare(Model):

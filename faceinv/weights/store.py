@@ -122,6 +122,15 @@ class WeightStore:
             self._in_use[spec.name] = (file, sha256)
         return file
 
+    def vouch(self, name: str, file: Path) -> None:
+        """Trust a ``file`` that was just made on this machine, to be used in place of the declared file ``name``.
+
+        Raises:
+            StorageError: if the cache folder cannot be written to.
+        """
+        with self._storage():
+            self._trust.remember(name, file, file_sha256(file))
+
     def verify(self, name: str) -> str | None:
         """Hash the file of ``name`` again and return its SHA-256, or ``None`` if it is not on this machine.
 

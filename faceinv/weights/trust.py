@@ -50,8 +50,16 @@ class Trust:
         fact = f"No hash is published for {what}, so {path} cannot be checked; its SHA-256 is {sha256}."
         if sha256 not in self._trusted and not (self._confirm and self._confirm(f"{fact} Do you trust this file?")):
             raise WeightsError(f"{fact} If it is the right file: faceinv --trust-sha256 {sha256} COMMAND …")
+        self.remember(what, path, sha256)
+
+    def remember(self, what: str, path: Path, sha256: str) -> None:
+        """Trust a file from now on.
+
+        Raises:
+            OSError: if that cannot be written down.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with replacing(marker) as temporary:
+        with replacing(self._folder / f"{sha256}.json") as temporary:
             temporary.write_text(json.dumps({"weights": what, "file": path.name}))
 
     def check_own_file(self, specs: Sequence[WeightSpec], file: Path, notify: Callable[[str], None]) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from faceinv_landmarks.dlib_labels import DlibLandmarks
-from faceinv_landmarks.networks import FRAME, MIRROR, NETWORKS, fold, load_network
+from faceinv_landmarks.networks import FRAME, MIRROR, NETWORKS, fold, load_network, network_frame, save_network
 from faceinv_landmarks.probe import FramedLandmarks, LandmarksProbe, interocular_error
-from faceinv_landmarks.training import Schedule, augment, train_network
+from faceinv_landmarks.training import RECIPES, Schedule, augment, train_network
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -77,6 +77,45 @@ def test_training_learns_where_a_square_is(kind: str, tmp_path: Path) -> None:
     save_file({name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}, path)
     with torch.no_grad():
         torch.testing.assert_close(load_network(kind, path)(images[:4]), network(images[:4]), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", sorted(NETWORKS))
+@pytest.mark.parametrize("size", [(16, 16), (224, 224), (256, 192)])
+def test_a_network_has_the_frame_it_is_made_for(kind: str, size: tuple[int, int], tmp_path: Path) -> None:
+    """Also a large one: the view is the same, with fewer pixels. The file says which it is."""
+    framing = Framing("other", size, FRAME.points)
+    frame = network_frame(framing)
+    assert max(frame.size) <= 224
+    state = torch.random.get_rng_state()
+    network = NETWORKS[kind](frame, "drawn faces").eval()
+    torch.random.set_rng_state(state)
+    save_network(network, tmp_path / "network.safetensors")
+    read = load_network(kind, tmp_path / "network.safetensors")
+    assert (read.frame, read.trained_on) == (frame, "drawn faces")
+    images = torch.rand(2, 3, *frame.size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(read(images), network(images), atol=2e-3, rtol=0)
+        assert FramedLandmarks(read, framing)(torch.rand(2, 3, *size)).shape == (2, 68, 2)
+
+
+def test_the_papers_recipe_is_plain() -> None:
+    recipe = RECIPES["paper"]
+    assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (1e-3, 16, 150)
+    images, points = torch.rand(40, 3, 64, 64), 0.5 + 0.01 * torch.randn(40, 68, 2)
+    eight_bits = images.mul(255).round().to(torch.uint8)
+    plain = Schedule(epochs=1, batch_size=16, learning_rate=1e-3, plain=True)
+    made = [train_network("measure", given, points, seed=0, schedule=plain) for given in (eight_bits, eight_bits / 255)]
+    assert torch.equal(made[0].output.weight, made[1].output.weight)
+
+
+def test_a_network_for_other_images_says_so() -> None:
+    fits = LandmarksProbe(DATA / "measure.safetensors", framing=Framing("other name", FRAME.size, FRAME.points))
+    assert fits.remarks == ()
+    other = Framing("ffhq-256", (256, 256), tuple((x, y + 0.05) for x, y in FRAME.points))  # type: ignore[arg-type]
+    (remark,) = LandmarksProbe(DATA / "measure.safetensors", framing=other).remarks
+    assert "trained on samples of dcgan.digiface" in remark
+    assert "faceinv train-landmarks measure --generator NAME" in remark
+    assert "--weights landmarks=FILE" in remark
 
 
 def test_points_come_back_in_the_frame_they_were_asked_for() -> None:

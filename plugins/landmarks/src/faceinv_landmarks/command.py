@@ -1,4 +1,4 @@
-"""``faceinv train-landmarks``: retrain the landmark networks that ship with the plugin."""
+"""``faceinv train-landmarks``: train landmark networks for a generator's frame."""
 
 from __future__ import annotations
 
@@ -13,61 +13,84 @@ if TYPE_CHECKING:
 
 @click.command("train-landmarks")
 @click.argument("kind", type=click.Choice(["measure", "judge"]))
-@click.option("--generator", default="dcgan", show_default=True, help="Generator of the training samples.")
+@click.option("--generator", default="dcgan", show_default=True, help="Generator whose frame it is for.")
+@click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file of the generator.")
+@click.option("--dataset", metavar="NAME:PATH", help="Train on photographs instead of the generator's samples.")
+@click.option("--detector", default="mtcnn", show_default=True, help="Finds faces in photographs without a framing.")
 @click.option("--samples", default=20_000, show_default=True, type=click.IntRange(1_000), help="Number of samples.")
-@click.option("--epochs", default=24, show_default=True, type=click.IntRange(1), help="Number of epochs.")
+@click.option(
+    "--recipe", default="tuned", show_default=True, type=click.Choice(["tuned", "paper"]), help="How to train."
+)
+@click.option("--epochs", type=click.IntRange(1), help="Number of epochs.  [default: 24, or the paper's 150]")
 @click.option("--seed", type=int, help="Seed of samples and training.  [default: 1 for measure, 2 for judge]")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write.")
 @click.pass_obj
 def train_landmarks(
-    app: Application, kind: str, generator: str, samples: int, epochs: int, seed: int | None, out: Path
+    app: Application,
+    kind: str,
+    generator: str,
+    weights: tuple[str, ...],
+    dataset: str | None,
+    detector: str,
+    samples: int,
+    recipe: str,
+    epochs: int | None,
+    seed: int | None,
+    out: Path,
 ) -> None:
-    """Train a landmark network on a generator's samples, labelled by dlib, and write it as safetensors.
+    """Train a landmark network for a generator's frame, on samples or photographs labelled by dlib.
+
+    Writes it as safetensors. A bench with that generator then measures with --weights landmarks=FILE (measure)
+    and scores with --weights landmark_error=FILE (judge).
 
     \b
-    The files that ship were made with:
+    The files that ship were made with the first two:
       faceinv train-landmarks measure --out measure.safetensors
       faceinv train-landmarks judge --out judge.safetensors
+      faceinv train-landmarks measure --generator stylegan2 --weights ffhq.pkl --out ffhq.safetensors
+      faceinv train-landmarks measure --dataset celeba:CelebA --recipe paper --out celeba.safetensors
     """
-    import torch
-    from safetensors.torch import save_file
+    from dataclasses import replace
 
-    from faceinv.framing import warp_between
+    import torch
+
+    from faceinv.cli.options import named_files
+    from faceinv.cli.progress import reporter
     from faceinv.models import Loader
-    from faceinv_landmarks.dlib_labels import DlibLandmarks, label_images
-    from faceinv_landmarks.networks import FRAME
+    from faceinv_landmarks.material import Material, labelled_photographs, labelled_samples
+    from faceinv_landmarks.networks import network_frame, save_network
     from faceinv_landmarks.probe import interocular_error
-    from faceinv_landmarks.training import Schedule, train_network
+    from faceinv_landmarks.training import RECIPES, as_floats, train_network
 
     seed = {"measure": 1, "judge": 2}[kind] if seed is None else seed
-    landmarks = DlibLandmarks(app.store.path("landmarks/dlib68"))
-    loaded = Loader(app.host, app.store).generator(generator)
-    rng = torch.Generator().manual_seed(seed)
-    warp = warp_between(loaded.framing, FRAME)
-    images, points = [], []
-    with torch.inference_mode():
-        for first in range(0, samples, 500):
-            latents = loaded.network.sample(min(500, samples - first), loaded.space(), rng)
-            batch = warp(loaded.network(latents, loaded.space()))
-            kept, found = label_images(batch, landmarks)
-            images.append(batch[kept])
-            points.append(found)
-            app.say(f"labelled {first + len(latents)} of {samples} samples; dlib found {sum(map(len, points))} faces")
-    # Inference tensors cannot be used in training.
-    all_images, all_points = torch.cat(images).clone(), torch.cat(points).clone()
-    held_out = len(all_images) // 10
+    files = named_files(weights, generator, app.host)
+    loader = Loader(app.host, app.store, files={app.host.weighted(name).name: file for name, file in files.items()})
+    frame = network_frame(loader.generator(generator).framing)
+    with reporter(app.console) as progress:
+        material: Material = (
+            labelled_photographs(loader, dataset, frame, detector, progress)
+            if dataset
+            else labelled_samples(loader, generator, frame, samples, seed, progress)
+        )
+    schedule = RECIPES[recipe] if epochs is None else replace(RECIPES[recipe], epochs=epochs)
     network = train_network(
         kind,
-        all_images[held_out:],
-        all_points[held_out:],
+        material.images[material.train],
+        material.points[material.train],
         seed=seed,
-        schedule=Schedule(epochs=epochs),
-        progress=lambda epoch, loss: app.say(f"epoch {epoch} of {epochs}: loss {loss:.4f}"),
+        frame=frame,
+        trained_on=material.origin,
+        schedule=schedule,
+        progress=lambda epoch, loss: app.say(f"epoch {epoch} of {schedule.epochs}: loss {loss:.4f}"),
     )
     with torch.inference_mode():
-        truth = all_points[:held_out]
-        own = interocular_error(network(all_images[:held_out]), truth).mean()
-        guess = interocular_error(all_points[held_out:].mean(0).expand_as(truth), truth).mean()
-    # Half precision halves the file and moves points by less than a hundredth of a pixel.
-    save_file({name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}, out)
-    app.say(f"{out}: error {own:.2f} % of the interocular distance on {held_out} samples (mean shape {guess:.2f} %)")
+        truth = material.points[material.test]
+        read = torch.cat([network(as_floats(material.images[rows])) for rows in material.test.split(64)])
+        own = interocular_error(read, truth).mean()
+        guess = interocular_error(material.points[material.train].mean(0).expand_as(truth), truth).mean()
+    save_network(network, out)
+    app.store.vouch(f"landmarks/{kind}", out)
+    app.say(
+        f"{out}: error {own:.2f} % of the interocular distance on {len(truth)} held-out images (mean shape {guess:.2f} "
+        f"%); trained on {material.origin} in the frame '{frame.name}'"
+    )

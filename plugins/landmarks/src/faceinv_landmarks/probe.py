@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from faceinv.contracts import Framing, Probe, Recipe
 from faceinv.framing import Warp, framing_similarity
 from faceinv_landmarks.dlib_labels import DlibLandmarks
-from faceinv_landmarks.networks import FRAME, MIRROR, LandmarkNetwork, load_network
+from faceinv_landmarks.networks import MIRROR, LandmarkNetwork, load_network, network_frame
 
 #: Outer eye corners (0-based, iBUG 300-W scheme), whose distance is the interocular distance.
 OUTER_EYES = (36, 45)
@@ -26,11 +26,12 @@ class FramedLandmarks(nn.Module):
     def __init__(self, network: LandmarkNetwork, framing: Framing) -> None:
         super().__init__()
         self.network = network
-        there = framing_similarity(framing, FRAME)
-        self.warp = Warp(there, framing.size, FRAME.size)
+        frame = network.frame
+        there = framing_similarity(framing, frame)
+        self.warp = Warp(there, framing.size, frame.size)
         # From the network's frame coordinates to those of ``framing``.
         back = np.linalg.inv(there[:, :2])
-        own, target = np.array([FRAME.size[1], FRAME.size[0]]), np.array([framing.size[1], framing.size[0]])
+        own, target = np.array([frame.size[1], frame.size[0]]), np.array([framing.size[1], framing.size[0]])
         self.register_buffer("linear", torch.from_numpy((back * own / target[:, None]).T).float(), persistent=False)
         self.register_buffer("offset", torch.from_numpy(-back @ there[:, 2] / target).float(), persistent=False)
 
@@ -51,7 +52,10 @@ class LandmarksProbe(Probe):
     shape = (68, 2)
 
     def __init__(self, weights: Path, *, framing: Framing) -> None:
-        self.landmarks = FramedLandmarks(load_network("measure", weights), framing)
+        network = load_network("measure", weights)
+        self.landmarks = FramedLandmarks(network, framing)
+        self.measured_by = f"the landmark network trained on {network.trained_on}"
+        self.remarks = misfit(network, framing, "measure", "landmarks")
 
     def label(self, images: Tensor) -> Tensor:
         """Return the landmarks ``(B, 68, 2)`` by the measuring network, which was trained on dlib's labels."""
@@ -91,6 +95,7 @@ class DlibLandmarksProbe(LandmarksProbe):
 
     def __init__(self, predictor: Path, *, framing: Framing) -> None:
         self._find = DlibLandmarks(predictor)
+        self.measured_by = "dlib's 68-point predictor"
 
     def label(self, images: Tensor) -> Tensor:
         """Return the landmarks ``(B, 68, 2)``; NaN for an image in which dlib finds no face, or more than one."""
@@ -101,6 +106,25 @@ class DlibLandmarksProbe(LandmarksProbe):
     def measure(self, images: Tensor) -> Tensor:
         """Raise :class:`NotImplementedError`: dlib's regression trees have no gradient."""
         raise NotImplementedError("dlib's landmarks cannot be measured differentiably; use the probe 'landmarks'.")
+
+
+def misfit(network: LandmarkNetwork, framing: Framing, kind: str, name: str) -> tuple[str, ...]:
+    """Return a sentence if images in ``framing`` are not what a network was trained for, and what to do about it.
+
+    Args:
+        network: The network.
+        framing: Framing of the images.
+        kind: Its kind, ``"measure"`` or ``"judge"``.
+        name: The probe or metric whose weights file it is.
+    """
+    suits, own = network_frame(framing), network.frame
+    if (suits.size, suits.points) == (own.size, own.points):
+        return ()
+    return (
+        f"'{name}' is measured by a network trained on {network.trained_on} ({own.name}), not for the frame "
+        f"'{framing.name}'; train one with 'faceinv train-landmarks {kind} --generator NAME --out FILE' and name it "
+        f"with --weights {name}=FILE.",
+    )
 
 
 def interocular_error(predicted: Tensor, truth: Tensor) -> Tensor:
