@@ -208,7 +208,7 @@ class Difference:
         mean: Difference, in standard deviations, so that rows share an axis.
         low: Lower end of the interval.
         high: Upper end.
-        style: ``"better"``, ``"worse"`` or ``"same"``.
+        style: A verdict, such as ``"better"``.
         text: The difference in the unit of the metric.
     """
 

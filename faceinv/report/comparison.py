@@ -16,8 +16,8 @@ from faceinv.errors import InputError, UsageError
 from faceinv.report import provenance, wording
 from faceinv.report.pictures import read_picture
 from faceinv.report.runs import Column, Runs, Study, steered_by
-from faceinv.report.sections import verdict
-from faceinv.scoring.statistics import Estimate, estimate, paired_difference
+from faceinv.report.sections import VERDICTS, verdict
+from faceinv.scoring.statistics import FEW, Estimate, estimate, paired_difference
 from faceinv.storage.columns import success_column
 
 #: Keys of the config in which paired cells may differ and still be the same attack.
@@ -40,7 +40,7 @@ class Row:
         other: Mean of the other.
         difference: Mean of other − reference over the targets, with its 95 % bootstrap interval.
         spread: Standard deviation of the reference's values over the targets.
-        verdict: ``"better"``, ``"worse"`` or ``"same"``, that is no difference at this n.
+        verdict: A key of :data:`faceinv.report.sections.VERDICTS`.
     """
 
     metric: str
@@ -94,11 +94,15 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """The finding in one line."""
-        named = {kind: [row.name for row in self.rows if row.verdict == kind] for kind in ("better", "worse", "same")}
+        named = {kind: [row.name for row in self.rows if row.verdict == kind] for kind in VERDICTS}
+        if len(named["few"]) == len(self.rows):
+            return f"{self.title}: too few targets to tell, n = {self.n} and at least {FEW} are needed."
         parts = [f"{kind} on {', '.join(named[kind])}" for kind in ("better", "worse") if named[kind]]
         if named["same"]:
             rest = "every score" if not parts else ", ".join(named["same"])
             parts.append(f"no difference at n = {self.n} on {rest}")
+        if named["few"]:
+            parts.append(f"too few targets for {', '.join(named['few'])}")
         return f"{self.title}: {'; '.join(parts)}."
 
 
@@ -198,7 +202,7 @@ def _compared(a: Column, b: Column) -> Comparison:
                 other=estimate(theirs[both]),
                 difference=difference,
                 spread=float(ours[both].std(ddof=1)) if both.sum() > 1 else 0.0,
-                verdict=verdict(difference.low, difference.high, higher),
+                verdict=verdict(difference, digits, higher),
             )
         )
     return Comparison(a, b, len(pairs), _differences(a, b), tuple(rows))

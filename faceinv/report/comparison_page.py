@@ -10,10 +10,9 @@ from markupsafe import Markup
 from faceinv.report import charts, wording
 from faceinv.report.comparison import Comparison, Row
 from faceinv.report.page import package_version, render_template
+from faceinv.report.sections import VERDICTS
 from faceinv.report.table import Cell, Line, Table
 from faceinv.report.values import Interval, computed
-
-_WORDS = {"better": "better", "worse": "worse", "same": "no difference"}
 
 
 def comparison_table(item: Comparison) -> Table:
@@ -27,7 +26,7 @@ def comparison_table(item: Comparison) -> Table:
                 Cell(wording.number(row.reference.mean, row.digits), value=row.reference.mean),
                 Cell(wording.number(row.other.mean, row.digits), value=row.other.mean),
                 Cell.of_interval(_difference(row), style=row.verdict),
-                Cell(_WORDS[row.verdict], style=row.verdict),
+                Cell(VERDICTS[row.verdict], style=row.verdict),
             ),
         )
         for row in item.rows
@@ -48,7 +47,7 @@ def render_comparison(comparisons: Sequence[Comparison]) -> str:
         version=package_version(),
         comparisons=[(item, _plot(item), [(row, _difference(row)) for row in item.rows]) for item in comparisons],
         computed=computed,
-        words=_WORDS,
+        words=VERDICTS,
     )
 
 

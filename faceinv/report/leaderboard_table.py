@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from faceinv.report.leaderboard import Board, Place, named
 from faceinv.report.table import Cell, Line, Table
+from faceinv.scoring.statistics import FEW
 
 
 def leaderboard_table(board: Board) -> Table:
@@ -30,7 +31,7 @@ def leaderboard_table(board: Board) -> Table:
     )
     note = (
         "Mean [95 % interval]. Δ is the paired difference to the reference at the same budget, bold where its interval "
-        "is clear of zero."
+        f"is clear of zero and there are at least {FEW} targets."
     )
     if board.ceiling:
         ceiling = Cell.of_estimate(board.ceiling, 2).whole

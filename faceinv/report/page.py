@@ -92,7 +92,13 @@ def render_template(template: str, *, script: str, **context: Any) -> str:
         ]
     )
     return environment.get_template(template).render(
-        style=Markup(style), script=Markup(code), policy=policy, embed=_embed, wording=wording, **context
+        style=Markup(style),
+        script=Markup(code),
+        policy=policy,
+        embed=_embed,
+        wording=wording,
+        verdicts=sections.VERDICTS,
+        **context,
     )
 
 

@@ -11,6 +11,7 @@ from faceinv.report import paper, provenance, recognition, sections, table_1, wo
 from faceinv.report.runs import Column, Runs, Study
 from faceinv.report.table import Cell, Line, Table
 from faceinv.report.values import of_record
+from faceinv.scoring.statistics import FEW
 
 #: Headings of the columns of the paper's Table 2.
 _PAPER_HEADINGS = {"id": "ID only", "id,lm": "ID+LMs", "id,lm,hist": "ID+LMs+Hist"}
@@ -135,6 +136,8 @@ def differences(study: Study) -> Table:
     ]
     title = f"Paired differences on the same targets, minus {study.labels[0]}"
     note = "Mean [95 % interval]. Green is better and red is worse, where the interval is clear of zero."
+    if study.first.record.n < FEW:
+        note = f"Mean [95 % interval]. Nothing is called better or worse with fewer than {FEW} targets."
     return Table("differences", title, note, study.labels[1:], tuple(lines), corner="metric")
 
 

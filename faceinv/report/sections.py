@@ -11,7 +11,7 @@ from markupsafe import Markup
 from faceinv.report import charts, paper, wording
 from faceinv.report.runs import Column, Study
 from faceinv.report.values import Interval, Value, computed, interval_of_record, of_record, pointer
-from faceinv.scoring.statistics import paired_difference
+from faceinv.scoring.statistics import FEW, Estimate, paired_difference
 from faceinv.storage.columns import base_column
 
 _GROUPS = (
@@ -103,7 +103,7 @@ class Change:
 
     Args:
         value: The difference.
-        verdict: ``"better"``, ``"worse"`` or ``"same"``, that is no difference at this n.
+        verdict: One of :data:`VERDICTS`.
     """
 
     value: Interval
@@ -145,17 +145,26 @@ def change(reference: Column, column: Column, metric: str) -> Change | None:
     if summary is None or lacking or reference.targets != column.targets:
         return None
     difference = paired_difference(column.floats(metric), reference.floats(metric))
-    better = summary.higher_is_better
-    return Change(
-        computed(difference, wording.digits(metric), sign=True), verdict(difference.low, difference.high, better)
-    )
+    digits = wording.digits(metric)
+    return Change(computed(difference, digits, sign=True), verdict(difference, digits, summary.higher_is_better))
 
 
-def verdict(low: float, high: float, higher_is_better: bool) -> str:
-    """Return ``"better"``, ``"worse"``, or ``"same"`` if the interval contains zero or does not exist."""
-    if low > 0:
+#: What can be said of a paired difference, in words.
+VERDICTS = {"better": "better", "worse": "worse", "same": "no difference", "few": "too few targets"}
+
+
+def verdict(difference: Estimate, digits: int, higher_is_better: bool) -> str:
+    """Return what can be said of a paired difference, a key of :data:`VERDICTS`.
+
+    ``"same"`` if its interval contains zero, or is shown as nothing but zeros; ``"few"`` if there are too few items for
+    an interval that could be relied on.
+    """
+    if difference.n < FEW:
+        return "few"
+    shown = max(abs(difference.low), abs(difference.high)) >= 0.5 * 10**-digits
+    if shown and difference.low > 0:
         return "better" if higher_is_better else "worse"
-    if high < 0:
+    if shown and difference.high < 0:
         return "worse" if higher_is_better else "better"
     return "same"
 

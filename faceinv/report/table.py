@@ -16,10 +16,10 @@ from rich.text import Text
 
 from faceinv.report import wording
 from faceinv.report.values import Interval, Value
-from faceinv.scoring.statistics import Estimate
+from faceinv.scoring.statistics import FEW, Estimate
 
 #: Style of a cell on a terminal.
-_STYLES = {"better": "green", "worse": "red", "same": "dim", "clear": "bold"}
+_STYLES = {"better": "green", "worse": "red", "same": "dim", "few": "dim", "clear": "bold"}
 #: Widest heading of a row on a terminal, as a share of the width.
 _HEADING = 0.4
 #: Characters between two columns on a terminal.
@@ -36,7 +36,7 @@ class Cell:
         value: The number with all its digits; ``None`` for words.
         low: Lower end of the interval.
         high: Upper end.
-        style: ``"better"``, ``"worse"``, ``"same"`` or ``"clear"`` (of zero), if it is highlighted on a terminal.
+        style: How it looks on a terminal: a verdict on a difference, or ``"clear"`` (of zero).
     """
 
     text: str = "–"
@@ -71,7 +71,7 @@ class Cell:
         if estimate is None:
             return cls("")
         text = wording.number(estimate.mean, digits, signed)
-        clear = signed and (estimate.low > 0 or estimate.high < 0)
+        clear = signed and estimate.n >= FEW and (estimate.low > 0 or estimate.high < 0)
         ends = wording.interval(estimate, digits, signed)
         return cls(text, ends, estimate.mean, estimate.low, estimate.high, "clear" if clear else "")
 

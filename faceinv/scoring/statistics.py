@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+#: Smallest number of items whose differences are called better or worse. A 95 % bootstrap interval of the mean covers
+#: it in 0.81 of samples of 4 (normal; 0.77 of exponential ones), 0.90 (0.85) of 10, and 0.94 (0.93) of 32.
+FEW = 10
+
 _RESAMPLES = 4000
 #: The normal distribution's 97.5 % point.
 _NORMAL_975 = 1.959963984540054

@@ -12,6 +12,8 @@ import pytest
 from scipy import stats
 
 Write = Callable[..., Path]
+#: As many targets as a verdict needs, and two more.
+MANY = [f"target {index}" for index in range(12)]
 
 
 def scores(run: Path, place: int, metric: str) -> np.ndarray:
@@ -25,14 +27,14 @@ def scores(run: Path, place: int, metric: str) -> np.ndarray:
 
 @pytest.fixture
 def two(write_run: Write, tmp_path: Path) -> tuple[Path, Path]:
-    return write_run(tmp_path / "a"), write_run(tmp_path / "b", shift=1.0, steps=200)
+    return write_run(tmp_path / "a", targets=MANY), write_run(tmp_path / "b", shift=1.0, steps=200, targets=MANY)
 
 
 def test_differences_are_those_of_the_same_targets(run, two: tuple[Path, Path]) -> None:
     result = run("compare", *two, "--losses", "id,lm", "--json")
     assert result.code == 0, result.err
     (item,) = result.json
-    assert item["n"] == 6
+    assert item["n"] == 12
     for metric in ("psnr", "landmark_error", "id_sim_critic"):
         difference = scores(two[1], 1, metric) - scores(two[0], 1, metric)
         shown = item["metrics"][metric]
@@ -57,7 +59,26 @@ def test_the_verdict_knows_which_way_is_better(run, two: tuple[Path, Path]) -> N
     assert back["metrics"]["psnr"]["verdict"] == "worse"
     same = run("compare", two[0], two[0], "--losses", "id", "--json").json[0]
     assert {value["verdict"] for value in same["metrics"].values()} == {"same"}
-    assert "no difference at n = 6 on every score" in same["verdict"]
+    assert "no difference at n = 12 on every score" in same["verdict"]
+
+
+def test_few_targets_have_no_verdict(run, write_run: Write, tmp_path: Path) -> None:
+    for n, words in ((9, "too few targets to tell, n = 9 and at least 10 are needed"), (10, "better on ")):
+        paths = [
+            write_run(tmp_path / f"{name}{n}", ("id",), shift=shift, targets=MANY[:n])
+            for name, shift in (("a", 0.0), ("b", 1.0))
+        ]
+        assert words in run("compare", *paths, "--json").json[0]["verdict"]
+    shown = run("compare", tmp_path / "a9", tmp_path / "b9").out
+    assert "too few targets" in shown
+    assert "better on" not in shown
+
+
+def test_a_difference_shown_as_zero_is_none(run, write_run: Write, tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / str(shift), ("id",), shift=shift, targets=MANY) for shift in (0.0, 4e-4, 4e-3)]
+    tiny, small = (run("compare", paths[0], path, "--json").json[0]["metrics"]["ssim"] for path in paths[1:])
+    assert tiny["low"] > 0
+    assert (tiny["verdict"], small["verdict"]) == ("same", "better")
 
 
 def test_cells_are_paired_by_what_the_runs_share(run, two: tuple[Path, Path]) -> None:
@@ -128,7 +149,7 @@ def test_a_comparison_is_a_table_a_verdict_and_a_page(run, two: tuple[Path, Path
 
 
 def test_three_runs_are_compared_with_the_first(run, two: tuple[Path, Path], write_run: Write, tmp_path: Path) -> None:
-    third = write_run(tmp_path / "c", ("id",), shift=2.0, steps=9)
+    third = write_run(tmp_path / "c", ("id",), shift=2.0, steps=9, targets=MANY)
     items = run("compare", *two, third, "--losses", "id", "--json").json
     assert [Path(item["other"]["run"]).name for item in items] == ["b", "c"]
     assert all(Path(item["reference"]["run"]).name == "a" for item in items)

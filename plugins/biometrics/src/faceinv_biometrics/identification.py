@@ -29,7 +29,7 @@ class Identification:
         self.ranks = tuple(ranks)
 
     def __call__(self, roles: Sequence[IdentityScores]) -> ProtocolScores:
-        """Return a row for each role, gallery and k, and a column of ranks for each role and gallery."""
+        """Return a row for each role, gallery and k below its size, and a column of ranks for each role and gallery."""
         columns: dict[str, Tensor] = {}
         rows: list[dict[str, Any]] = []
         for scores in roles:
@@ -44,7 +44,10 @@ class Identification:
                 better = [(strangers[part] >= right[part, None]).sum(1) for part in blocks(len(right))]
                 rank = (1 + torch.cat(better)).double().masked_fill(right.isnan(), torch.nan)
                 columns[f"identification_{gallery}:{scores.role}"] = rank
-                rows += [_row(scores, gallery, strangers.shape[1], k, int((rank <= k).sum()), n) for k in self.ranks]
+                size = strangers.shape[1]
+                # The first k of k people always hold the right one.
+                told = [k for k in self.ranks if k < size]
+                rows += [_row(scores, gallery, size, k, int((rank <= k).sum()), n) for k in told]
         return ProtocolScores(columns, rows)
 
 
