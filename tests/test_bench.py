@@ -96,7 +96,10 @@ def test_nothing_is_computed_twice(run, cache: Path, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_samples_are_labelled_in_the_pass_that_embeds_them(run, cache: Path, tmp_path: Path) -> None:
+def test_samples_are_labelled_in_the_pass_that_embeds_them(
+    run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faceinv.cli.progress.PAUSE", 0)
     # The first cell of an ablation reads no probe, but its pass already labels samples for the later ones.
     result = run(*TOY, "--losses", "id,brightness", "--ablate", "--out", tmp_path)
     assert "embedding samples: 200/200" in result.err

@@ -17,8 +17,8 @@ from typing import Any
 
 from faceinv.bench.cell import Cell
 from faceinv.bench.config import TARGETS, BenchConfig
-from faceinv.bench.naming import code_of, metrics_of, networks_of
-from faceinv.contracts.specs import MethodSpec, Spec
+from faceinv.bench.naming import code_of
+from faceinv.bench.phases import PASS, passes, weighted_specs
 from faceinv.errors import UsageError
 from faceinv.plugins.host import Host
 from faceinv.storage.hashing import file_sha256
@@ -26,8 +26,6 @@ from faceinv.storage.records import BegunCell, CellRecord, FinishedCell, read_be
 from faceinv.storage.run_folder import RunFolder
 from faceinv.weights.store import WeightStore
 
-#: Default seconds per pass: half of an image-step of the default chain, on two cores.
-GUESS = 0.01
 #: Maximum number of records to take times from.
 _RECORDS = 300
 _PART = re.compile(r"(\d{1,9})-(\d{1,9})\.npz")
@@ -160,9 +158,7 @@ def _weights(
     own = {host.weighted(name).name: path for name, path in config.weights.items()}
     hashes: dict[str, str | None] = {}
     fetch: list[str] = []
-    specs: list[Spec] = [*networks_of(host, cell), *metrics_of(host, cell)]
-    specs += [host.spec("probe", source) for spec in specs for source in getattr(spec, "needs", ())]
-    for spec in specs:
+    for spec in weighted_specs(host, cell):
         for number, name in enumerate(spec.weights):
             [file] = host.weights([name])
             if spec.name in own:
@@ -196,24 +192,18 @@ def _seconds_each(cell: Cell, measured: Sequence[FinishedCell], host: Host) -> t
     for items, basis in ((alike, "measured in earlier cells"), (similar, "measured with other losses")):
         if items:
             return statistics.median(_seconds(item) / max(1, item.config.steps) for item in items), basis
-    passes = _passes(host, cell.method)
+    own = passes(host, cell.method)
     # Another method may stop early, so count the steps it used, not its budget.
     others = [
-        _seconds(item) / max(1, item.image_steps_mean or item.config.steps) / _passes(host, item.config.method)
+        _seconds(item) / max(1, item.image_steps_mean or item.config.steps) / passes(host, item.config.method)
         for item in networks
         if host.knows("method", item.config.method)
     ]
     if others:
-        return passes * statistics.median(others), "measured with other methods"
-    return passes * GUESS, "a guess: no similar cell was timed here"
+        return own * statistics.median(others), "measured with other methods"
+    return own * PASS, "a guess: no similar cell was timed here"
 
 
 def _seconds(item: FinishedCell) -> float:
     """Return the seconds per target of a record."""
     return ((item.seconds.invert or 0) + (item.seconds.score or 0)) / item.n
-
-
-def _passes(host: Host, method: str) -> int:
-    """Return the passes through the networks per step: two with a gradient, forward and backward."""
-    spec: MethodSpec = host.spec("method", method)
-    return 2 if spec.optimises and spec.access == "white-box" else 1

@@ -234,6 +234,7 @@ class Runner:
 
     def _finish(self, named: NamedCell) -> FinishedCell:
         began = time.perf_counter()
+        self._told("scoring", 0)
         cell, parts = named.cell, Parts(self.folder, named.id)
         preparation, targets = self.preparation(cell), self.resources.targets(cell)
         whole = put_together([parts.read(rows) for rows in self.batches(named)], f"cell {named.id}")
@@ -261,7 +262,12 @@ class Runner:
         record = finished_record(named, self.resources.host, targets, whole, scores, probes, shares, took)
         record = self.folder.write(record.model_copy(update={"digests": digests}))
         parts.remove()
+        self._told("scoring", 1)
         return record
+
+    def _told(self, what: str, done: int) -> None:
+        if self._progress:
+            self._progress(what, done, 1)
 
     def _write_images(
         self, cell_id: str, targets: TargetFiles, rows: range, start: Tensor, results: Tensor

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from faceinv.bench.phases import Phase
+    from faceinv.cli.progress import Display
+    from faceinv.weights.sources.base import Progress
     from faceinv.weights.store import WeightStore
 
 
@@ -28,6 +32,7 @@ class Application:
         #: Whether the command is a plugin's, which may choose its own exit code.
         self.foreign_command = False
         self._commands_added = False
+        self._display: Display | None = None
 
     def take(self, **given: Any) -> None:
         """Add to the setup what is given before or after the command.
@@ -52,15 +57,39 @@ class Application:
     @cached_property
     def store(self) -> WeightStore:
         """The weights files."""
-        from faceinv.cli.downloads import download_bar
-
         terminal = self.console.is_terminal
         return self.setup.store(
             self.host,
             notify=self.say,
             confirm=self.ask if terminal and sys.stdin.isatty() else None,
-            progress=download_bar(self.console) if terminal else None,
+            progress=self._fetching,
         )
+
+    def _fetching(self, name: str) -> AbstractContextManager[Progress]:
+        """Return the context of a download: part of the command's display, or a bar of its own on a terminal."""
+        if self._display:
+            return self._display.fetching(name)
+        if not self.console.is_terminal:
+            return nullcontext(lambda done, total: None)
+        from faceinv.cli.downloads import download_bar
+
+        return download_bar(self.console)(name)
+
+    @contextmanager
+    def progress(self, phases: Sequence[Phase] = ()) -> Iterator[Display]:
+        """Yield the display of the command's progress, which is called with (what, done, of).
+
+        Args:
+            phases: What the command will do, in order; by default one thing.
+        """
+        from faceinv.cli.progress import Display
+
+        self._display = Display(self.console, phases)
+        try:
+            with self._display.shown():
+                yield self._display
+        finally:
+            self._display = None
 
     @cached_property
     def console(self) -> Console:
@@ -93,7 +122,8 @@ class Application:
         """Ask a yes/no question on the terminal; Return means no."""
         import click
 
-        return click.confirm(question, default=False, err=True)
+        with self._display.hidden() if self._display else nullcontext():
+            return click.confirm(question, default=False, err=True)
 
     def warn(self, text: str) -> None:
         """Print a warning on standard error, in one line."""

@@ -59,9 +59,9 @@ def bench(
         show_plan(app, config, grid, as_json)
         return
 
+    from faceinv.bench.phases import bench_phases
     from faceinv.bench.setup import make_runner
     from faceinv.cli.files import check_outputs
-    from faceinv.cli.progress import reporter
     from faceinv.execution.scheduler import GridRun
     from faceinv.storage.run_folder import RunFolder
 
@@ -69,19 +69,22 @@ def bench(
     check_outputs(pages, [config_file, *config.weights.values()], RunFolder(config.out).records)
     for warning in dict.fromkeys(warning for cell in grid for warning in cell.warnings):
         app.warn(warning)
-    with reporter(app.console) as progress:
-        runner = make_runner(app.host, app.store, config, grid, progress=progress, say=app.say)
-        with make_executor(app, placement, config, grid, runner, progress) as executor:
-            run = GridRun(runner, grid, executor, shard, progress)
+    with app.progress(bench_phases(config, grid, app.host, app.store, shard.of if shard else 1)) as display:
+        runner = make_runner(app.host, app.store, config, grid, progress=display, say=app.say)
+        with make_executor(app, placement, config, grid, runner, display) as executor:
+            run = GridRun(runner, grid, executor, shard, display)
             outcomes = run.run()
-    if outcomes:
-        _print_results(app, runner.folder, outcomes, as_json)
-    elif as_json:
-        app.print_json([])
-    _say_unfinished(app, run)
-    if not outcomes:
-        return
-    finish(app, make_report(app, (runner.folder.path,), loader=runner.loader), open_it)
+        with display.hidden():
+            if outcomes:
+                _print_results(app, runner.folder, outcomes, as_json)
+            elif as_json:
+                app.print_json([])
+            _say_unfinished(app, run)
+        if not outcomes:
+            return
+        display("report", 0, 1)
+        page = make_report(app, (runner.folder.path,), loader=runner.loader)
+    finish(app, page, open_it)
     codes = [outcome.record.exit_code for outcome in outcomes if outcome.record.status == "failed"]
     if codes:
         # If every cell failed, exit with the first one's code; otherwise 1, "something failed".

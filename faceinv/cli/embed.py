@@ -55,13 +55,12 @@ def embed(
 
     from faceinv.bench.setup import make_loader
     from faceinv.cli.files import check_outputs, save_array
-    from faceinv.cli.progress import reporter
 
     check_outputs([out], [*images, weights])
     loader = make_loader(app.host, app.store, weights={encoder: weights} if weights else {}, device=device)
     network = loader.encoder(encoder)
     find = None if aligned else loader.detector(detector)
-    with reporter(app.console) as progress, torch.inference_mode():
+    with app.progress() as progress, torch.inference_mode():
         descriptors = _embedded(images, network, find, loader, progress)
     save_array(descriptors.numpy(), out)
     app.say(f"{out}: {len(images)} descriptors of length {network.spec.dim}")

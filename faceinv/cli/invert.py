@@ -62,8 +62,8 @@ def invert(
     """
     from faceinv.bench.config import defaults, load_config
     from faceinv.bench.grid import cells
+    from faceinv.bench.phases import invert_phases
     from faceinv.bench.setup import make_runner
-    from faceinv.cli.progress import reporter
 
     unused = {key: value for key, value in defaults().items() if key in _UNUSED}
     config, source = load_config(config_file, unused | {"out": Path("inverted")} | overrides(given, app.host))
@@ -77,17 +77,20 @@ def invert(
     _check_files(faces, config.out, [*inputs, config_file, *config.weights.values()])
     for warning in cell.warnings:
         app.warn(warning)
-    with reporter(app.console) as progress:
+    with app.progress(invert_phases(cell, config, len(faces), app.host, app.store)) as progress:
         runner = make_runner(app.host, app.store, config, grid, progress=progress, say=app.say)
         descriptors, targets = _embedded(faces, runner, cell)
         inversion = runner.invert(cell, descriptors, [face.name for face in faces])
         rows = _write_and_score(runner, cell, config.out, faces, descriptors, targets, inversion)
         _write_record(runner, cell, config.out, rows, descriptors, targets, inversion)
-    if as_json:
-        app.print_json(rows)
-    else:
-        _print_table(app, rows)
-    finish(app, make_report(app, (config.out,), loader=runner.loader), open_it)
+        with progress.hidden():
+            if as_json:
+                app.print_json(rows)
+            else:
+                _print_table(app, rows)
+        progress("report", 0, 1)
+        page = make_report(app, (config.out,), loader=runner.loader)
+    finish(app, page, open_it)
 
 
 def _print_table(app: Application, rows: list[dict[str, Any]]) -> None:

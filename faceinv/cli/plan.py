@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from faceinv.bench.plan import Planned, plan
 from faceinv.cli.application import Application
+from faceinv.cli.timetable import duration
 
 if TYPE_CHECKING:
     from faceinv.bench.cell import Cell
@@ -29,7 +30,7 @@ def show_plan(app: Application, config: BenchConfig, grid: Sequence[Cell], as_js
         computed = {"cached": f"yes ({item.id})", "begun": f"{item.targets_done} targets ({item.id})", "missing": "no"}
         row = [str(number), cell.encoder, cell.generator, cell.method, ",".join(cell.losses), cell.dataset]
         rows.append(
-            [*row, str(cell.seed), str(cell.limit), str(cell.steps), computed[item.status], _duration(item.seconds)]
+            [*row, str(cell.seed), str(cell.limit), str(cell.steps), computed[item.status], duration(item.seconds)]
         )
     app.print_table(_COLUMNS, rows, right=("cell", "seed", "targets", "steps"))
     app.say(_summary(planned))
@@ -47,11 +48,5 @@ def _summary(planned: Sequence[Planned]) -> str:
     if not left:
         return text
     basis = "; ".join(dict.fromkeys(item.basis for item in left))
-    seconds = _duration(sum(item.seconds for item in left))
+    seconds = duration(sum(item.seconds for item in left))
     return f"{text} The rest takes about {seconds} on one worker, without training ({basis})."
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from faceinv.bench.phases import Phase
 from faceinv.cli.application import Application
 from faceinv.cli.options import Standard, named_files
+
+#: Photographs in a data set whose number is not known yet.
+_MANY = 10_000
 
 if TYPE_CHECKING:
     from faceinv.storage.audit_records import ProbeRecord
@@ -93,11 +97,10 @@ def probe(
     from faceinv.audit.image_reader import ImageRecipe
     from faceinv.audit.setup import make_audit
     from faceinv.bench.setup import make_loader
-    from faceinv.cli.progress import reporter
 
     names = [app.host.spec("encoder", name).name for name in _listed(encoders) or [Standard("encoder")()]]
     loader = make_loader(app.host, app.store, weights=named_files(weights, names[0], app.host), device=device)
-    with reporter(app.console) as progress:
+    with app.progress(_phases(len(names), given["limit"] or _MANY, image_epochs if image else 0)) as progress:
         audit = make_audit(
             loader,
             attributes=_listed(attributes),
@@ -117,6 +120,17 @@ def probe(
             app.say(f"picture: {path}")
     for record in records:
         app.say(f"record: {audit.folder.record_path(record.id)}")
+
+
+def _phases(encoders: int, images: int, image_epochs: int) -> list[Phase]:
+    """Return what an audit of this many encoders and images does, with usual times on two cores."""
+    phases = [Phase("embedding images", 0.03 * images), Phase("training heads", 10 + 0.003 * images)]
+    if image_epochs:
+        phases += [
+            Phase("measuring images", 0.01 * images),
+            Phase("training on photographs", 0.003 * images * image_epochs),
+        ]
+    return phases * encoders
 
 
 def _print_tables(app: Application, records: list[ProbeRecord], form: str | None) -> None:

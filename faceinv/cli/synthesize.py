@@ -75,7 +75,6 @@ def synthesize(
 
     from faceinv.bench.setup import make_loader
     from faceinv.cli.files import check_outputs
-    from faceinv.cli.progress import reporter
     from faceinv.data.folders import MADE
 
     name = app.host.spec("generator", generator).name
@@ -94,7 +93,7 @@ def synthesize(
         codes = torch.cat([loaded.network.sample(1, space, rng) for rng in streams])
     files = _files(out, numbers)
     check_outputs(files, [latents, weights], None if out.suffix == ".npy" else out / MADE)
-    with reporter(app.console) as progress, torch.inference_mode():
+    with app.progress() as progress, torch.inference_mode():
         _write(codes, loaded, space, loader, files, progress)
     app.say(f"{out}: {len(codes)} images of {loaded.framing.size[1]}x{loaded.framing.size[0]} pixels")
 

@@ -31,13 +31,15 @@ def train(app: Application, /, config_file: Path | None, as_json: bool, **given:
 
     from faceinv.bench.config import load_config
     from faceinv.bench.grid import cells
+    from faceinv.bench.phases import fetch_phases, training_phases
     from faceinv.bench.setup import make_runner
-    from faceinv.cli.progress import reporter
 
     config, source = load_config(config_file, overrides(given, app.host))
     grid = cells(config, app.host, source)
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
-    with reporter(app.console) as progress:
+    trained: set[object] = set()
+    phases = [phase for cell in grid for phase in training_phases(cell, app.host, trained)]
+    with app.progress([*fetch_phases(config, grid, app.host, app.store), *phases]) as progress:
         runner = make_runner(app.host, app.store, config, grid, progress=progress, say=app.say)
         for cell in grid:
             runner.prepare(cell)

@@ -10,7 +10,11 @@ from typing import Any
 from faceinv_id2image.methods import LatentAdam
 
 from faceinv import hookimpl
+from faceinv.cli import progress
 from faceinv.contracts import MethodSpec
+
+#: Every step is printed, so that a test sees where a run continues.
+progress.PAUSE = 0
 
 #: Folder of the tickets; workers inherit FACEINV_ variables. Without it nothing waits.
 TICKETS = "FACEINV_TEST_TICKETS"

@@ -28,7 +28,6 @@ def fit_face(app: Application, dataset: str, detector: str, out: Path) -> None:
     from safetensors.torch import save_file
 
     from faceinv.audit import BankSettings, open_bank
-    from faceinv.cli.progress import reporter
     from faceinv.data import open_dataset
     from faceinv.models import Loader
     from faceinv.storage import cache_folder
@@ -36,7 +35,7 @@ def fit_face(app: Application, dataset: str, detector: str, out: Path) -> None:
     from faceinv_attributes.rigid_shape import RIGID
 
     loader = Loader(app.host, app.store)
-    with reporter(app.console) as progress:
+    with app.progress() as progress:
         bank = open_bank(
             loader,
             open_dataset(app.host, dataset)[0],

@@ -55,7 +55,6 @@ def train_landmarks(
     import torch
 
     from faceinv.cli.options import named_files
-    from faceinv.cli.progress import reporter
     from faceinv.models import Loader
     from faceinv_landmarks.material import Material, labelled_photographs, labelled_samples
     from faceinv_landmarks.networks import network_frame, save_network
@@ -66,7 +65,7 @@ def train_landmarks(
     files = named_files(weights, generator, app.host)
     loader = Loader(app.host, app.store, files={app.host.weighted(name).name: file for name, file in files.items()})
     frame = network_frame(loader.generator(generator).framing)
-    with reporter(app.console) as progress:
+    with app.progress() as progress:
         material: Material = (
             labelled_photographs(loader, dataset, frame, detector, progress)
             if dataset
