@@ -52,7 +52,7 @@ def spec(target: str) -> ProbeSpec:
 def test_an_edit_in_what_the_target_imports_changes_its_hash(package: Path, edited: str) -> None:
     before = code_hash(spec("my_net.network:build"))
     assert code_hash(spec("my_net.network:build")) == before
-    (package / edited).write_text((package / edited).read_text() + "# edited\n")
+    (package / edited).write_text((package / edited).read_text() + "edited = True\n")
     assert code_hash(spec("my_net.network:build")) != before
     assert "my_net" not in sys.modules
 
@@ -60,7 +60,7 @@ def test_an_edit_in_what_the_target_imports_changes_its_hash(package: Path, edit
 @pytest.mark.parametrize("edited", ["plugin.py", "unrelated.py"])
 def test_an_edit_elsewhere_in_the_package_does_not(package: Path, edited: str) -> None:
     before = code_hash(spec("my_net.network:build"))
-    (package / edited).write_text((package / edited).read_text() + "# edited\n")
+    (package / edited).write_text((package / edited).read_text() + "edited = True\n")
     assert code_hash(spec("my_net.network:build")) == before
 
 
@@ -72,7 +72,7 @@ def test_an_edit_in_another_plugin_that_the_target_imports_changes_its_hash(pack
     (package / "network.py").write_text("from faceinv_trunk_of_a_test import Trunk\n")
     importlib.invalidate_caches()
     before = code_hash(spec("my_net.network:build"))
-    (other / "layers.py").write_text("import json  # edited\n")
+    (other / "layers.py").write_text("import json, re\n")
     assert code_hash(spec("my_net.network:build")) != before
 
 
@@ -103,7 +103,7 @@ def core(tmp_path: Path) -> Callable[[str], Path]:
     def copy(edited: str) -> Path:
         folder = tmp_path / edited.replace("/", "-") / "faceinv"
         shutil.copytree(CORE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / edited).write_text((folder / edited).read_text() + '"""Edited."""\n')
+        (folder / edited).write_text((folder / edited).read_text() + "EDITED = True\n")
         return folder
 
     return copy

@@ -1,4 +1,7 @@
-"""Hashes of code, stored with results so that edited code never returns an old number."""
+"""Hashes of code, stored with results so that edited code never returns an old number.
+
+Edits without effect, of comments, docstrings and blank lines, change no hash.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from faceinv.contracts.specs import Spec
 from faceinv.errors import PluginError
+from faceinv.plugins.effective import effective_code
 
 if TYPE_CHECKING:
     from faceinv.plugins.host import Host
@@ -48,7 +52,7 @@ def core_hash(*more: str, of: tuple[str, ...] = NUMBERS, core: Path = CORE) -> s
     files = {file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])}
     digest = hashlib.sha256()
     for file in sorted(files):
-        digest.update(f"{file.relative_to(core).as_posix()}\n".encode() + file.read_bytes())
+        digest.update(f"{file.relative_to(core).as_posix()}\n".encode() + effective_code(file.read_bytes()))
     return digest.hexdigest()[:16]
 
 
@@ -105,7 +109,7 @@ def module_hash(module: str) -> str:
     top = module.partition(".")[0]
     if _find(module) is None:
         raise ImportError(f"there is no module {module}.")
-    contents = {module: _content(module)} if top == CORE.name else _reached(module, top)
+    contents = _reached(module, top)
     digest = hashlib.sha256()
     for name, content in sorted(contents.items()):
         digest.update(f"{name}\n".encode() + content)
@@ -113,18 +117,20 @@ def module_hash(module: str) -> str:
 
 
 def _reached(module: str, top: str) -> dict[str, bytes]:
-    """Return the source of ``module`` and of all that it imports below ``top`` and from other plugins, by name."""
+    """Return the code of ``module`` and of all that it imports below ``top`` and from other plugins, by name."""
     contents: dict[str, bytes] = {}
-    waiting = set(_with_parents(module))
+    waiting = {module} if top == CORE.name else set(_with_parents(module))
     while waiting:
         name = waiting.pop()
         found = _find(name)
         if found is None:
             continue  # an attribute of a package, or an optional module that is not installed
-        contents[name] = _content(name)
-        if found.origin and found.origin.endswith(".py"):
+        file = Path(found.origin or "")
+        content = file.read_bytes() if file.is_file() else b""
+        contents[name] = effective_code(content) if file.suffix == ".py" else content
+        if file.suffix == ".py" and top != CORE.name:
             package = name if found.submodule_search_locations is not None else name.rpartition(".")[0]
-            imported = _imports(contents[name], package)
+            imported = _imports(content, package)
             waiting |= {other for other in imported if _is_plugin(other.partition(".")[0], top)} - contents.keys()
     return contents
 
@@ -169,10 +175,3 @@ def _find(module: str) -> ModuleSpec | None:
             return None
         found = PathFinder.find_spec(name, found.submodule_search_locations)
     return found
-
-
-def _content(module: str) -> bytes:
-    """Return the bytes of a module's file; of one without a file, nothing."""
-    found = _find(module)
-    file = Path(found.origin) if found and found.origin else None
-    return file.read_bytes() if file and file.is_file() else b""
