@@ -14,7 +14,7 @@ import pytest
 from faceinv.contracts import ProbeSpec, WeightSpec
 from faceinv.errors import PluginError
 from faceinv.plugins import Host
-from faceinv.plugins.code import CORE, MAKING, NUMBERS, code_hash, codes, core_hash
+from faceinv.plugins.code import CORE, MAKING, NUMBERS, TRAINING, code_hash, codes, core_hash
 
 FILES = {
     "__init__.py": "",
@@ -126,14 +126,15 @@ def test_packages_can_be_added_to_the_core_hash(core: Callable[[str], Path]) -> 
 
 
 def test_what_makes_pairs_is_not_what_uses_them(core: Callable[[str], Path]) -> None:
-    pairs = partial(core_hash, "attack/pairs.py", of=MAKING)
-    assert pairs(core=core("attack/objective.py")) == pairs(core=core("bench/judge.py")) == pairs()
+    pairs = partial(core_hash, of=TRAINING)
+    assert pairs(core=core("attack/objective.py")) == pairs(core=core("data/targets.py")) == pairs()
     assert pairs() not in (pairs(core=core("attack/pairs.py")), pairs(core=core("probes/whitening.py")))
 
 
 def test_what_is_hashed_exists() -> None:
-    assert [name for name in NUMBERS if not (CORE / name).exists()] == []
-    assert not [name for name in NUMBERS if (CORE / name).is_dir() and not list((CORE / name).glob("*.py"))]
+    listed = (*NUMBERS, *MAKING, *TRAINING)
+    assert [name for name in listed if not (CORE / name).exists()] == []
+    assert not [name for name in listed if (CORE / name).is_dir() and not list((CORE / name).glob("*.py"))]
 
 
 @pytest.mark.parametrize("edited", ["needed", "converter"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import FrameType
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from faceinv.attack.preparation import Preparation
 from faceinv.attack.scale import at_scale
 from faceinv.models import Loader
 from faceinv.plugins import Host
+from faceinv.plugins.code import CORE, TRAINING
 from faceinv.probes.reader import Split
 from faceinv.storage.tensors import TensorCache
 from faceinv.weights import WeightStore
@@ -62,3 +65,32 @@ def test_the_kept_figures_are_those_of_the_pairs(host: Host, tmp_path: Path) -> 
     assert score.descriptor == pytest.approx(255 * float(errors[split.test].abs().mean()))
     held = errors[split.validation]
     torch.testing.assert_close(made.error_covariance("brightness"), held.T @ held / len(held))
+
+
+#: What runs too while parts are made, but decides none of their numbers: it finds, checks, stores and reports.
+DECIDES_NOTHING = (
+    *("contracts/specs.py", "errors.py", "hardware.py", "plugins", "storage", "testing"),
+    *("weights/store.py", "weights/trust.py"),
+)
+
+
+def test_all_that_runs_while_parts_are_made_is_in_their_names(host: Host, tmp_path: Path) -> None:
+    ran: set[str] = set()
+
+    def watched(frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_name != "<module>" and code.co_filename.startswith(str(CORE)):
+            ran.add(Path(code.co_filename).relative_to(CORE).as_posix())
+
+    before = sys.getprofile()
+    sys.setprofile(watched)
+    try:
+        made = prepared(host, tmp_path)
+        everything(made, made.pairs.descriptors[:5])
+    finally:
+        sys.setprofile(before)
+    # It only uses what was made.
+    ran -= {"attack/scale.py"}
+    covered = (*TRAINING, *DECIDES_NOTHING)
+    assert {"attack/pairs.py", "probes/reader.py", "models/loader.py", "framing.py"} <= ran
+    assert [name for name in sorted(ran) if not name.startswith(covered)] == []

@@ -18,14 +18,11 @@ from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import ProbeSpec
 from faceinv.models.batching import batch_size_for
 from faceinv.models.loader import FramedEncoder, Loader
-from faceinv.plugins.code import MAKING, core_hash
+from faceinv.plugins.code import TRAINING, core_hash
 from faceinv.probes.reader import Reader, Split, TunedHead, latent_head, trained_reader
 from faceinv.probes.recipe import LATENT_RECIPE, TUNED
 from faceinv.probes.whitening import Whitening
 from faceinv.storage.tensors import TensorCache
-
-#: What makes pairs and all that is trained on them, besides networks and probes.
-_MODULES = tuple(f"attack/{name}.py" for name in ("ceiling", "descriptors", "pairs", "preparation", "teaching"))
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ class Preparation:
         """Everything that the pairs depend on, for cache keys; known without sampling them."""
         return {
             "version": 3,
-            "core": core_hash(*_MODULES, of=MAKING),
+            "core": core_hash(of=TRAINING),
             "encoder": self.loader.provenance(self.encoder.spec),
             "generator": self.loader.provenance(self.generator.spec),
             "crop": asdict(self.encoder.spec.framing),

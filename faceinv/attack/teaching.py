@@ -12,7 +12,7 @@ from faceinv.contracts.methods import LearningMethod, Method, Training
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import MethodSpec
 from faceinv.errors import PluginError
-from faceinv.plugins.code import code_hash
+from faceinv.plugins.code import code_hash, core_hash
 
 
 def teach(method: Method, spec: MethodSpec, preparation: Preparation, progress: Reporter | None = None) -> None:
@@ -37,7 +37,12 @@ def teach(method: Method, spec: MethodSpec, preparation: Preparation, progress: 
     pairs = preparation.pairs
 
     def cached(settings: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        parts = {"pairs": preparation.provenance, "code": code_hash(spec), "settings": dict(settings)}
+        parts = {
+            "pairs": preparation.provenance,
+            "core": core_hash(of=("attack/teaching.py", "contracts/methods.py")),
+            "code": code_hash(spec),
+            "settings": dict(settings),
+        }
         return preparation.cache.load_or_make(f"method {spec.name}", parts, make)
 
     lesson = Lesson(spec, preparation.encoder)

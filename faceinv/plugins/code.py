@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 
 CORE = Path(__file__).parents[1]
 
-#: The part of the core that decides what networks and probes make of images: pairs and banks are made by it.
+#: The part of the core that decides what is trained on pairs for an attack: what runs then, and what networks and
+#: probes may import from it. ``tests/test_preparation.py`` watches that nothing else runs.
+TRAINING = (
+    *(f"attack/{name}.py" for name in ("ceiling", "descriptors", "pairs", "preparation")),
+    *(f"contracts/{name}.py" for name in ("networks", "probes")),
+    "data/images.py",
+    "framing.py",
+    *(f"models/{name}.py" for name in ("folding", "loader", "prelu")),
+    *(f"probes/{name}.py" for name in ("reader", "recipe", "whitening")),
+    "storage/hashing.py",
+    "weights/formats",
+)
+#: The part of the core that decides what networks and probes make of images: banks are made by it.
 MAKING = ("contracts", "data", "framing.py", "models", "probes", "weights/formats")
 #: The part of the core that decides a number, without what only shows, stores, finds or distributes.
 NUMBERS = (
