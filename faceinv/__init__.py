@@ -1,6 +1,6 @@
 """faceinv measures what a face descriptor gives away.
 
-``load_encoder``, ``invert`` and ``probe`` are imported on first use: ``import faceinv`` imports no torch.
+The functions are imported on first use: ``import faceinv`` imports no torch.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from faceinv.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from faceinv.api import invert, load_encoder, probe
+    from faceinv.api import compare, invert, load_encoder, probe, read_runs, run
 
-__all__ = ["hookimpl", "invert", "load_encoder", "probe"]
+__all__ = ["compare", "hookimpl", "invert", "load_encoder", "probe", "read_runs", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("invert", "load_encoder", "probe"):
+    if name in __all__:
         from faceinv import api
 
         return getattr(api, name)

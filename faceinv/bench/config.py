@@ -127,10 +127,10 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> tuple[BenchC
     """
     standard = defaults()
     given, source = read_config(path) if path else ({}, Source())
-    for key in given:
+    for key in (*given, *overrides):
         if key not in standard:
             raise UsageError(
-                f"{source.at(key)}unknown key '{shown(key)}'.{suggest(key, standard)} "
+                f"{source.at(key) if key in given else ''}unknown key '{shown(key)}'.{suggest(key, standard)} "
                 f"Allowed: {', '.join(sorted(standard))}."
             )
     try:

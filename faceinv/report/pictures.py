@@ -82,14 +82,19 @@ class Pictures:
         return self._known[file]
 
     def _encode(self, file: Path) -> str:
-        buffer = io.BytesIO()
         image = read_picture(file)
         if max(image.size) > self.side:
             image.thumbnail((self.side, self.side), Image.Resampling.LANCZOS)
-        if max(image.size) <= _LOSSLESS:
-            kind = "png"
-            image.save(buffer, "PNG", optimize=True)
-        else:
-            kind = "jpeg"
-            image.save(buffer, "JPEG", quality=self.quality, optimize=True, progressive=True)
-        return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+        return data_uri(image, self.quality)
+
+
+def data_uri(image: Image.Image, quality: int = _LADDER[0][1]) -> str:
+    """Return a picture as a data URI: small ones as PNG, larger ones as JPEG of this quality."""
+    buffer = io.BytesIO()
+    if max(image.size) <= _LOSSLESS:
+        kind = "png"
+        image.save(buffer, "PNG", optimize=True)
+    else:
+        kind = "jpeg"
+        image.save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -58,6 +58,7 @@ def folder(downloaded: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(str(tmp_path))
     face = draw_faces(2, type(FRAME)("large", (160, 160), FRAME.points))
     (tmp_path / "portraits").mkdir()
+    (tmp_path / "photos").symlink_to("portraits")
     for path in ("portrait.jpg", "portraits/one.png", "portraits/two.png"):
         write_image(face[int(path == "portraits/two.png")], tmp_path / path)
     (tmp_path / "faces").mkdir()
@@ -81,10 +82,11 @@ def execute(command: str, arguments: list[str], before: tuple[str, ...] = ()) ->
     """Run an attack command on the toy chain."""
     replaced = {"arcface": "toy", "facenet": "toy", "id,lm,hist": "id,brightness"}
     given = [replaced.get(argument, argument) for argument in arguments]
-    if "--steps" in given:
-        # Each budget in the list would be one more to compute.
-        place = given.index("--steps")
-        given = given[:place] + given[place + 2 :]
+    for option in ("--steps", "--dataset"):
+        place = given.index(option) if option in given else len(given)
+        # Each budget or data set would be one more to compute; a folder of photographs is there.
+        if not given[place + 1 :][:1] or not given[place + 1].startswith("folder:"):
+            given = given[:place] + given[place + 2 :]
     extra = [*CHEAP]
     if command != "invert":
         extra += ["--limit", "2"]
@@ -190,7 +192,7 @@ class Reader:
             path.write_text(text)
             return
         # The same example with fewer steps and pairs, otherwise unchanged.
-        cheap = re.sub(r"(invert\([^)]*|probe\([^)]*)\)", r"\1, pairs=200)", text)
+        cheap = re.sub(r"(invert\([^)]*|probe\([^)]*)\)", r"\1, pairs=200)", text.replace("pairs=1000", "pairs=200"))
         exec(compile(re.sub(r"(invert\([^)]*)\)", r"\1, steps=2)", cheap), "example", "exec"), {})
 
 

@@ -1,4 +1,4 @@
-"""The Python API: load an encoder, invert descriptors and probe them, for tensors in memory."""
+"""Load an encoder, invert descriptors and probe them, for tensors in memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from faceinv.bench.cell import Cell
 from faceinv.bench.config import BenchConfig, defaults, load_config
 from faceinv.bench.grid import cells
 from faceinv.bench.setup import Setup, make_loader, make_runner
+from faceinv.contracts.methods import Inversion
 from faceinv.errors import UsageError
 from faceinv.models.loader import Encoder
 from faceinv.plugins.host import Host
@@ -21,10 +22,39 @@ from faceinv.weights.store import WeightStore
 
 if TYPE_CHECKING:
     from faceinv.attack.preparation import ProbeScore
-    from faceinv.contracts.methods import Inversion
     from faceinv.contracts.progress import Reporter
 
 Weights = Mapping[str, str | Path]
+
+
+class Reconstructions(Inversion):
+    """The result of :func:`invert`: an :class:`faceinv.contracts.Inversion` that a notebook shows as pictures."""
+
+    def _repr_html_(self) -> str:
+        from faceinv.report.notebook import of_images
+
+        return of_images(("start", "reconstruction"), (self.start, self.images))
+
+
+class ProbeScores(dict[str, "ProbeScore"]):
+    """The scores of :func:`probe` by probe; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        from faceinv.report.notebook import of_rows
+
+        return of_rows(
+            ("probe", "from the descriptor", "guessing the mean", "better by", "n"),
+            [
+                (
+                    name,
+                    f"{score.descriptor:.2f} {score.unit}",
+                    f"{score.baseline:.2f} {score.unit}",
+                    f"{1 - score.descriptor / score.baseline:.0%}",
+                    f"{score.n:,}",
+                )
+                for name, score in self.items()
+            ],
+        )
 
 
 def load_encoder(
@@ -61,7 +91,7 @@ def load_encoder(
     """
     host = host or Host(paths=plugins)
     files = {} if weights is None else {host.spec("encoder", name).name: weights}
-    return make_loader(host, _store(host, offline), weights=files, device=device).encoder(name)
+    return make_loader(host, open_store(host, offline), weights=files, device=device).encoder(name)
 
 
 def invert(
@@ -86,7 +116,7 @@ def invert(
     offline: bool = False,
     host: Host | None = None,
     progress: Reporter | None = None,
-) -> Inversion:
+) -> Reconstructions:
     """Reconstruct faces from descriptors (template inversion).
 
     Pairs, probes and the latent regressor for this encoder and generator are trained by the first call and read
@@ -149,13 +179,13 @@ def invert(
     }
     host = host or Host(paths=plugins)
     config, cell = _only_cell(given, host)
-    runner = make_runner(host, _store(host, offline), config, [cell], progress=progress)
+    runner = make_runner(host, open_store(host, offline), config, [cell], progress=progress)
     batch = descriptors[None] if descriptors.ndim == 1 else descriptors
     if names is not None and len(names) != len(batch):
         raise UsageError(f"Got {len(names)} names for {len(batch)} descriptors.")
     named = names if names is not None else [str(row) for row in range(len(batch))]
     batch = at_scale(batch, runner.preparation(cell), named, lambda text: warnings.warn(text, stacklevel=4))
-    return runner.invert(cell, batch, named)
+    return Reconstructions(**vars(runner.invert(cell, batch, named)))
 
 
 @overload
@@ -173,7 +203,7 @@ def probe(
     offline: bool = False,
     host: Host | None = None,
     progress: Reporter | None = None,
-) -> dict[str, ProbeScore]: ...
+) -> ProbeScores: ...
 
 
 @overload
@@ -219,7 +249,7 @@ def probe(
     offline: bool = False,
     host: Host | None = None,
     progress: Reporter | None = None,
-) -> dict[str, ProbeScore] | list[dict[str, Any]]:
+) -> ProbeScores | list[dict[str, Any]]:
     """Measure how well attributes can be inferred from an encoder's descriptors.
 
     Without a ``dataset`` this needs no photographs: probes are trained on descriptors of a generator's samples and
@@ -268,17 +298,17 @@ def probe(
         wanted = {name: host.spec("probe", name).name for name in attributes}
         config, cell = _only_cell(given | {"weights": dict(weights or {}), "device": device}, host)
         runner = make_runner(
-            host, _store(host, offline), config, [cell], progress=progress, probes=list(wanted.values())
+            host, open_store(host, offline), config, [cell], progress=progress, probes=list(wanted.values())
         )
         preparation = runner.preparation(cell)
-        return {name: preparation.probe_score(probe) for name, probe in wanted.items()}
+        return ProbeScores((name, preparation.probe_score(probe)) for name, probe in wanted.items())
 
     from faceinv.audit.image_reader import ImageRecipe
     from faceinv.audit.setup import make_audit
 
     standard = defaults()
     audit = make_audit(
-        make_loader(host, _store(host, offline), weights=weights, device=device),
+        make_loader(host, open_store(host, offline), weights=weights, device=device),
         dataset,
         attributes=attributes,
         recipes=[recipe] if recipe else [],
@@ -302,5 +332,6 @@ def _only_cell(given: Mapping[str, Any], host: Host) -> tuple[BenchConfig, Cell]
     return config, cell
 
 
-def _store(host: Host, offline: bool) -> WeightStore:
+def open_store(host: Host, offline: bool) -> WeightStore:
+    """Return the weights files that the plugins declare."""
     return Setup(offline=offline).store(host)

@@ -1,0 +1,105 @@
+"""Run a benchmark, read its results and compare them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from faceinv.api.attacks import open_store
+from faceinv.bench.config import load_config
+from faceinv.bench.grid import cells
+from faceinv.bench.setup import make_runner
+from faceinv.execution.local import InProcess
+from faceinv.execution.scheduler import GridRun
+from faceinv.plugins.host import Host
+from faceinv.report import comparison, runs as stored
+
+if TYPE_CHECKING:
+    from faceinv.contracts.progress import Reporter
+    from faceinv.report.comparison import Comparison
+    from faceinv.report.runs import Runs
+
+
+def run(
+    config: str | Path | Mapping[str, Any] | None = None,
+    *,
+    plugins: Sequence[str | Path] = (),
+    offline: bool = False,
+    host: Host | None = None,
+    progress: Reporter | None = None,
+    **keys: Any,
+) -> Runs:
+    """Run a benchmark as ``faceinv bench`` does, in this process: the same records, and nothing is computed twice.
+
+    Args:
+        config: A YAML file, or its keys; the defaults are those that ``faceinv config`` prints.
+        plugins: Files or folders of plugins that are not installed.
+        offline: Never use the network.
+        host: The plugins, if you have loaded them yourself; replaces ``plugins``.
+        progress: Called with (what, done, of).
+        keys: Keys of the config that override it, such as ``encoder="arcface"`` and ``steps=[100, 500]``.
+
+    Returns:
+        The cells of this config, finished and failed; other cells of the run folder are left out.
+
+    Raises:
+        UsageError: if a key, name or value is not allowed.
+        StorageError: if the run folder cannot be written; earlier results are kept.
+
+    Example:
+        >>> runs = faceinv.run(encoder="arcface", losses=["id", "id,lm,hist"], limit=8, out="runs/first")
+        >>> [column.record.metrics["psnr"].mean for column in runs.columns]
+        [16.1, 16.4]
+    """
+    host = host or Host(paths=plugins)
+    given = {**(config if isinstance(config, Mapping) else {}), **keys}
+    path = None if config is None or isinstance(config, Mapping) else Path(config)
+    resolved, source = load_config(path, given)
+    grid = cells(resolved, host, source)
+    runner = make_runner(
+        host,
+        open_store(host, offline),
+        resolved,
+        grid,
+        progress=progress,
+        say=lambda text: warnings.warn(text, stacklevel=2),
+    )
+    outcomes = GridRun(runner, grid, InProcess(runner, grid), None, progress).run()
+    return stored.read_runs([runner.folder.path]).only(outcome.id for outcome in outcomes)
+
+
+def read_runs(*folders: str | Path) -> Runs:
+    """Read run folders, such as those of ``faceinv bench``: records, values per target, tables.
+
+    Args:
+        folders: The folders.
+
+    Returns:
+        Records by study (``runs.studies``), all finished cells (``runs.columns``, each with its ``record``, a typed
+        model, and its ``rows``), ``runs.rows()`` for plain objects and ``runs.frame()`` for a pandas data frame. A
+        notebook shows its tables and pictures.
+
+    Raises:
+        InputError: if a folder does not exist or holds no record.
+    """
+    return stored.read_runs([Path(folder) for folder in folders])
+
+
+def compare(reference: str | Path, other: str | Path, *, losses: str = "") -> tuple[Comparison, ...]:
+    """Compare two runs target by target, as ``faceinv compare`` does.
+
+    Args:
+        reference: The run that is subtracted.
+        other: The other run, on the same targets.
+        losses: Only cells with these losses, such as ``"id,lm"``.
+
+    Returns:
+        A comparison for each pair of cells, with its ``verdict`` and ``rows``; a notebook shows it as a table.
+
+    Raises:
+        InputError: if the runs have no finished cell, or different targets.
+        UsageError: if it is ambiguous which cells belong together.
+    """
+    return comparison.compare(read_runs(reference), read_runs(other), losses)
