@@ -7,6 +7,10 @@ from .loader import (
     FramedEncoder as FramedEncoder,
     Loader as Loader,
 )
+from .onnx.network import (
+    OnnxNetwork as OnnxNetwork,
+    onnx_network as onnx_network,
+)
 from .prelu import (
     FrozenPReLU as FrozenPReLU,
 )
