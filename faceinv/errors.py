@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import traceback as tracebacks
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 #: Longest message, in characters. A longer one is cut in the middle: it begins with the cause and ends with the remedy.
@@ -64,6 +64,24 @@ class WeightsError(FaceinvError):
     """A weights file that is wrong or missing, or cannot be fetched."""
 
     exit_code = 4
+
+
+class UntrustedError(WeightsError):
+    """Weights files that the user must trust first.
+
+    Args:
+        facts: What is known of each file, by its SHA-256.
+    """
+
+    def __init__(self, facts: Mapping[str, str]) -> None:
+        self.facts = dict(facts)
+        options = " ".join(f"--trust-sha256 {sha256}" for sha256 in self.facts)
+        these = "it is the right file" if len(self.facts) == 1 else "these are the right files"
+        super().__init__(f"{' '.join(self.facts.values())} If {these}: faceinv {options} COMMAND …")
+
+    def __reduce__(self) -> tuple[type[UntrustedError], tuple[dict[str, str]]]:
+        """Return what makes the error again in another process."""
+        return UntrustedError, (self.facts,)
 
 
 class HashMismatchError(WeightsError):

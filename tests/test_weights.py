@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import errno
 import hashlib
@@ -13,8 +14,16 @@ from typing import Any
 
 import pytest
 
-from faceinv.contracts import WeightSourceSpec, WeightSpec
-from faceinv.errors import HashMismatchError, StorageError, UnknownNameError, UsageError, WeightsError
+from faceinv.contracts import EncoderSpec, Framing, WeightSourceSpec, WeightSpec
+from faceinv.errors import (
+    HashMismatchError,
+    StorageError,
+    UnknownNameError,
+    UntrustedError,
+    UsageError,
+    WeightsError,
+)
+from faceinv.models import Loader
 from faceinv.plugins import Host
 from faceinv.plugins.hookspecs import hookimpl
 from faceinv.storage import cache_folder, file_sha256
@@ -362,11 +371,12 @@ def test_own_file_stands_in_for_the_declared_ones(tmp_path: Path, origin: Path) 
     assert said == []
 
 
-def test_own_file_that_is_not_the_published_one_prints_a_notice(tmp_path: Path, origin: Path) -> None:
-    said: list[str] = []
-    one = store(tmp_path, declared("refuses:x", sha256="0" * 64), notify=said.append)
+def test_own_file_that_is_not_the_published_one_must_be_trusted(tmp_path: Path, origin: Path) -> None:
+    spec = declared("refuses:x", sha256="0" * 64)
+    with pytest.raises(UntrustedError, match=f"is NOT the published file of net/w: its SHA-256 is {RIGHT}, not 0000"):
+        store(tmp_path, spec).adopt(["net/w"], origin)
+    one = store(tmp_path, spec, trusted=[RIGHT])
     one.adopt(["net/w"], origin)
-    assert RIGHT in said[0]
     assert one.sha256("net/w") == RIGHT
     assert one.verify("net/w") is None, "a user's own file is not the cache's to move aside"
 
@@ -377,6 +387,41 @@ def test_own_file_where_no_hash_is_published_must_be_trusted(tmp_path: Path, ori
         store(tmp_path, spec).adopt(["net/w"], origin)
     assert store(tmp_path, spec, trusted=[RIGHT]).adopt(["net/w"], origin) == origin
     assert store(tmp_path, spec).adopt(["net/w"], origin) == origin
+
+
+def test_all_own_files_that_are_not_trusted_are_named_at_once(tmp_path: Path, origin: Path) -> None:
+    class Networks:
+        @hookimpl
+        def faceinv_encoders(self) -> list[EncoderSpec]:
+            framing = Framing("f", (8, 8), ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)))
+            shared = {"summary": "s", "target": "m:f", "licence": "MIT", "dim": 2, "framing": framing}
+            return [EncoderSpec(name=f"net-{name}", weights=(f"net/{name}",), **shared) for name in "abcd"]
+
+    pins = {"a": "", "b": "0" * 64, "c": RIGHT, "d": ""}
+    specs = [declared("refuses:x", name=f"net/{name}", sha256=sha256) for name, sha256 in pins.items()]
+    files = {f"net-{name}": tmp_path / name for name in "abc"} | {"net-d": tmp_path / "missing"}
+    for name, content in (("a", b"a"), ("b", b"b"), ("c", CONTENT)):
+        (tmp_path / name).write_bytes(content)
+    hashes = [file_sha256(tmp_path / name) for name in "ab"]
+
+    def paths(**options: Any) -> list[Path]:
+        one = store(tmp_path, *specs, **options)
+        one.host.register(Networks(), "networks", "networks 1")
+        loader = Loader(one.host, one, files=files)
+        return [path for name in "ab" for path in loader.paths(one.host.spec("encoder", f"net-{name}"))]
+
+    with pytest.raises(UntrustedError) as refused:
+        paths()
+    assert f"--trust-sha256 {hashes[0]} --trust-sha256 {hashes[1]} COMMAND" in str(refused.value)
+    assert RIGHT not in str(refused.value)
+    assert str(copy.copy(refused.value)) == str(refused.value)
+    assert paths(trusted=hashes) == [tmp_path / "a", tmp_path / "b"]
+    # At a terminal, a refusal ends it.
+    (tmp_path / "a").write_bytes(b"another")
+    asked: list[str] = []
+    with pytest.raises(UntrustedError):
+        paths(confirm=lambda text: bool(asked.append(text)))
+    assert len(asked) == 1
 
 
 def test_own_file_that_cannot_be_used(tmp_path: Path) -> None:

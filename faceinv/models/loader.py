@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -15,7 +16,7 @@ from faceinv.contracts.metrics import Metric
 from faceinv.contracts.networks import Detector, Generator, check_images
 from faceinv.contracts.probes import Probe
 from faceinv.contracts.specs import EncoderSpec, Framing, GeneratorSpec, MetricSpec, ProbeSpec, Spec
-from faceinv.errors import PluginError, ShapeError, UsageError, WeightsError
+from faceinv.errors import PluginError, ShapeError, UntrustedError, UsageError, WeightsError
 from faceinv.framing import Warp, warp_between
 from faceinv.plugins.bundled import distribution_of
 from faceinv.plugins.code import codes
@@ -234,11 +235,28 @@ class Loader:
         """Return the weights files of ``spec``: the user's own, or the declared ones, fetched if missing."""
         own = self._files.get(spec.name)
         if own is not None:
-            # Adopt only once: adopting hashes the file and prints a message.
+            # Adopt only once: adopting hashes the file.
             if spec.name not in self._adopted:
-                self._adopted[spec.name] = self.store.adopt(spec.weights, own)
+                try:
+                    self._adopted[spec.name] = self.store.adopt(spec.weights, own)
+                except UntrustedError as error:
+                    raise self._untrusted(error) from None
             return [self._adopted[spec.name]]
         return [self.store.path(name) for name in spec.weights]
+
+    def _untrusted(self, first: UntrustedError) -> UntrustedError:
+        """Return the refusal of all of the user's own files that are not trusted, so that one command names them."""
+        if self.store.asks:
+            return first
+        facts = dict(first.facts)
+        for name, file in self._files.items():
+            # A file that cannot be used for another reason is refused when it is its turn.
+            with suppress(WeightsError, UsageError):
+                try:
+                    self.store.adopt(self.host.weighted(name).weights, file)
+                except UntrustedError as error:
+                    facts |= error.facts
+        return UntrustedError(facts)
 
     def hashes(self, spec: Spec) -> dict[str, str]:
         """Return the SHA-256 of each weights file that ``spec`` is built from, by name."""

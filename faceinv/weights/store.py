@@ -105,19 +105,24 @@ class WeightStore:
         """Return the folder that keeps the file of ``name``."""
         return self.cache / "weights" / re.sub(r"[^\w.+-]", "-", name.replace("/", "--")).lstrip(".")
 
+    @property
+    def asks(self) -> bool:
+        """Whether the user is asked about files that are not trusted."""
+        return self._trust.asks
+
     def adopt(self, names: Sequence[str], file: Path) -> Path:
         """Use a user's own ``file`` in place of the declared files ``names``, and return it.
 
-        Prints a notice if the file matches none of the published hashes. If a declared file has no published hash,
-        the user must trust the file first.
+        Unless it is one of the published files, the user must trust it first.
 
         Raises:
-            WeightsError: if the file is missing, empty, unreadable, or not trusted.
+            UntrustedError: if the user does not trust it.
+            WeightsError: if the file is missing, empty or unreadable.
             StorageError: if the cache folder, which records the trust, cannot be written to.
         """
         specs = self.host.weights(names)
         with self._storage():
-            sha256 = self._trust.check_own_file(specs, file, self._notify)
+            sha256 = self._trust.check_own_file(specs, file)
         for spec in specs:
             self._in_use[spec.name] = (file, sha256)
         return file

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from faceinv.contracts.specs import WeightSpec
-from faceinv.errors import UsageError, WeightsError
+from faceinv.errors import UntrustedError, UsageError, WeightsError
 from faceinv.storage.atomic import replacing
 from faceinv.storage.hashing import file_sha256
 
@@ -32,24 +32,35 @@ class Trust:
         self._trusted = {_checked_sha256(given) for given in trusted}
         self._confirm = confirm
 
-    def require(self, what: str, path: Path, sha256: str) -> None:
+    @property
+    def asks(self) -> bool:
+        """Whether the user can be asked."""
+        return self._confirm is not None
+
+    def require(self, what: str, path: Path, sha256: str, published: Collection[str] = ()) -> None:
         """Raise unless the user trusts the file, now or earlier; remember the decision.
 
         Args:
             what: The weights' name, for messages.
             path: The file.
             sha256: The file's hash.
+            published: The published hashes, all different; without any the file cannot be checked.
 
         Raises:
-            WeightsError: if the user does not trust it.
+            UntrustedError: if the user does not trust it.
             OSError: if the decision cannot be written down.
         """
         marker = self._folder / f"{sha256}.json"
         if marker.is_file():
             return
         fact = f"No hash is published for {what}, so {path} cannot be checked; its SHA-256 is {sha256}."
+        if published:
+            fact = (
+                f"{path} is NOT the published file of {what}: its SHA-256 is {sha256}, not {' or '.join(published)}. "
+                "It may be damaged, altered, another release, or a network that you trained."
+            )
         if sha256 not in self._trusted and not (self._confirm and self._confirm(f"{fact} Do you trust this file?")):
-            raise WeightsError(f"{fact} If it is the right file: faceinv --trust-sha256 {sha256} COMMAND …")
+            raise UntrustedError({sha256: fact})
         self.remember(what, path, sha256)
 
     def remember(self, what: str, path: Path, sha256: str) -> None:
@@ -62,14 +73,15 @@ class Trust:
         with replacing(self._folder / f"{sha256}.json") as temporary:
             temporary.write_text(json.dumps({"weights": what, "file": path.name}))
 
-    def check_own_file(self, specs: Sequence[WeightSpec], file: Path, notify: Callable[[str], None]) -> str:
+    def check_own_file(self, specs: Sequence[WeightSpec], file: Path) -> str:
         """Return the SHA-256 of a user's own ``file`` that is to replace the declared files ``specs``.
 
-        If the hashes of all declared files are published, a different file is accepted with a notice. Otherwise
-        nothing tells a wrong file from the right one, so the user must trust it.
+        Unless it is one of the published files, the user must trust it: it is known to be another file, or no hash is
+        published that it could be checked with.
 
         Raises:
-            WeightsError: if the file is missing, empty, unreadable, or not trusted.
+            UntrustedError: if the user does not trust it.
+            WeightsError: if the file is missing, empty or unreadable.
             OSError: if the decision to trust it cannot be written down.
         """
         try:
@@ -83,10 +95,7 @@ class Trust:
         pins = {spec.sha256 for spec in specs}
         if sha256 not in pins:
             what = " and ".join(spec.name for spec in specs) or "a network that declares no weights file"
-            if not pins or "" in pins:
-                self.require(what, file, sha256)
-            else:
-                notify(f"{file} is not the published file of {what}; its SHA-256 is {sha256}.")
+            self.require(what, file, sha256, () if "" in pins else sorted(pins))
         return sha256
 
 
