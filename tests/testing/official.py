@@ -67,6 +67,16 @@ def inception(folder: Path) -> Sequence[Path]:
     return [folder / "x.pt"]
 
 
+def faceres(folder: Path) -> Sequence[Path]:
+    files: Sequence[Path] = module_of("encoders", "tfjs_files").write_faceres(folder)
+    return files
+
+
+def mobileface(folder: Path) -> Sequence[Path]:
+    files: Sequence[Path] = module_of("encoders", "tfjs_files").write_mobileface(folder)
+    return files
+
+
 def stylegan2(folder: Path) -> Sequence[Path]:
     return [module_of("stylegan2", "stylegan2_files").write_nvidia(folder / "published.pkl")]
 
@@ -84,13 +94,15 @@ def portraits(folder: Path) -> Sequence[Path]:
     return [folder / "portraits.zip"]
 
 
-#: Writers of the files of networks and data sets whose published files are on other hosts or require a
-#: registration, by name.
+#: Writers of the files of networks and data sets whose published files are on other hosts, require a
+#: registration, or are in a large archive, by name.
 WRITERS: dict[str, Callable[[Path], Sequence[Path]]] = {
     "arcface.r50-ms1mv3": iresnet,
     "arcface.vit-tiny-ms1mv3": vit,
     "vggface2.senet50-ft": senet50,
     "vggface2.inception-resnet-v1": inception,
+    "faceres.hse": faceres,
+    "mobileface.v3": mobileface,
     "stylegan2.ffhq-1024": stylegan2,
     "portraits": portraits,
 }

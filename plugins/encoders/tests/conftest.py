@@ -1,0 +1,61 @@
+"""The published networks, where their weights are on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from faceinv.contracts import EncoderSpec
+from faceinv.models import Loader
+from faceinv.models.loader import Encoder
+from faceinv.plugins import Host
+from faceinv.weights import WeightStore
+
+
+def smooth(spec: EncoderSpec, count: int) -> Tensor:
+    """Return smooth random pictures over the whole range, with flat black and white parts."""
+    coarse = torch.rand(count, 3, 9, 9, generator=torch.Generator().manual_seed(0)) * 1.6 - 0.3
+    fine = torch.nn.functional.interpolate(coarse, size=spec.framing.size, mode="bicubic", align_corners=False)
+    return fine.clamp(0, 1)
+
+
+@pytest.fixture(scope="session")
+def faces() -> Callable[[EncoderSpec, int], Tensor]:
+    return smooth
+
+
+@pytest.fixture(scope="session")
+def store() -> WeightStore:
+    return WeightStore(Host())
+
+
+@pytest.fixture(scope="session")
+def files(store: WeightStore) -> Callable[[str], list[Path]]:
+    """Return a function from an encoder's name to its weights files; it skips the test if they are not here.
+
+    They are not fetched, because two of them are in an archive of 145 MB.
+    """
+
+    def found(name: str) -> list[Path]:
+        spec: EncoderSpec = store.host.spec("encoder", name)
+        if not all(store.is_here(file) for file in spec.weights):
+            pytest.skip(f"no weights; to fetch them: faceinv weights pull {spec.name}")
+        return [store.path(file) for file in spec.weights]
+
+    return found
+
+
+@pytest.fixture(scope="session")
+def encoder(store: WeightStore, files: Callable[[str], list[Path]]) -> Callable[[str], Encoder]:
+    """Return a function from an encoder's name to the encoder; it skips the test if the weights are not here."""
+    loader = Loader(store.host, store)
+
+    def built(name: str) -> Encoder:
+        files(name)
+        return loader.encoder(name)
+
+    return built
