@@ -23,7 +23,7 @@ from pathlib import Path
 
 def measure(given: argparse.Namespace) -> dict[str, float]:
     """Open the bank in this process and return its figures."""
-    from faceinv.audit import BankSettings, open_bank
+    from faceinv.bank import BankSettings, open_bank
     from faceinv.data import open_dataset
     from faceinv.hardware import keep_memory
     from faceinv.models import Loader

@@ -18,7 +18,7 @@ from made_photographs import IMAGES, SOURCE, Photographs
 from torch import Tensor, nn
 
 from faceinv.attack import build_objective, invert
-from faceinv.audit import BankSettings, open_bank
+from faceinv.bank import BankSettings, open_bank
 from faceinv.contracts import LossContext
 from faceinv.framing import warp_between
 from faceinv.models import FramedEncoder, FrozenPReLU, Loader

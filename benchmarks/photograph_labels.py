@@ -12,8 +12,8 @@ from collections import defaultdict
 
 import torch
 
-from faceinv.audit import open_bank
-from faceinv.audit.settings import Subset
+from faceinv.bank import open_bank
+from faceinv.bank.subset import Subset
 from faceinv.data import open_dataset
 from faceinv.models import Loader
 from faceinv.plugins import Host

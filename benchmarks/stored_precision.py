@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from faceinv.audit.attributes import choose_attributes
-from faceinv.audit.bank import open_bank
-from faceinv.audit.frame import clean_part
 from faceinv.audit.readings import tuned_task
 from faceinv.audit.rows import Reading, score_attribute
+from faceinv.bank.bank import open_bank
+from faceinv.bank.frame import clean_part
 from faceinv.data import open_dataset
 from faceinv.models import Loader
 from faceinv.plugins import Host

@@ -22,7 +22,7 @@ import pytest
 import torch
 from made_photographs import IMAGES, SOURCE, Photographs
 
-from faceinv.audit import BankSettings, open_bank
+from faceinv.bank import BankSettings, open_bank
 from faceinv.data import read_image
 from faceinv.framing import warp_between
 from faceinv.hardware import keep_memory

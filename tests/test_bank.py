@@ -19,8 +19,8 @@ import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from torch import Tensor
 
-from faceinv.audit.bank import Bank, BankSettings, open_bank
-from faceinv.audit.frame import PORTRAIT, clean_part
+from faceinv.bank.bank import Bank, BankSettings, open_bank
+from faceinv.bank.frame import PORTRAIT, clean_part
 from faceinv.contracts import Dataset, Framing
 from faceinv.contracts.progress import Reporter
 from faceinv.data.prefetch import Frames

@@ -1,5 +1,1 @@
 """Attribute inference on photographs: what their descriptors give away (the paper's Table 1)."""
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

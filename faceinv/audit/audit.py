@@ -152,7 +152,7 @@ class Audit:
     def _code(self, encoder: EncoderSpec) -> dict[str, str]:
         """Return a hash of each piece of code that the numbers depend on, by what it is."""
         specs: list[Spec] = [*self._networks(encoder), self.material.spec]
-        return {"faceinv": core_hash("audit")} | codes(self.loader.host, specs)
+        return {"faceinv": core_hash("audit", "bank")} | codes(self.loader.host, specs)
 
     def _hashes(self, encoder: EncoderSpec) -> dict[str, str]:
         """Return the hash of each weights file, and of images, annotations and splits, that the numbers depend on."""

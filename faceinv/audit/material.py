@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from faceinv.audit.attributes import Attribute, choose_attributes
-from faceinv.audit.bank import Bank, BankSettings, open_bank
-from faceinv.audit.frame import PORTRAIT, clean_part
 from faceinv.audit.image_reader import CROP
-from faceinv.audit.settings import AuditSettings, Subset
+from faceinv.audit.settings import AuditSettings
+from faceinv.bank.bank import Bank, BankSettings, open_bank
+from faceinv.bank.frame import PORTRAIT, clean_part
+from faceinv.bank.subset import Subset
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import DatasetSpec

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.audit.attributes import Attribute
-from faceinv.audit.bank import Bank
 from faceinv.audit.image_reader import ImageRecipe, ImageTask, read_images
 from faceinv.audit.material import Material
 from faceinv.audit.rows import Reading
+from faceinv.bank.bank import Bank
 from faceinv.contracts.probes import DerivedProbe, Probe
 from faceinv.contracts.progress import Reporter
 from faceinv.plugins.code import MAKING, core_hash
@@ -153,7 +153,7 @@ def _network_readings(
         {
             "version": 1,
             "bank": bank.key,
-            "core": core_hash("audit", of=MAKING),
+            "core": core_hash("audit", "bank", of=MAKING),
             "recipe": asdict(recipe),
             "seed": seed,
             "labels": {task.name: digest(task.labels) for task in tasks},

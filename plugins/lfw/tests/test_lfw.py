@@ -12,7 +12,7 @@ from faceinv_lfw.dataset import CLEAN_BOX, LFW
 from faceinv_lfw.lists import Pair, Person, read_pairs, read_people
 from hypothesis import given, strategies as st
 
-from faceinv.audit.frame import clean_part
+from faceinv.bank.frame import clean_part
 from faceinv.contracts import DatasetContext
 from faceinv.data import open_dataset, write_image
 from faceinv.errors import InputError, UsageError

@@ -27,7 +27,7 @@ def fit_face(app: Application, dataset: str, detector: str, out: Path) -> None:
     from faceinv_landmarks.networks import MIRROR
     from safetensors.torch import save_file
 
-    from faceinv.audit import BankSettings, open_bank
+    from faceinv.bank import BankSettings, open_bank
     from faceinv.data import open_dataset
     from faceinv.models import Loader
     from faceinv.storage import cache_folder

@@ -78,7 +78,7 @@ def labelled_photographs(loader: Loader, dataset: str, frame: Framing, detector:
     Raises:
         InputError: if it finds one in too few of them.
     """
-    from faceinv.audit import BankSettings, open_bank
+    from faceinv.bank import BankSettings, open_bank
     from faceinv.data import hashed_splits, open_dataset
     from faceinv.storage import cache_folder
 

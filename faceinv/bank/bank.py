@@ -1,6 +1,6 @@
 """The descriptor bank: every image of a data set decoded and framed once, embedded and measured in the same pass.
 
-The results are kept in columns (:mod:`faceinv.audit.columns`), each named by the hash of everything that it depends on:
+The results are kept in columns (:mod:`faceinv.bank.columns`), each named by the hash of everything that it depends on:
 descriptors by data set, encoder and framing; a measured attribute by data set, probe and framing, so that a second
 encoder reuses it.
 """
@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from faceinv.audit.columns import CHUNK, Column, filling
-from faceinv.audit.frame import PORTRAIT, clean_part
-from faceinv.audit.makers import Maker, cropping, embedding, embedding_batch_size, images_key, measuring
+from faceinv.bank.columns import CHUNK, Column, filling
+from faceinv.bank.frame import PORTRAIT, clean_part
+from faceinv.bank.makers import Maker, cropping, embedding, embedding_batch_size, images_key, measuring
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import Framing
@@ -64,7 +64,7 @@ class BankSettings:
 
     Args:
         frame: Framing for embedding and measuring; by default the data set's own, and
-            :data:`~faceinv.audit.frame.PORTRAIT` if it declares none.
+            :data:`~faceinv.bank.frame.PORTRAIT` if it declares none.
         crop: Also keep the images in this framing, as 8-bit pixels, for networks that are trained on them.
         detector: Name of the detector; needed, and used, only if the data set declares no framing.
         precision: Precision of the encoder's convolutions and products, ``"fp32"`` or ``"bf16"``; descriptors are

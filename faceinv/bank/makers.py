@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from faceinv.audit.columns import Column
-from faceinv.audit.frame import Part
-from faceinv.audit.settings import Subset
+from faceinv.bank.columns import Column
+from faceinv.bank.frame import Part
+from faceinv.bank.subset import Subset
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.specs import EncoderSpec, Framing, ProbeSpec
 from faceinv.models.batching import batch_size_for
@@ -22,7 +22,7 @@ from faceinv.plugins.code import MAKING, core_hash, module_hash
 from faceinv.storage.hashing import fingerprint
 
 #: What makes a bank, besides networks and probes.
-_MODULES = tuple(f"audit/{name}.py" for name in ("bank", "columns", "frame", "makers", "settings"))
+_MODULES = ("bank",)
 
 
 @dataclass(frozen=True)
