@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from faceinv.contracts import Recipe
 from faceinv.probes import Whitening
-from faceinv.probes.reader import Split, TunedHead, latent_head, trained_reader
+from faceinv.probes.reader import Examples, Split, TunedHead, latent_head, trained_reader
 from faceinv.probes.recipe import TUNED
 from faceinv.storage.tensors import TensorCache
 
@@ -27,7 +27,7 @@ def data() -> tuple[Tensor, Tensor]:
 def train(data: tuple[Tensor, Tensor], folder: Path, recipe: Recipe = TUNED, seed: int = 0, **more: object):
     descriptors, targets = data
     return trained_reader(
-        lambda: TunedHead(16, 6, width=32), targets.shape[1:], lambda: data, recipe,
+        lambda: TunedHead(16, 6, width=32), targets.shape[1:], lambda: Examples.of(*data), recipe,
         seed=seed, what="test", parts={"data": "a"}, cache=TensorCache(folder), whitening=whitened(descriptors), **more,
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ def test_a_reader_is_trained_on_the_probes_own_loss(tmp_path: Path) -> None:
 
     def error(**more: object) -> float:
         reader = trained_reader(
-            lambda: TunedHead(4, 1, width=16), (1,), lambda: (descriptors, targets), TUNED,
+            lambda: TunedHead(4, 1, width=16), (1,), lambda: Examples.of(descriptors, targets), TUNED,
             seed=0, what="test", parts={"data": str(more)}, cache=TensorCache(tmp_path),
             whitening=whitened(descriptors), **more,
         )  # fmt: skip

@@ -106,6 +106,7 @@ def invert(
     method: str = "",
     steps: int | None = None,
     pairs: int | None = None,
+    probe_data: str = "",
     seed: int = 0,
     names: Sequence[str] | None = None,
     weights: Weights | None = None,
@@ -133,6 +134,8 @@ def invert(
         method: Name of the inversion method.
         steps: Budget per target: image-steps, or queries for a method that only sees scores.
         pairs: Number of synthetic training pairs.
+        probe_data: Photographs to train probes on in place of the pairs, ``"lfw:PATH"``; they should show nobody whose
+            descriptor is inverted.
         seed: Seed of methods that use random numbers.
         names: Name of each descriptor; together with the seed it determines a method's random numbers.
         weights: Your own weights files, by name.
@@ -170,6 +173,7 @@ def invert(
         "method": method,
         "steps": steps,
         "pairs": pairs,
+        "probe_data": probe_data,
         "seed": seed,
         "loss_weights": dict(loss_weights or {}),
         "weights": dict(weights or {}),
@@ -197,6 +201,7 @@ def probe(
     space: str = "",
     recipe: str = "",
     pairs: int | None = None,
+    probe_data: str = "",
     weights: Weights | None = None,
     device: str = "cpu",
     plugins: Sequence[str | Path] = (),
@@ -237,6 +242,7 @@ def probe(
     space: str = "",
     recipe: str = "",
     pairs: int | None = None,
+    probe_data: str = "",
     labels: str | Path | None = None,
     limit: int | None = None,
     image: bool = False,
@@ -272,6 +278,7 @@ def probe(
         space: Latent space; by default the generator's first.
         recipe: Training recipe of the heads, ``"tuned"`` or ``"paper"``.
         pairs: Number of synthetic training pairs.
+        probe_data: Without a ``dataset``: photographs to train probes on, and to score them on, in place of the pairs.
         weights: Your own weights files, by name.
         device: ``"cpu"``, ``"cuda"``, …
         plugins: Files or folders of plugins that are not installed.
@@ -294,7 +301,8 @@ def probe(
     """
     host = host or Host(paths=plugins)
     if not dataset:
-        given = {"encoder": encoder, "generator": generator, "space": space, "probes": recipe, "pairs": pairs}
+        given: dict[str, Any] = {"encoder": encoder, "generator": generator, "space": space, "probes": recipe}
+        given |= {"pairs": pairs, "probe_data": probe_data}
         wanted = {name: host.spec("probe", name).name for name in attributes}
         config, cell = _only_cell(given | {"weights": dict(weights or {}), "device": device}, host)
         runner = make_runner(

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from faceinv.attack.ceiling import ConditionalMean, coefficients
 from faceinv.attack.descriptors import DescriptorStatistics
 from faceinv.attack.pairs import Pairs, label_pairs, sample_pairs
+from faceinv.attack.photographs import Photographs
 from faceinv.contracts.probes import Probe
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import ProbeSpec
 from faceinv.models.batching import batch_size_for
 from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.plugins.code import TRAINING, core_hash
-from faceinv.probes.reader import Reader, Split, TunedHead, latent_head, trained_reader
+from faceinv.probes.reader import Examples, Reader, Split, TunedHead, latent_head, trained_reader
 from faceinv.probes.recipe import LATENT_RECIPE, TUNED
 from faceinv.probes.whitening import Whitening
 from faceinv.storage.tensors import TensorCache
@@ -27,15 +28,16 @@ from faceinv.storage.tensors import TensorCache
 
 @dataclass(frozen=True)
 class ProbeScore:
-    """Error of a probe on held-out synthetic descriptors.
+    """Error of a probe on descriptors of held-out samples or photographs.
 
     Args:
         descriptor: Mean error of the attribute read from the descriptor.
         baseline: Mean error of always guessing the training mean.
         unit: Unit of both.
-        n: Number of held-out samples.
+        n: Number of held-out samples or photographs.
         measured_by: What measures the attribute on an image.
         remarks: Caveats about that, one sentence each.
+        learnt_from: What the probe was trained on.
     """
 
     descriptor: float
@@ -44,6 +46,7 @@ class ProbeScore:
     n: int
     measured_by: str = ""
     remarks: tuple[str, ...] = ()
+    learnt_from: str = ""
 
     @property
     def informed(self) -> bool:
@@ -74,6 +77,7 @@ class Preparation:
         progress: Called with (what, done, of).
         seed: Seed of pairs and training. Independent of the run's seed, so that runs share the cache.
         probes: Probes that will be read; their labels are computed in the pass that embeds the pairs.
+        photographs: What readers learn from; by default from the pairs.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Preparation:
         progress: Reporter | None = None,
         seed: int = 0,
         probes: Sequence[str] = (),
+        photographs: Photographs | None = None,
     ) -> None:
         self.loader = loader
         self.generator = loader.generator(generator)
@@ -101,6 +106,7 @@ class Preparation:
         self._seed = seed
         self._readers: dict[str, Reader] = {}
         self._probes = tuple(probes)
+        self.photographs = photographs
 
     @cached_property
     def provenance(self) -> dict[str, object]:
@@ -182,7 +188,7 @@ class Preparation:
         reader = trained_reader(
             lambda: latent_head(self.encoder.dim, shape.numel()),
             shape,
-            lambda: (self.pairs.descriptors, self.pairs.latents),
+            lambda: Examples.of(self.pairs.descriptors, self.pairs.latents),
             LATENT_RECIPE,
             seed=self._seed,
             what="latent regressor",
@@ -206,6 +212,13 @@ class Preparation:
 
         return self.cache.load_or_make(*self._labels_of(name), make)["labels"]
 
+    def examples(self, name: str) -> Examples:
+        """Return what the reader of the probe ``name`` learns from."""
+        if self.photographs is not None:
+            return self.photographs.examples(name)
+        # The pairs first: the pass that embeds them also labels them.
+        return Examples.of(self.pairs.descriptors, self.labels(name))
+
     def reader(self, name: str) -> Reader:
         """Return the trained reader of the probe ``name``."""
         if name in self._readers:
@@ -215,14 +228,10 @@ class Preparation:
         def make_head() -> nn.Module:
             return probe.paper_head(dim) if paper else TunedHead(dim, math.prod(probe.shape))
 
-        def examples() -> tuple[Tensor, Tensor]:
-            # The pairs first: the pass that embeds them also labels them.
-            return self.pairs.descriptors, self.labels(name)
-
         reader = trained_reader(
             make_head,
             tuple(probe.shape),
-            examples,
+            lambda: self.examples(name),
             probe.paper_recipe() if paper else TUNED,
             seed=self._seed,
             what=f"{name} probe",
@@ -237,31 +246,36 @@ class Preparation:
         return self._readers[name]
 
     def probe_score(self, name: str) -> ProbeScore:
-        """Return the error of the reader of the probe ``name`` on held-out pairs, next to that of guessing the mean."""
+        """Return the error of the reader of the probe ``name`` on held-out examples, and that of guessing the mean."""
 
         def make() -> dict[str, Tensor]:
-            probe, descriptors, labels = self.probe(name), self.pairs.descriptors, self.labels(name)
-            split = Split.of(len(labels))
+            probe, given = self.probe(name), self.examples(name)
+            labels, split = given.targets, given.split
             truth = labels[split.test]
             guess = labels[split.train].mean(0).expand_as(truth)
             return {
-                "descriptor": probe.error(self.read(name, descriptors[split.test]), truth).mean(),
+                "descriptor": probe.error(self.read(name, given.descriptors[split.test]), truth).mean(),
                 "baseline": probe.error(guess, truth).mean(),
                 "n": torch.tensor(len(truth)),
+                "learnt": torch.tensor(split.train.stop),
             }
 
         found = self.cache.load_or_make(f"{name} probe score", self._read_by(name), make)
         probe, unit = self.probe(name), self._spec(name).unit
         score, guess, n = float(found["descriptor"]), float(found["baseline"]), int(found["n"])
-        return ProbeScore(score, guess, unit, n, probe.measured_by, tuple(probe.remarks))
+        learnt = int(found["learnt"])
+        samples = f"{learnt:,} samples of {self.generator.spec.name}"
+        learnt_from = self.photographs.described(name, learnt) if self.photographs is not None else samples
+        return ProbeScore(score, guess, unit, n, probe.measured_by, tuple(probe.remarks), learnt_from)
 
     def error_covariance(self, name: str) -> Tensor:
         """Return the second moments ``(k, k)`` of a reader's errors on the validation part, in its coordinates."""
 
         def make() -> dict[str, Tensor]:
-            probe, descriptors, labels = self.probe(name), self.pairs.descriptors, self.labels(name)
-            part = Split.of(len(labels)).validation
-            errors = probe.coordinates(self.read(name, descriptors[part])) - probe.coordinates(labels[part])
+            probe, given = self.probe(name), self.examples(name)
+            part = given.split.validation
+            read, truth = self.read(name, given.descriptors[part]), given.targets[part]
+            errors = probe.coordinates(read) - probe.coordinates(truth)
             return {"covariance": errors.T @ errors / len(errors)}
 
         found = self.cache.load_or_make(f"{name} probe errors", self._read_by(name), make)
@@ -280,7 +294,8 @@ class Preparation:
 
     def _read_by(self, name: str) -> dict[str, object]:
         """Return everything that the reader of a probe depends on, but for its recipe's settings."""
-        return self._labels_of(name)[1] | {"preset": self._preset, "seed": self._seed}
+        parts = self._labels_of(name)[1] | {"preset": self._preset, "seed": self._seed}
+        return parts | ({"photographs": self.photographs.provenance(name)} if self.photographs is not None else {})
 
     def _spec(self, name: str) -> ProbeSpec:
         spec: ProbeSpec = self.loader.host.spec("probe", name)

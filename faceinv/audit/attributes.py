@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from faceinv.audit.annotations import AnnotationProbe, annotation_probe, find_annotation
+from faceinv.bank.labelling import labelling
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.probes import DerivedProbe, Probe
 from faceinv.contracts.specs import Framing, ProbeSpec
@@ -149,8 +150,8 @@ def _attribute(
         known = [key.casefold() for key in dataset.annotations]
         raise unknown_name("attribute", name, known + [spec.name for spec in loader.host.specs("probe")])
     spec: ProbeSpec = loader.host.spec("probe", name)
-    if real and spec.on_photographs and loader.host.knows("probe", spec.on_photographs):
-        better: ProbeSpec = loader.host.spec("probe", spec.on_photographs)
+    better = labelling(loader.host, name)
+    if real and better is not spec:
         try:
             return Attribute(name, loader.probe(better.name, frame), better)
         except (PluginError, WeightsError) as error:

@@ -20,7 +20,7 @@ from faceinv.contracts.data import Dataset
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import DatasetSpec
 from faceinv.data.alignment import aligner
-from faceinv.data.splits import hashed_splits
+from faceinv.data.splits import parts_of
 from faceinv.errors import InputError
 from faceinv.models.loader import Loader
 
@@ -67,13 +67,7 @@ class Material:
     @cached_property
     def splits(self) -> tuple[str, ...]:
         """Part of each image. If the data set has no validation part, it is a tenth of the training people."""
-        hashed = hashed_splits(self.people)
-        given = self.dataset.splits
-        if given is None or "val" in given:
-            return tuple(given or hashed)
-        return tuple(
-            "val" if own == "train" and part == "val" else own for own, part in zip(given, hashed, strict=True)
-        )
+        return parts_of(self.dataset)
 
     @property
     def people(self) -> tuple[str, ...]:

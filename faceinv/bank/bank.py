@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from faceinv.bank.columns import CHUNK, Column, filling
-from faceinv.bank.frame import PORTRAIT, clean_part
+from faceinv.bank.frame import PORTRAIT, clean_part, whole_part
 from faceinv.bank.makers import Maker, cropping, embedding, embedding_batch_size, images_key, measuring
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import Framing
-from faceinv.data.alignment import aligner
+from faceinv.data.alignment import aligner, needs_detector
 from faceinv.data.prefetch import Frames, default_workers
 from faceinv.errors import InputError
 from faceinv.framing import view_between
@@ -67,6 +67,8 @@ class BankSettings:
             :data:`~faceinv.bank.frame.PORTRAIT` if it declares none.
         crop: Also keep the images in this framing, as 8-bit pixels, for networks that are trained on them.
         detector: Name of the detector; needed, and used, only if the data set declares no framing.
+        as_targets: Bring images into the frame as targets are brought there: faces are detected even if the data set
+            declares an approximate framing, and attributes of the whole frame are measured with its borders.
         precision: Precision of the encoder's convolutions and products, ``"fp32"`` or ``"bf16"``; descriptors are
             float32.
         compile: Compile the encoder if possible; the values do not depend on it.
@@ -79,11 +81,17 @@ class BankSettings:
     frame: Framing | None = None
     crop: Framing | None = None
     detector: str = ""
+    as_targets: bool = False
     precision: str = "fp32"
     compile: bool = False
     workers: int | None = None
     batch_size: int | None = None
     chunk: int = CHUNK
+
+    def detector_for(self, dataset: Dataset) -> str:
+        """Return the detector that finds the faces of a data set; nothing if its framing is known."""
+        unknown = needs_detector(dataset) if self.as_targets else dataset.framing is None
+        return self.detector if unknown else ""
 
 
 def open_bank(
@@ -119,12 +127,14 @@ def open_bank(
     """
     settings = settings or BankSettings()
     frame = settings.frame or dataset.framing or PORTRAIT
-    images, n = images_key(loader, dataset, frame, settings.detector), len(dataset.ids)
+    detector = settings.detector_for(dataset)
+    images, n = images_key(loader, dataset, frame, detector), len(dataset.ids)
+    part = whole_part(frame) if settings.as_targets else clean_part(dataset, frame)
     makers: dict[str, Maker] = {}
     if encoder:
         makers["descriptors"] = embedding(loader, encoder, images, n, settings.precision, settings.compile, say)
     for name in dict.fromkeys(probes):
-        makers[f"probe {name}"] = measuring(loader, name, frame, clean_part(dataset, frame), images)
+        makers[f"probe {name}"] = measuring(loader, name, frame, part, images)
     if settings.crop is not None:
         makers["crops"] = cropping(settings.crop, images)
     columns = {what: maker.column(folder, n, settings.chunk) for what, maker in makers.items()}
@@ -135,8 +145,7 @@ def open_bank(
 
     with filling(columns, waiting, say) as missing:
         if missing:
-            detector = settings.detector if dataset.framing is None else ""
-            bring = aligner(frame, dataset.framing, loader.detector(detector) if detector else None)
+            bring = aligner(frame, *((None, loader.detector(detector)) if detector else (dataset.framing, None)))
             todo = [(column, makers[what]) for what, column in missing.items()]
             seen = {maker.view: view_between(frame, maker.view) for _, maker in todo}
 

@@ -41,6 +41,12 @@ class Part:
         return images[:, :, self.rows, self.columns]
 
 
+def whole_part(frame: Framing) -> Part:
+    """Return the whole of ``frame``."""
+    height, width = frame.size
+    return Part(slice(0, height), slice(0, width), frame)
+
+
 def clean_part(dataset: Dataset, frame: Framing) -> Part:
     """Return the part of ``frame`` that shows the photograph in every image of the data set.
 
@@ -49,7 +55,7 @@ def clean_part(dataset: Dataset, frame: Framing) -> Part:
     """
     height, width = frame.size
     if dataset.clean_box is None or dataset.framing is None:
-        return Part(slice(0, height), slice(0, width), frame)
+        return whole_part(frame)
     left, top, right, bottom = dataset.clean_box
     corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)]) * dataset.framing.size[::-1]
     x, y = apply_similarity(framing_similarity(dataset.framing, frame), corners).T

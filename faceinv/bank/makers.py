@@ -131,7 +131,7 @@ def images_key(loader: Loader, dataset: Dataset, frame: Framing, detector: str) 
         "framing": None if dataset.framing is None else asdict(dataset.framing),
         "frame": asdict(frame),
     }
-    if dataset.framing is None and detector:
+    if detector:
         parts["detector"] = loader.provenance(loader.host.spec("detector", detector))
     return fingerprint(parts)
 

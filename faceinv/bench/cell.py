@@ -36,6 +36,8 @@ class Cell:
     seed: int
     probes: str
     pairs: int
+    probe_data: str
+    probe_data_limit: int
     metrics: tuple[str, ...]
     recognition: str
     recognition_limit: int

@@ -94,6 +94,8 @@ class BenchConfig(BaseModel):
     ablate: bool
     probes: Literal["tuned", "paper"]
     pairs: int = Field(ge=100, le=_MOST)
+    probe_data: str
+    probe_data_limit: int = Field(ge=0, le=_MOST)
     metrics: Names
     recognition: str
     recognition_limit: int = Field(ge=2, le=_MOST)

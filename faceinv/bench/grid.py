@@ -122,10 +122,22 @@ class _Grid:
         return {key: getattr(config, key) for key in unchanged} | {
             "metrics": tuple(self._spec("metrics", "metric", name).name for name in config.metrics),
             "detector": self._spec("detector", "detector", config.detector).name,
+            **self._probe_data(),
             "recognition": recognition,
             # Unused with the targets' own people, so it must not affect the record's id.
             "recognition_limit": 0 if recognition == TARGETS else config.recognition_limit,
         }
+
+    def _probe_data(self) -> dict[str, Any]:
+        """Return the fields of the photographs that probes learn from."""
+        given = self._config.probe_data
+        if not given:
+            # Unused, so it must not affect the record's id.
+            return {"probe_data": "", "probe_data_limit": 0}
+        name, spec = self._dataset("probe_data", given)
+        if not spec.real:
+            raise _KeyedError("probe_data", f"'{name}' holds no photographs; probes learn from samples without it.")
+        return {"probe_data": name, "probe_data_limit": self._config.probe_data_limit}
 
     def _cell(self, choice: _Choice, shared: Mapping[str, Any]) -> Cell:
         config = self._config

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from faceinv.bank.labelling import labelling
 from faceinv.bench.cell import Cell
 from faceinv.contracts.specs import LossSpec, MetricSpec, Spec
 from faceinv.plugins.code import codes, core_hash
@@ -58,12 +59,14 @@ def probes_of(host: Host, cell: Cell) -> list[str]:
 
 
 def networks_of(host: Host, cell: Cell) -> list[Spec]:
-    """Return the cell's encoders, generator and probes."""
+    """Return the cell's encoders, generator and probes, with those that label photographs to learn from."""
+    probes = probes_of(host, cell)
+    labels = [labelling(host, name).name for name in probes] if cell.probe_data else []
     return [
         host.spec("encoder", cell.encoder),
         *(host.spec("encoder", name) for name in cell.critics),
         host.spec("generator", cell.generator),
-        *(host.spec("probe", name) for name in probes_of(host, cell)),
+        *(host.spec("probe", name) for name in dict.fromkeys([*probes, *labels])),
     ]
 
 
@@ -81,7 +84,10 @@ def code_of(host: Host, cell: Cell) -> dict[str, str]:
 
 def preparation_key(cell: Cell) -> tuple[Any, ...]:
     """Return the fields that decide the attacker's preparation; cells with the same key share it."""
-    return (cell.encoder, cell.generator, cell.space, cell.pairs, cell.probes)
+    own = (cell.encoder, cell.generator, cell.space, cell.pairs, cell.probes)
+    # Readers that learn from photographs depend on the targets, whose people they must not see.
+    learnt = (cell.probe_data, cell.probe_data_limit, cell.detector, targets_key(cell)) if cell.probe_data else ()
+    return (*own, *learnt)
 
 
 def method_key(cell: Cell) -> tuple[Any, ...]:

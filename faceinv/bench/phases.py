@@ -18,6 +18,8 @@ FETCHING = "fetching "
 PASS = 0.01
 #: Seconds of the other phases on two cores: per pair to embed, label and train on; per target to load and to score.
 _EMBED, _TRAIN, _TARGET, _SCORE = 0.015, 0.002, 0.02, 0.1
+#: Seconds to find the face in a photograph, to embed and to label it, and their number if nothing limits it.
+_PHOTOGRAPH, _PHOTOGRAPHS = 0.1, 10_000
 #: Seconds of a report.
 _REPORT = 3.0
 #: Bytes per second of a download.
@@ -86,6 +88,8 @@ def training_phases(cell: Cell, host: Host, trained: set[object]) -> list[Phase]
     if method.offline != "none":
         learned.insert(0, "latent regressor")
     phases = [Phase("embedding samples", _EMBED * cell.pairs)] if learned and key not in trained else []
+    if cell.probe_data and key not in trained:
+        phases.append(Phase("embedding images", _PHOTOGRAPH * (cell.probe_data_limit or _PHOTOGRAPHS)))
     phases += [Phase(name, _TRAIN * cell.pairs, "training") for name in learned if (key, name) not in trained]
     trained.update([key, *((key, name) for name in learned)])
     return phases

@@ -133,7 +133,11 @@ def _planned(cell: Cell, config: BenchConfig, host: Host, store: WeightStore, th
     # Without a record, assume the requested number of targets; a data set may have fewer.
     left = 0 if record else max(0, (begun.n if begun else cell.limit) - done)
     unknown = [key for key, value in weights.items() if value is None]
-    real = [name for name in (cell.dataset, cell.recognition) if name != TARGETS and _real(host, name)]
+    real = [
+        name
+        for name in (cell.dataset, cell.recognition, cell.probe_data)
+        if name not in (TARGETS, "") and _real(host, name)
+    ]
     return Planned(
         cell=cell,
         status="cached" if record else "begun" if begun else "missing",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from faceinv.attack.photographs import Photographs
 from faceinv.attack.preparation import Preparation
+from faceinv.bank.subset import Subset
+from faceinv.bench import apart
 from faceinv.bench.cell import Cell
 from faceinv.bench.config import TARGETS
 from faceinv.bench.naming import (
@@ -32,6 +37,7 @@ from faceinv.data.targets import Selection, TargetFiles, Targets, choose_targets
 from faceinv.errors import WeightsError
 from faceinv.models.loader import Loader
 from faceinv.plugins.code import codes
+from faceinv.storage.cache import cache_folder
 from faceinv.storage.hashing import file_sha256
 from faceinv.storage.run_folder import RunFolder
 from faceinv.storage.tensors import TensorCache
@@ -47,6 +53,7 @@ class Resources:
         progress: Called with (what, done, of).
         say: Called with remarks.
         probes: Probes that any cell reads.
+        leaked: Pixel hashes of photographs that are inverted without being in a data set.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class Resources:
         progress: Reporter | None = None,
         say: Callable[[str], None] = lambda text: None,
         probes: Sequence[str] = (),
+        leaked: Collection[str] = (),
     ) -> None:
         self.loader = loader
         self.host = loader.host
@@ -66,6 +74,7 @@ class Resources:
         self.progress = progress
         self.say = say
         self._probes = tuple(probes)
+        self._leaked = frozenset(leaked)
         self._said: set[str] = set()
         self._named: dict[str, NamedCell] = {}
         self._preparations: dict[tuple[Any, ...], Preparation] = {}
@@ -98,6 +107,10 @@ class Resources:
         if other:
             used.append(other[0])
             hashes["recognition data set"] = other[0].fingerprint()
+        photographs = self.probe_data(cell)
+        if photographs is not None:
+            used.append(photographs)
+            hashes["probe data"] = photographs.fingerprint()
         if any(needs_detector(item) for item in used):
             hashes |= self.loader.hashes(self.host.spec("detector", cell.detector))
         return hashes
@@ -126,9 +139,56 @@ class Resources:
                 cache=self.cache,
                 progress=self.progress,
                 probes=self._probes,
+                photographs=self._photographs(cell),
             )
             self._say_remarks(cell)
         return self._preparations[key]
+
+    def probe_data(self, cell: Cell) -> Dataset | None:
+        """Return the photographs that probes learn from, opened; ``None`` if they learn from samples.
+
+        Raises:
+            InputError: if targets come from them and it is not known who is in them.
+        """
+        if not cell.probe_data:
+            return None
+        opened, _ = self._opened(cell, cell.probe_data, cell.probe_data_limit or None)
+        source, spec = self.dataset(cell)
+        if spec.real:
+            apart.check_people(opened, cell.probe_data, source)
+        return Subset(opened, cell.probe_data_limit) if cell.probe_data_limit else opened
+
+    def _photographs(self, cell: Cell) -> Photographs | None:
+        dataset = self.probe_data(cell)
+        if dataset is None:
+            return None
+        return Photographs(
+            self.loader,
+            dataset,
+            cell.probe_data,
+            self._apart(cell, dataset),
+            framing=self.loader.generator(cell.generator).framing,
+            encoder=self.host.spec("encoder", cell.encoder),
+            probes=self._probes,
+            detector=cell.detector,
+            folder=cache_folder() / "banks",
+            progress=self.progress,
+        )
+
+    def _apart(self, cell: Cell, photographs: Dataset) -> Tensor:
+        """Return which photographs ``(N,)`` show a target of the cell or a target's person."""
+        (source, spec), hashes = self.dataset(cell), self._leaked
+        found = torch.zeros(len(photographs.ids), dtype=torch.bool)
+        if spec.real:
+            targets = self.targets(cell)
+            found = apart.of_people(photographs, targets)
+            if cell.probe_data != cell.dataset:
+                hashes |= apart.hashes_of(source, targets)
+        if hashes:
+            made_of = {"images": photographs.fingerprint(), "ids": list(photographs.ids)}
+            keep = partial(self.cache.load_or_make, "image hashes", made_of)
+            found |= apart.of_hashes(photographs, hashes, keep, self.progress)
+        return found
 
     def _say_remarks(self, cell: Cell) -> None:
         """Say, once for each generator, which of the cell's probes are measured by what was made for other images."""
@@ -149,7 +209,7 @@ class Resources:
             return None
         return self._opened(cell, cell.recognition, cell.recognition_limit)
 
-    def _opened(self, cell: Cell, given: str, limit: int) -> tuple[Dataset, DatasetSpec]:
+    def _opened(self, cell: Cell, given: str, limit: int | None) -> tuple[Dataset, DatasetSpec]:
         # Labels and options belong to the targets' data set; another one has none.
         labels, options = (cell.labels, cell.dataset_options) if given == cell.dataset else ("", {})
         key = (cell.generator, cell.space, given, json.dumps(options, sort_keys=True), labels, limit, cell.seed)

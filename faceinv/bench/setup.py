@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,7 @@ def make_runner(
     progress: Reporter | None = None,
     say: Callable[[str], None] = lambda text: None,
     probes: Sequence[str] = (),
+    leaked: Collection[str] = (),
 ) -> Runner:
     """Return the runner for the cells of ``config``.
 
@@ -104,6 +105,7 @@ def make_runner(
         progress: Called with (what, done, of).
         say: Called with remarks.
         probes: Full names of the probes that will be read; by default those of the cells' losses.
+        leaked: Pixel hashes of photographs that are inverted without being in a data set.
 
     Raises:
         UsageError: if the device is unknown, or does not suit the config.
@@ -127,6 +129,7 @@ def make_runner(
         progress=progress,
         say=say,
         probes=list(dict.fromkeys(filter(None, read))),
+        leaked=leaked,
     )
     return Runner(resources, batch_size=config.batch_size, cuda_graph=config.cuda_graph)
 

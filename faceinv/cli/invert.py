@@ -78,7 +78,8 @@ def invert(
     for warning in cell.warnings:
         app.warn(warning)
     with app.progress(invert_phases(cell, config, len(faces), app.host, app.store)) as progress:
-        runner = make_runner(app.host, app.store, config, grid, progress=progress, say=app.say)
+        leaked = _hashes(faces) if cell.probe_data else []
+        runner = make_runner(app.host, app.store, config, grid, progress=progress, say=app.say, leaked=leaked)
         descriptors, targets = _embedded(faces, runner, cell)
         inversion = runner.invert(cell, descriptors, [face.name for face in faces])
         rows = _write_and_score(runner, cell, config.out, faces, descriptors, targets, inversion)
@@ -159,6 +160,14 @@ def _check_files(faces: Sequence[_Face], out: Path, inputs: Iterable[Path | None
     parts = [(face, part) for face in faces for part in ("", "start", "target")]
     files = [face.file(out, part) for face, part in parts if part != "target" or face.descriptor is None]
     check_outputs([*files, out / "report.html"], inputs, RunFolder(out).records)
+
+
+def _hashes(faces: Sequence[_Face]) -> list[str]:
+    """Return the pixel hash of each photograph, so that probes do not learn from it."""
+    from faceinv.contracts.data import pixel_hash
+    from faceinv.data.images import read_image
+
+    return [pixel_hash(read_image(face.path)) for face in faces if face.descriptor is None]
 
 
 def _embedded(faces: Sequence[_Face], runner: Runner, cell: Cell) -> tuple[Tensor, dict[int, Tensor]]:

@@ -62,6 +62,15 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "ablate": click.option("--ablate/--no-ablate", default=None, help="Add each prefix of the losses: id; id,lm; …"),
     "probes": click.option("--probes", metavar="PRESET", help="Training recipe of the probes: tuned or paper."),
     "pairs": click.option("--pairs", type=int, help="Number of synthetic training pairs."),
+    "probe_data": click.option(
+        "--probe-data",
+        metavar="NAME:PATH",
+        shell_complete=names_of("dataset"),
+        help="Photographs to train probes on in place of the pairs; the targets' people are left out.",
+    ),
+    "probe_data_limit": click.option(
+        "--probe-data-limit", type=int, help="Maximum number of photographs of that data set; 0 for all."
+    ),
     "metrics": click.option(
         "--metric",
         "metrics",

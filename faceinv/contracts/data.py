@@ -66,18 +66,23 @@ class Dataset(ABC):
     def _pixels(self) -> str:
         digest = hashlib.sha256()
         with ThreadPoolExecutor() as threads:
-            for name, pixels in zip(self.ids, threads.map(self._hashed, range(len(self.ids))), strict=True):
+            for name, pixels in zip(self.ids, threads.map(self.image_hash, range(len(self.ids))), strict=True):
                 digest.update(f"{name} {pixels}\n".encode())
         return digest.hexdigest()[:16]
 
-    def _hashed(self, index: int) -> str:
-        """Return the hash of an image, or a word for one that cannot be used."""
+    def image_hash(self, index: int) -> str:
+        """Return the hash of an image's pixels, or a word for one that cannot be used."""
         try:
             image = self.load(index)
         except Exception:  # the run reports it when it loads the image
             return "unusable"
-        content = image.detach().cpu().float().contiguous().numpy()
-        return hashlib.sha256(f"{image.dtype} {tuple(image.shape)} ".encode() + content.tobytes()).hexdigest()
+        return pixel_hash(image)
+
+
+def pixel_hash(image: Tensor) -> str:
+    """Return the hash of an image's pixels, size and type."""
+    content = image.detach().cpu().float().contiguous().numpy()
+    return hashlib.sha256(f"{image.dtype} {tuple(image.shape)} ".encode() + content.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from faceinv.contracts.data import Dataset
 from faceinv.errors import InputError
 
 #: The splits, and the share of the people in each if a data set does not define its own.
@@ -19,6 +20,18 @@ def hashed_splits(people: Iterable[str]) -> tuple[str, ...]:
     """
     parts: dict[str, str] = {}
     return tuple(parts[person] if person in parts else parts.setdefault(person, _part(person)) for person in people)
+
+
+def parts_of(dataset: Dataset) -> tuple[str, ...]:
+    """Return the split of each image; without a validation split, it is a tenth of the training people.
+
+    Every image is a person of its own if the data set names none.
+    """
+    hashed = hashed_splits(dataset.identities or dataset.ids)
+    given = dataset.splits
+    if given is None or "val" in given:
+        return tuple(given or hashed)
+    return tuple("val" if own == "train" and part == "val" else own for own, part in zip(given, hashed, strict=True))
 
 
 def check_disjoint(splits: Sequence[str], identities: Sequence[str] | None, source: str) -> None:

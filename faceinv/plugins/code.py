@@ -41,6 +41,7 @@ MAKING = ("contracts", "data", "framing.py", "models", "probes", "weights/format
 NUMBERS = (
     *MAKING,
     "attack",
+    "bank",
     "scoring",
     "bench/judge.py",
     "bench/methods.py",

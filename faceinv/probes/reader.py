@@ -74,6 +74,26 @@ class Split:
         return cls(slice(0, n - 2 * tenth), slice(n - 2 * tenth, n - tenth), slice(n - tenth, n))
 
 
+@dataclass(frozen=True)
+class Examples:
+    """What a reader learns from.
+
+    Args:
+        descriptors: ``(N, dim)``.
+        targets: ``(N, *shape)``.
+        split: Rows of each part.
+    """
+
+    descriptors: Tensor
+    targets: Tensor
+    split: Split
+
+    @classmethod
+    def of(cls, descriptors: Tensor, targets: Tensor) -> Examples:
+        """Return independent examples, split 8 : 1 : 1."""
+        return cls(descriptors, targets, Split.of(len(descriptors)))
+
+
 class TunedHead(nn.Module):
     """Two-layer MLP plus a linear skip connection (the linear part reads most of a Gaussian attribute)."""
 
@@ -112,7 +132,7 @@ def latent_head(dim: int, outputs: int) -> nn.Module:
 def trained_reader(
     make_head: Callable[[], nn.Module],
     shape: tuple[int, ...],
-    examples: Callable[[], tuple[Tensor, Tensor]],
+    examples: Callable[[], Examples],
     recipe: Recipe,
     *,
     seed: int,
@@ -129,7 +149,7 @@ def trained_reader(
     Args:
         make_head: Builds the untrained head.
         shape: Shape of a target.
-        examples: Returns descriptors ``(N, dim)`` and targets ``(N, *shape)``; called only to train.
+        examples: Returns what to train on; called only to train.
         recipe: How to train.
         seed: Seed of initial weights, batch order and dropout.
         what: Name for progress and the file.
@@ -152,7 +172,7 @@ def trained_reader(
             if progress:
                 progress(what, done, recipe.epochs)
 
-        _train(reader, *examples(), recipe, seed, reading_loss, told)
+        _train(reader, examples(), recipe, seed, reading_loss, told)
         return {name: tensor for name, tensor in reader.state_dict().items() if not name.startswith("whitening.")}
 
     reader.load_state_dict(reader.state_dict() | cache.load_or_make(what, made_from, make))
@@ -161,15 +181,14 @@ def trained_reader(
 
 def _train(
     reader: Reader,
-    descriptors: Tensor,
-    targets: Tensor,
+    examples: Examples,
     recipe: Recipe,
     seed: int,
     reading_loss: Callable[[Tensor, Tensor], Tensor | None] | None,
     progress: Callable[[int], None],
 ) -> None:
-    split = Split.of(len(descriptors))
-    flat = targets.flatten(1)
+    descriptors, split = examples.descriptors, examples.split
+    flat = examples.targets.flatten(1)
     if recipe.whiten:
         reader.output_mean.copy_(flat[split.train].mean(0))
         reader.output_scale.copy_(flat[split.train].std(0).clamp_min(1e-6))

@@ -31,7 +31,7 @@ SCHEMA = 2
 
 
 class ProbeScore(Model):
-    """How well a probe reads its attribute from held-out synthetic descriptors."""
+    """How well a probe reads its attribute from descriptors of held-out samples or photographs."""
 
     descriptor: Number | None
     """Mean error of what is read from the descriptor."""
@@ -40,11 +40,13 @@ class ProbeScore(Model):
     unit: str
     """Unit of both."""
     n: Count
-    """Held-out samples."""
+    """Held-out samples or photographs."""
     measured_by: str = ""
     """What measures the attribute on an image, such as a network and what it was trained on."""
     remarks: list[str] = []
     """Caveats about that, one sentence each."""
+    learnt_from: str = ""
+    """What the probe was trained on: samples of the generator, or photographs of other people than the targets."""
 
 
 class LossShare(Model):
@@ -116,6 +118,10 @@ class CellConfig(Model):
     """Recipe of the probes."""
     pairs: Count = 0
     """Synthetic pairs to train on."""
+    probe_data: str = ""
+    """Data set of photographs that probes were trained on, ``NAME:PATH``; nothing for samples of the generator."""
+    probe_data_limit: Count = 0
+    """Photographs of that data set at most; 0 takes all."""
     metrics: list[str] = []
     """Metrics computed."""
     recognition: str = "targets"

@@ -19,8 +19,8 @@ _GOOD = (
 _KEYS = (
     "encoder", "critic", "generator", "space", "losses", "objective", "loss_weights", "method", "method_options",
     "dataset", "dataset_options", "labels", "detector", "limit", "per_person", "min_photographs", "skip", "steps",
-    "seed", "ablate", "probes", "pairs", "metrics", "recognition", "recognition_limit", "weights", "precision",
-    "compile", "device", "batch_size", "checkpoint_activations", "out",
+    "seed", "ablate", "probes", "pairs", "probe_data", "probe_data_limit", "metrics", "recognition",
+    "recognition_limit", "weights", "precision", "compile", "device", "batch_size", "checkpoint_activations", "out",
 )  # fmt: skip
 _VALUES: tuple[Any, ...] = (
     None, True, 0, 1, -1, 2**63, 10**400, 1.5, float("nan"), float("inf"), [], {}, [[]], [{}], {"a": []}, [None],
