@@ -44,7 +44,12 @@ def elementwise(call: Call) -> Function:
 
 def identity(call: Call) -> Function:
     """Translate what does nothing in a frozen network."""
-    return lambda x: x
+    return _unchanged
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    # A function of the module can be pickled; a lambda cannot.
+    return x
 
 
 def division(call: Call) -> Function:

@@ -86,7 +86,7 @@ def batch_normalization(call: Call) -> nn.Module:
         norm = kind(x.shape[1], call.get("epsilon", 1e-5))
     norm.weight, norm.bias = (_vector(call, place, x.shape[1]) for place in (1, 2))
     norm.running_mean, norm.running_var = (_vector(call, place, x.shape[1]).data for place in (3, 4))
-    norm.num_batches_tracked = None
+    norm.num_batches_tracked = torch.zeros((), dtype=torch.long)
     return norm.eval()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -182,7 +183,8 @@ def _to(x: Tensor, sides: Sequence[int]) -> Function:
         raise WeightsError(f"a shape {tuple(sides)} for {tuple(x.shape)}")
     if x.is_meta and whole:
         whole[0] = -1
-    return lambda x: x.reshape(whole)
+    # Unlike a lambda, this can be pickled, and so sent to another process.
+    return partial(torch.reshape, shape=tuple(whole))
 
 
 def _even(side: int, count: int) -> list[int]:
