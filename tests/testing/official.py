@@ -118,6 +118,7 @@ STANDS_FOR = {
     "vggface2.senet50-scratch": "vggface2.senet50-ft",
     "stylegan2.ffhq-256": "stylegan2.ffhq-1024",
     "celeba.paper": "celeba.official",
+    "celeba.paper-uncropped": "celeba.uncropped",
     # The same computation on dlib's landmarks, which are checked themselves.
     "pose.dlib": "pose",
 }
@@ -129,6 +130,12 @@ TOO_LONG = {"vggface.vgg16"}
 
 def celeba(folder: Path) -> Path:
     made: Path = module_of("celeba", "test_celeba").make(folder / "celeba", official=True)
+    return made
+
+
+def celeba_uncropped(folder: Path) -> Path:
+    made = celeba(folder)
+    module_of("celeba", "test_celeba").make_uncropped(made)
     return made
 
 
@@ -151,6 +158,7 @@ def mofa_test(folder: Path) -> Path:
 #: By name, what writes a data set of that layout.
 PLACES: dict[str, Callable[[Path], Path]] = {
     "celeba.official": celeba,
+    "celeba.uncropped": celeba_uncropped,
     "lfw.deepfunneled": lfw("lfw-deepfunneled"),
     "lfw.funneled": lfw("lfw_funneled"),
     "lfw.original": lfw("lfw"),

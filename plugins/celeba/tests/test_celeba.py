@@ -7,14 +7,17 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from faceinv_celeba.dataset import CelebA, paper_split
-from faceinv_celeba.files import FOLDERS, read_attributes
+from faceinv_celeba.files import FOLDERS, POINTS, read_attributes
 from hypothesis import given, strategies as st
 
-from faceinv.data import open_dataset, write_image
+from faceinv.data import open_dataset, read_image, write_image
 from faceinv.errors import InputError, UsageError
+from faceinv.framing import align, pixel_points
 from faceinv.plugins import Host
 
 HEADER = (
@@ -134,6 +137,66 @@ def test_the_two_splits_have_names(celeba: Path) -> None:
     assert paper.splits == dataset.splits
 
 
+def write_landmarks(path: Path, points: npt.NDArray[np.float64]) -> None:
+    rows = [f"{k + 1:06d}.jpg {'  '.join(str(int(x)) for x in own.flat)}\n" for k, own in enumerate(points)]
+    path.write_text(f"{len(points)}\n{' '.join(POINTS)}\n{''.join(rows)}")
+
+
+def test_each_image_is_aligned_by_its_own_landmarks(celeba: Path) -> None:
+    plain = CelebA(celeba)
+    before, framing = plain.fingerprint(), plain.framing
+    mean = np.round(pixel_points(framing))
+    points = np.stack([mean + np.array([3, 5]) * (k == 2) for k in range(IMAGES)])
+    write_landmarks(next(celeba.rglob("list_attr_celeba.txt")).with_name("list_landmarks_align_celeba.txt"), points)
+    spot = torch.zeros(3, 218, 178)
+    left, top = (int(x) for x in points[2, 2])
+    spot[:, top - 2 : top + 2, left - 2 : left + 2] = 1
+    write_image(spot, next(celeba.rglob("img_align_celeba")) / "000003.jpg")
+    dataset = CelebA(celeba)
+    assert dataset.framing == framing
+    assert dataset.fingerprint() != before
+    # The spot on the tip of the nose lies where the framing has it.
+    rows, columns = np.nonzero(dataset.load(2).mean(0).numpy() > 0.5)
+    assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx(tuple(pixel_points(framing)[2]), abs=1)
+    listed = next(celeba.rglob("list_landmarks_align_celeba.txt"))
+    listed.write_text(listed.read_text().replace("000012.jpg", "000013.jpg"))
+    with pytest.raises(InputError, match=r"list_landmarks_align_celeba\.txt has no line for '000012\.jpg'"):
+        CelebA(celeba)
+    listed.write_text(listed.read_text().replace("lefteye_x", "eye"))
+    with pytest.raises(InputError, match=r"txt:2: expected the names of the coordinates, lefteye_x to rightmouth_y"):
+        CelebA(celeba)
+
+
+def make_uncropped(root: Path) -> npt.NDArray[np.float64]:
+    """Turn a made CelebA into one of photographs of different sizes; return their landmarks ``(N, 5, 2)``."""
+    images = next(root.rglob("img_align_celeba"))
+    images = images.rename(images.with_name("img_celeba"))
+    rng = np.random.default_rng(0)
+    face = np.array([(120, 90), (200, 94), (160, 140), (130, 180), (190, 181)])
+    points = (face + rng.integers(0, 30, (IMAGES, 1, 2))).astype(np.float64)
+    for k in range(IMAGES):
+        write_image(torch.from_numpy(rng.random((3, 300 + k, 400))).float(), images / f"{k + 1:06d}.jpg")
+    write_landmarks(next(root.rglob("list_attr_celeba.txt")).with_name("list_landmarks_celeba.txt"), points)
+    return points
+
+
+def test_uncropped_photographs_are_brought_into_a_portrait(celeba: Path) -> None:
+    points = make_uncropped(celeba)
+    dataset, spec = open_dataset(Host(), f"celeba.uncropped:{celeba}")
+    assert spec.name == "celeba.uncropped"
+    assert dataset.framing is not None
+    images = next(celeba.rglob("img_celeba"))
+    for k in (0, IMAGES - 1):
+        assert torch.equal(dataset.load(k), align(read_image(images / f"{k + 1:06d}.jpg"), points[k], dataset.framing))
+    paper, _ = open_dataset(Host(), f"celeba.paper-uncropped:{celeba}")
+    assert paper.fingerprint() == dataset.fingerprint()
+    with pytest.raises(InputError, match=r"expected 'img_align_celeba\.zip'"):
+        CelebA(celeba)
+    next(celeba.rglob("list_landmarks_celeba.txt")).unlink()
+    with pytest.raises(InputError, match=r"expected 'list_landmarks_celeba\.txt' or 'Anno/list_"):
+        CelebA(celeba, images="uncropped")
+
+
 @given(st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["train", "val", "test"])), max_size=60), st.data())
 def test_the_papers_split_takes_whole_people_of_the_official_test(
     images: list[tuple[int, str]], data: st.DataObject
@@ -151,7 +214,7 @@ def test_the_papers_split_takes_whole_people_of_the_official_test(
         assert tested.total() - min(tested.values()) < wanted or tested.total() - max(tested.values()) < wanted
 
 
-@pytest.mark.parametrize("name", [name for name in FOLDERS if not name.endswith("celeba") and "zip" not in name])
+@pytest.mark.parametrize("name", [name for name in FOLDERS if not name.startswith(("img", "list_landmarks"))])
 def test_a_missing_file_is_named_in_both_layouts(celeba: Path, name: str) -> None:
     for path in celeba.rglob(name):
         path.unlink()

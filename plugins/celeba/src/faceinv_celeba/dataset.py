@@ -1,4 +1,4 @@
-"""CelebA's aligned images with their attributes, identities and splits."""
+"""CelebA's images, each aligned by its own landmarks, with their attributes, identities and splits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch import Tensor
 from faceinv.contracts import Dataset, DatasetContext, Framing
 from faceinv.data import check_disjoint, combined, decode_image, digests
 from faceinv.errors import InputError, UsageError
-from faceinv_celeba.files import PARTS, Archive, find, read_attributes, read_column, required
+from faceinv.framing import align
+from faceinv_celeba.files import PARTS, Archive, find, read_attributes, read_column, read_landmarks, required
 
 #: CelebA's own alignment: mean points of ``list_landmarks_align_celeba.txt`` over all images, rounded to pixels.
 ALIGNED = Framing(
@@ -28,12 +29,30 @@ ALIGNED = Framing(
     ),
 )
 
+#: Frame that uncropped photographs are brought into: with room around the face for the crop of any encoder, in which
+#: VGGFace2's, 224 pixels wide, has about as many pixels.
+PORTRAIT = Framing(
+    name="celeba-portrait-336",
+    size=(336, 336),
+    points=((0.370, 0.420), (0.630, 0.420), (0.500, 0.543), (0.385, 0.653), (0.615, 0.653)),
+)
+
 #: Number of test images in the paper (section 3.4), of 202,599.
 PAPER_TEST = 15_000
 
+#: Framing, folder and landmarks of each kind of images.
+FRAMES = {
+    "aligned": (ALIGNED, "img_align_celeba", "list_landmarks_align_celeba.txt"),
+    "uncropped": (PORTRAIT, "img_celeba", "list_landmarks_celeba.txt"),
+}
+
 
 class CelebA(Dataset):
-    """The aligned images, in the order of ``list_attr_celeba.txt``.
+    """The images in the order of ``list_attr_celeba.txt``.
+
+    Each aligned image is moved by its own five points, those of ``list_landmarks_align_celeba.txt``, to where the
+    framing has them; without that file it stays as it is, and the framing holds on average. An uncropped photograph is
+    brought into :data:`PORTRAIT` by its points in ``list_landmarks_celeba.txt``; beyond its edge, the edge is repeated.
 
     Annotations are the 40 attributes in lower case, such as ``smiling``, as 0 and 1. Images without a row and rows
     without an image are skipped and reported.
@@ -44,32 +63,45 @@ class CelebA(Dataset):
     part is kept, and all other images are for training. Both splits are disjoint by identity.
 
     Args:
-        path: The folder with the text files and ``img_align_celeba`` (a folder or a ZIP file), or with the official
-            ``Anno``, ``Eval`` and ``Img``.
+        path: The folder with the text files and ``img_align_celeba`` or ``img_celeba``, each a folder or a ZIP file, or
+            with the official ``Anno``, ``Eval`` and ``Img``.
         context: Unused: the images are the same for every run.
         split: ``"official"`` or ``"paper"``.
+        images: ``"aligned"``, or ``"uncropped"`` for the photographs as they were collected.
 
     Raises:
-        UsageError: no path is given, or the split does not exist.
+        UsageError: no path is given, or there is no such split or kind of images.
         InputError: a file is missing or invalid; the message names it.
     """
 
-    framing = ALIGNED
+    framing: Framing
 
-    def __init__(self, path: Path | None, *, context: DatasetContext | None = None, split: str = "official") -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        context: DatasetContext | None = None,
+        split: str = "official",
+        images: str = "aligned",
+    ) -> None:
         if path is None:
             raise UsageError("The data set 'celeba' needs a path: celeba:PATH.")
         if split not in ("official", "paper"):
             raise UsageError(f"CelebA has no split '{split}'. Allowed: official, paper.")
+        if images not in FRAMES:
+            raise UsageError(f"CelebA has no images '{images}'. Allowed: {', '.join(FRAMES)}.")
+        self.framing, folder, landmarks = FRAMES[images]
         root = path.expanduser()
         if not root.is_dir():
             raise InputError(f"The folder of CelebA '{path}' {'is a file' if root.exists() else 'does not exist'}.")
         attributes = required(root, "list_attr_celeba.txt", "attributes")
         partition = required(root, "list_eval_partition.txt", "partition")
-        archive = find(root, "img_align_celeba") or required(root, "img_align_celeba.zip", "aligned images")
-        images, annotations = read_attributes(attributes)
-        self._archive = Archive(archive)
-        self._rows(images, annotations, attributes.name)
+        self._archive = Archive(find(root, folder) or required(root, f"{folder}.zip", f"{images} images"))
+        self._rows(*read_attributes(attributes), attributes.name)
+        listed = required(root, landmarks, "landmarks") if images == "uncropped" else find(root, landmarks)
+        self._points = None if listed is None else read_landmarks(listed)
+        if self._points is not None and (missing := next((name for name in self.ids if name not in self._points), "")):
+            raise InputError(f"{listed} has no line for '{missing}'.")
         self.identities = self._identities(root, split)
         self.splits = _official(read_column(partition, "part"), self.ids, partition)
         if self.identities is not None:
@@ -78,23 +110,34 @@ class CelebA(Dataset):
                 self.splits = paper_split(self.splits, self.identities)
 
     def fingerprint(self) -> str:
-        """Return a hash of the ids and of the contents of the images, the same for the folder and the ZIP file."""
+        """Return a hash of ids, landmarks and contents of the images, the same for the folder and the ZIP file."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
         archive = self._archive
         place = str(archive.path.absolute())
-        return combined(self.ids, digests(place, self.ids, archive.state, archive.sha256))
+        contents = combined(self.ids, digests(place, self.ids, archive.state, archive.sha256))
+        if self._points is None:
+            return contents
+        points = b"".join(self._points[name].tobytes() for name in self.ids)
+        return hashlib.sha256(contents.encode() + points).hexdigest()[: len(contents)]
 
     def load(self, index: int) -> Tensor:
-        """Return image ``index`` as ``(3, 218, 178)`` in ``[0, 1]``.
+        """Return image ``index`` as ``(3, H, W)`` in ``[0, 1]``, in the framing.
 
         Raises:
-            InputError: the image cannot be read or decoded.
+            InputError: the image cannot be read or decoded, or its landmarks are no face.
         """
         name = self.ids[index]
-        return decode_image(io.BytesIO(self._archive.read(name)), f"{self._archive.path}/{name}")
+        place = f"{self._archive.path}/{name}"
+        image = decode_image(io.BytesIO(self._archive.read(name)), place)
+        if self._points is None:
+            return image
+        try:
+            return align(image, self._points[name], self.framing)
+        except ValueError as error:
+            raise InputError(f"{place}: its landmarks do not align it: {error}") from None
 
     def _rows(self, images: Sequence[str], annotations: Mapping[str, Tensor], source: str) -> None:
         """Keep the images that have a row; record other images and rows in ``skipped``."""

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,14 +19,25 @@ from faceinv.data import file_state
 from faceinv.errors import InputError
 from faceinv.storage import open_regular
 
+FloatArray = npt.NDArray[np.float64]
+
 #: The folder of each file in the official layout.
 FOLDERS = {
     "list_attr_celeba.txt": "Anno",
     "identity_CelebA.txt": "Anno",
     "list_eval_partition.txt": "Eval",
+    "list_landmarks_align_celeba.txt": "Anno",
+    "list_landmarks_celeba.txt": "Anno",
     "img_align_celeba": "Img",
     "img_align_celeba.zip": "Img",
+    "img_celeba": "Img",
+    "img_celeba.zip": "Img",
 }
+
+#: Columns of the lists of landmarks: x and y of the five points.
+POINTS = tuple(
+    f"{point}_{axis}" for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"
+)
 
 #: The parts that the numbers in ``list_eval_partition.txt`` stand for.
 PARTS = ("train", "val", "test")
@@ -94,6 +106,31 @@ def read_column(path: Path, what: str) -> dict[str, str]:
             raise InputError(f"{path}:{number}: expected an image and its {what}, got '{' '.join(cells)}'.")
         column[cells[0]] = cells[1]
     return column
+
+
+def read_landmarks(path: Path) -> dict[str, FloatArray]:
+    """Read ``list_landmarks_align_celeba.txt`` or ``list_landmarks_celeba.txt``.
+
+    Returns:
+        The five points ``(5, 2)`` of each image, in pixels: eyes, nose tip, mouth corners, left before right.
+
+    Raises:
+        InputError: a line is invalid; the message has its number.
+    """
+    lines = _lines(path)
+    announced = _count(path, next(lines, (1, [])))
+    number, head = next(lines, (2, []))
+    if tuple(head) != POINTS:
+        raise InputError(f"{path}:{number}: expected the names of the coordinates, {POINTS[0]} to {POINTS[-1]}.")
+    found = {}
+    for number, cells in lines:
+        try:
+            found[cells[0]] = np.array(list(map(int, cells[1:])), np.float64).reshape(5, 2)
+        except ValueError:
+            raise InputError(f"{path}:{number}: expected an image and ten whole numbers.") from None
+    if len(found) != announced:
+        raise InputError(f"{path}: announces {announced} images but has {len(found)}.")
+    return found
 
 
 class Archive:

@@ -7,22 +7,38 @@ from faceinv.contracts import DatasetSpec
 
 _CITATION = "Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, ICCV 2015"
 
+_DATASETS = {
+    "official": (
+        "CelebA, aligned: 40 attributes, identities, official split",
+        {"split": "official", "images": "aligned"},
+    ),
+    "paper": (
+        "CelebA, aligned, split 188,000 to 15,000 as in the paper",
+        {"split": "paper", "images": "aligned"},
+    ),
+    "uncropped": (
+        "CelebA's uncropped photographs, aligned by their landmarks, official split",
+        {"split": "official", "images": "uncropped"},
+    ),
+    "paper-uncropped": (
+        "CelebA's uncropped photographs, aligned by their landmarks, the paper's split",
+        {"split": "paper", "images": "uncropped"},
+    ),
+}
+
 
 @hookimpl
 def faceinv_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
-            name=f"celeba.{split}",
+            name=f"celeba.{name}",
             summary=summary,
             target="faceinv_celeba.dataset:CelebA",
             licence="MIT; the images are for non-commercial research only",
-            citation=_CITATION if split == "official" else f"{_CITATION}; split as in ID2image, section 3.4",
+            citation=_CITATION if options["split"] == "official" else f"{_CITATION}; split as in ID2image, section 3.4",
             takes_path=True,
-            default=split == "official",
-            options={"split": split},
+            default=name == "official",
+            options=options,
         )
-        for split, summary in {
-            "official": "CelebA, aligned: 40 attributes, identities, official split",
-            "paper": "CelebA, aligned, split 188,000 to 15,000 as in the paper",
-        }.items()
+        for name, (summary, options) in _DATASETS.items()
     ]
