@@ -50,7 +50,7 @@ def batch() -> tuple[Tensor, Tensor]:
 
 def test_the_papers_loss_is_the_squared_distance_in_its_unit(batch: tuple[Tensor, Tensor]) -> None:
     images, descriptors = batch
-    loss = AttributeLoss(context("paper"), paper_scale=10.0)
+    loss = AttributeLoss(context("paper"), units={"paper": 10.0})
     value = loss(candidate(images, descriptors), loss.prepare(descriptors))
     expected = 100 * (images.mean((2, 3)) - read(descriptors)).square().sum(1)
     torch.testing.assert_close(value, expected)
@@ -103,6 +103,29 @@ def test_the_papers_weights_are_the_papers() -> None:
     host = Host()
     weights = [host.spec("loss", name).preset_weights["paper"] for name in ("id", "lm", "hist")]
     assert weights == [1, 0.0006, 0.01]
+    assert [host.spec("loss", name).weight("paper-literal") for name in ("id", "lm", "hist")] == weights
+
+
+@pytest.mark.parametrize(
+    ("preset", "length", "width", "pixels"), [("paper", 1, 90 / 0.299, 100), ("paper-literal", 63, 224, 1)]
+)
+def test_the_units_of_the_papers_presets(preset: str, length: float, width: float, pixels: float) -> None:
+    host = Host()
+    loader, framing = Loader(host, WeightStore(host)), host.spec("generator", "dcgan").framing
+    image = torch.full((1, 3, 64, 64), 0.5)
+
+    def value(name: str, off: float) -> float:
+        spec = host.spec("loss", name)
+        probe = loader.probe(spec.probe, framing) if spec.probe else None
+        reader = (lambda _: probe.measure(image) + off) if probe else None
+        loss = host.build(spec, LossContext(preset, 1.0, probe, reader), **spec.options)
+        candidate = Candidate(None, image, 63 * torch.tensor([[0.8, 0.6]]))
+        return float(loss(candidate, loss.prepare(63 * torch.tensor([[1.0, 0.0]]))))
+
+    assert value("id", 0.0) == pytest.approx(length**2 * 0.4)
+    # The eyes of the default generator are 0.299 of its frame apart, and those of the paper's crop 90 pixels.
+    assert value("lm", 0.01) == pytest.approx(136 * (0.01 * width) ** 2, rel=2e-3)
+    assert value("hist", 0.05) == pytest.approx(30 * (0.05 * pixels) ** 2, rel=1e-4)
 
 
 def test_weights_can_be_overridden_and_presets_are_checked(host: Host) -> None:

@@ -129,7 +129,7 @@ def invert(
         losses: Losses of the objective, such as ``["id", "lm", "hist"]``.
         generator: Name of the generator.
         space: Latent space; by default the generator's first.
-        objective: Preset of the weights, ``"balanced"`` or ``"paper"``.
+        objective: Preset of the weights, ``"balanced"``, ``"paper"`` or ``"paper-literal"``.
         loss_weights: Weights that override the preset's, by loss.
         method: Name of the inversion method.
         steps: Budget per target: image-steps, or queries for a method that only sees scores.

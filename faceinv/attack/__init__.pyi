@@ -2,6 +2,7 @@ from .engine import (
     invert as invert,
 )
 from .objective import (
+    AttributeLoss as AttributeLoss,
     build_objective as build_objective,
 )
 from .search import (

@@ -20,25 +20,25 @@ from faceinv.errors import PluginError, UsageError, unknown_name
 class AttributeLoss(Loss):
     """``‖measure(candidate image) − probe(target descriptor)‖²``: equation (2), for any measurable attribute.
 
-    The preset ``"paper"`` uses this squared distance as it is. All others use the Mahalanobis distance in the
-    probe's own coordinates, with the covariance of the reader's errors on held-out samples, divided by the number
-    of coordinates. An attribute, or one direction of it, that is read poorly then weighs less, and a value of 1 is
-    the reader's usual error.
+    The presets of the paper use this squared distance, in a unit of their own. All others use the Mahalanobis
+    distance in the probe's own coordinates, with the covariance of the reader's errors on held-out samples, divided by
+    the number of coordinates. An attribute, or one direction of it, that is read poorly then weighs less, and a value
+    of 1 is the reader's usual error.
 
     Args:
         context: Preset, probe, its trained reader and the covariance of the reader's errors.
         measure: ``"module:function"`` to measure the attribute with, in place of the probe.
-        paper_scale: Factor from the attribute's unit to the paper's.
+        units: Factor from the probe's unit to that of a preset of the paper, by preset; 1 if not listed.
     """
 
-    def __init__(self, context: LossContext, *, measure: str = "", paper_scale: float = 1.0) -> None:
+    def __init__(self, context: LossContext, *, measure: str = "", units: Mapping[str, float] | None = None) -> None:
         if context.probe is None or context.reader is None:
             raise PluginError("An attribute loss needs a probe; its LossSpec must name one.")
         self._measure: Callable[[Tensor], Tensor] = _function(measure) if measure else context.probe.measure
         self._read = context.reader
-        self._paper = context.preset == "paper"
+        self._paper = context.of_the_paper
         self._coordinates = context.probe.coordinates
-        self._paper_scale = paper_scale**2
+        self._factor = (units or {}).get(context.preset, 1.0) ** 2
         covariance = context.error_covariance
         self._whiten = None if self._paper or covariance is None else whitening(covariance)
 
@@ -51,7 +51,7 @@ class AttributeLoss(Loss):
         """Return the loss of each candidate, ``(B,)``."""
         measured = self._measure(candidate.images)
         if self._paper:
-            return (measured - prepared).flatten(1).square().sum(1) * self._paper_scale
+            return (measured - prepared).flatten(1).square().sum(1) * self._factor
         residual = self._coordinates(measured) - self._coordinates(prepared)
         if self._whiten is not None:
             residual = residual @ self._whiten.to(residual)
@@ -131,7 +131,7 @@ def build_objective(
         specs: Losses, in the order given by the user.
         contexts: Context of each loss, by name.
         weights: Weights by name; they override the preset's.
-        preset: ``"paper"`` or ``"balanced"``.
+        preset: Name of the objective preset.
         build: :meth:`faceinv.plugins.Host.build`, or what does its work.
 
     Raises:
@@ -144,7 +144,7 @@ def build_objective(
             Term(
                 spec.name,
                 build(spec, contexts[spec.name], **spec.options),
-                weights.get(spec.name, spec.preset_weights.get(preset, 1.0)),
+                weights.get(spec.name, spec.weight(preset)),
             )
             for spec in specs
         ]

@@ -165,7 +165,7 @@ class _Grid:
             method=method.name,
             method_options={
                 **method.options,
-                **method.preset_options.get(choice.objective, {}),
+                **method.options_under(choice.objective),
                 **self._options(choice.method[1], method),
             },
             dataset=dataset,

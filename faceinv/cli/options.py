@@ -34,7 +34,9 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "losses": click.option(
         "--losses", multiple=True, metavar="A,B,…", shell_complete=names_of("loss"), help="Losses of the objective."
     ),
-    "objective": click.option("--objective", **_MANY, help="Preset of loss weights: balanced or paper."),
+    "objective": click.option(
+        "--objective", **_MANY, help="Preset of loss weights and units: balanced, paper or paper-literal."
+    ),
     "loss_weights": click.option(
         "--loss-weights", multiple=True, metavar="A=W,B=W,…", help="Loss weights that override the preset's."
     ),

@@ -30,9 +30,9 @@ class LossContext:
     """Arguments for building a loss.
 
     Args:
-        preset: Name of the objective preset. ``"paper"`` expects losses in the paper's own units. Every other
-            preset expects a scale on which 1 is the loss of an uninformed guess (``id``) or the probe's own
-            error (attributes).
+        preset: Name of the objective preset. ``"paper"`` and ``"paper-literal"`` expect squared distances in a unit
+            of the paper. Every other preset expects a scale on which 1 is the loss of an uninformed guess (``id``)
+            or the probe's own error (attributes).
         descriptor_variance: Mean squared distance of a descriptor to the mean descriptor, over samples of
             the generator.
         probe: The probe of an attribute loss.
@@ -49,3 +49,8 @@ class LossContext:
     reader: Callable[[Tensor], Tensor] | None = None
     error_covariance: Tensor | None = None
     whitening: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def of_the_paper(self) -> bool:
+        """Whether the preset expects squared distances in a unit of the paper."""
+        return self.preset in ("paper", "paper-literal")

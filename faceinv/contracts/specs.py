@@ -19,10 +19,17 @@ Point = tuple[float, float]
 
 #: Objective presets and their meaning; each loss declares its own weights.
 PRESETS = {
-    "paper": "the paper's weights (1, 0.0006, 0.01) in its own units: squared distances of raw descriptors, "
-    "of landmarks in pixels of a 224-pixel frame, and of histograms in shares of the pixels",
+    "paper": "the paper's weights (1, 0.0006, 0.01) in the units under which all three losses act: squared distances "
+    "of descriptors of length 1, of landmarks in pixels of a 224-pixel crop, and of histograms in per cent",
+    "paper-literal": "the same weights in the units that come closest to the text: squared distances of raw "
+    "descriptors, of landmarks in pixels of a 224-pixel frame, and of histograms in shares of the pixels",
     "balanced": "each loss in units of the loss of an uninformed guess, or of the typical error of its probe",
 }
+
+
+def _likeness(preset: str) -> str:
+    """Return the preset whose declarations hold for another one."""
+    return "paper" if preset == "paper-literal" else preset
 
 
 @dataclass(frozen=True)
@@ -190,13 +197,18 @@ class LossSpec(Spec):
 
     Args:
         probe: Name of its probe, if it is an attribute loss.
-        preset_weights: Weight by objective preset; 1 for presets that are not listed.
+        preset_weights: Weight by objective preset; 1 for presets that are not listed, but ``"paper-literal"`` has
+            the weight of ``"paper"``.
     """
 
     kind: ClassVar[str] = "loss"
 
     probe: str = ""
     preset_weights: Mapping[str, float] = field(default_factory=dict)
+
+    def weight(self, preset: str) -> float:
+        """Return the weight under an objective preset."""
+        return self.preset_weights.get(preset, self.preset_weights.get(_likeness(preset), 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +224,8 @@ class MethodSpec(Spec):
             choice, which the latent regressor is trained on) or ``"white-box"`` (gradients, to train a network).
         limits: Known limitations, in one sentence.
         optimises: Whether it minimises the losses; if not, ``--losses`` and ``--steps`` have no effect.
-        preset_options: Options that an objective preset changes, by preset.
+        preset_options: Options that an objective preset changes, by preset; those of ``"paper"`` hold for
+            ``"paper-literal"`` too.
     """
 
     kind: ClassVar[str] = "method"
@@ -222,6 +235,10 @@ class MethodSpec(Spec):
     limits: str = ""
     optimises: bool = True
     preset_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def options_under(self, preset: str) -> Mapping[str, Any]:
+        """Return the options that an objective preset changes."""
+        return self.preset_options.get(preset, self.preset_options.get(_likeness(preset), {}))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,7 @@ def test_the_identity_loss_is_equation_1() -> None:
     a, d = torch.randn(3, 5, generator=rng), torch.randn(3, 5, generator=rng)
     candidate = Candidate(torch.zeros(3, 1), torch.zeros(3, 3, 2, 2), a)
     squared = (a - d).norm(dim=1) ** 2
-    for preset, scale in (("paper", 1.0), ("balanced", 4.0)):
+    for preset, scale in (("paper-literal", 1.0), ("balanced", 4.0)):
         loss = IdLoss(LossContext(preset, descriptor_variance=4.0))
         torch.testing.assert_close(loss(candidate, loss.prepare(d)), squared / scale)
 

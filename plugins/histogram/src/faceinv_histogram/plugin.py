@@ -7,8 +7,10 @@ from faceinv.contracts import LossSpec, MetricSpec, ProbeSpec
 
 _PAPER = "Li, Smith, Huber: ID2image, SCIA 2023, sections 3.2 and 4.2"
 
-#: The paper's weight (section 4.2), for histograms as shares of the pixels, and one that balances the other losses.
+#: The paper's weight (section 4.2), and one that balances the other losses.
 _WEIGHTS = {"paper": 0.01, "balanced": 0.1}
+#: Under ``"paper"`` histograms are in per cent of the pixels; as shares, their loss hardly acts with that weight.
+_UNITS = {"paper": 100.0}
 
 
 @hookimpl
@@ -40,6 +42,7 @@ def faceinv_losses() -> list[LossSpec]:
             citation=_PAPER,
             probe="histogram",
             preset_weights=_WEIGHTS,
+            options={"units": _UNITS},
         ),
         LossSpec(
             name="hist-kornia",
@@ -49,7 +52,7 @@ def faceinv_losses() -> list[LossSpec]:
             citation="Riba et al.: Kornia, WACV 2020",
             probe="histogram",
             preset_weights=_WEIGHTS,
-            options={"measure": "faceinv_histogram.kornia_measure:histogram"},
+            options={"measure": "faceinv_histogram.kornia_measure:histogram", "units": _UNITS},
         ),
     ]
 

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, normalize
 
 from faceinv.contracts import Candidate, Loss, LossContext
 from faceinv.errors import PluginError
 
 
 class IdLoss(Loss):
-    """``‖E(g(z)) − d‖²`` on descriptors as the attacked system stores them.
+    """``‖E(g(z)) − d‖²``.
 
-    Unscaled under the preset ``"paper"``. Otherwise divided by the loss of guessing the mean descriptor, so that an
-    uninformed guess scores 1 whatever the scale of the descriptors.
+    Under ``"paper"`` both descriptors have length 1; under ``"paper-literal"`` they are as the attacked system stores
+    them. Otherwise they are too, and the loss is divided by that of guessing the mean descriptor, so that an uninformed
+    guess scores 1 whatever the scale of the descriptors.
     """
 
     def __init__(self, context: LossContext) -> None:
-        self._scale = 1.0 if context.preset == "paper" else 1.0 / context.descriptor_variance
+        self._unit = context.preset == "paper"
+        self._scale = 1.0 if context.of_the_paper else 1.0 / context.descriptor_variance
 
     def prepare(self, descriptors: Tensor) -> Tensor:
         """Return the target descriptors ``(B, D)``."""
-        return descriptors
+        return normalize(descriptors) if self._unit else descriptors
 
     def __call__(self, candidate: Candidate, prepared: Tensor) -> Tensor:
         """Return the loss of each candidate, ``(B,)``."""
-        return (candidate.descriptors - prepared).square().sum(1) * self._scale
+        own = normalize(candidate.descriptors) if self._unit else candidate.descriptors
+        return (own - prepared).square().sum(1) * self._scale
 
 
 class WhitenedIdLoss(Loss):

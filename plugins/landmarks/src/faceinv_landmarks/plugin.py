@@ -50,12 +50,11 @@ def faceinv_losses() -> list[LossSpec]:
         LossSpec(
             name="lm",
             summary="Distance to the landmarks read from the descriptor (equation 2)",
-            target="faceinv.attack.objective:AttributeLoss",
+            target="faceinv_landmarks.loss:LandmarkLoss",
             licence="MIT",
             citation=_PAPER,
             probe="landmarks",
             preset_weights={"paper": 0.0006, "balanced": 0.3},
-            options={"paper_scale": 224.0},  # pixels of the 224-pixel frame
         )
     ]
 

@@ -52,6 +52,7 @@ class LandmarksProbe(Probe):
     shape = (68, 2)
 
     def __init__(self, weights: Path, *, framing: Framing) -> None:
+        self.framing = framing
         network = load_network("measure", weights)
         self.landmarks = FramedLandmarks(network, framing)
         self.measured_by = f"the landmark network trained on {network.trained_on}"
