@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from faceinv.contracts import Recipe
 from faceinv.probes import Whitening
-from faceinv.probes.reader import Examples, Split, TunedHead, latent_head, trained_reader
+from faceinv.probes.kept import trained_reader
+from faceinv.probes.reader import Examples, Split, TunedHead, latent_head
 from faceinv.probes.recipe import TUNED
 from faceinv.storage.tensors import TensorCache
 

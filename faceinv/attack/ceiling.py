@@ -6,15 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from faceinv.contracts.networks import Generator
-from faceinv.contracts.progress import Reporter
 from faceinv.probes.whitening import Whitening
 
-#: Maximum number of images to fit.
-_IMAGES = 8192
-_BATCH = 32
-#: Side in pixels of the fitted images: their linear part is smooth.
-_SIDE = 64
+#: Side in pixels of the fitted images: their linear part is smooth. With 64, the PSNR is 0.01 dB higher.
+_SIDE = 32
 #: Ridge penalty of a whitened axis, as a share of the number of images.
 _RIDGE = 1 / 8
 
@@ -48,42 +43,46 @@ class ConditionalMean:
         return expected
 
 
-@torch.inference_mode()
-def coefficients(
-    latents: Tensor,
-    descriptors: Tensor,
-    generator: Generator,
-    space: str,
-    whitening: Whitening,
-    progress: Reporter | None = None,
-) -> Tensor:
-    """Return the coefficients ``(1 + D, 3 * h * w)`` of a :class:`ConditionalMean`, on the CPU.
+class ImageSums:
+    """What a :class:`ConditionalMean` needs of images and their descriptors, added up batch by batch.
+
+    In float64: whitening, which is known only when all descriptors are, amplifies the faintest axes a
+    hundred-thousandfold.
 
     Args:
-        latents: ``(N, *latent_shape)``.
-        descriptors: ``(N, D)`` of their images.
-        generator: Generates the images once more, since they are not kept.
-        space: Latent space.
-        whitening: Whitening of the descriptors.
-        progress: Called with (what, done, of).
+        dim: Length of a descriptor.
+        size: Height and width of the images.
     """
-    device, n = whitening.mean.device, min(_IMAGES, len(latents))
-    inputs = torch.cat([torch.ones(n, 1), whitening(descriptors[:n].to(device)).float().cpu()], 1)
-    products: Tensor | None = None
-    for first in range(0, n, _BATCH):
-        part = slice(first, min(first + _BATCH, n))
-        images = generator(latents[part].to(device), space).float()
-        flat = F.adaptive_avg_pool2d(images, reduced(images.shape[2:])).flatten(1).cpu()
-        product = inputs[part].T @ flat
-        products = product if products is None else products.add_(product)
-        if progress:
-            progress("expected images", part.stop, n)
-    penalty = torch.full((inputs.shape[1],), _RIDGE * n)
-    penalty[0] = 0
-    solved: Tensor = torch.linalg.solve(inputs.T @ inputs + penalty.diag(), products)
-    return solved
+
+    def __init__(self, dim: int, size: tuple[int, int]) -> None:
+        height, width = self._reduced = reduced(size)
+        # The first row counts every image once.
+        self._products = torch.zeros(1 + dim, 3 * height * width, dtype=torch.float64)
+
+    def add(self, descriptors: Tensor, images: Tensor) -> None:
+        """Add images ``(B, 3, H, W)`` with their descriptors ``(B, D)``."""
+        flat = F.adaptive_avg_pool2d(images.float(), self._reduced).flatten(1).cpu().double()
+        self._products[0] += flat.sum(0)
+        self._products[1:].addmm_(descriptors.cpu().double().T, flat)
+
+    def coefficients(self, descriptors: Tensor, whitening: Whitening) -> Tensor:
+        """Return the coefficients ``(1 + D, 3 * h * w)`` of a :class:`ConditionalMean`, on the CPU.
+
+        Args:
+            descriptors: ``(N, D)``: all that were added.
+            whitening: Whitening of the descriptors.
+        """
+        mean, matrix = whitening.mean.cpu(), whitening.matrix.cpu()
+        n, total = len(descriptors), self._products[0]
+        whitened = (descriptors.double() - mean) @ matrix
+        inputs = torch.cat([torch.ones(n, 1, dtype=torch.float64), whitened], 1)
+        products = torch.cat([total[None], matrix.T @ (self._products[1:] - mean[:, None] * total)])
+        penalty = torch.full((inputs.shape[1],), _RIDGE * n, dtype=torch.float64)
+        penalty[0] = 0
+        solved: Tensor = torch.linalg.solve(inputs.T @ inputs + penalty.diag(), products)
+        return solved.float()
 
 
 def reduced(size: torch.Size | tuple[int, int]) -> tuple[int, int]:
-    """Return height and width, each limited to 64 pixels."""
+    """Return height and width, each limited to 32 pixels."""
     return min(size[0], _SIDE), min(size[1], _SIDE)

@@ -7,12 +7,13 @@ latents, so that no target is ever trained on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from faceinv.attack.ceiling import ImageSums
 from faceinv.contracts.probes import Probe
 from faceinv.contracts.progress import Reporter
 from faceinv.models.loader import FramedEncoder, LoadedGenerator
@@ -42,8 +43,10 @@ def sample_pairs(
     seed: int,
     probes: Mapping[str, Probe],
     progress: Reporter | None = None,
-) -> tuple[Pairs, dict[str, Tensor]]:
-    """Sample ``n`` images of the generator and embed them; return the pairs, and each probe's labels of the images.
+) -> tuple[Pairs, dict[str, Tensor], ImageSums]:
+    """Sample ``n`` images of the generator and embed them; measure in the same pass what else is learnt from them.
+
+    Returns the pairs, each probe's labels of the images, and the sums for the expected image.
 
     Args:
         encoder: The attacked encoder, for images in the generator's framing.
@@ -51,40 +54,51 @@ def sample_pairs(
         space: Latent space.
         n: Number of pairs.
         seed: Seed of the stream of latents.
-        probes: Probes that label the images in the same pass, by name. This avoids generating the images once more
-            per probe.
+        probes: Probes that label the images, by name.
         progress: Called with (what, done, of).
     """
-    device = generator.device
     # On the CPU, so that the pairs are the same on every device.
     rng = torch.Generator().manual_seed(seed_of(f"faceinv training pairs {seed}"))
     latents = torch.cat([generator.network.sample(min(_BATCH, n - i), space, rng) for i in range(0, n, _BATCH)])
     descriptors = torch.empty(n, encoder.dim)
     labels = {name: torch.empty(n, *probe.shape) for name, probe in probes.items()}
+    sums = ImageSums(encoder.dim, generator.framing.size)
     with torch.inference_mode():
-        for first in range(0, n, _BATCH):
-            part = slice(first, first + _BATCH)
-            images = generator.network(latents[part].to(device), space)
+        for part, images in _images(latents, generator, space, "embedding samples", progress):
             descriptors[part] = encoder(images).float().cpu()
+            sums.add(descriptors[part], images)
             for name, probe in probes.items():
                 labels[name][part] = probe.label(images).float().cpu()
-            if progress:
-                progress("embedding samples", min(first + _BATCH, n), n)
-    return Pairs(latents.float().cpu(), descriptors), labels
+    return Pairs(latents.float().cpu(), descriptors), labels, sums
 
 
 def label_pairs(
     latents: Tensor, probe: Probe, generator: LoadedGenerator, space: str, progress: Reporter | None = None
 ) -> Tensor:
     """Return the probe's labels ``(N, *shape)`` of the images generated from ``latents`` ``(N, *latent_shape)``."""
-    n = len(latents)
-    labels = torch.empty(n, *probe.shape)
-    device = generator.device
+    labels = torch.empty(len(latents), *probe.shape)
     with torch.inference_mode():
-        for first in range(0, n, _BATCH):
-            part = slice(first, first + _BATCH)
-            images = generator.network(latents[part].to(device), space)
+        for part, images in _images(latents, generator, space, "labelling samples", progress):
             labels[part] = probe.label(images).float().cpu()
-            if progress:
-                progress("labelling samples", min(first + _BATCH, n), n)
     return labels
+
+
+def sum_images(pairs: Pairs, generator: LoadedGenerator, space: str, progress: Reporter | None = None) -> ImageSums:
+    """Return the sums for the expected image of pairs that were sampled without them."""
+    sums = ImageSums(pairs.descriptors.shape[1], generator.framing.size)
+    with torch.inference_mode():
+        for part, images in _images(pairs.latents, generator, space, "expected images", progress):
+            sums.add(pairs.descriptors[part], images)
+    return sums
+
+
+def _images(
+    latents: Tensor, generator: LoadedGenerator, space: str, what: str, progress: Reporter | None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the images of all latents in batches, each with its rows."""
+    n = len(latents)
+    for first in range(0, n, _BATCH):
+        part = slice(first, min(first + _BATCH, n))
+        yield part, generator.network(latents[part].to(generator.device), space)
+        if progress:
+            progress(what, part.stop, n)

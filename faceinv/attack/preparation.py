@@ -10,9 +10,9 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor, nn
 
-from faceinv.attack.ceiling import ConditionalMean, coefficients
+from faceinv.attack.ceiling import ConditionalMean
 from faceinv.attack.descriptors import DescriptorStatistics
-from faceinv.attack.pairs import Pairs, label_pairs, sample_pairs
+from faceinv.attack.pairs import Pairs, label_pairs, sample_pairs, sum_images
 from faceinv.attack.photographs import Photographs
 from faceinv.contracts.probes import Probe
 from faceinv.contracts.progress import Reporter
@@ -20,8 +20,9 @@ from faceinv.contracts.specs import ProbeSpec
 from faceinv.models.batching import batch_size_for
 from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.plugins.code import TRAINING, core_hash
-from faceinv.probes.reader import Examples, Reader, Split, TunedHead, latent_head, trained_reader
-from faceinv.probes.recipe import LATENT_RECIPE, TUNED
+from faceinv.probes.kept import trained_reader
+from faceinv.probes.reader import Examples, Reader, Split, TunedHead, latent_head
+from faceinv.probes.recipe import LATENT_RECIPE, LATENTS, ON_PAIRS
 from faceinv.probes.whitening import Whitening
 from faceinv.storage.tensors import TensorCache
 
@@ -129,11 +130,13 @@ class Preparation:
 
         def make() -> dict[str, Tensor]:
             probes = {name: self.probe(name) for name in self._probes}
-            pairs, labels = sample_pairs(
+            pairs, labels, sums = sample_pairs(
                 self.encoder, self.generator, self.space, self._n, self._seed, probes, self._progress
             )
             for name, measured in labels.items():
                 self.cache.load_or_make(*self._labels_of(name), partial(dict, labels=measured))
+            expected = sums.coefficients(pairs.descriptors, _whitening(pairs.descriptors))
+            self.cache.load_or_make("conditional mean", {"pairs": self.provenance}, partial(dict, all=expected))
             return {"latents": pairs.latents, "descriptors": pairs.descriptors}
 
         return Pairs(**self.cache.load_or_make("pairs", self.provenance, make))
@@ -151,9 +154,7 @@ class Preparation:
         """PCA whitening fitted to the descriptors of the training pairs."""
 
         def make() -> dict[str, Tensor]:
-            descriptors = self.pairs.descriptors
-            rows = torch.arange(len(descriptors))[Split.of(len(descriptors)).train]
-            return dict(Whitening.fitted(descriptors, rows).state_dict())
+            return dict(_whitening(self.pairs.descriptors).state_dict())
 
         found = self.cache.load_or_make("whitening", {"pairs": self.provenance, "version": 2}, make)
         return Whitening(found["mean"], found["matrix"]).to(self.loader.device)
@@ -172,11 +173,11 @@ class Preparation:
     @cached_property
     def conditional_mean(self) -> ConditionalMean:
         """Linear estimate of the expected image given a descriptor, the upper bound for pixel metrics."""
-        generator = self.generator.network
 
         def make() -> dict[str, Tensor]:
-            pairs, whitening, told = self.pairs, self.whitening, self._progress
-            return {"all": coefficients(pairs.latents, pairs.descriptors, generator, self.space, whitening, told)}
+            # Only if the file is gone: the pass that embeds the pairs makes it.
+            sums = sum_images(self.pairs, self.generator, self.space, self._progress)
+            return {"all": sums.coefficients(self.pairs.descriptors, self.whitening)}
 
         found = self.cache.load_or_make("conditional mean", {"pairs": self.provenance}, make)
         return ConditionalMean(self.whitening, found["all"], self.generator.framing.size)
@@ -185,11 +186,12 @@ class Preparation:
     def regressor(self) -> Reader:
         """The regressor from descriptors to latents."""
         shape = torch.Size(self.generator.network.latent_shape(self.space))
+        dim, outputs, paper = self.encoder.dim, shape.numel(), self._preset == "paper"
         reader = trained_reader(
-            lambda: latent_head(self.encoder.dim, shape.numel()),
+            lambda: latent_head(dim, outputs) if paper else nn.Linear(dim, outputs),
             shape,
             lambda: Examples.of(self.pairs.descriptors, self.pairs.latents),
-            LATENT_RECIPE,
+            LATENT_RECIPE if paper else LATENTS,
             seed=self._seed,
             what="latent regressor",
             parts={"pairs": self.provenance},
@@ -232,7 +234,7 @@ class Preparation:
             make_head,
             tuple(probe.shape),
             lambda: self.examples(name),
-            probe.paper_recipe() if paper else TUNED,
+            probe.paper_recipe() if paper else ON_PAIRS,
             seed=self._seed,
             what=f"{name} probe",
             parts=self._read_by(name),
@@ -300,3 +302,8 @@ class Preparation:
     def _spec(self, name: str) -> ProbeSpec:
         spec: ProbeSpec = self.loader.host.spec("probe", name)
         return spec
+
+
+def _whitening(descriptors: Tensor) -> Whitening:
+    """Return the whitening of the training part."""
+    return Whitening.fitted(descriptors, torch.arange(len(descriptors))[Split.of(len(descriptors)).train])

@@ -17,12 +17,12 @@ class Recipe:
     """Training settings of a head on (descriptor, attribute) pairs.
 
     Args:
-        optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"``.
+        optimizer: ``"adam"``, ``"adamw"``, ``"sgd"``, or ``"ridge"``: a head that is one linear layer, solved at once.
         learning_rate: Initial step size.
         batch_size: Pairs per step.
         epochs: Maximum number of passes over the pairs.
         objective: ``"mse"`` or ``"bce"`` (on logits).
-        weight_decay: Decoupled weight decay.
+        weight_decay: Decoupled weight decay; of ``"ridge"`` the penalty, as a share of a whitened axis' variance.
         schedule: Of the learning rate: ``"constant"`` or ``"cosine"``.
         whiten: Whether descriptors are scaled to unit variance along each of their principal axes, and each
             number of the attribute to unit variance.

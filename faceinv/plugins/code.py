@@ -31,7 +31,7 @@ TRAINING = (
     "data/images.py",
     "framing.py",
     *(f"models/{name}.py" for name in ("folding", "loader", "prelu")),
-    *(f"probes/{name}.py" for name in ("reader", "recipe", "whitening")),
+    *(f"probes/{name}.py" for name in ("kept", "reader", "recipe", "training", "whitening")),
     "storage/hashing.py",
     "weights/formats",
 )

@@ -1,18 +1,15 @@
-"""Readers: small networks from a descriptor to an attribute or a latent, trained and cached."""
+"""Readers: small networks from a descriptor to an attribute or a latent, and their heads."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from faceinv.contracts.probes import Recipe
-from faceinv.probes.recipe import EarlyStopping, make_optimizer, set_learning_rate
 from faceinv.probes.whitening import Whitening
-from faceinv.storage.tensors import TensorCache
 
 
 class Reader(nn.Module):
@@ -95,20 +92,22 @@ class Examples:
 
 
 class TunedHead(nn.Module):
-    """Two-layer MLP plus a linear skip connection (the linear part reads most of a Gaussian attribute)."""
+    """MLP plus a linear skip connection (the linear part reads most of a Gaussian attribute).
 
-    def __init__(self, dim: int, outputs: int, width: int = 512, dropout: float = 0.2) -> None:
+    It starts at zero, the mean of the training part, so that with little data it can only improve on that guess.
+    """
+
+    def __init__(self, dim: int, outputs: int, width: int = 512, dropout: float = 0.2, hidden: int = 3) -> None:
         super().__init__()
         self.linear = nn.Linear(dim, outputs)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, width),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(width, width),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(width, outputs),
-        )
+        layers: list[nn.Module] = []
+        for inputs in (dim, *[width] * (hidden - 1)):
+            layers += [nn.Linear(inputs, width), nn.GELU(), nn.Dropout(dropout)]
+        last = nn.Linear(width, outputs)
+        self.mlp = nn.Sequential(*layers, last)
+        for layer in (self.linear, last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, descriptors: Tensor) -> Tensor:
         """Return ``(B, outputs)``."""
@@ -127,121 +126,3 @@ def latent_head(dim: int, outputs: int) -> nn.Module:
         nn.ReLU(),
         nn.Linear(2048, outputs),
     )
-
-
-def trained_reader(
-    make_head: Callable[[], nn.Module],
-    shape: tuple[int, ...],
-    examples: Callable[[], Examples],
-    recipe: Recipe,
-    *,
-    seed: int,
-    what: str,
-    parts: Mapping[str, object],
-    cache: TensorCache,
-    whitening: Whitening,
-    constrain: Callable[[Tensor], Tensor] | None = None,
-    reading_loss: Callable[[Tensor, Tensor], Tensor | None] | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> Reader:
-    """Return a reader trained on (descriptor, target) pairs; read it from the cache if it is there.
-
-    Args:
-        make_head: Builds the untrained head.
-        shape: Shape of a target.
-        examples: Returns what to train on; called only to train.
-        recipe: How to train.
-        seed: Seed of initial weights, batch order and dropout.
-        what: Name for progress and the file.
-        parts: Everything the pairs depend on, for the cache key.
-        cache: Where the trained reader is kept.
-        whitening: Of the pairs' descriptors, for recipes that whiten.
-        constrain: Maps the raw output to a valid attribute.
-        reading_loss: The probe's own loss, for recipes that whiten.
-        progress: Called with (what, epoch, of).
-    """
-    with torch.random.fork_rng(devices=[]):
-        # nn.Module draws initial weights from the global generator, whose state must not change.
-        torch.manual_seed(seed)
-        head = make_head()
-    reader = Reader(head, shape, whitening if recipe.whiten else None, constrain)
-    made_from = {"version": 7, "recipe": asdict(recipe), "seed": seed, "head": repr(head), **parts}
-
-    def make() -> dict[str, Tensor]:
-        def told(done: int) -> None:
-            if progress:
-                progress(what, done, recipe.epochs)
-
-        _train(reader, examples(), recipe, seed, reading_loss, told)
-        return {name: tensor for name, tensor in reader.state_dict().items() if not name.startswith("whitening.")}
-
-    reader.load_state_dict(reader.state_dict() | cache.load_or_make(what, made_from, make))
-    return reader.eval().requires_grad_(False)
-
-
-def _train(
-    reader: Reader,
-    examples: Examples,
-    recipe: Recipe,
-    seed: int,
-    reading_loss: Callable[[Tensor, Tensor], Tensor | None] | None,
-    progress: Callable[[int], None],
-) -> None:
-    descriptors, split = examples.descriptors, examples.split
-    flat = examples.targets.flatten(1)
-    if recipe.whiten:
-        reader.output_mean.copy_(flat[split.train].mean(0))
-        reader.output_scale.copy_(flat[split.train].std(0).clamp_min(1e-6))
-    standard = (flat - reader.output_mean) / reader.output_scale
-    objective = _objective(reader, recipe, reading_loss)
-    optimizer = make_optimizer(reader.head.parameters(), recipe)
-    batches = max(1, math.ceil(split.train.stop / recipe.batch_size))
-    rng = torch.Generator().manual_seed(seed)
-    stopping, best_state = EarlyStopping(recipe.patience), None
-    with torch.random.fork_rng(devices=[]):
-        # Dropout takes no generator.
-        torch.manual_seed(seed)
-        for epoch in range(recipe.epochs):
-            reader.train()
-            order = torch.randperm(split.train.stop, generator=rng)
-            for number, index in enumerate(torch.split(order, recipe.batch_size)):
-                set_learning_rate(optimizer, recipe, epoch * batches + number, recipe.epochs * batches)
-                loss = objective(descriptors[index], flat[index], standard[index])
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-            progress(epoch + 1)
-            if recipe.patience:
-                reader.eval()
-                with torch.inference_mode():
-                    part = split.validation
-                    score = objective(descriptors[part], flat[part], standard[part])
-                if stopping.improved(score[None]):
-                    best_state = {name: tensor.clone() for name, tensor in reader.state_dict().items()}
-                if stopping.finished:
-                    progress(recipe.epochs)
-                    break
-    if best_state is not None:
-        reader.load_state_dict(best_state)
-    reader.eval()
-
-
-def _objective(
-    reader: Reader, recipe: Recipe, reading_loss: Callable[[Tensor, Tensor], Tensor | None] | None
-) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    if recipe.objective == "bce":
-        return lambda x, raw, _: nn.functional.binary_cross_entropy_with_logits(reader.standardised(x), raw)
-    if not recipe.whiten:
-        # The paper's recipes compare the constrained output (softmax), the tuned one the raw output.
-        return lambda x, raw, _: nn.functional.mse_loss(reader(x).flatten(1), raw)
-
-    def tuned(x: Tensor, raw: Tensor, standard: Tensor) -> Tensor:
-        output = reader.standardised(x)
-        if reading_loss:
-            shape = (len(raw), *reader.shape)
-            own = reading_loss((output * reader.output_scale + reader.output_mean).view(shape), raw.view(shape))
-            if own is not None:
-                return own.mean()
-        return nn.functional.mse_loss(output, standard)
-
-    return tuned

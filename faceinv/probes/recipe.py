@@ -1,23 +1,17 @@
-"""How a recipe is followed: optimizer, learning rate and early stopping, for every trainer of heads.
-
-The two trainers (:mod:`faceinv.probes.reader` for one head, :mod:`faceinv.probes.training` for many) share everything
-here, but not their loops. One loop would change every number: a single reader draws the order of its batches and its
-dropout from one stream for the whole training, averages its loss over all elements at once, may train on the probe's
-own loss or on constrained outputs, and starts from no validation score; stacked heads draw dropout per batch so that
-each one trains as if alone, mask unknown labels, and validate before the first step.
-"""
+"""How a recipe is followed: optimizer, learning rate and early stopping, for every trainer of heads."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from faceinv.contracts.probes import Recipe
 
-#: One recipe for every attribute: whitened, regularised, early-stopped.
+#: One recipe for every attribute of photographs: whitened, regularised, early-stopped.
 TUNED = Recipe(
     optimizer="adamw",
     learning_rate=1e-3,
@@ -28,6 +22,13 @@ TUNED = Recipe(
     whiten=True,
     patience=6,
 )
+
+#: The same for pairs, whose labels are exact: fewer epochs of more steps.
+ON_PAIRS = replace(TUNED, learning_rate=2e-3, batch_size=128, epochs=12, patience=4)
+
+#: Latents from descriptors. What a network reads beyond the linear part is less than it gets wrong from a few thousand
+#: pairs: a descriptor determines a tenth of a latent's variance.
+LATENTS = Recipe(optimizer="ridge", weight_decay=0.2, whiten=True)
 
 #: The paper gives the latent regressor's layers but not its training (section 4.1). Three epochs: from the fourth
 #: on it only memorises its pairs (a descriptor determines a tenth of a latent's variance).
@@ -43,19 +44,13 @@ LATENT_RECIPE = Recipe(
 )
 
 
-def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe, *, fused: bool = False) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer.
-
-    Args:
-        parameters: To optimise.
-        recipe: Which optimizer, its learning rate and weight decay.
-        fused: Use the fused kernel of Adam and AdamW: faster, and rounded differently.
-    """
+def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer of these parameters."""
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(parameters, rate, weight_decay=decay)
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, rate, weight_decay=decay, fused=fused or None)
+    return kind(parameters, rate, weight_decay=decay, fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, total: int) -> None:

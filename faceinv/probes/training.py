@@ -1,4 +1,4 @@
-"""Training of many heads at once: one loop over the descriptors, with equal heads stacked into one.
+"""Training of heads: one loop over the descriptors for all of them, with equal heads stacked into one.
 
 The heads of an audit are small, and one step of one head is mostly overhead. Heads with equal layers share every
 operation (their parameters are stacked, and :func:`torch.vmap` runs them as one), and all heads with equal
@@ -34,6 +34,8 @@ class Task:
         make_head: Builds the untrained head, ``(B, dim)`` to ``(B, prod(shape))``.
         recipe: How to train it.
         constrain: Maps a raw output to a valid attribute; for ``objective="bce"`` the sigmoid.
+        loss: Loss ``(B,)`` of outputs ``(B, *shape)``, not constrained, and labels, for recipes that whiten; where it
+            is missing or returns ``None``, the squared distance of standardised attributes.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Task:
     make_head: Callable[[], nn.Module]
     recipe: Recipe
     constrain: Callable[[Tensor], Tensor] | None = None
+    loss: Callable[[Tensor, Tensor], Tensor | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ def train_heads(
     parts: Parts,
     *,
     seed: int,
+    whitening: Whitening | None = None,
+    ahead: bool = False,
     what: str = "training heads",
     progress: Reporter | None = None,
 ) -> dict[str, Reader]:
@@ -72,12 +77,19 @@ def train_heads(
         tasks: Attributes to learn.
         parts: Rows for training and validation.
         seed: Seed of initial weights, batch order and dropout.
+        whitening: For recipes that whiten; by default fitted to the rows for training.
+        ahead: Whiten all descriptors once and keep them in memory, instead of batch by batch.
         what: Name for progress.
         progress: Called with (what, epochs done, of).
     """
-    whitening = Whitening.fitted(descriptors, parts.train) if any(task.recipe.whiten for task in tasks) else None
-    readers = {task.name: _reader(task, descriptors, parts, seed, whitening) for task in tasks}
-    groups = _grouped(tasks, readers, parts)
+    if whitening is None and any(task.recipe.whiten for task in tasks):
+        whitening = Whitening.fitted(descriptors, parts.train)
+    rows_of = _rows_of(descriptors, whitening, ahead)
+    readers = {task.name: _reader(task, parts, seed, whitening) for task in tasks}
+    for task in tasks:
+        if task.recipe.optimizer == "ridge":
+            _solve(task, readers[task.name], rows_of[task.recipe.whiten], parts.train)
+    groups = _grouped([task for task in tasks if task.recipe.optimizer != "ridge"], readers, rows_of, parts)
     loops: dict[tuple[int, int], list[_Group]] = {}
     for group in groups:
         loops.setdefault((group.recipe.batch_size, group.recipe.epochs), []).append(group)
@@ -86,10 +98,10 @@ def train_heads(
         for (batch_size, epochs), members in loops.items():
             for group in members:
                 # If nothing can be learnt, the untrained head is the best one.
-                group.validate(descriptors, parts.val)
+                group.validate(parts.val)
             order = torch.Generator().manual_seed(seed_of(f"order {seed}"))
             for epoch in range(epochs):
-                _epoch(descriptors, members, parts, batch_size, order, seed, epoch)
+                _epoch(members, parts, batch_size, order, seed, epoch)
                 if progress:
                     progress(what, done + epoch + 1, total)
                 if all(group.is_finished for group in members):
@@ -103,7 +115,6 @@ def train_heads(
 
 
 def _epoch(
-    descriptors: Tensor,
     groups: Sequence[_Group],
     parts: Parts,
     batch_size: int,
@@ -114,15 +125,14 @@ def _epoch(
     shuffled = parts.train[torch.randperm(len(parts.train), generator=order)]
     active = [group for group in groups if not group.is_finished]
     for number, rows in enumerate(torch.split(shuffled, batch_size)):
-        batch = descriptors[rows]
         for group in active:
             if group.has_dropout:
                 # Dropout takes no generator, so seed globally: each head sees the same noise
                 # regardless of the other heads.
                 torch.manual_seed(seed_of(f"dropout {seed} {epoch} {number}"))
-            group.step(batch, rows)
+            group.step(rows)
     for group in active:
-        group.validate(descriptors, parts.val)
+        group.validate(parts.val)
 
 
 @dataclass
@@ -133,25 +143,28 @@ class _Group:
         names: Names of the tasks.
         recipe: The recipe of all of them.
         heads: The untrained heads.
-        inputs: Maps descriptors to the heads' inputs.
+        rows_of: Returns the heads' inputs ``(B, dim)`` in these rows.
         labels: ``(K, N, k)`` in standardised units; 0 where unknown.
         known: ``(K, N)``: 1 where a label is known, else 0.
         steps: Optimiser steps per epoch.
+        loss: Loss ``(B,)`` of outputs and labels in standardised units, of a head that is alone; by default the
+            recipe's objective.
     """
 
     names: list[str]
     recipe: Recipe
     heads: list[nn.Module]
-    inputs: Callable[[Tensor], Tensor]
+    rows_of: Callable[[Tensor], Tensor]
     labels: Tensor
     known: Tensor
     steps: int
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         parameters, buffers = stack_module_state(self.heads)
         self._parameters = {name: value.detach().requires_grad_() for name, value in parameters.items()}
         self._buffers = buffers
-        self._optimizer = make_optimizer(self._parameters.values(), self.recipe, fused=True)
+        self._optimizer = make_optimizer(self._parameters.values(), self.recipe)
         self._taken = 0
         self._stopping = EarlyStopping(self.recipe.patience, len(self.heads))
         self._kept: dict[str, Tensor] | None = None
@@ -163,17 +176,17 @@ class _Group:
         """True once every head is out of patience."""
         return bool(self._stopping.finished.all())
 
-    def step(self, descriptors: Tensor, rows: Tensor) -> None:
+    def step(self, rows: Tensor) -> None:
         """Take one step on a batch."""
         self._module.train()
         set_learning_rate(self._optimizer, self.recipe, self._taken, self.recipe.epochs * self.steps)
-        loss = self._losses(descriptors, rows).sum()
+        loss = self._losses(rows).sum()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._optimizer.step()
         self._taken += 1
 
-    def validate(self, descriptors: Tensor, rows: Tensor) -> None:
+    def validate(self, rows: Tensor) -> None:
         """Keep the parameters of each head that improved on ``rows``."""
         if not self.recipe.patience or not len(rows):
             return
@@ -182,7 +195,7 @@ class _Group:
             sums, counts = torch.zeros(len(self.names)), torch.zeros(len(self.names))
             for part in torch.split(rows, 4096):
                 weight = self.known[:, part].sum(1)
-                sums += self._losses(descriptors[part], part) * weight
+                sums += self._losses(part) * weight
                 counts += weight
             # A head that is out of patience is done, as it would be if it were trained alone.
             better = self._stopping.improved((sums / counts.clamp_min(1)).where(~self._stopping.finished, math.inf))
@@ -200,9 +213,9 @@ class _Group:
             readers[name].head.load_state_dict(own)
             readers[name].eval().requires_grad_(False)
 
-    def _losses(self, descriptors: Tensor, rows: Tensor) -> Tensor:
+    def _losses(self, rows: Tensor) -> Tensor:
         """Return the mean loss of each head over the rows whose label is known, ``(K,)``."""
-        inputs = self.inputs(descriptors)
+        inputs = self.rows_of(rows)
         if len(self.heads) == 1:
             own = {name: value[0] for name, value in (self._parameters | self._buffers).items()}
             outputs = functional_call(self._module, own, (inputs,))[None]
@@ -211,18 +224,42 @@ class _Group:
                 self._parameters, self._buffers, inputs
             )
         labels, known = self.labels[:, rows], self.known[:, rows]
-        if self.recipe.objective == "bce":
-            losses = nn.functional.binary_cross_entropy_with_logits(outputs, labels, reduction="none")
+        if self.loss:
+            losses = self.loss(outputs[0], labels[0])[None]
+        elif self.recipe.objective == "bce":
+            losses = nn.functional.binary_cross_entropy_with_logits(outputs, labels, reduction="none").mean(2)
         else:
-            losses = (outputs - labels).square()
-        return (losses.mean(2) * known).sum(1) / known.sum(1).clamp_min(1)
+            losses = (outputs - labels).square().mean(2)
+        return (losses * known).sum(1) / known.sum(1).clamp_min(1)
 
     def _call(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor) -> Tensor:
         outputs: Tensor = functional_call(self._module, parameters | buffers, (inputs,))
         return outputs
 
 
-def _reader(task: Task, descriptors: Tensor, parts: Parts, seed: int, whitening: Whitening | None) -> Reader:
+def _rows_of(descriptors: Tensor, whitening: Whitening | None, ahead: bool) -> dict[bool, Callable[[Tensor], Tensor]]:
+    """Return what looks up rows of the descriptors, by whether they are whitened."""
+    rows_of: dict[bool, Callable[[Tensor], Tensor]] = {False: descriptors.__getitem__}
+    if whitening is not None and ahead:
+        rows_of[True] = whitening(descriptors.to(whitening.mean.device)).to(descriptors.device).__getitem__
+    elif whitening is not None:
+        rows_of[True] = lambda rows: whitening(descriptors[rows])
+    return rows_of
+
+
+def _solve(task: Task, reader: Reader, rows_of: Callable[[Tensor], Tensor], rows: Tensor) -> None:
+    """Set a linear head to the ridge regression of standardised labels; whitened inputs have no mean."""
+    labels = (task.labels.flatten(1)[rows] - reader.output_mean) / reader.output_scale
+    known = ~labels.isnan().any(1)
+    inputs, labels = rows_of(rows[known]).double(), labels[known].double()
+    gram = inputs.T @ inputs / len(inputs)
+    gram.diagonal().add_(task.recipe.weight_decay)
+    weight = torch.linalg.solve(gram, inputs.T @ labels / len(inputs))
+    reader.head.load_state_dict({"weight": weight.T.float(), "bias": labels.mean(0).float()})
+    reader.eval().requires_grad_(False)
+
+
+def _reader(task: Task, parts: Parts, seed: int, whitening: Whitening | None) -> Reader:
     """Return the untrained reader of a task, standardised by its training rows."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(f"head {seed} {task.name}"))
@@ -237,13 +274,20 @@ def _reader(task: Task, descriptors: Tensor, parts: Parts, seed: int, whitening:
     return reader
 
 
-def _grouped(tasks: Sequence[Task], readers: dict[str, Reader], parts: Parts) -> list[_Group]:
-    """Stack tasks whose heads have equal layers and recipes."""
-    together: dict[tuple[Recipe, str], list[Task]] = {}
+def _grouped(
+    tasks: Sequence[Task],
+    readers: dict[str, Reader],
+    rows_of: dict[bool, Callable[[Tensor], Tensor]],
+    parts: Parts,
+) -> list[_Group]:
+    """Stack tasks whose heads have equal layers and recipes; a task with a loss of its own stays alone."""
+    together: dict[tuple[Recipe, str, str], list[Task]] = {}
+    losses = {task.name: _own_loss(task, readers[task.name]) for task in tasks}
     for task in tasks:
-        together.setdefault((task.recipe, repr(readers[task.name].head)), []).append(task)
+        alone = task.name if losses[task.name] else ""
+        together.setdefault((task.recipe, repr(readers[task.name].head), alone), []).append(task)
     groups = []
-    for (recipe, _), members in together.items():
+    for (recipe, *_), members in together.items():
         labels, known = [], []
         for task in members:
             reader, flat = readers[task.name], task.labels.flatten(1)
@@ -255,10 +299,26 @@ def _grouped(tasks: Sequence[Task], readers: dict[str, Reader], parts: Parts) ->
                 names=[task.name for task in members],
                 recipe=recipe,
                 heads=[readers[task.name].head for task in members],
-                inputs=readers[members[0].name].inputs,
+                rows_of=rows_of[recipe.whiten],
                 labels=torch.stack(labels),
                 known=torch.stack(known),
                 steps=max(1, math.ceil(len(parts.train) / recipe.batch_size)),
+                loss=losses[members[0].name],
             )
         )
     return groups
+
+
+def _own_loss(task: Task, reader: Reader) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """Return the task's own loss of outputs and labels in standardised units, if it has one."""
+    given, example = task.loss, task.labels[:1]
+    if given is None or not task.recipe.whiten or given(example, example) is None:
+        return None
+
+    def own(outputs: Tensor, labels: Tensor) -> Tensor:
+        raw = [(each * reader.output_scale + reader.output_mean).view(-1, *reader.shape) for each in (outputs, labels)]
+        loss = given(*raw)
+        assert loss is not None, "a loss that there is for one label is there for all"
+        return loss
+
+    return own
