@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from faceinv.attack.scale import at_scale
 from faceinv.bench.cell import Cell
@@ -16,6 +16,7 @@ from faceinv.bench.grid import cells
 from faceinv.bench.setup import Setup, make_loader, make_runner
 from faceinv.contracts.methods import Inversion
 from faceinv.errors import UsageError
+from faceinv.models.external.declare import declare_module
 from faceinv.models.loader import Encoder
 from faceinv.plugins.host import Host
 from faceinv.weights.store import WeightStore
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from faceinv.contracts.progress import Reporter
 
 Weights = Mapping[str, str | Path]
+Facts = Mapping[str, Any]
 
 
 class Reconstructions(Inversion):
@@ -58,8 +60,9 @@ class ProbeScores(dict[str, "ProbeScore"]):
 
 
 def load_encoder(
-    name: str,
+    name: str | nn.Module,
     *,
+    facts: Facts | None = None,
     weights: str | Path | None = None,
     device: str = "cpu",
     plugins: Sequence[str | Path] = (),
@@ -73,7 +76,9 @@ def load_encoder(
     they have length 1. Gradients flow to the images.
 
     Args:
-        name: Name of the encoder, such as ``"arcface"`` or ``"arcface.r50-ms1mv3"``.
+        name: Name of the encoder, such as ``"arcface"`` or ``"arcface.r50-ms1mv3"``; or where it is, such as
+            ``"onnx:FILE"`` or ``"encoder.yaml"``; or your own module.
+        facts: What your module wants, as in an ``encoder.yaml``: ``{"framing": "arcface-112", "colour": "bgr"}``.
         weights: Your own weights file, in place of the published one.
         device: ``"cpu"``, ``"cuda"``, …
         plugins: Files or folders of plugins that are not installed.
@@ -90,6 +95,7 @@ def load_encoder(
         torch.Size([2, 192])
     """
     host = host or Host(paths=plugins)
+    name = _name_of(name, facts, host)
     files = {} if weights is None else {host.spec("encoder", name).name: weights}
     return make_loader(host, open_store(host, offline), weights=files, device=device).encoder(name)
 
@@ -97,7 +103,8 @@ def load_encoder(
 def invert(
     descriptors: Tensor,
     *,
-    encoder: str = "",
+    encoder: str | nn.Module = "",
+    facts: Facts | None = None,
     losses: Sequence[str] = (),
     generator: str = "",
     space: str = "",
@@ -125,7 +132,8 @@ def invert(
 
     Args:
         descriptors: ``(N, D)`` as the encoder gives them, or one ``(D,)``.
-        encoder: Name of the encoder that they come from.
+        encoder: Name of the encoder that they come from, or your own module.
+        facts: What your module wants; see :func:`load_encoder`.
         losses: Losses of the objective, such as ``["id", "lm", "hist"]``.
         generator: Name of the generator.
         space: Latent space; by default the generator's first.
@@ -164,8 +172,9 @@ def invert(
         >>> result.images.shape
         torch.Size([1, 3, 64, 64])
     """
+    host = host or Host(paths=plugins)
     given: dict[str, Any] = {
-        "encoder": encoder,
+        "encoder": _name_of(encoder, facts, host),
         "losses": ",".join(losses),
         "generator": generator,
         "space": space,
@@ -181,7 +190,6 @@ def invert(
         "batch_size": batch_size,
         "checkpoint_activations": checkpoint_activations,
     }
-    host = host or Host(paths=plugins)
     config, cell = _only_cell(given, host)
     runner = make_runner(host, open_store(host, offline), config, [cell], progress=progress)
     batch = descriptors[None] if descriptors.ndim == 1 else descriptors
@@ -343,3 +351,12 @@ def _only_cell(given: Mapping[str, Any], host: Host) -> tuple[BenchConfig, Cell]
 def open_store(host: Host, offline: bool) -> WeightStore:
     """Return the weights files that the plugins declare."""
     return Setup(offline=offline).store(host)
+
+
+def _name_of(encoder: str | nn.Module, facts: Facts | None, host: Host) -> str:
+    """Return the name of an encoder; a module gets one that its weights, its code and its facts decide."""
+    if isinstance(encoder, str):
+        if facts:
+            raise UsageError(f"facts are for a module of your own; those of '{encoder}' belong in an encoder.yaml.")
+        return encoder
+    return host.adopt(declare_module(encoder, facts or {}))

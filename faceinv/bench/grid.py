@@ -184,8 +184,8 @@ class _Grid:
             allowed = ", ".join(spec.name for spec in self._host.specs("method") if not _needs_gradients(spec))
             raise _KeyedError(
                 "method",
-                f"'{method.name}' needs gradients of the encoder '{encoder.name}', which is a black box. "
-                f"Methods that need none: {allowed}.",
+                f"'{method.name}' needs gradients of the encoder '{encoder.name}', which is a black box "
+                f"({encoder.summary}). Methods that need none: {allowed}.",
             )
 
     def _check_options(self, key: str, kind: str, name: str, options: Mapping[str, Any]) -> None:

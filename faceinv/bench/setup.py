@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,6 +117,10 @@ def make_runner(
     from faceinv.storage.run_folder import RunFolder
     from faceinv.storage.tensors import TensorCache
 
+    # A worker does not know yet which files or services the grid's names stand for.
+    for given in (*config.encoder, *config.critic):
+        for name in re.split(r"[,|]", given):
+            host.spec("encoder", name.strip())
     if config.cuda_graph and (config.compile or not config.device.startswith("cuda")):
         raise UsageError("--cuda-graph needs a CUDA device (--device cuda), and does not work together with --compile.")
     options = {}

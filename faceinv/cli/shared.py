@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from faceinv.cli.application import Application
+from faceinv.errors import UsageError, shown
 
-#: Fields of :class:`faceinv.bench.setup.Setup`, and the options that set them.
+#: Fields of :class:`faceinv.bench.setup.Setup`, and the options that set them; a file is trusted by its hash.
 _OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "plugins": ("--plugin", {"multiple": True, "metavar": "PATH", "help": "Load a plugin from a file or folder."}),
     "blocked": ("--no-plugins", {"multiple": True, "metavar": "NAME", "help": "Do not load this plugin."}),
@@ -16,6 +17,10 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "trusted": (
         "--trust-sha256",
         {"multiple": True, "metavar": "HASH", "help": "Accept a weights file without a published hash."},
+    ),
+    "trusted_files": (
+        "--trust",
+        {"multiple": True, "metavar": "FILE", "help": "Accept this file, even if reading it runs code in it."},
     ),
 }
 
@@ -44,4 +49,16 @@ def with_shared_options(command: click.Command, *, hidden: bool = True) -> click
 
 def _take(ctx: click.Context, option: click.Parameter, value: Any) -> None:
     if value and not ctx.resilient_parsing:
-        ctx.ensure_object(Application).take(**{str(option.name): value})
+        name = str(option.name)
+        if name == "trusted_files":
+            name, value = "trusted", tuple(_hashed(file) for file in value)
+        ctx.ensure_object(Application).take(**{name: value})
+
+
+def _hashed(file: str) -> str:
+    from faceinv.storage.hashing import file_sha256
+
+    try:
+        return file_sha256(file)
+    except OSError as error:
+        raise UsageError(f"--trust {shown(file)} cannot be read: {error.strerror or error}.") from None

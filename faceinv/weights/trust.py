@@ -63,14 +63,30 @@ class Trust:
             raise UntrustedError({sha256: fact})
         self.remember(what, path, sha256)
 
-    def remember(self, what: str, path: Path, sha256: str) -> None:
+    def require_code(self, path: Path, sha256: str) -> None:
+        """Raise unless the user trusts a file that can run code when it is read; remember the decision.
+
+        Trust in a file of numbers is not enough.
+
+        Raises:
+            UntrustedError: if the user does not trust it.
+            OSError: if the decision cannot be written down.
+        """
+        if (self._folder / f"{sha256}-code.json").is_file():
+            return
+        fact = f"{path} is a program: reading it runs code that is in it; its SHA-256 is {sha256}."
+        if sha256 not in self._trusted and not (self._confirm and self._confirm(f"{fact} Do you trust this file?")):
+            raise UntrustedError({sha256: fact})
+        self.remember("a program", path, sha256, "-code")
+
+    def remember(self, what: str, path: Path, sha256: str, mark: str = "") -> None:
         """Trust a file from now on.
 
         Raises:
             OSError: if that cannot be written down.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self._folder / f"{sha256}.json") as temporary:
+        with replacing(self._folder / f"{sha256}{mark}.json") as temporary:
             temporary.write_text(json.dumps({"weights": what, "file": path.name}))
 
     def check_own_file(self, specs: Sequence[WeightSpec], file: Path) -> str:

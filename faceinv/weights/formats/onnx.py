@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -78,6 +78,7 @@ class OnnxGraph:
         inputs: What its operations take, without the tensors that are stored.
         outputs: What it returns.
         opset: Version of the operators.
+        files: Files beside it that hold some of its tensors.
     """
 
     nodes: tuple[OnnxNode, ...]
@@ -85,6 +86,15 @@ class OnnxGraph:
     inputs: tuple[OnnxValue, ...]
     outputs: tuple[OnnxValue, ...]
     opset: int
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The folder of a file, and the files in it that were read."""
+
+    path: Path
+    files: dict[Path, None] = field(default_factory=dict)
 
 
 def read_onnx(path: Path) -> OnnxGraph:
@@ -98,7 +108,7 @@ def read_onnx(path: Path) -> OnnxGraph:
         with opened(path) as (file, size):
             if size > _MOST_BYTES:
                 raise WeightsError("it has more than 2 GB, which no ONNX file may have")
-            return _read_model(memoryview(file.read()), path.parent)
+            return _read_model(memoryview(file.read()), _Folder(path.parent))
     except (ValueError, OverflowError) as error:
         cause = f"it is damaged: {error}"
     except WeightsError as error:
@@ -108,7 +118,7 @@ def read_onnx(path: Path) -> OnnxGraph:
     raise WeightsError(f"{path} is not a usable ONNX file: {cause}.")
 
 
-def _read_model(message: memoryview, folder: Path) -> OnnxGraph:
+def _read_model(message: memoryview, folder: _Folder) -> OnnxGraph:
     graph: memoryview | None = None
     opset = 0
     for number, value in fields(message):
@@ -123,7 +133,7 @@ def _read_model(message: memoryview, folder: Path) -> OnnxGraph:
     return _read_graph(graph, folder, opset)
 
 
-def _read_graph(message: memoryview, folder: Path, opset: int) -> OnnxGraph:
+def _read_graph(message: memoryview, folder: _Folder, opset: int) -> OnnxGraph:
     nodes: list[OnnxNode] = []
     tensors: dict[str, Tensor] = {}
     inputs, outputs = [], []
@@ -145,10 +155,10 @@ def _read_graph(message: memoryview, folder: Path, opset: int) -> OnnxGraph:
     # Before version 4 of the format every stored tensor was an input as well, and quantisers leave unused ones behind.
     used = {name for node in nodes for name in node.inputs} - tensors.keys()
     taken = tuple(item for item in inputs if item.name in used)
-    return OnnxGraph(tuple(nodes), tensors, taken, tuple(outputs), opset)
+    return OnnxGraph(tuple(nodes), tensors, taken, tuple(outputs), opset, tuple(folder.files))
 
 
-def _read_node(message: memoryview, folder: Path) -> OnnxNode:
+def _read_node(message: memoryview, folder: _Folder) -> OnnxNode:
     inputs, outputs, operator, domain = [], [], "", ""
     attributes: dict[str, Attribute] = {}
     for number, value in fields(message):
@@ -167,7 +177,7 @@ def _read_node(message: memoryview, folder: Path) -> OnnxNode:
     return OnnxNode(whole, tuple(inputs), tuple(outputs), attributes)
 
 
-def _read_attribute(message: memoryview, folder: Path) -> tuple[str, Attribute]:
+def _read_attribute(message: memoryview, folder: _Folder) -> tuple[str, Attribute]:
     name, kind = "", 0
     single: Attribute = None
     whole: list[int] = []
@@ -221,7 +231,7 @@ def _side(message: memoryview) -> int | None:
     return signed(value) if isinstance(value, int) and signed(value) > 0 else None
 
 
-def _read_tensor(message: memoryview, folder: Path) -> tuple[str, Tensor]:
+def _read_tensor(message: memoryview, folder: _Folder) -> tuple[str, Tensor]:
     name, kind, shape = "", 0, []
     raw: memoryview | bytes | None = None
     typed: dict[int, list[memoryview | int]] = {}
@@ -292,14 +302,15 @@ def _typed(typed: Mapping[int, list[memoryview | int]], kind: int, count: int, w
     return torch.from_numpy(np.asarray(found, "i8").astype(code))
 
 
-def _outside(folder: Path, entry: Mapping[str, str], size: int, what: str) -> bytes:
+def _outside(folder: _Folder, entry: Mapping[str, str], size: int, what: str) -> bytes:
     """Return the bytes of a tensor that is stored in another file of the same folder."""
     location = PurePosixPath(entry.get("location", ""))
     if location.is_absolute() or ".." in location.parts or not location.parts or "\\" in str(location):
         raise WeightsError(f"{what} is stored in '{shown(location)}', outside the file's folder")
     try:
         offset = int(entry.get("offset") or 0)
-        with open_inside(folder, folder / location) as file:
+        with open_inside(folder.path, folder.path / location) as file:
+            folder.files[folder.path / location] = None
             file.seek(0, 2)
             if offset < 0 or file.tell() - offset < size:
                 raise WeightsError(f"{what} is longer than the file '{shown(location)}' that it is stored in")
