@@ -59,6 +59,17 @@ class Methods:
         """Return the latent regressor; ``None``, untrained, for a method that needs nothing beforehand."""
         return None if self.spec(cell).offline == "none" else self._resources.preparation(cell).regressor
 
+    def starts(self, cell: Cell, descriptors: Tensor) -> Tensor | None:
+        """Return the images of the regressed latents ``(N, 3, H, W)``; ``None`` for a method without a regressor."""
+        regressor, preparation = self.start(cell), self._resources.preparation(cell)
+        if regressor is None:
+            return None
+        loader = self._resources.loader
+        with torch.inference_mode():
+            latents = regressor(sent(descriptors, loader.device, loader.dtype))
+            images: Tensor = preparation.generator.network(latents, cell.space)
+        return images
+
     def method(self, cell: Cell) -> Method:
         """Return the cell's method, trained if it learns."""
 

@@ -183,6 +183,7 @@ class Runner:
         prepared = time.perf_counter()
         images = targets.images(rows)
         descriptors = self.judge.embed(cell, cell.encoder, images, rows)
+        self._show_starts(named, targets, rows, self._methods.starts(cell, descriptors))
         inversion = self._methods.invert(cell, descriptors, [targets.ids[row] for row in rows], size, on_step)
         inverted = time.perf_counter()
         # Score the pixels as written, so that anyone can recompute the scores from the PNGs.
@@ -269,18 +270,27 @@ class Runner:
         if self._progress:
             self._progress(what, done, 1)
 
+    def _show_starts(self, named: NamedCell, targets: TargetFiles, rows: range, starts: Tensor | None) -> None:
+        """Write targets and starts of a batch that is about to be computed, for people who wait for its pictures."""
+        parts = Parts(self.folder, named.id)
+        with parts.locked():
+            # A process that shares the folder may have computed the batch: then its pictures stay.
+            if starts is not None and not parts.part_path(rows).exists() and not self.finished(named):
+                self._write_images(named.id, targets, rows, starts)
+
     def _write_images(
-        self, cell_id: str, targets: TargetFiles, rows: range, start: Tensor, results: Tensor
+        self, cell_id: str, targets: TargetFiles, rows: range, start: Tensor, results: Tensor | None = None
     ) -> dict[str, str]:
         """Write starts and reconstructions, with their targets next to them; return the SHA-256 of each file."""
+        written = {"-start": start} | ({} if results is None else {"": results})
         folder = self.folder.images_folder(cell_id)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for place, row in enumerate(rows):
                 targets.link(row, folder / f"{row:05d}-target.png")
-                write_image(start[place], folder / f"{row:05d}-start.png")
-                write_image(results[place], folder / f"{row:05d}.png")
-            names = [f"{row:05d}{what}.png" for row in rows for what in ("-target", "-start", "")]
+                for what, images in written.items():
+                    write_image(images[place], folder / f"{row:05d}{what}.png")
+            names = [f"{row:05d}{what}.png" for row in rows for what in ("-target", *written)]
             return {name: file_sha256(folder / name) for name in names}
         except OSError as error:
             raise StorageError(f"{folder}: cannot be written: {error.strerror or error}.") from error

@@ -62,6 +62,7 @@ def bench(
     from faceinv.bench.phases import bench_phases
     from faceinv.bench.setup import make_runner
     from faceinv.cli.files import check_outputs
+    from faceinv.cli.pictures import GrowingSheet
     from faceinv.execution.scheduler import GridRun
     from faceinv.storage.run_folder import RunFolder
 
@@ -73,6 +74,7 @@ def bench(
         runner = make_runner(app.host, app.store, config, grid, progress=display, say=app.say)
         with make_executor(app, placement, config, grid, runner, display) as executor:
             run = GridRun(runner, grid, executor, shard, display)
+            run.on_pictures = GrowingSheet(run, app.say).refresh
             outcomes = run.run()
         with display.hidden():
             if outcomes:

@@ -61,15 +61,19 @@ class TargetFiles(Targets):
 
     def images(self, rows: range) -> Tensor:
         """Return the images ``(n, 3, H, W)`` in ``[0, 1]`` of these rows."""
-        return torch.stack([read_image(_file(self.folder, row)) for row in rows])
+        return torch.stack([read_image(self.file(row)) for row in rows])
+
+    def file(self, row: int) -> Path:
+        """Return the file of target ``row``."""
+        return _file(self.folder, row)
 
     def link(self, row: int, path: Path) -> None:
         """Make ``path`` the file of target ``row``: a hard link if the file system supports it, otherwise a copy."""
         path.unlink(missing_ok=True)
         try:
-            os.link(_file(self.folder, row), path)
+            os.link(self.file(row), path)
         except OSError:
-            shutil.copyfile(_file(self.folder, row), path)
+            shutil.copyfile(self.file(row), path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -10,6 +10,7 @@ from faceinv.bench.cell import Cell
 from faceinv.bench.naming import NamedCell
 from faceinv.bench.runner import Outcome, Runner
 from faceinv.contracts.progress import Reporter
+from faceinv.data.targets import TargetFiles
 from faceinv.errors import Failure, StorageError
 from faceinv.execution.shards import Shard
 from faceinv.execution.tasks import Executor, Task
@@ -41,6 +42,7 @@ class GridRun:
         executor: Computes the parts.
         shard: The part of the grid to compute, or ``None`` for all of it.
         progress: Called with (what, done, of).
+        on_pictures: Called when pictures may have been written.
     """
 
     runner: Runner
@@ -48,9 +50,12 @@ class GridRun:
     executor: Executor
     shard: Shard | None = None
     progress: Reporter | None = None
+    on_pictures: Callable[[], None] = lambda: None
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     unfinished: dict[int, Unfinished] = field(default_factory=dict)
-    _named: dict[int, NamedCell] = field(default_factory=dict)
+    #: The cells whose names are known, and the targets of those that are being computed.
+    named: dict[int, NamedCell] = field(default_factory=dict)
+    targets: dict[int, TargetFiles] = field(default_factory=dict)
     _pending: dict[int, set[range]] = field(default_factory=dict)
     _steps: dict[int, tuple[int, int]] = field(default_factory=dict)
 
@@ -76,22 +81,23 @@ class GridRun:
         for number in range(len(self.cells)):
             if mine is None:
                 self._name(number)
-            if number not in self._named or number in self.outcomes:
+            if number not in self.named or number in self.outcomes:
                 continue
-            known = self.runner.finished(self._named[number], aloud=True)
+            known = self.runner.finished(self.named[number], aloud=True)
             if known:
-                self.outcomes[number] = Outcome(self.cells[number], self._named[number].id, known, cached=True)
+                self.outcomes[number] = Outcome(self.cells[number], self.named[number].id, known, cached=True)
                 continue
             yield from self._batches(number, mine)
 
     def _batches(self, number: int, mine: set[tuple[int, range]] | None) -> Iterator[Task]:
-        cell, named, missing = self.cells[number], self._named[number], None
+        cell, named, missing = self.cells[number], self.named[number], None
         with self._failing(number):
             missing = self.runner.missing(named)
-            digest = self.runner.resources.targets(cell).digest
+            self.targets[number] = self.runner.resources.targets(cell)
             size = self.runner.batch_size(cell, named.id)
         if missing is None:
             return
+        self.on_pictures()
         wanted = [rows for rows in missing if mine is None or (number, rows) in mine]
         self._pending[number] = set(wanted)
         total = sum(map(len, wanted if mine is not None else self.runner.batches(named)))
@@ -102,7 +108,7 @@ class GridRun:
         for rows in wanted:
             if number in self.outcomes:
                 return
-            yield Task(number, named.id, rows, digest, size)
+            yield Task(number, named.id, rows, self.targets[number].digest, size)
 
     def _mine(self) -> set[tuple[int, range]]:
         """Return the shard's batches: an equal share of the whole grid's, whatever is already computed."""
@@ -110,19 +116,19 @@ class GridRun:
         every: list[tuple[int, range]] = []
         for number in range(len(self.cells)):
             self._name(number)
-            if number in self._named:
+            if number in self.named:
                 with self._failing(number):
-                    every += [(number, rows) for rows in self.runner.batches(self._named[number])]
+                    every += [(number, rows) for rows in self.runner.batches(self.named[number])]
         mine = self.shard.slice(len(every))
         return set(every[mine.start : mine.stop])
 
     def _name(self, number: int) -> None:
         with self._failing(number):
-            self._named[number] = self.runner.resources.name(self.cells[number])
+            self.named[number] = self.runner.resources.name(self.cells[number])
 
     def _finish(self, number: int) -> None:
         """Join the parts of a cell, unless parts of other shards are missing."""
-        cell, named = self.cells[number], self._named[number]
+        cell, named = self.cells[number], self.named[number]
         with self._failing(number):
             # Without shards every batch was computed, or found, in this pass.
             missing = self.runner.missing(named) if self.shard else []
@@ -152,13 +158,14 @@ class GridRun:
         if failure.exit_code == StorageError.exit_code:
             raise StorageError(failure.text)
         if number not in self.outcomes:
-            self.outcomes[number] = self.runner.failed(self.cells[number], self._named.get(number), failure)
+            self.outcomes[number] = self.runner.failed(self.cells[number], self.named.get(number), failure)
 
     def _on_steps(self, number: int, count: int) -> None:
         if not count or number not in self._steps:
             return
         done, total = self._steps[number]
         self._steps[number] = (done + count, total)
+        self.on_pictures()
         cell = self.cells[number]
         if self.progress:
             label = f"cell {number + 1} of {len(self.cells)}: {cell.method} {','.join(cell.losses)}"
