@@ -1,6 +1,8 @@
 # Everything a newcomer needs, in one virtual environment. Needs a POSIX shell and Python >= 3.11.
 PYTHON ?= python3
 BIN := .venv/bin
+# pip is enough; uv is faster, and used where it is found.
+INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install)
 # One process per core with one thread each: small networks gain nothing from more threads, and processes would compete.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
@@ -38,23 +40,23 @@ install: .venv/.installed
 
 PROJECTS := pyproject.toml requirements/checkout.txt $(wildcard plugins/*/pyproject.toml)
 
-# One setuptools for all builds: an isolated build environment for each of 17 distributions takes minutes.
+# One build backend for all builds: an isolated environment for each of the distributions would take minutes.
 .venv/.installed: .venv/bin/python $(PROJECTS)
-	$(BIN)/python -m pip install 'setuptools>=77'
-	$(BIN)/python -m pip install --no-build-isolation -r requirements/checkout.txt
+	$(INSTALL) 'flit_core>=3.12,<5'
+	$(INSTALL) --no-build-isolation -r requirements/checkout.txt
 	touch $@
 
 # Only the extras: the requirements files name the checkout again, which is already installed.
 .venv/.tested: .venv/.installed requirements/test.txt
-	$(BIN)/python -m pip install --no-build-isolation -e '.[test,docs]'
+	$(INSTALL) --no-build-isolation -e '.[test,docs]'
 	touch $@
 
 .venv/.checked: .venv/.tested requirements/dev.txt
-	$(BIN)/python -m pip install --no-build-isolation -e '.[dev]'
+	$(INSTALL) --no-build-isolation -e '.[dev]'
 	touch $@
 
 .venv/.documented: .venv/.installed requirements/docs.txt
-	$(BIN)/python -m pip install --no-build-isolation -e '.[docs]'
+	$(INSTALL) --no-build-isolation -e '.[docs]'
 	touch $@
 
 clean:

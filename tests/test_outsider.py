@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ def build(source: Path, into: Path) -> Path:
         return {name for name in names if name in unneeded or name.startswith(".") or name.endswith(".egg-info")}
 
     shutil.copytree(source, copy, ignore=ignored)
-    code = f"from setuptools import build_meta; print(build_meta.build_wheel({str(into)!r}))"
+    backend = tomllib.loads((copy / "pyproject.toml").read_text())["build-system"]["build-backend"]
+    code = f"import {backend} as backend; print(backend.build_wheel({str(into)!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, capture_output=True, text=True)
     return into / done.stdout.strip().splitlines()[-1]
 
