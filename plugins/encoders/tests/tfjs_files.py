@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 def write_faceres(folder: Path) -> Sequence[Path]:
     """Write ``x.json`` and ``x.bin`` for FaceRes."""
-    return _write(folder, dict(_arbitrary(faceres.FaceRes(), dict(faceres._names()))))
+    return _write(folder, dict(_arbitrary(faceres.MobileNet(), dict(faceres._names()))))
 
 
 def write_mobileface(folder: Path) -> Sequence[Path]:

@@ -20,6 +20,11 @@ from faceinv_encoders.tfjs import convolution_kernels, read_tfjs
 _BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
 
 
+#: Mean of ImageNet, RGB on 8-bit values. The authors' code takes BGR less this mean (``facial_analysis.py``). The
+#: package that ships the files feeds RGB from 0 to 255, with which the network tells people apart less well.
+_MEAN = (123.68, 116.779, 103.939)
+
+
 def _convolution(inputs: int, outputs: int, stride: int, groups: int = 1) -> nn.Conv2d:
     """Return a 3×3 convolution with TensorFlow's padding ``SAME`` on a map of even sides.
 
@@ -42,8 +47,8 @@ class Block(nn.Module):
         return F.relu6(self.project(F.relu6(self.depthwise(x))))
 
 
-class FaceRes(nn.Module):
-    """FaceRes: 224×224 faces to descriptors of length 1,024, none of them negative and not normalised."""
+class MobileNet(nn.Module):
+    """MobileNet up to its last map, averaged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,12 +56,28 @@ class FaceRes(nn.Module):
         widths = (32, *(width for width, _ in _BLOCKS))
         self.blocks = nn.Sequential(*(Block(widths[i], width, stride) for i, (width, stride) in enumerate(_BLOCKS)))
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, 1024)`` for pixels ``(B, 3, 224, 224)`` as the file's graph takes them."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = self.blocks(F.relu6(self.conv1(x)))
+        descriptors: Tensor = x.mean((2, 3))
+        return descriptors
+
+
+class FaceRes(nn.Module):
+    """FaceRes: 224×224 faces to descriptors of length 1,024, none of them negative and not normalised."""
+
+    mean: Tensor
+
+    def __init__(self, trunk: MobileNet) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
+
     def forward(self, images: Tensor) -> Tensor:
         """Return descriptors ``(B, 1024)`` of images ``(B, 3, 224, 224)`` RGB in ``[0, 1]``."""
         check_images(images, (224, 224))
-        x = (images * 255).contiguous(memory_format=torch.channels_last)
-        x = self.blocks(F.relu6(self.conv1(x)))
-        descriptors: Tensor = x.mean((2, 3))
+        descriptors: Tensor = self.trunk((images * 255 - self.mean).flip(1))
         return descriptors
 
 
@@ -67,17 +88,17 @@ def faceres(manifest: Path, content: Path) -> FaceRes:
         WeightsError: if the files are not a TensorFlow.js graph model, are damaged, or are of another network.
     """
     with torch.device("meta"):
-        network = FaceRes()
+        trunk = MobileNet()
     tensors = dict(convolution_kernels(read_tfjs(manifest, content)))
     load_strictly(
-        network,
+        trunk,
         dict(_scaled(tensors)),
         network="faceres.hse",
         names=dict(_names()),
         convert=_widened,
         ignore=("*_relu/*", "global_pooling/*", "feats/*", "age_pred/*", "gender_pred/*"),
     )
-    return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    return FaceRes(trunk).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def _names() -> Iterator[tuple[str, str]]:

@@ -26,7 +26,9 @@ _ARCFACE = Framing(
     ),
 )
 
-_WIDE = Framing(
+#: The authors crop the box of MTCNN. The points are those of FaceNet's crop, which is that box with a margin; at 100
+#: pairs of LFW, dlib's and ArcFace's crops do no better.
+_FACERES = Framing(
     name="faceres-224",
     size=(224, 224),
     points=((0.327, 0.406), (0.673, 0.406), (0.500, 0.570), (0.347, 0.716), (0.653, 0.716)),
@@ -74,7 +76,7 @@ def faceinv_encoders() -> list[EncoderSpec]:
             weights=("faceres.hse/json", "faceres.hse/bin"),
             default=True,
             dim=1024,
-            framing=_WIDE,
+            framing=_FACERES,
         ),
         EncoderSpec(
             name="mobileface.v3",
