@@ -50,6 +50,11 @@ class Cell:
         return self.critics[0]
 
     @property
+    def optional_critics(self) -> tuple[str, ...]:
+        """The critics that a run goes on without if their weights cannot be fetched: all but the first."""
+        return tuple(name for name in self.critics[1:] if name != self.encoder)
+
+    @property
     def counted(self) -> int:
         """Number of usable images to take from the data set: skipped ones and targets."""
         return self.skip + self.limit

@@ -82,6 +82,7 @@ class Judge:
         self._built: dict[tuple[str, str], Metric] = {}
         self._targets: dict[tuple[Any, ...], Tensor] = {}
         self._encoders: dict[tuple[str, str], FramedEncoder] = {}
+        self._without: dict[str, str] = {}
         self._galleries: dict[tuple[Any, ...], Gallery] = {}
         self._recognition: dict[tuple[Any, ...], Recognition] = {}
 
@@ -114,6 +115,7 @@ class Judge:
             for name in dict.fromkeys(self._roles(cell).values())
         }
         metrics, left_out = self._metrics(cell)
+        left_out |= {role: self._without[name] for role, name in cell.roles.items() if name in self._without}
         leaked = {role: cosines_of_pairs(*descriptors[name]) for role, name in self._roles(cell).items()}
         columns = score_pairs(targets, results, metrics, leaked)
         bounded = {name: pair for name, pair in metrics.items() if pair[0].ceiling}
@@ -192,11 +194,22 @@ class Judge:
         return [self._loader.host.spec("metric", name) for name in cell.metrics]
 
     def _roles(self, cell: Cell) -> dict[str, str]:
-        """Return the encoders that the cell's metrics need, by role."""
+        """Return the encoders that the metrics need, by role, without further critics whose weights are missing."""
         specs = self._specs(cell)
         kinds = {spec.encoder for spec in specs}
         every = any(spec.protocol for spec in specs)
-        return {role: name for role, name in cell.roles.items() if every or role.partition(":")[0] in kinds}
+        needed = {role: name for role, name in cell.roles.items() if every or role.partition(":")[0] in kinds}
+        return {role: name for role, name in needed.items() if self._is_here(cell, name)}
+
+    def _is_here(self, cell: Cell, name: str) -> bool:
+        """Return whether an encoder can be built, and say once of a further critic that it cannot."""
+        if name in cell.optional_critics and name not in self._without:
+            try:
+                self._encoder(cell, name)
+            except WeightsError as error:
+                self._without[name] = str(error)
+                self._say(f"Without the critic {name}: {error}")
+        return name not in self._without or name not in cell.optional_critics
 
     def _identity(
         self, cell: Cell, gallery: Gallery, descriptors: Mapping[str, tuple[Tensor, Tensor]]

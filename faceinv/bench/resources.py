@@ -79,6 +79,7 @@ class Resources:
         self._named: dict[str, NamedCell] = {}
         self._preparations: dict[tuple[Any, ...], Preparation] = {}
         self._metric_files: dict[str, str] = {}
+        self._missing: set[str] = set()
         self._datasets: dict[tuple[Any, ...], tuple[Dataset, DatasetSpec]] = {}
         self._targets: dict[tuple[Any, ...], TargetFiles] = {}
 
@@ -93,7 +94,7 @@ class Resources:
         """Return the hash of every file and data set that the cell's numbers depend on, by name."""
         hashes: dict[str, str] = {}
         for spec in networks_of(self.host, cell):
-            hashes |= self.loader.hashes(spec)
+            hashes |= self._hashes(spec, optional=spec.name in cell.optional_critics)
         for metric in metrics_of(self.host, cell):
             # A metric is left out if its weights cannot be fetched; once they can, it is another cell.
             for file in metric.weights:
@@ -114,6 +115,18 @@ class Resources:
         if any(needs_detector(item) for item in used):
             hashes |= self.loader.hashes(self.host.spec("detector", cell.detector))
         return hashes
+
+    def _hashes(self, spec: Spec, *, optional: bool) -> dict[str, str]:
+        """Return the SHA-256 of each weights file of a network; of an ``optional`` one, perhaps ``"not here"``."""
+        if optional and spec.name in self._missing:
+            return dict.fromkeys(spec.weights, "not here")
+        try:
+            return self.loader.hashes(spec)
+        except WeightsError:
+            if not optional:
+                raise
+            self._missing.add(spec.name)
+            return dict.fromkeys(spec.weights, "not here")
 
     def _metric_file(self, file: str) -> str:
         """Return the SHA-256 of a metric's weights file, fetching it now, or ``"not here"``."""
