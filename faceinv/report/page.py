@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from faceinv.report import gallery, headline, paper, provenance, recognition, sections, table_1, wording
+from faceinv.report import (
+    critics,
+    gallery,
+    headline,
+    paper,
+    provenance,
+    recognition,
+    sections,
+    table_1,
+    transfer,
+    wording,
+)
 from faceinv.report.overlays import Measure
 from faceinv.report.pictures import BUDGET, Pictures
 from faceinv.report.runs import Runs, Study
@@ -60,6 +71,7 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
         runs=runs,
         images=images,
         studies=studies,
+        transfer=transfer.matrices(runs),
         tables_1=tables_1,
         probe_lead=table_1.lead(tables_1),
         probe_settings=provenance.probe_settings(runs),
@@ -113,6 +125,7 @@ def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure
         "config": study.fullest.config,
         "labels": study.labels,
         "finding": headline.finding(study),
+        "opinions": critics.opinions(study),
         "strip": _strip(study, pictures) if pictures else (),
         "scores": sections.scores(study),
         "changes": sections.changes(study),
