@@ -6,11 +6,17 @@ INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(B
 # One process per core with one thread each: small networks gain nothing from more threads, and processes would compete.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: bench test check hostile docs install clean
+.PHONY: bench shipped test check hostile docs install clean
 
 # The main job: install, fetch the weights, rebuild faces from descriptors, print the scores.
 bench: .venv/.installed
 	$(BIN)/faceinv bench --encoder arcface --losses id,lm,hist
+
+# What the default attack learns, trained anew where needed, as the plugin of the attacked encoder ships it.
+SHIPPED := plugins/arcface/src/faceinv_arcface/trained
+shipped: .venv/.installed
+	rm -rf $(SHIPPED)
+	$(BIN)/faceinv train --encoder arcface --losses id,lm,hist --export $(SHIPPED)
 
 # Install the test dependencies, then run the tests.
 test: .venv/.tested

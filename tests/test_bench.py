@@ -212,7 +212,7 @@ def test_a_change_of_code_makes_new_cells(run, cache: Path, tmp_path: Path) -> N
     for count in (1, 1):
         assert run("--plugin", plugin, *TOY, "--losses", "id", "--method", "mine", "--out", tmp_path / "run").code == 0
         assert len(records(tmp_path / "run")) == count
-    plugin.write_text(source + "# an experiment\n")
+    plugin.write_text(source + "EDITED = True\n")
     assert run("--plugin", plugin, *TOY, "--losses", "id", "--method", "mine", "--out", tmp_path / "run").code == 0
     assert len(records(tmp_path / "run")) == 2
 

@@ -20,7 +20,6 @@ from faceinv.report.runs import read_runs
 from faceinv.storage.merging import merge
 from faceinv.storage.parts import Parts
 from faceinv.storage.run_folder import RunFolder
-from faceinv.storage.tensors import TensorCache
 from faceinv.testing import toy
 
 GRID = [
@@ -147,7 +146,7 @@ def test_a_damaged_batch_is_computed_again(
         },
     )  # fmt: skip
     said: list[str] = []
-    loader, cache = Loader(host, WeightStore(host, cache=made[1])), TensorCache(made[1] / "trained")
+    loader, cache = Loader(host, WeightStore(host, cache=made[1])), made[1] / "trained"
     resources = Resources(loader, RunFolder(tmp_path), cache=cache, say=said.append)
     runner = Runner(resources, batch_size=2)
     named = resources.name(cells(config, host, source)[0])

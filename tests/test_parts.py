@@ -27,7 +27,6 @@ from faceinv.plugins import Host
 from faceinv.storage.parts import Part, Parts, put_together
 from faceinv.storage.records import FinishedCell
 from faceinv.storage.run_folder import RunFolder
-from faceinv.storage.tensors import TensorCache
 from faceinv.weights import WeightStore
 
 CONFIG = {
@@ -52,7 +51,7 @@ def cell(host: Host) -> Cell:
 def fresh(host: Host, cache: Path, out: Path, batch_size: int | Literal["auto"] = 4) -> Runner:
     """A runner as another process would have it: nothing is shared but the folders."""
     loader = Loader(host, WeightStore(host, cache=cache))
-    resources = Resources(loader, RunFolder(out), cache=TensorCache(cache / "trained"), probes=["brightness"])
+    resources = Resources(loader, RunFolder(out), cache=cache / "trained", probes=["brightness"])
     return Runner(resources, batch_size=batch_size)
 
 

@@ -113,14 +113,14 @@ class Preparation:
     def provenance(self) -> dict[str, object]:
         """Everything that the pairs depend on, for cache keys; known without sampling them."""
         return {
-            "version": 3,
+            "version": 4,
             "core": core_hash(of=TRAINING),
             "encoder": self.loader.provenance(self.encoder.spec),
             "generator": self.loader.provenance(self.generator.spec),
             "crop": asdict(self.encoder.spec.framing),
             "framing": asdict(self.generator.framing),
             "space": self.space,
-            "n": self._n,
+            "number of pairs": self._n,
             "seed": self._seed,
         }
 
@@ -134,12 +134,12 @@ class Preparation:
                 self.encoder, self.generator, self.space, self._n, self._seed, probes, self._progress
             )
             for name, measured in labels.items():
-                self.cache.load_or_make(*self._labels_of(name), partial(dict, labels=measured))
+                self.cache.load_or_make(*self._labels_of(name), partial(dict, labels=measured), bulky=True)
             expected = sums.coefficients(pairs.descriptors, _whitening(pairs.descriptors))
             self.cache.load_or_make("conditional mean", {"pairs": self.provenance}, partial(dict, all=expected))
             return {"latents": pairs.latents, "descriptors": pairs.descriptors}
 
-        return Pairs(**self.cache.load_or_make("pairs", self.provenance, make))
+        return Pairs(**self.cache.load_or_make("pairs", self.provenance, make, bulky=True))
 
     def batch_size(self) -> int:
         """Return how many targets fit this machine's cache and memory in a step through both networks."""
@@ -212,7 +212,7 @@ class Preparation:
             probe = self.probe(name)
             return {"labels": label_pairs(self.pairs.latents, probe, self.generator, self.space, self._progress)}
 
-        return self.cache.load_or_make(*self._labels_of(name), make)["labels"]
+        return self.cache.load_or_make(*self._labels_of(name), make, bulky=True)["labels"]
 
     def examples(self, name: str) -> Examples:
         """Return what the reader of the probe ``name`` learns from."""
@@ -278,7 +278,7 @@ class Preparation:
             part = given.split.validation
             read, truth = self.read(name, given.descriptors[part]), given.targets[part]
             errors = probe.coordinates(read) - probe.coordinates(truth)
-            return {"covariance": errors.T @ errors / len(errors)}
+            return {"covariance": (errors.T @ errors / len(errors)).double()}
 
         found = self.cache.load_or_make(f"{name} probe errors", self._read_by(name), make)
         return found["covariance"].to(self.loader.device, self.loader.dtype)

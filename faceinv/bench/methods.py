@@ -23,6 +23,7 @@ from faceinv.hardware import sent
 from faceinv.models.precision import step_networks
 from faceinv.probes.reader import Reader
 from faceinv.storage.hashing import seed_of
+from faceinv.storage.tensors import Origin
 
 T = TypeVar("T")
 
@@ -149,6 +150,15 @@ class Methods:
                     digest.update(name.encode() + tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
             self._trained[key] = digest.hexdigest()[:16]
         return self._trained[key]
+
+    def origins(self, cell: Cell) -> dict[str, Origin]:
+        """Return where each part came from that was learned from pairs and has been used for the cell."""
+        spec, probes = self.spec(cell), probes_of(self._resources.host, cell)
+        used = ["whitening", "descriptor statistics", "conditional mean", f"method {spec.name}"]
+        used += [] if spec.offline == "none" else ["latent regressor"]
+        read = tuple(f"{name} probe" for name in probes)
+        found = self._resources.preparation(cell).cache.origins
+        return {what: origin for what, origin in found.items() if what in used or what.startswith(read)}
 
     def _step_networks(self, cell: Cell, batch: int) -> tuple[Generator, Callable[[Tensor], Tensor]]:
         """Return generator and encoder in the cell's precision, compiled if it asks for that."""

@@ -40,6 +40,7 @@ from faceinv.plugins.code import codes
 from faceinv.storage.cache import cache_folder
 from faceinv.storage.hashing import file_sha256
 from faceinv.storage.run_folder import RunFolder
+from faceinv.storage.shipments import Shipment
 from faceinv.storage.tensors import TensorCache
 
 
@@ -49,7 +50,8 @@ class Resources:
     Args:
         loader: Builds networks and other plugin objects.
         folder: The run folder, which also holds the targets.
-        cache: Trained readers, regressors and methods.
+        cache: Folder of trained readers, regressors and methods.
+        shipments: What plugins ship of them.
         progress: Called with (what, done, of).
         say: Called with remarks.
         probes: Probes that any cell reads.
@@ -61,7 +63,8 @@ class Resources:
         loader: Loader,
         folder: RunFolder,
         *,
-        cache: TensorCache,
+        cache: Path,
+        shipments: Sequence[Shipment] = (),
         progress: Reporter | None = None,
         say: Callable[[str], None] = lambda text: None,
         probes: Sequence[str] = (),
@@ -70,7 +73,7 @@ class Resources:
         self.loader = loader
         self.host = loader.host
         self.folder = folder
-        self.cache = cache
+        self._cache, self._shipments = cache, shipments
         self.progress = progress
         self.say = say
         self._probes = tuple(probes)
@@ -149,7 +152,7 @@ class Resources:
                 cell.space,
                 pairs=cell.pairs,
                 preset=cell.probes,
-                cache=self.cache,
+                cache=TensorCache(self._cache, self.say, self._shipments),
                 progress=self.progress,
                 probes=self._probes,
                 photographs=self._photographs(cell),
@@ -199,7 +202,7 @@ class Resources:
                 hashes |= apart.hashes_of(source, targets)
         if hashes:
             made_of = {"images": photographs.fingerprint(), "ids": list(photographs.ids)}
-            keep = partial(self.cache.load_or_make, "image hashes", made_of)
+            keep = partial(TensorCache(self._cache, self.say).load_or_make, "image hashes", made_of)
             found |= apart.of_hashes(photographs, hashes, keep, self.progress)
         return found
 

@@ -16,7 +16,7 @@ from faceinv.attack.shares import LossShare, loss_shares
 from faceinv.bench.cell import Cell
 from faceinv.bench.judge import Judge
 from faceinv.bench.methods import Methods
-from faceinv.bench.naming import NamedCell, preparation_key, probes_of
+from faceinv.bench.naming import NamedCell, metrics_of, preparation_key, probes_of
 from faceinv.bench.record import failed_record, finished_record, identity_facts
 from faceinv.bench.resources import Resources
 from faceinv.contracts.methods import Inversion
@@ -73,6 +73,16 @@ class Runner:
     def prepare(self, cell: Cell) -> None:
         """Train everything that the cell's method and losses need, unless it is in the cache."""
         self._methods.prepare(cell)
+
+    def train(self, cell: Cell) -> None:
+        """Train everything that a run of the cell reads, the scores' part included, unless it is in the cache."""
+        self.prepare(cell)
+        self._methods.objective(cell)
+        preparation = self.preparation(cell)
+        for name in probes_of(self.resources.host, cell):
+            preparation.probe_score(name)
+        if any(metric.ceiling for metric in metrics_of(self.resources.host, cell)):
+            _ = preparation.conditional_mean
 
     def batch_size(self, cell: Cell, cell_id: str = "") -> int:
         """Return the number of targets per batch; with an id, that of existing parts under ``"auto"``."""
@@ -194,6 +204,7 @@ class Runner:
             "targets": targets.digest,
             "batch_size": size,
             "trained": self._methods.trained_hash(cell),
+            "origins": self._methods.origins(cell),
             "queries": inversion.queries,
             "image_steps": inversion.image_steps,
             "queries_sum": round(inversion.queries_mean * len(rows)),

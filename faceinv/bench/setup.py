@@ -95,6 +95,7 @@ def make_runner(
     say: Callable[[str], None] = lambda text: None,
     probes: Sequence[str] = (),
     leaked: Collection[str] = (),
+    fresh: bool = False,
 ) -> Runner:
     """Return the runner for the cells of ``config``.
 
@@ -107,6 +108,7 @@ def make_runner(
         say: Called with remarks.
         probes: Full names of the probes that will be read; by default those of the cells' losses.
         leaked: Pixel hashes of photographs that are inverted without being in a data set.
+        fresh: Train here even what plugins ship.
 
     Raises:
         UsageError: if the device is unknown, or does not suit the config.
@@ -115,7 +117,6 @@ def make_runner(
     from faceinv.bench.runner import Runner
     from faceinv.storage.cache import cache_folder
     from faceinv.storage.run_folder import RunFolder
-    from faceinv.storage.tensors import TensorCache
 
     # A worker does not know yet which files or services the grid's names stand for.
     for given in (*config.encoder, *config.critic):
@@ -130,7 +131,8 @@ def make_runner(
     resources = Resources(
         make_loader(host, store, weights=config.weights, device=config.device, options=options),
         RunFolder(config.out),
-        cache=TensorCache(cache_folder() / "trained", say),
+        cache=cache_folder() / "trained",
+        shipments=[] if fresh else host.shipments(),
         progress=progress,
         say=say,
         probes=list(dict.fromkeys(filter(None, read))),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import click
 
     from faceinv.contracts.specs import (
@@ -83,6 +85,12 @@ def faceinv_weights() -> list[WeightSpec]:
 @hookspec
 def faceinv_weight_sources() -> list[WeightSourceSpec]:
     """Declare ways to fetch weights files, by the scheme of a source."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_trained() -> list[Path]:
+    """Return folders of what ``faceinv train --export`` wrote: readers and regressors trained ahead of time."""
     raise NotImplementedError
 
 

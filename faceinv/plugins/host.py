@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
 
@@ -22,13 +22,14 @@ from faceinv.plugins.external import External, declare_external, is_external
 from faceinv.plugins.guard import EndedError, excused, guarded, reason
 from faceinv.plugins.paths import GROUP, plugins_at
 from faceinv.plugins.registry import Registry, load_target
+from faceinv.storage.shipments import Shipment
 
 if TYPE_CHECKING:
     import click
 
 _CORE = "faceinv"
 
-#: The kind of the specs that each hook returns. ``faceinv_commands`` returns none: it registers commands.
+#: The kind of the specs that each hook returns; :data:`_OTHER_HOOKS` return none.
 HOOK_KINDS = {
     "faceinv_encoders": "encoder",
     "faceinv_generators": "generator",
@@ -41,6 +42,7 @@ HOOK_KINDS = {
     "faceinv_weights": "weights",
     "faceinv_weight_sources": "weight source",
 }
+_OTHER_HOOKS = ("faceinv_trained", "faceinv_commands")
 
 #: Kinds whose objects are called.
 _CALLED = ("loss", "method", "metric", "detector")
@@ -283,6 +285,20 @@ class Host:
         """Return the weights files declared under these names."""
         return [self.spec("weights", name) for name in names]
 
+    def shipments(self) -> list[Shipment]:
+        """Return the folders of trained parts that plugins ship; a plugin that fails is reported and skipped."""
+        found = []
+        for implementation in self.manager.hook.faceinv_trained.get_hookimpls():
+            name, hook = implementation.plugin_name, cast(Callable[[], Iterable[Path]], implementation.function)
+            try:
+                with guarded():
+                    folders = [Path(folder) for folder in itertools.islice(hook(), _MOST_SPECS)]
+            except Exception as error:
+                self._report(name, self.distributions[name], error, "faceinv_trained() failed: ")
+            else:
+                found += [Shipment(folder, self.distributions[name]) for folder in folders]
+        return found
+
     def add_commands(self, cli: click.Group) -> None:
         """Let every plugin add its commands; one that fails is reported and skipped."""
         for implementation in self.manager.hook.faceinv_commands.get_hookimpls():
@@ -306,7 +322,7 @@ class Host:
         """Return a message about a hook of ``plugin`` that does not exist, or nothing."""
         for hook in self.manager.get_hookcallers(plugin) or ():
             if not hook.has_spec():
-                return f"unknown hook '{hook.name}'.{suggest(hook.name, [*HOOK_KINDS, 'faceinv_commands'])}"
+                return f"unknown hook '{hook.name}'.{suggest(hook.name, [*HOOK_KINDS, *_OTHER_HOOKS])}"
         return ""
 
     def _load_entry_points(self) -> None:

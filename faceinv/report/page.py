@@ -140,6 +140,7 @@ def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure
         "gallery": shown,
         "settings": provenance.settings(study),
         "times": provenance.times(study),
+        "learned": provenance.learned(study),
         "skipped": provenance.skipped(study),
         "left_out": provenance.left_out(study),
         "warnings": provenance.warnings(study),

@@ -15,6 +15,8 @@ from faceinv.storage.records import FailedCell, FinishedCell
 if TYPE_CHECKING:
     from faceinv.plugins.host import Host
 
+_ORIGINS = ("shipped", "trained")
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -111,6 +113,17 @@ def times(study: Study) -> tuple[Times, ...]:
         )
         for label, column in zip(study.labels, study.columns, strict=True)
     )
+
+
+def learned(study: Study) -> tuple[str, ...]:
+    """Return, for each column, which of the parts learned from pairs were shipped, and which were trained."""
+
+    def text(record: FinishedCell) -> str:
+        whats = {origin: [what for what, own in record.learned.items() if own == origin] for origin in _ORIGINS}
+        told = [f"{origin} ({', '.join(listed)})" for origin, listed in whats.items() if listed]
+        return "; ".join(told) if len(told) > 1 else told[0].partition(" (")[0] if told else ""
+
+    return tuple(f"{text(column.record)} {column.record.learned_hash}".strip() for column in study.columns)
 
 
 def versions(runs: Runs) -> tuple[tuple[str, str], ...]:

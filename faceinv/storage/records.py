@@ -199,6 +199,10 @@ class FinishedCell(CellRecord):
     """Hash of the target images: cells with the same value can be compared target by target."""
     batch_size: Positive | None = None
     """Targets per batch. Numbers agree to the last digit only between equal batches."""
+    learned: dict[str, Literal["shipped", "trained"]] = {}
+    """Where each part came from that the attack learned from pairs: ``shipped`` with a plugin, or ``trained``."""
+    learned_hash: str = ""
+    """Hash of the regressor and the readers of probes: records with the same value used the same ones."""
     files: list[FileStem] = []
     """``faceinv invert`` only: name of each reconstruction's file in the run folder, without suffix."""
     skipped: list[Pair] = []

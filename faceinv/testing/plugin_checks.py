@@ -98,7 +98,7 @@ def declares_the_same_twice(subject: PluginSubject) -> None:
 
 @check("plugin", fix="Return at least one spec from a hook or add a command; otherwise remove the entry point.")
 def declares_something(subject: PluginSubject) -> None:
-    """The plugin declares at least one object, weights file, weight source or command."""
+    """The plugin declares at least one object, weights file, weight source, command or folder of trained parts."""
     declared = [name for name in HOOK_KINDS if (hook := getattr(subject.plugin, name, None)) and list(hook())]
-    commands = hasattr(subject.plugin, "faceinv_commands")
-    require(declared or commands, f"{subject} declares nothing; are its hooks marked with @faceinv.hookimpl?")
+    others = any(hasattr(subject.plugin, name) for name in ("faceinv_commands", "faceinv_trained"))
+    require(declared or others, f"{subject} declares nothing; are its hooks marked with @faceinv.hookimpl?")

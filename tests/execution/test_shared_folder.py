@@ -23,7 +23,6 @@ from faceinv.plugins import Host
 from faceinv.storage.parts import Parts
 from faceinv.storage.records import FinishedCell
 from faceinv.storage.run_folder import RunFolder
-from faceinv.storage.tensors import TensorCache
 from faceinv.testing import toy
 from faceinv.weights import WeightStore
 
@@ -74,9 +73,7 @@ def cell_of(out: Path) -> dict[str, Any]:
 @pytest.fixture
 def runner(host: Host, cache: Path, tmp_path: Path) -> Runner:
     loader = Loader(host, WeightStore(host, cache=cache))
-    return Runner(
-        Resources(loader, RunFolder(tmp_path / "run"), cache=TensorCache(cache / "trained"), probes=[]), batch_size=2
-    )
+    return Runner(Resources(loader, RunFolder(tmp_path / "run"), cache=cache / "trained", probes=[]), batch_size=2)
 
 
 @pytest.fixture

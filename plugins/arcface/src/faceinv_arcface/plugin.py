@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from faceinv import hookimpl
 from faceinv.contracts import EncoderSpec, Framing, WeightSpec
 
@@ -28,6 +30,11 @@ _FRAMING = Framing(
 
 _ARCFACE = "Deng, Guo, Xue, Zafeiriou: ArcFace, CVPR 2019, arXiv:1801.07698"
 _INSIGHTFACE = "non-commercial research only (insightface's model zoo)"
+
+
+@hookimpl
+def faceinv_trained() -> list[Path]:
+    return [Path(__file__).with_name("trained")]
 
 
 @hookimpl

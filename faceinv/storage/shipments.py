@@ -1,0 +1,63 @@
+"""Folders of tensors that plugins ship, and why a file in one is not the file that is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """A folder of tensors, each file under the name that :class:`faceinv.storage.tensors.TensorCache` gives it.
+
+    Args:
+        folder: The folder, which is only read.
+        owner: The distribution that it belongs to, for messages.
+    """
+
+    folder: Path
+    owner: str
+
+
+def made_of_others(folder: Path, what: str, parts: Any) -> str:
+    """Return how the parts of a shipped file differ from those that are needed; nothing if there is no such file.
+
+    Args:
+        folder: The shipment's folder.
+        what: What the file contains, the start of its name.
+        parts: What is needed, as JSON. A file counts if it was made from networks and probes of the same names.
+    """
+    for file in sorted(folder.glob(f"{what}-*.safetensors")):
+        try:
+            with safe_open(file, "pt") as opened:
+                shipped = json.loads((opened.metadata() or {}).get("parts", "{}"))
+        except (SafetensorError, OSError, ValueError):
+            continue
+        if _names(shipped) == _names(parts):
+            return ", ".join(f"another {difference}" for difference in dict.fromkeys(_differences(shipped, parts)))
+    return ""
+
+
+def _names(parts: Any) -> list[str]:
+    """Return the names of networks and probes: what stands under ``name`` at any depth."""
+    if not isinstance(parts, dict):
+        return []
+    own = [parts["name"]] if isinstance(parts.get("name"), str) else []
+    return own + [name for _, inner in sorted(parts.items()) for name in _names(inner)]
+
+
+def _differences(shipped: Any, needed: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield what differs, such as ``code of the encoder``; a number with its shipped value."""
+    if isinstance(shipped, dict) and isinstance(needed, dict):
+        for key in sorted({**shipped, **needed}):
+            yield from _differences(shipped.get(key), needed.get(key), (*path, key))
+    elif shipped != needed:
+        # The first two steps of the path, such as encoder and code, say enough.
+        *owner, what = [step for step in path if step != "pairs"][:2]
+        value = f" ({shipped:,})" if isinstance(shipped, int) else ""
+        yield what + "".join(f" of the {name}" for name in owner) + value
