@@ -16,6 +16,7 @@ from faceinv.attack import preparation
 from faceinv.attack.preparation import Preparation
 from faceinv.models import Loader
 from faceinv.plugins import Host
+from faceinv.probes import Whitening
 from faceinv.storage.shipments import Shipment
 from faceinv.storage.tensors import TensorCache
 from faceinv.weights import WeightStore
@@ -158,6 +159,22 @@ def test_a_damaged_file_is_not_used(host: Host, tmp_path: Path, shipped: Any, da
     assert len(said) == 1
     assert said[0].startswith(f"{path}: ")
     assert said[0].endswith(", and not used; reinstall maker 1.")
+
+
+def test_what_was_learned_behind_another_whitening_is_not_used(
+    host: Host, tmp_path: Path, shipped: Any, descriptors: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that points the principal axes the other way, where the shipped whitening is damaged."""
+    own = preparation._whitening
+    monkeypatch.setattr(preparation, "_whitening", lambda pairs: Whitening(own(pairs).mean, -own(pairs).matrix))
+    folder = shutil.copytree(shipped[0], tmp_path / "shipment")
+    (path,) = folder.glob("whitening-*")
+    path.write_bytes(path.read_bytes()[:-5])
+    cache, said = with_shipment(tmp_path / "cache", folder)
+    after = read(prepared(host, cache), descriptors)
+    torch.testing.assert_close(after["images"], shipped[1]["images"], atol=1e-4, rtol=1e-4)
+    assert set(cache.origins.values()) == {"trained"}
+    assert said[1:] == ["Training here, because what maker 1 ships was made with another whitening."]
 
 
 def test_a_command_exports_and_a_plugin_ships(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from faceinv.probes.kept import trained_reader
 from faceinv.probes.reader import Examples, Reader, Split, TunedHead, latent_head
 from faceinv.probes.recipe import LATENT_RECIPE, LATENTS, ON_PAIRS
 from faceinv.probes.whitening import Whitening
-from faceinv.storage.tensors import TensorCache
+from faceinv.storage.tensors import TensorCache, tensors_sha256
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,12 @@ class Preparation:
             )
             for name, measured in labels.items():
                 self.cache.load_or_make(*self._labels_of(name), partial(dict, labels=measured), bulky=True)
-            expected = sums.coefficients(pairs.descriptors, _whitening(pairs.descriptors))
-            self.cache.load_or_make("conditional mean", {"pairs": self.provenance}, partial(dict, all=expected))
+            whitening = _whitening(pairs.descriptors)
+            expected = sums.coefficients(pairs.descriptors, whitening)
+            # Only kept: whether it will be used is not known yet.
+            self.cache.load_or_make(
+                "conditional mean", self._whitened_by(whitening), lambda: {"all": expected}, bulky=True
+            )
             return {"latents": pairs.latents, "descriptors": pairs.descriptors}
 
         return Pairs(**self.cache.load_or_make("pairs", self.provenance, make, bulky=True))
@@ -167,7 +171,7 @@ class Preparation:
             measured = DescriptorStatistics.of(self.pairs.descriptors, self.whitening)
             return {name: torch.tensor(value, dtype=torch.float64) for name, value in asdict(measured).items()}
 
-        found = self.cache.load_or_make("descriptor statistics", {"pairs": self.provenance}, make)
+        found = self.cache.load_or_make("descriptor statistics", self._whitened_by(self.whitening), make)
         return DescriptorStatistics(**{name: float(value) for name, value in found.items()})
 
     @cached_property
@@ -179,7 +183,7 @@ class Preparation:
             sums = sum_images(self.pairs, self.generator, self.space, self._progress)
             return {"all": sums.coefficients(self.pairs.descriptors, self.whitening)}
 
-        found = self.cache.load_or_make("conditional mean", {"pairs": self.provenance}, make)
+        found = self.cache.load_or_make("conditional mean", self._whitened_by(self.whitening), make)
         return ConditionalMean(self.whitening, found["all"], self.generator.framing.size)
 
     @cached_property
@@ -194,7 +198,7 @@ class Preparation:
             LATENT_RECIPE if paper else LATENTS,
             seed=self._seed,
             what="latent regressor",
-            parts={"pairs": self.provenance},
+            parts=self._whitened_by(self.whitening),
             cache=self.cache,
             whitening=self.whitening,
             progress=self._progress,
@@ -294,9 +298,18 @@ class Preparation:
         """Return how labels are named in the cache, and everything that they depend on."""
         return f"{name} labels", {"pairs": self.provenance, "probe": self.loader.provenance(self._spec(name))}
 
+    def _whitened_by(self, whitening: Whitening) -> dict[str, object]:
+        """Return everything that depends on the pairs through their whitening.
+
+        It is part of the name because it rounds differently on another machine, and its axes may point the other way:
+        what was learned behind one whitening is useless behind another.
+        """
+        return {"pairs": self.provenance, "whitening": tensors_sha256(whitening.state_dict())}
+
     def _read_by(self, name: str) -> dict[str, object]:
         """Return everything that the reader of a probe depends on, but for its recipe's settings."""
-        parts = self._labels_of(name)[1] | {"preset": self._preset, "seed": self._seed}
+        parts = self._labels_of(name)[1] | self._whitened_by(self.whitening)
+        parts |= {"preset": self._preset, "seed": self._seed}
         return parts | ({"photographs": self.photographs.provenance(name)} if self.photographs is not None else {})
 
     def _spec(self, name: str) -> ProbeSpec:

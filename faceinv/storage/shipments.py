@@ -39,7 +39,10 @@ def made_of_others(folder: Path, what: str, parts: Any) -> str:
         except (SafetensorError, OSError, ValueError):
             continue
         if _names(shipped) == _names(parts):
-            return ", ".join(f"another {difference}" for difference in dict.fromkeys(_differences(shipped, parts)))
+            found = list(dict.fromkeys(_differences(shipped, parts)))
+            # Wherever the samples differ, their whitening does too.
+            named = [difference for difference in found if difference != "whitening"] or found
+            return ", ".join(f"another {difference}" for difference in named)
     return ""
 
 

@@ -200,8 +200,12 @@ def _text(parts: Mapping[str, object]) -> str:
 
 
 def _digest(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Return a hash of the file's name, and the names, types, shapes and bytes of its tensors."""
-    digest = hashlib.sha256(path.name.encode())
+    return tensors_sha256(tensors, path.name)
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor], name: str = "") -> str:
+    """Return a hash of the names, types, shapes and bytes of tensors, and of a ``name`` that they have together."""
+    digest = hashlib.sha256(name.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
