@@ -82,7 +82,9 @@ def finished_record(
         "learned_hash": facts["trained"],
         "skipped": [list(item) for item in targets.skipped],
         "warnings": [*named.cell.warnings, *_caveats(host, named.cell, probes, shares)],
-        "metrics": {name: summary(host, named.cell, name, values) for name, values in scores.columns.items()},
+        "metrics": {
+            name: summary(host, named.cell, name, values, targets.identities) for name, values in scores.columns.items()
+        },
         "recognition": scores.recognition,
         **scores.protocols,
         "left_out": scores.left_out,
@@ -174,9 +176,13 @@ def _caveats(
     yield from negligible(shares)
 
 
-def summary(host: Host, cell: Cell, column: str, values: Sequence[float]) -> dict[str, Any]:
+def summary(
+    host: Host, cell: Cell, column: str, values: Sequence[float], people: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Return the mean of a column with its interval, unit and direction, and the encoder that it reads, if any."""
     name, colon, critic = column.partition(":")
     spec: MetricSpec = host.spec("metric", base_column(name))
-    mean = asdict(estimate(values)) | {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
+    found = asdict(estimate(values, people=people))
+    mean = {key: value for key, value in found.items() if key != "people" or value}
+    mean |= {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
     return mean | ({"encoder": cell.roles[f"{spec.encoder}{colon}{critic}"]} if spec.encoder else {})

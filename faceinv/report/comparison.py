@@ -195,7 +195,9 @@ def _compared(a: Column, b: Column) -> Comparison:
         both = np.isfinite(ours) & np.isfinite(theirs)
         if not both.any():
             continue
-        difference = paired_difference(theirs[both], ours[both])
+        known = [pair for pair, kept in zip(pairs, both, strict=True) if kept]
+        people = a.people and [a.people[index] for index, _ in known]
+        difference = paired_difference(theirs[both], ours[both], people=people)
         rows.append(
             Row(
                 metric=name,
@@ -203,8 +205,8 @@ def _compared(a: Column, b: Column) -> Comparison:
                 unit=unit,
                 higher_is_better=higher,
                 digits=digits,
-                reference=estimate(ours[both]),
-                other=estimate(theirs[both]),
+                reference=estimate(ours[both], people=people),
+                other=estimate(theirs[both], people=people),
                 difference=difference,
                 spread=float(ours[both].std(ddof=1)) if both.sum() > 1 else 0.0,
                 verdict=verdict(difference, digits, higher),

@@ -64,7 +64,7 @@ def _estimates(content: dict[str, Any]) -> dict[str, Estimate]:
 def _estimate(content: dict[str, Any]) -> Estimate:
     """Return an estimate; JSON has null for an interval that does not exist."""
     ends = {name: math.nan if content[name] is None else float(content[name]) for name in ("mean", "low", "high")}
-    return Estimate(**ends, n=int(content["n"]))
+    return Estimate(**ends, n=int(content["n"]), people=int(content.get("people", 0)))
 
 
 def joined(boards: Sequence[Board], kept: Sequence[Board]) -> tuple[Board, ...]:

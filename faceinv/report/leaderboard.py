@@ -220,14 +220,16 @@ def _references(column: Column, columns: list[Column], method: str) -> list[Colu
 
 def _place(column: Column, references: list[Column]) -> Place:
     record = column.record
-    scores = {name: _score(name, column.floats(name)) for name in SCORES if name in column.rows}
+    scores = {name: _score(name, column) for name in SCORES if name in column.rows}
     differences, reference = {}, ""
     # With several weightings or options of the reference it is ambiguous which one is meant.
     if len(references) == 1 and references[0].targets == column.targets:
         reference = references[0].id
         for name in COMPARED:
             if name in column.rows and name in references[0].rows:
-                differences[name] = paired_difference(column.floats(name), references[0].floats(name))
+                differences[name] = paired_difference(
+                    column.floats(name), references[0].floats(name), people=column.people
+                )
     bounded = "psnr" in column.rows and "psnr_ceiling" in column.rows
     return Place(
         id=column.id,
@@ -242,16 +244,19 @@ def _place(column: Column, references: list[Column]) -> Place:
         seconds=_seconds(column),
         n=record.n,
         scores={name: score for name, score in scores.items() if score.n},
-        above_ceiling=paired_difference(column.floats("psnr"), column.floats("psnr_ceiling")) if bounded else None,
+        above_ceiling=paired_difference(column.floats("psnr"), column.floats("psnr_ceiling"), people=column.people)
+        if bounded
+        else None,
         differences=differences,
         reference=reference,
         precision=column.precision,
     )
 
 
-def _score(name: str, values: Sequence[float]) -> Estimate:
+def _score(name: str, column: Column) -> Estimate:
+    values = column.floats(name)
     if not name.startswith("success"):
-        return estimate(values)
+        return estimate(values, people=column.people)
     known = [value for value in values if not math.isnan(value)]
     return wilson(round(sum(known)), len(known))
 
@@ -281,5 +286,5 @@ def named(place: Place, places: Sequence[Place]) -> str:
 def _ceiling(study: Study) -> Estimate | None:
     for column in study.columns:
         if "psnr_ceiling" in column.rows:
-            return estimate(column.floats("psnr_ceiling"))
+            return estimate(column.floats("psnr_ceiling"), people=column.people)
     return None

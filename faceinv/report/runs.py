@@ -80,6 +80,11 @@ class Column:
         """Whether the attacked encoder judges its own inversion."""
         return self.critic == self.config.encoder
 
+    @property
+    def people(self) -> Sequence[Any] | None:
+        """The person in each target, if the data set knows."""
+        return self.rows.get("identity")
+
     def floats(self, name: str) -> list[float]:
         """Return the values of a column of scores, NaN where there is none."""
         return [float("nan") if value is None else float(value) for value in self.rows[name]]

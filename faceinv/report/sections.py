@@ -144,7 +144,7 @@ def change(reference: Column, column: Column, metric: str) -> Change | None:
     lacking = metric not in reference.rows or metric not in column.rows
     if summary is None or lacking or reference.targets != column.targets:
         return None
-    difference = paired_difference(column.floats(metric), reference.floats(metric))
+    difference = paired_difference(column.floats(metric), reference.floats(metric), people=column.people)
     digits = wording.digits(metric)
     return Change(computed(difference, digits, sign=True), verdict(difference, digits, summary.higher_is_better))
 
@@ -156,10 +156,10 @@ VERDICTS = {"better": "better", "worse": "worse", "same": "no difference", "few"
 def verdict(difference: Estimate, digits: int, higher_is_better: bool) -> str:
     """Return what can be said of a paired difference, a key of :data:`VERDICTS`.
 
-    ``"same"`` if its interval contains zero, or is shown as nothing but zeros; ``"few"`` if there are too few items for
-    an interval that could be relied on.
+    ``"same"`` if its interval contains zero, or is shown as nothing but zeros; ``"few"`` if there are too few items, or
+    people, for an interval that could be relied on.
     """
-    if difference.n < FEW:
+    if difference.independent < FEW:
         return "few"
     shown = max(abs(difference.low), abs(difference.high)) >= 0.5 * 10**-digits
     if shown and difference.low > 0:

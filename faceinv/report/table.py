@@ -71,7 +71,7 @@ class Cell:
         if estimate is None:
             return cls("")
         text = wording.number(estimate.mean, digits, signed)
-        clear = signed and estimate.n >= FEW and (estimate.low > 0 or estimate.high < 0)
+        clear = signed and estimate.independent >= FEW and (estimate.low > 0 or estimate.high < 0)
         ends = wording.interval(estimate, digits, signed)
         return cls(text, ends, estimate.mean, estimate.low, estimate.high, "clear" if clear else "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,22 +38,37 @@ class Estimate(Interval):
 
     Args:
         n: Number of items that have a value; with fewer than two there is no interval.
+        people: Number of people that the items are of, if some have several; 0 otherwise.
     """
 
     n: int
+    people: int = 0
+
+    @property
+    def independent(self) -> int:
+        """Number of items that tell something new: people, if some have several items."""
+        return self.people or self.n
 
 
-def estimate(values: npt.ArrayLike, seed: int = 0, drawn: int = 1 << 18) -> Estimate:
+def estimate(
+    values: npt.ArrayLike, seed: int = 0, drawn: int = 1 << 18, people: Sequence[object] | None = None
+) -> Estimate:
     """Return the mean of ``values`` with its 95 % percentile bootstrap interval, ignoring NaNs.
 
     Args:
         values: ``(N,)``.
         seed: Seed of the resampling: the same values give the same interval.
         drawn: Number of items drawn at a time; bounds the memory and does not change the result.
+        people: The person in each item. If some have several, whole people are drawn: their items are not independent.
     """
     array = np.asarray(values, dtype=np.float64)
-    array = array[np.isfinite(array)]
+    finite = np.isfinite(array)
+    array = array[finite]
     n = len(array)
+    if people is not None and n:
+        _, person = np.unique(np.asarray(people, dtype=str)[finite], return_inverse=True)
+        if person.max() + 1 < n:
+            return _estimate_of_people(array, person, seed)
     if n == 0:
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
     if n == 1:
@@ -66,12 +82,33 @@ def estimate(values: npt.ArrayLike, seed: int = 0, drawn: int = 1 << 18) -> Esti
     return Estimate(float(array.mean()), float(low), float(high), n)
 
 
-def paired_difference(values: npt.ArrayLike, reference: npt.ArrayLike, seed: int = 0) -> Estimate:
-    """Return the mean of the differences ``values − reference`` of each item, with its 95 % interval."""
+def _estimate_of_people(values: npt.NDArray[np.float64], person: npt.NDArray[np.intp], seed: int) -> Estimate:
+    """Return the mean of values ``(N,)`` of people, numbered from 0, with its interval over the people."""
+    sums, counts = np.bincount(person, values), np.bincount(person)
+    k, mean = len(counts), float(values.mean())
+    if k == 1:
+        return Estimate(mean, float("nan"), float("nan"), len(values), 1)
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(k, np.full(k, 1 / k), size=_RESAMPLES)
+    low, high = np.percentile((drawn @ sums) / (drawn @ counts), [2.5, 97.5])
+    return Estimate(mean, float(low), float(high), len(values), k)
+
+
+def paired_difference(
+    values: npt.ArrayLike, reference: npt.ArrayLike, seed: int = 0, people: Sequence[object] | None = None
+) -> Estimate:
+    """Return the mean of the differences ``values − reference`` of each item, with its 95 % interval.
+
+    Args:
+        values: ``(N,)``.
+        reference: ``(N,)``, of the same items.
+        seed: Seed of the resampling.
+        people: The person in each item, as for :func:`estimate`.
+    """
     a, b = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     if a.shape != b.shape:
         raise ValueError(f"Paired values must be of the same items, got shapes {a.shape} and {b.shape}.")
-    return estimate(a - b, seed)
+    return estimate(a - b, seed, people=people)
 
 
 def wilson(successes: int, n: int) -> Estimate:

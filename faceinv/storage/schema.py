@@ -62,6 +62,8 @@ class MetricSummary(Interval):
 
     n: Count
     """Targets that have a value."""
+    people: Count = 0
+    """People that these targets are of, if some have several: the interval is over people then."""
     unit: str
     """Unit of the metric; ``1`` for a pure number."""
     higher_is_better: bool

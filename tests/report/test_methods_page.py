@@ -255,5 +255,5 @@ def test_nothing_of_a_single_target_is_kept(run, methods: Path) -> None:
     (board,) = run("compare", methods, "--json").json
     assert board["n"] > 1
     for place in board["places"]:
-        assert set(place["seconds"]) == {"mean", "low", "high", "n"}
-        assert all(set(score) == {"mean", "low", "high", "n"} for score in place["scores"].values())
+        assert set(place["seconds"]) == {"mean", "low", "high", "n", "people"}
+        assert all(set(score) == {"mean", "low", "high", "n", "people"} for score in place["scores"].values())

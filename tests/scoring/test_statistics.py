@@ -57,3 +57,21 @@ def test_an_interval_of_many_items_takes_little_memory() -> None:
     tracemalloc.stop()
     # All resamples at once: 4,000 * 20,000 * 16 bytes.
     assert peak < 20e6
+
+
+def test_items_of_one_person_are_not_independent() -> None:
+    rng = np.random.default_rng(0)
+    people = np.repeat([f"p{index}" for index in range(20)], 4)
+    values = np.repeat(rng.standard_normal(20), 4)
+    found, alone = estimate(values, people=people), estimate(values[::4])
+    assert (found.n, found.people, found.independent) == (80, 20, 20)
+    assert found.mean == pytest.approx(alone.mean)
+    # Four copies of a photograph say no more than one.
+    assert found.high - found.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    assert estimate(values).high - estimate(values).low < 0.6 * (found.high - found.low)
+    # With one item of each person nothing changes.
+    assert estimate(values[::4], people=people[::4]) == alone
+    assert np.isnan(estimate(values[:4], people=people[:4]).low)
+    values[:4] = np.nan
+    assert estimate(values, people=people).people == 19
+    assert paired_difference(values, np.zeros(80), people=people).independent == 19
