@@ -172,7 +172,8 @@ def part(values: Sequence[float], trajectory: Sequence[float] = (), **facts: Any
     known = {
         "targets": "t",
         "batch_size": 2,
-        "trained": "r",
+        "learned": {},
+        "learned_hash": "r",
         "queries": 3,
         "image_steps": 2,
         "queries_sum": 5,
@@ -194,7 +195,8 @@ def test_parts_are_joined_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fact", "reason"), [("targets", "images differ"), ("batch_size", "different sizes"), ("trained", "FACEINV_CACHE")]
+    ("fact", "reason"),
+    [("targets", "images differ"), ("batch_size", "different sizes"), ("learned_hash", "FACEINV_CACHE")],
 )
 def test_what_was_made_of_something_else_is_refused(fact: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):

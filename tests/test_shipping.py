@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -28,6 +29,9 @@ PARTS = {
 CHAIN = [
     "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets",
     "--losses", "id,brightness", "--limit", "3", "--steps", "2", "--pairs", "200", "--metric", "psnr",
+]  # fmt: skip
+INVERT = [
+    "--encoder", "toy", "--generator", "toy-faces", "--losses", "id,brightness", "--steps", "2", "--pairs", "200",
 ]  # fmt: skip
 PLUGIN = """
 from pathlib import Path
@@ -194,6 +198,11 @@ def test_a_command_exports_and_a_plugin_ships(run, tmp_path: Path, monkeypatch: 
     record = json.loads(next((tmp_path / "run").glob("cells/*.json")).read_text())
     assert record["learned"] == dict.fromkeys(PARTS, "shipped")
     assert len(record["learned_hash"]) == 16
+    np.save(tmp_path / "leaked.npy", np.random.default_rng(0).random((1, 12), np.float32))
+    inverted = run("--plugin", plugin, "invert", tmp_path / "leaked.npy", *INVERT, "--out", tmp_path / "faces")
+    assert inverted.code == 0, inverted.err
+    faces = json.loads(next((tmp_path / "faces").glob("cells/*.json")).read_text())
+    assert (set(faces["learned"].values()), faces["learned_hash"]) == ({"shipped"}, record["learned_hash"])
     assert run("verify", tmp_path / "run").code == 0
     page = (tmp_path / "run" / "report.html").read_text()
     assert f"shipped {record['learned_hash']}" in page

@@ -78,8 +78,8 @@ def finished_record(
         "aligned": targets.aligned,
         "targets": targets.digest,
         "batch_size": facts["batch_size"],
-        "learned": facts["origins"],
-        "learned_hash": facts["trained"],
+        "learned": facts["learned"],
+        "learned_hash": facts["learned_hash"],
         "skipped": [list(item) for item in targets.skipped],
         "warnings": [*named.cell.warnings, *_caveats(host, named.cell, probes, shares)],
         "metrics": {

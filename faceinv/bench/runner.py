@@ -165,6 +165,10 @@ class Runner:
         """Return the weighted share of each loss in a trajectory of the cell's method."""
         return loss_shares(self._methods.objective(cell).weights, trajectory) if trajectory else {}
 
+    def learned(self, cell: Cell) -> dict[str, Any]:
+        """Return the facts of a record about what the cell's method and losses learned from pairs."""
+        return {"learned": self._methods.origins(cell), "learned_hash": self._methods.trained_hash(cell)}
+
     def compute(
         self,
         named: NamedCell,
@@ -203,8 +207,7 @@ class Runner:
             "n": len(rows),
             "targets": targets.digest,
             "batch_size": size,
-            "trained": self._methods.trained_hash(cell),
-            "origins": self._methods.origins(cell),
+            **self.learned(cell),
             "queries": inversion.queries,
             "image_steps": inversion.image_steps,
             "queries_sum": round(inversion.queries_mean * len(rows)),

@@ -280,4 +280,4 @@ def _write_record(
         batch_size=runner.batch_size(cell),
         photographs=len(targets),
     )
-    folder.write(record.model_copy(update={"digests": digests}))
+    folder.write(record.model_copy(update={"digests": digests, **runner.learned(cell)}))

@@ -34,7 +34,7 @@ Array = npt.NDArray[Any]
 _ALIKE = {
     "targets": "the target images differ",
     "batch_size": "their batches have different sizes",
-    "trained": "their probes and regressors were trained separately and differ; share FACEINV_CACHE, or copy the "
+    "learned_hash": "their probes and regressors were trained separately and differ; share FACEINV_CACHE, or copy the "
     "cache's folder 'trained'",
 }
 
@@ -63,7 +63,7 @@ class Part:
 _ARRAYS = ("targets", "results", "columns", "read", "trajectory")
 #: Facts that every part has.
 _FACTS = {
-    *("n", "targets", "batch_size", "trained", "seconds", "digests"),
+    *("n", "targets", "batch_size", "learned", "learned_hash", "seconds", "digests"),
     *("queries", "image_steps", "queries_sum", "image_steps_sum"),
 }
 
