@@ -9,6 +9,8 @@ from markupsafe import Markup, escape
 
 from faceinv.report.charts import svg
 
+#: Opacity of a share of 1: text can be read on it in light and dark mode.
+_DARKEST = 0.5
 _LEFT, _HEAD, _WIDE, _HIGH = 116.0, 44.0, 74.0, 46.0
 
 
@@ -57,10 +59,9 @@ def _square(square: Square, left: float, top: float) -> str:
     middle, shade = left + _WIDE / 2, 0.0 if square.share is None else square.share
     # The frame is drawn inside the square, so that its neighbours do not cover it.
     frame = f'<rect class="own" x="{left + 2}" y="{top + 2}" width="{_WIDE - 5}" height="{_HIGH - 5}"/>'
-    style = "heat dark" if shade > 0.55 else "heat"
     return (
-        f'<g class="{style}"><rect class="shade" x="{left}" y="{top}" width="{_WIDE - 1}" height="{_HIGH - 1}" '
-        f'fill-opacity="{shade:.3f}"/>{frame if square.marked else ""}'
+        f'<g class="heat"><rect class="shade" x="{left}" y="{top}" width="{_WIDE - 1}" height="{_HIGH - 1}" '
+        f'fill-opacity="{_DARKEST * shade:.3f}"/>{frame if square.marked else ""}'
         f'<text x="{middle}" y="{top + 20}" text-anchor="middle">{escape(square.text)}</text>'
         f'<text class="small" x="{middle}" y="{top + 35}" text-anchor="middle">{escape(square.small)}</text></g>'
     )
