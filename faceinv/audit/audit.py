@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from faceinv.audit.settings import RECIPES, AuditSettings, deciding
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.specs import DatasetSpec, EncoderSpec, Spec
+from faceinv.data.images import write_image
 from faceinv.errors import UsageError
 from faceinv.models.loader import Loader
 from faceinv.plugins.code import codes, core_hash
@@ -125,6 +126,14 @@ class Audit:
         record = ProbeRecord.of(record_id, facts)
         self.folder.write(record)
         return record
+
+    def keep_photographs(self, record: ProbeRecord, images: Sequence[str]) -> None:
+        """Write photographs of the data set next to a record, in the frame that attributes are measured in."""
+        rows = {name: row for row, name in enumerate(self.material.dataset.ids)}
+        for name in images:
+            path = self.folder.photograph_path(record.id, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_image(self.material.framed(rows[name]), path)
 
     def _scored(
         self, encoder: str, readings: Mapping[str, list[Reading]], test: Tensor, columns: dict[str, list[Any]]

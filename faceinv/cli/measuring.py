@@ -1,4 +1,4 @@
-"""Measure attributes on pictures with the probes of a loader, for the overlays of a report."""
+"""Measure attributes on pictures with the probes of a loader, for overlays and Figure 7."""
 
 from __future__ import annotations
 
@@ -14,10 +14,28 @@ from faceinv.errors import FaceinvError
 from faceinv.report.overlays import Measure, Measured
 
 if TYPE_CHECKING:
+    from faceinv.cli.application import Application
     from faceinv.models.loader import Loader
 
 #: Pictures in memory at once.
 _BATCH = 16
+
+
+def stored_measure(app: Application, loader: Loader | None = None) -> Measure:
+    """Return a function that measures pictures with the weights in the cache, without fetching any.
+
+    Args:
+        app: The command's application.
+        loader: Has the networks, if the command has built them already.
+    """
+
+    def later() -> Loader:
+        from faceinv.models.loader import Loader
+        from faceinv.weights.store import WeightStore
+
+        return loader or Loader(app.host, WeightStore(app.host, offline=True))
+
+    return measure_with(later)
 
 
 def measure_with(make_loader: Callable[[], Loader]) -> Measure:

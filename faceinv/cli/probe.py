@@ -16,6 +16,7 @@ from faceinv.cli.options import Standard, named_files
 _MANY = 10_000
 
 if TYPE_CHECKING:
+    from faceinv.audit.audit import Audit
     from faceinv.storage.audit_records import ProbeRecord
 
 
@@ -114,10 +115,7 @@ def probe(
     _print_tables(app, records, form)
     _say_skipped(app, records[0])
     if figures:
-        from faceinv.audit.figures import draw_figures
-
-        for path in draw_figures(audit, audit.folder, records[-1]):
-            app.say(f"picture: {path}")
+        _draw(app, audit, records)
     for record in records:
         app.say(f"record: {audit.folder.record_path(record.id)}")
 
@@ -131,6 +129,20 @@ def _phases(encoders: int, images: int, image_epochs: int) -> list[Phase]:
             Phase("training on photographs", 0.003 * images * image_epochs),
         ]
     return phases * encoders
+
+
+def _draw(app: Application, audit: Audit, records: list[ProbeRecord]) -> None:
+    """Keep the photographs that Figures 2 and 3 show, and draw both for each encoder and recipe."""
+    from faceinv.report.figures import probing
+    from faceinv.storage.atomic import write_atomically
+
+    for record in records:
+        for read in probing.readings(audit.folder, record):
+            audit.keep_photographs(record, read.shown())
+            for drawing in filter(None, (probing.figure_2(read), probing.figure_3(read))):
+                path = audit.folder.path / f"figure-{drawing.number}-{drawing.name}.png"
+                write_atomically(path, drawing.content("png"))
+                app.say(f"picture: {path}")
 
 
 def _print_tables(app: Application, records: list[ProbeRecord], form: str | None) -> None:

@@ -11,7 +11,6 @@ from faceinv.cli.application import Application
 
 if TYPE_CHECKING:
     from faceinv.models.loader import Loader
-    from faceinv.report.overlays import Measure
 
 #: Option of every command that writes a page.
 OPEN = click.option("--open", "open_it", is_flag=True, help="Open the page in the browser.")
@@ -55,6 +54,7 @@ def make_report(
         images: Whether pictures go into it.
         loader: Has the networks that measure pictures, if the command has built them already.
     """
+    from faceinv.cli.measuring import stored_measure
     from faceinv.report.page import render
     from faceinv.report.runs import read_runs
 
@@ -65,7 +65,7 @@ def make_report(
         for file in column.folder.changed(column.record):
             app.warn(f"{file} is missing or not what its record says; 'faceinv verify {column.folder.path}' lists all.")
             break
-    measure = _measure(app, loader) if images and found.studies else None
+    measure = stored_measure(app, loader) if images and found.studies else None
     page = render(found, host=app.host, measure=measure, images=images)
     return write_html(page, out, runs[0] / "report.html")
 
@@ -95,16 +95,3 @@ def finish(app: Application, path: Path, open_it: bool) -> None:
 
         if not webbrowser.open(path.resolve().as_uri()):
             app.warn(f"No browser could be started. Open {path} yourself.")
-
-
-def _measure(app: Application, loader: Loader | None) -> Measure:
-    """Return a function that measures pictures with the weights in the cache, without fetching any."""
-    from faceinv.cli.measuring import measure_with
-
-    def later() -> Loader:
-        from faceinv.models.loader import Loader
-        from faceinv.weights.store import WeightStore
-
-        return loader or Loader(app.host, WeightStore(app.host, offline=True))
-
-    return measure_with(later)

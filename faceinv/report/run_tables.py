@@ -8,6 +8,8 @@ from typing import Any
 
 from faceinv.errors import InputError
 from faceinv.report import paper, provenance, recognition, sections, table_1, wording
+from faceinv.report.figures import same_person
+from faceinv.report.overlays import Measure
 from faceinv.report.runs import Column, Runs, Study
 from faceinv.report.table import Cell, Line, Table
 from faceinv.report.values import of_record
@@ -17,8 +19,13 @@ from faceinv.scoring.statistics import FEW
 _PAPER_HEADINGS = {"id": "ID only", "id,lm": "ID+LMs", "id,lm,hist": "ID+LMs+Hist"}
 
 
-def exported(runs: Runs, only: Sequence[str] = ()) -> tuple[Table, ...]:
+def exported(runs: Runs, only: Sequence[str] = (), measure: Measure | None = None) -> tuple[Table, ...]:
     """Return the tables that the paper has; those named in ``only``, if any is.
+
+    Args:
+        runs: The runs.
+        only: Names of tables.
+        measure: Measures attributes on pictures, for the table of Figure 7; without it that table is left out.
 
     Raises:
         InputError: if none of these tables has data.
@@ -27,8 +34,17 @@ def exported(runs: Runs, only: Sequence[str] = ()) -> tuple[Table, ...]:
     for study in runs.studies:
         warnings = provenance.warnings(study)
         headings = _paper_headings(study)
-        made = (scores(study, headings, paper_values=True), success(study, headings), identification(study, headings))
-        found += [replace(table, warnings=warnings) for table in made]
+        made = [
+            scores(study, headings, paper_values=True),
+            success(study, headings),
+            identification(study, headings),
+            cosines(study),
+        ]
+        if measure and (not only or "same-person" in only):
+            made.append(same_person.table(study, same_person.nearer(study, measure), _where(study), headings))
+        config = study.first.config
+        about = {"encoder": config.encoder, "generator": config.generator, "dataset": config.dataset}
+        found += [replace(table, warnings=warnings, about=about) for table in made]
     found += [table_1.printed(table) for table in table_1.tables(runs.probes)]
     kept = tuple(table for table in found if table.lines and (not only or table.name in only))
     if not kept:
@@ -118,9 +134,42 @@ def scores(study: Study, headings: Sequence[str], *, paper_values: bool = False)
         measured = tuple(Cell.of_interval(cell) for cell in row.cells)
         reported = tuple(Cell.of_reported(row.reported[place]) for place in places)
         lines.append(Line(name, row.unit, row.arrow, measured + reported))
-    note = f" Reported: {paper.SOURCE}, Table 2 (VGGFace2 through StyleGAN2, MoFA-Test)." if places else ""
+    note = f" Reported: {paper.SOURCE}, Table 2 and Figure 9 (VGGFace2 through StyleGAN2, MoFA-Test)." if places else ""
     columns = (*headings, *(f"{headings[place]}, reported" for place in places))
     return Table("scores", _where(study), f"Mean [95 % interval].{note}", columns, tuple(lines), corner="metric")
+
+
+def cosines(study: Study) -> Table:
+    """Return Figure 9 in numbers: the mean and the spread of each distribution of cosines, and the paper's means."""
+    column = study.fullest
+    lines = []
+    for role in sections.roles(column):
+        block = column.record.recognition[role]
+        for name, text, _ in sections.DISTRIBUTIONS:
+            at = ("recognition", role, "distributions", name)
+            if (found := getattr(block.distributions, name)) is not None and found.n:
+                cells = (
+                    of_record(column.record, digits, *at, key) for digits, key in ((3, "mean"), (3, "std"), (0, "n"))
+                )
+                title = f"{block.encoder} ({sections.role_title(role, column)}): {text}"
+                lines.append(Line(title, "", "", tuple(map(Cell.of_value, cells))))
+    if lines:
+        lines += [
+            Line(
+                f"{who}: reconstruction and the image, reported",
+                "",
+                "",
+                (Cell.of_reported(f"{mean:.2f}"), Cell(), Cell()),
+            )
+            for who, mean in paper.FIGURE_9.items()
+        ]
+    note = (
+        f"Cosines with {column.losses}. Reported: {paper.SOURCE}, Figure 9, by VGG-Face on MoFA-Test; the last three "
+        "methods were given the photograph."
+    )
+    return Table(
+        "cosines", _where(study), note, ("mean", "standard deviation", "pairs"), tuple(lines), corner="cosine by"
+    )
 
 
 def differences(study: Study) -> Table:

@@ -75,7 +75,7 @@ def _family(metric: str) -> str:
 
 def _score_row(study: Study, name: str) -> ScoreRow:
     summary = study.metric(name)
-    reported = paper.TABLE_2.get(name, {})
+    reported = paper.REPORTED.get(name, {})
     minor = wording.is_minor(name)
     return ScoreRow(
         metric=name,
@@ -234,7 +234,8 @@ class Figure9:
     notes: tuple[str, ...]
 
 
-_DISTRIBUTIONS = (
+#: Distributions of cosines: key in the record, name, and class of the style sheet.
+DISTRIBUTIONS = (
     ("impostor", "two originals, two people", "impostor"),
     ("genuine", "two originals, one person", "genuine"),
     ("other", "reconstruction and another photograph of the person", "other"),
@@ -264,15 +265,15 @@ def role_title(role: str, column: Column) -> str:
 
 def _figure_9(column: Column, role: str, width: float) -> Figure9:
     block = column.record.recognition[role]
-    found = {name: getattr(block.distributions, name) for name, _, _ in _DISTRIBUTIONS}
+    found = {name: getattr(block.distributions, name) for name, _, _ in DISTRIBUTIONS}
     bins = block.bins
     series = [
         charts.Counted(text, one.histogram, bins.low, bins.high, style)
-        for name, text, style in _DISTRIBUTIONS
+        for name, text, style in DISTRIBUTIONS
         if (one := found[name])
     ]
     legend = []
-    for name, text, style in _DISTRIBUTIONS:
+    for name, text, style in DISTRIBUTIONS:
         if found[name]:
             at = ("recognition", role, "distributions", name)
             legend.append(
@@ -287,7 +288,7 @@ def _figure_9(column: Column, role: str, width: float) -> Figure9:
     ]
     means = "; ".join(
         f"{text}: mean {one.mean:.2f}"
-        for name, text, _ in _DISTRIBUTIONS
+        for name, text, _ in DISTRIBUTIONS
         if (one := found[name]) and one.mean is not None
     )
     return Figure9(

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich import box
@@ -17,6 +17,10 @@ from rich.text import Text
 from faceinv.report import wording
 from faceinv.report.values import Interval, Value
 from faceinv.scoring.statistics import FEW, Estimate
+
+About = Mapping[str, str]
+#: What a table is about, for machines.
+ABOUT = ("encoder", "generator", "dataset")
 
 #: Style of a cell on a terminal.
 _STYLES = {"better": "green", "worse": "red", "same": "dim", "few": "dim", "clear": "bold"}
@@ -92,6 +96,7 @@ class Line:
         arrow: Direction in which they are better.
         cells: A cell per column.
         ends_section: Whether a rule follows it on a terminal.
+        encoder: The encoder that it is about, where rows differ in it.
     """
 
     name: str
@@ -99,6 +104,7 @@ class Line:
     arrow: str
     cells: tuple[Cell, ...]
     ends_section: bool = False
+    encoder: str = ""
 
     @property
     def heading(self) -> str:
@@ -119,6 +125,7 @@ class Table:
         lines: The rows.
         warnings: Caveats to show wherever the numbers are shown.
         corner: Heading of the headings of the rows.
+        about: The encoder, generator and data set of all rows, in columns of their own in CSV and JSON.
     """
 
     name: str
@@ -128,6 +135,7 @@ class Table:
     lines: tuple[Line, ...]
     warnings: tuple[str, ...] = ()
     corner: str = ""
+    about: About = field(default_factory=dict)
 
     @property
     def caption(self) -> str:
@@ -234,10 +242,11 @@ def as_latex(tables: Sequence[Table]) -> str:
 
 def as_csv(tables: Sequence[Table]) -> str:
     """Return one line per number, with all its digits; shares are between 0 and 1, as in the records."""
-    heads = ("table", "row", "column", "printed", "value", "low", "high", "unit", "reported", "warning")
+    heads = ("table", *ABOUT, "row", "column", "printed", "value", "low", "high", "unit", "reported", "warning")
     rows: list[list[Any]] = [
         [
-            *(table.name, line.name, heading, cell.text, cell.value, cell.low, cell.high, line.unit),
+            *(table.name, *(_about(table, line).get(key, "") for key in ABOUT)),
+            *(line.name, heading, cell.text, cell.value, cell.low, cell.high, line.unit),
             int("reported" in heading or line.name.endswith("reported")),
             " ".join(table.warnings),
         ]
@@ -246,6 +255,10 @@ def as_csv(tables: Sequence[Table]) -> str:
         for heading, cell in zip(table.columns, line.cells, strict=True)
     ]
     return csv_text(heads, rows)
+
+
+def _about(table: Table, line: Line) -> About:
+    return {**table.about, "encoder": line.encoder} if line.encoder else table.about
 
 
 def csv_text(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -263,11 +276,13 @@ def as_objects(tables: Sequence[Table]) -> list[dict[str, Any]]:
         {
             "table": table.name,
             "caption": table.caption,
+            **{key: table.about[key] for key in ABOUT if key in table.about},
             "warnings": list(table.warnings),
             "columns": list(table.columns),
             "rows": [
                 {
                     "name": line.name,
+                    **({"encoder": line.encoder} if line.encoder else {}),
                     "unit": line.unit,
                     "cells": [
                         {"printed": cell.text, "value": cell.value, "low": cell.low, "high": cell.high}

@@ -74,6 +74,7 @@ class Source:
 
     title: str
     detail: str
+    encoder: str
     cells: tuple[Reading | None, ...]
 
     @property
@@ -121,7 +122,7 @@ def _table(dataset: str, rows: Sequence[Found]) -> Table1:
     names = list(dict.fromkeys(row.attribute for _, _, row in rows))
     order = list(next(iter(paper.TABLE_1.values())))
     names.sort(key=lambda name: order.index(name) if name in order else len(order))
-    groups: dict[tuple[str, str], dict[str, Reading]] = {}
+    groups: dict[tuple[str, str, str], dict[str, Reading]] = {}
     mains: dict[str, str] = {}
     for record, place, row in rows:
         main = next((item for item in _MAIN if item[0] in row.metrics), None)
@@ -138,10 +139,11 @@ def _table(dataset: str, rows: Sequence[Found]) -> Table1:
             ),
             main[1],
         )
-        groups.setdefault((row.source, _detail(row)), {}).setdefault(row.attribute, reading)
+        encoder = (row.encoder or "") if row.source == "descriptor" else ""
+        groups.setdefault((row.source, _detail(row), encoder), {}).setdefault(row.attribute, reading)
     sources = tuple(
-        Source(_SOURCES[source], detail, tuple(cells.get(name) for name in names))
-        for (source, detail), cells in groups.items()
+        Source(_SOURCES[source], detail, encoder, tuple(cells.get(name) for name in names))
+        for (source, detail, encoder), cells in groups.items()
     )
     reported = tuple(
         (title, tuple(values.get(name, "") for name in names))
@@ -173,13 +175,14 @@ def printed(table: Table1, note: str = "") -> Table:
     lines = []
     for source in table.sources:
         cells = (Cell.of_interval(cell.main, "%" if cell.percent else "") if cell else Cell() for cell in source.cells)
-        lines.append(Line(source.name, "", "", tuple(cells)))
+        lines.append(Line(source.name, "", "", tuple(cells), encoder=source.encoder))
     lines += [
         Line(f"{title}, reported", "", "", tuple(map(Cell.of_reported, cells))) for title, cells in table.reported
     ]
     columns = tuple(f"{item.title} ({item.unit})" if item.unit else item.title for item in table.attributes)
     reported = f"Reported: {paper.SOURCE}, Table 1 (CelebA)."
-    return Table("probes", table.dataset, f"{reported} {note}".strip(), columns, tuple(lines))
+    about = {"dataset": table.dataset}
+    return Table("probes", table.dataset, f"{reported} {note}".strip(), columns, tuple(lines), about=about)
 
 
 def details(records: Sequence[ProbeRecord]) -> Table:

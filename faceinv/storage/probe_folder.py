@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from faceinv.storage.audit_records import ProbeRecord, read_probe
@@ -26,6 +28,10 @@ class ProbeFolder(RecordFolder):
                 say(f"{path} is not a record: {error}. It is computed again.")
             return None
         return self.whole(record, say)
+
+    def photograph_path(self, record_id: str, image: str) -> Path:
+        """Return the path of a photograph that ``--figures`` keeps; an id may have any characters."""
+        return self.records / record_id / f"{hashlib.sha256(image.encode()).hexdigest()[:16]}.png"
 
     def rows(self, record_id: str) -> list[dict[str, Any]]:
         """Return the rows of a record, one mapping per image and reading."""

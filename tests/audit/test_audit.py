@@ -195,10 +195,19 @@ def test_rows_are_as_promised_and_kept(run: Callable[..., Any], cache: Path, fla
         assert shown.code == 0, shown.err
         assert mark in shown.out
         assert "92" in shown.out  # the paper's own figure stands in a column of its own
-    pictures = sorted((tmp_path / "run" / "probes").glob("*.png"))
-    assert [path.name.split("-")[1] for path in pictures] == ["examples.png", "shapes.png"]
-    with Image.open(pictures[0]) as picture:
-        assert np.asarray(picture.convert("L")).std() > 10
+    pictures = sorted(path.name for path in (tmp_path / "run").glob("figure-*.png"))
+    assert pictures == [
+        f"figure-{number}-toy.{encoder}-{recipe}.png"
+        for number in (2, 3) for encoder in ("attacked", "critic") for recipe in ("paper", "tuned")
+    ]  # fmt: skip
+    # The photographs that are kept have their own proportions, and any figure can be drawn from them.
+    kept = list((tmp_path / "run" / "probes" / record["id"]).glob("*.png"))
+    assert kept
+    with Image.open(kept[0]) as photograph:
+        assert photograph.size == (178, 218)
+    drawn = run("export", tmp_path / "run", "--figure", "3", "--out", tmp_path / "three.svg")
+    assert drawn.code == 0, drawn.err
+    assert len(list(tmp_path.glob("three-toy.*.svg"))) == 4
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,12 @@ def test_json_and_csv_agree(run, full_run: Path) -> None:
     lines = list(csv.DictReader(io.StringIO(run("export", full_run, "--format", "csv").out)))
     values = [cell["value"] for table in tables for row in table["rows"] for cell in row["cells"]]
     assert [line["value"] and float(line["value"]) for line in lines] == ["" if v is None else v for v in values]
-    assert [table["table"] for table in tables] == ["scores", "success", "identification"]
+    assert [table["table"] for table in tables] == ["scores", "success", "identification", "cosines"]
+    subject = {"encoder": "arcface.mobilefacenet", "generator": "dcgan.digiface", "dataset": "folder:people"}
+    assert all(line[key] == value for line in lines for key, value in subject.items())
+    assert all(table[key] == value for table in tables for key, value in subject.items())
+    cosines = [line for line in lines if line["table"] == "cosines" and line["column"] == "mean"]
+    assert [line["printed"] for line in cosines if line["reported"] == "1"] == ["0.77", "0.40", "0.22", "0.18"]
 
 
 def test_markdown_rows_are_as_wide_as_the_head(run, full_run: Path) -> None:
@@ -53,7 +58,7 @@ def test_markdown_rows_are_as_wide_as_the_head(run, full_run: Path) -> None:
 
 def test_latex_has_nothing_unescaped(run, full_run: Path) -> None:
     text = run("export", full_run, "--format", "latex").out
-    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 4
     for body in re.findall(r"\\midrule\n(.*?)\\bottomrule", text, re.DOTALL):
         columns = {len(re.findall(r"(?<!\\)&", line)) for line in body.strip().splitlines()}
         assert len(columns) == 1
@@ -76,7 +81,7 @@ def test_what_cannot_be_exported_is_one_line(run, full_run: Path, arguments: tup
     assert result.code in (2, 3)
     assert "Traceback" not in result.err
     if "probes" in arguments:
-        assert "It has: scores, success, identification." in result.err
+        assert "It has: scores, success, identification, cosines." in result.err
 
 
 def test_table_1_beside_the_papers(run, write_run: Callable[..., Path], tmp_path: Path) -> None:
@@ -99,6 +104,8 @@ def test_table_1_beside_the_papers(run, write_run: Callable[..., Path], tmp_path
     lines = list(csv.DictReader(io.StringIO(run("export", folder.parent, "--format", "csv").out)))
     measured = {line["row"]: float(line["value"]) for line in lines if line["reported"] == "0"}
     assert list(measured.values()) == [0.8437, 0.9, 0.794]
+    assert [line["encoder"] for line in lines[:3]] == ["arcface.mobilefacenet", "", ""]
+    assert {line["dataset"] for line in lines} == {"lfw:x"}
     assert {line["row"]: line["printed"] for line in lines if line["reported"] == "1"} == {
         "From ID (VGGFace2), reported": "91.0 %",
         "From ID (ArcFace), reported": "81.7 %",
