@@ -26,6 +26,7 @@ COMMANDS = {
     "config": ("faceinv.cli.config:config", "Validate a config and print it resolved."),
     "doctor": ("faceinv.cli.doctor:doctor", "Show what is installed and what this machine can do."),
     "embed": ("faceinv.cli.embed:embed", "Compute the descriptors of images."),
+    "encoder": ("faceinv.cli.encoder:encoder", "Find out how an encoder in a file wants its images."),
     "export": ("faceinv.cli.export:export", "Write a run's tables as LaTeX, CSV, Markdown or JSON."),
     "invert": ("faceinv.cli.invert:invert", "Reconstruct faces from your own photographs or descriptors."),
     "merge": ("faceinv.cli.merge:merge", "Merge runs that were computed separately, such as shards."),

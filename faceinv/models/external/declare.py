@@ -45,15 +45,17 @@ def declare(scheme: str, rest: str) -> External:
     if scheme != "yaml":
         return _declare(scheme, rest, {}, f"{scheme}:{rest}")
     given, file = read_facts(Path(rest))
+    return _declare(*_beside(Path(rest), file), given, rest)
+
+
+def _beside(yaml: Path, file: str) -> tuple[str, str]:
+    """Return what the encoder of a YAML file is and where: a file is looked for where the YAML is."""
     parts = parts_of(file)
     if parts is None or parts[0] == "yaml":
         allowed = ", ".join(f"{name}:{what}" for name, what in SCHEMES.items())
-        raise UsageError(f"{rest}: file must be a .onnx or .pt2 file or one of {allowed}; got '{shown(file)}'.")
+        raise UsageError(f"{yaml}: file must be a .onnx or .pt2 file or one of {allowed}; got '{shown(file)}'.")
     scheme, place = parts
-    if scheme in ("onnx", "torch", "torchscript"):
-        # A file is where the YAML is, wherever that is read from.
-        place = str(Path(rest).parent / place)
-    return _declare(scheme, place, given, rest)
+    return scheme, str(yaml.parent / place) if scheme == "onnx" or scheme in _PROGRAMS else place
 
 
 def _declare(scheme: str, rest: str, given: Mapping[str, Any], where: str) -> External:
@@ -65,6 +67,37 @@ def _declare(scheme: str, rest: str, given: Mapping[str, Any], where: str) -> Ex
     if scheme == "command":
         return _command(rest, Facts.of({"scaling": "0..255", **given}, where), where)
     return _service(f"{scheme}:{rest}", Facts.of({"scaling": "0..255", **given}, where), where)
+
+
+def declare_for_inspection(name: str, given: Mapping[str, Any]) -> External:
+    """Return the declaration of an encoder whose images are about to be tried in many ways.
+
+    The length of its descriptors need not be known.
+
+    Args:
+        name: How it is named on the command line.
+        given: What is known of it.
+
+    Raises:
+        UsageError: if the name does not say where it is, or a fact is not allowed.
+        WeightsError: if its file cannot be read or is no encoder.
+    """
+    parts = parts_of(name)
+    if parts is None:
+        raise UsageError(
+            f"'{shown(name)}' is no file: give one as FILE.onnx or as {' or '.join(SCHEMES)} with a colon."
+        )
+    scheme, rest = parts
+    if scheme == "yaml":
+        known, file = read_facts(Path(rest))
+        scheme, rest = _beside(Path(rest), file)
+        kept = ("size", "dim", "output", "batch", "rate", "queries", "timeout", "body")
+        given = {key: known[key] for key in kept if key in known} | dict(given)
+    elif scheme in _PROGRAMS and "size" not in given:
+        raise UsageError(
+            f"'{shown(name)}' is {_PROGRAMS[scheme]}, which does not say how large its images are: --size N."
+        )
+    return _declare(scheme, rest, {"dim": 1, **given} if scheme in _PROGRAMS else given, name)
 
 
 def declare_module(module: nn.Module, given: Mapping[str, Any]) -> External:

@@ -115,7 +115,7 @@ def softmax(call: Call) -> Function:
 def unit_length(call: Call) -> Function:
     """Translate ``LpNormalization``."""
     axis, order = call.axis(-1), call.get("p", 2)
-    return lambda x: x / torch.linalg.vector_norm(x, order, axis, keepdim=True)
+    return lambda x: F.normalize(x, order, axis, eps=1e-30)  # zeros stay zeros, as in ONNX Runtime
 
 
 def cast(call: Call) -> Function:
