@@ -14,7 +14,7 @@ from faceinv.errors import UsageError
 if TYPE_CHECKING:
     from faceinv.report.runs import Runs
 
-_TABLES = ("scores", "success", "identification", "cosines", "same-person", "probes")
+_TABLES = ("scores", "success", "identification", "cosines", "same-person", "transfer", "probes")
 
 
 @click.command()
@@ -45,9 +45,10 @@ def export(
 ) -> None:
     """Write the tables of runs in the layout of the paper, with its reported values in separate columns, or a figure.
 
-    'scores' is Table 2 of the paper, 'probes' its Table 1, 'cosines' its Figure 9 in numbers, and 'same-person' says
-    what Figure 7 claims. CSV has one line per number. CSV and JSON keep all digits. A figure is drawn once for each
-    encoder, generator and data set of the runs; with several, the names of the files say which.
+    'scores' is Table 2 of the paper, 'probes' its Table 1, 'cosines' its Figure 9 in numbers, 'same-person' says what
+    Figure 7 claims, and 'transfer' is the matrix of runs that attack several encoders. CSV has one line per number. CSV
+    and JSON keep all digits. A figure is drawn once for each encoder, generator and data set of the runs; with several,
+    the names of the files say which.
 
     \b
     Examples:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from faceinv.errors import InputError
-from faceinv.report import paper, provenance, recognition, sections, table_1, wording
+from faceinv.report import paper, provenance, recognition, sections, table_1, transfer, wording
 from faceinv.report.figures import same_person
 from faceinv.report.overlays import Measure
 from faceinv.report.runs import Column, Runs, Study
@@ -45,6 +45,7 @@ def exported(runs: Runs, only: Sequence[str] = (), measure: Measure | None = Non
         config = study.first.config
         about = {"encoder": config.encoder, "generator": config.generator, "dataset": config.dataset}
         found += [replace(table, warnings=warnings, about=about) for table in made]
+    found += [transfer.table(matrix) for matrix in transfer.matrices(runs)]
     found += [table_1.printed(table) for table in table_1.tables(runs.probes)]
     kept = tuple(table for table in found if table.lines and (not only or table.name in only))
     if not kept:
@@ -67,6 +68,7 @@ def shown(runs: Runs) -> tuple[Table, ...]:
             success(study, labels),
             identification(study, labels),
         ]
+    found += [transfer.table(matrix) for matrix in transfer.matrices(runs)]
     return tuple(table for table in found if table.lines)
 
 

@@ -12,6 +12,7 @@ from faceinv.report.heat_map import Square, heat_map
 from faceinv.report.recognition import PREFERRED
 from faceinv.report.runs import Column, Runs
 from faceinv.report.sections import fmr_key, fmr_text
+from faceinv.report.table import Cell, Line, Table
 from faceinv.report.values import Interval, Value, interval_of_record, of_record
 
 _SHARE = ("share", "low", "high")
@@ -159,6 +160,25 @@ def _drawn(entry: Entry) -> Square:
 
 def _said(entry: Entry) -> str:
     return f"{entry.share.mean.text} %" if entry.share else entry.reason
+
+
+def table(matrix: Matrix) -> Table:
+    """Return the matrix as a table, with what each judge accepts of real photographs as its last line."""
+    lines = [
+        Line(name, "", "", tuple(_cell(entry) for entry in entries), encoder=name) for name, entries in matrix.rows
+    ]
+    lines.append(Line("Real photographs", "", "", tuple(Cell.of_value(value, "%") for value in matrix.photographs)))
+    against = "another photograph of the person (type II)" if matrix.type == "II" else "the leaked image (type I)"
+    note = (
+        f"Share of {matrix.n} reconstructions accepted by each judge [95 % Wilson interval], compared with {against}, "
+        f"at its own threshold for a false match rate of {matrix.fmr}; by {matrix.about}. On the diagonal the judge is "
+        "the attacked encoder."
+    )
+    return Table("transfer", "Attacked by judged", note, matrix.judges, tuple(lines), corner="attacked")
+
+
+def _cell(entry: Entry) -> Cell:
+    return Cell.of_interval(entry.share, "%") if entry.share else Cell(entry.reason)
 
 
 def short(name: str) -> str:

@@ -71,6 +71,15 @@ def test_the_page_shows_it_with_the_diagonal_framed(runs: Runs) -> None:
     assert "too few pairs" in section
 
 
+def test_it_is_exported_as_a_table(run, runs: Runs) -> None:
+    result = run("export", runs.paths[0], "--format", "markdown", "--table", "transfer")
+    assert result.code == 0, result.err
+    rows = {line.split("|")[1].strip(): line for line in result.out.splitlines() if line.startswith("|")}
+    assert "25 % [10, 90]" in rows[ENCODERS[0]]
+    assert "too few pairs" in rows[ENCODERS[1]]
+    assert "90 %" in rows["Real photographs"]
+
+
 def test_one_attacked_encoder_or_other_settings_make_no_matrix(write_run: Write, tmp_path: Path) -> None:
     attack(write_run, tmp_path / "a", ENCODERS[0], {ENCODERS[0]: 1.0, ENCODERS[1]: 0.25})
     assert transfer.matrices(read_runs([tmp_path / "a"])) == ()
