@@ -193,8 +193,13 @@ def curves(study: Study) -> tuple[tuple[str, Markup], ...]:
 
 
 def shares(study: Study) -> tuple[tuple[str, tuple[tuple[Value, Value] | None, ...]], ...]:
-    """Return each loss, and per column its weighted share of the objective at the start and at the end."""
+    """Return each loss, and per column its weighted share of the objective at the start and at the end.
+
+    Nothing if no column has several losses: the only one is all of the sum.
+    """
     names = dict.fromkeys(name for column in study.columns for name in column.record.shares)
+    if all(len(column.record.shares) < 2 for column in study.columns):
+        return ()
     return tuple((name, tuple(_ends(column, name) for column in study.columns)) for name in names)
 
 
