@@ -23,6 +23,7 @@ from faceinv.errors import InputError
 from faceinv.models.loader import Loader
 from faceinv.plugins.code import MAKING, core_hash
 from faceinv.probes.reader import Examples, Split
+from faceinv.probes.whitening import Whitening
 
 #: Fewest photographs in each part.
 LEAST = {"train": 100, "val": 10, "test": 10}
@@ -76,19 +77,29 @@ class Photographs:
         """The data set's ids, one for each row."""
         return self._dataset.ids
 
-    def provenance(self, name: str) -> dict[str, object]:
-        """Return everything that the examples for the probe ``name`` depend on, without computing them."""
-        loader, annotated = self._loader, self._annotation(name)
-        label = labelling(loader.host, name)
+    @cached_property
+    def made_of(self) -> dict[str, object]:
+        """Everything that the descriptors depend on; known without computing them."""
+        loader, detector = self._loader, self._settings.detector_for(self._dataset)
         return {
-            "core": core_hash("attack/photographs.py", "bank", of=MAKING),
-            "images": images_key(loader, self._dataset, self._framing, self._settings.detector_for(self._dataset)),
+            "core": core_hash("attack/photographs.py", "attack/preparation.py", "bank", of=MAKING),
+            "images": images_key(loader, self._dataset, self._framing, detector),
             "encoder": loader.provenance(self._encoder),
             "crop": asdict(self._encoder.framing),
             "framing": asdict(self._framing),
-            "label": loader.provenance(label) if annotated is None else _hash(annotated.numpy().tobytes()),
             "rows": {part: _hash(rows.numpy().tobytes()) for part, rows in self.rows.items()},
         }
+
+    def provenance(self, name: str) -> dict[str, object]:
+        """Return everything that the examples for the probe ``name`` depend on, without computing them."""
+        label, annotated = labelling(self._loader.host, name), self._annotation(name)
+        own = self._loader.provenance(label) if annotated is None else _hash(annotated.numpy().tobytes())
+        return {"photographs": self.made_of, "label": own}
+
+    def whitening(self) -> Whitening:
+        """Return the whitening fitted to the descriptors of the training part."""
+        rows = self.rows["train"]
+        return Whitening.fitted(self._bank.descriptors, rows[self._bank.usable[rows]])
 
     def examples(self, name: str) -> Examples:
         """Return descriptors and labels for the probe ``name``; its parts share no person.

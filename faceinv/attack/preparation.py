@@ -164,6 +164,16 @@ class Preparation:
         return Whitening(found["mean"], found["matrix"]).to(self.loader.device)
 
     @cached_property
+    def reading_whitening(self) -> Whitening:
+        """The whitening of readers, fitted to the descriptors that they learn from."""
+        photographs = self.photographs
+        if photographs is None:
+            return self.whitening
+        made = lambda: dict(photographs.whitening().state_dict())  # noqa: E731
+        found = self.cache.load_or_make("photographs whitening", photographs.made_of, made)
+        return Whitening(found["mean"], found["matrix"]).to(self.loader.device)
+
+    @cached_property
     def descriptor_statistics(self) -> DescriptorStatistics:
         """How far the samples' descriptors are from each other, and how long they are."""
 
@@ -243,7 +253,7 @@ class Preparation:
             what=f"{name} probe",
             parts=self._read_by(name),
             cache=self.cache,
-            whitening=self.whitening,
+            whitening=self.reading_whitening,
             constrain=probe.constrain,
             reading_loss=probe.reading_loss,
             progress=self._progress,
@@ -308,9 +318,11 @@ class Preparation:
 
     def _read_by(self, name: str) -> dict[str, object]:
         """Return everything that the reader of a probe depends on, but for its recipe's settings."""
-        parts = self._labels_of(name)[1] | self._whitened_by(self.whitening)
-        parts |= {"preset": self._preset, "seed": self._seed}
-        return parts | ({"photographs": self.photographs.provenance(name)} if self.photographs is not None else {})
+        settings = {"preset": self._preset, "seed": self._seed, "probe": self.loader.provenance(self._spec(name))}
+        if self.photographs is None:
+            return self._whitened_by(self.whitening) | settings
+        behind = tensors_sha256(self.reading_whitening.state_dict())
+        return self.photographs.provenance(name) | {"whitening": behind} | settings
 
     def _spec(self, name: str) -> ProbeSpec:
         spec: ProbeSpec = self.loader.host.spec("probe", name)

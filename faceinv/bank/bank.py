@@ -128,7 +128,7 @@ def open_bank(
     settings = settings or BankSettings()
     frame = settings.frame or dataset.framing or PORTRAIT
     detector = settings.detector_for(dataset)
-    images, n = images_key(loader, dataset, frame, detector), len(dataset.ids)
+    n, images = len(dataset.ids), images_key(loader, dataset, frame, detector)
     part = whole_part(frame) if settings.as_targets else clean_part(dataset, frame)
     makers: dict[str, Maker] = {}
     if encoder:
