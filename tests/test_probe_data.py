@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 from faceinv.attack.photographs import Photographs
@@ -146,6 +147,19 @@ def test_the_record_says_what_was_learnt_from(run: Callable[..., Any], cache: Pa
     assert (joined.id, joined.metrics) == (done["photographs"].id, done["photographs"].metrics)
     assert run(*learning, "--out", tmp_path / "photographs").code == 0
     assert records(tmp_path / "photographs") == [done["photographs"]]
+
+
+def test_what_the_data_set_annotates_is_not_measured(crowded: Host, tmp_path: Path) -> None:
+    found, _ = photographs(crowded, tmp_path, dataset="toy-targets")
+    dataset, _ = open_dataset(crowded, "toy-crowd")
+    given, rows = found.examples("glow"), found.known("glow")
+    chosen = torch.cat([rows[part] for part in ("train", "val", "test")])
+    assert torch.equal(given.targets[:, 0], dataset.annotations["Glow"][chosen])
+    assert not (chosen % 10 == 0).any()
+    assert given.split.train.stop == len(rows["train"])
+    assert given.split.test.start == len(rows["train"]) + len(rows["val"])
+    assert "annotated there" in found.described("glow", 100)
+    assert "labelled by 'brightness'" in found.described("brightness", 100)
 
 
 def test_an_inverted_photograph_is_never_learnt_from(crowded: Host, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A plugin for ``--plugin``: photographs of many people, of people without names, and of too few."""
+"""A plugin for ``--plugin``: photographs of people, without names or too few of them, with an annotation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from faceinv import hookimpl
-from faceinv.contracts import Dataset, DatasetContext, DatasetSpec
+from faceinv.contracts import Dataset, DatasetContext, DatasetSpec, Framing, Probe, ProbeSpec
 from faceinv.testing.toy import FRAMING
 from faceinv.testing.toy_networks import ToyGenerator
 
@@ -30,6 +30,24 @@ def faceinv_datasets() -> list[DatasetSpec]:
     ]
 
 
+@hookimpl
+def faceinv_probes() -> list[ProbeSpec]:
+    return [ProbeSpec(name="glow", summary="Mean of all pixels", target="toy_crowd:Glow", licence="MIT")]
+
+
+class Glow(Probe):
+    shape = (1,)
+
+    def __init__(self, *, framing: Framing) -> None:
+        pass
+
+    def label(self, images: Tensor) -> Tensor:
+        return images.mean((1, 2, 3))[:, None]
+
+    def error(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        return (predicted - truth).abs().sum(1)
+
+
 class ToyCrowd(Dataset):
     """``people`` people from the number ``first`` on; a photograph depends on its person and its number alone."""
 
@@ -44,6 +62,9 @@ class ToyCrowd(Dataset):
         latents = torch.stack([_drawn(person) + _drawn(1000 + person * EACH + other) / 4 for person, other in numbers])
         with torch.inference_mode():
             self._images = ToyGenerator()(latents, "z")
+        # As somebody sees it, who cannot tell for every tenth photograph.
+        seen = 10 * self._images.mean((1, 2, 3))
+        self.annotations = {"Glow": torch.where(torch.arange(len(seen)) % 10 == 0, torch.nan, seen)}
 
     def load(self, index: int) -> Tensor:
         return self._images[index]

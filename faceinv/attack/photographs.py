@@ -107,10 +107,7 @@ class Photographs:
         Raises:
             InputError: if the label is known for too few photographs.
         """
-        bank, annotated = self._bank, self._annotation(name)
-        labels = bank.attributes[labelling(self._loader.host, name).name] if annotated is None else annotated
-        known = bank.usable & labels.flatten(1).isfinite().all(1)
-        rows = {part: found[known[found]] for part, found in self.rows.items()}
+        rows = self.known(name)
         for part, least in LEAST.items():
             if len(rows[part]) < least:
                 raise InputError(
@@ -120,7 +117,17 @@ class Photographs:
         chosen = torch.cat([rows[part] for part in LEAST])
         train, val = len(rows["train"]), len(rows["train"]) + len(rows["val"])
         split = Split(slice(0, train), slice(train, val), slice(val, len(chosen)))
-        return Examples(bank.descriptors[chosen], labels[chosen], split)
+        return Examples(self._bank.descriptors[chosen], self._labels(name)[chosen], split)
+
+    def known(self, name: str) -> dict[str, Tensor]:
+        """Return the rows of each part whose label for the probe ``name`` is known."""
+        known = self._bank.usable & self._labels(name).flatten(1).isfinite().all(1)
+        return {part: rows[known[rows]] for part, rows in self.rows.items()}
+
+    def _labels(self, name: str) -> Tensor:
+        """Return the labels ``(N, *shape)`` of all photographs, NaN where unknown."""
+        own = self._annotation(name)
+        return self._bank.attributes[labelling(self._loader.host, name).name] if own is None else own
 
     def described(self, name: str, n: int) -> str:
         """Return a description of the ``n`` photographs that the probe ``name`` was trained on, for records."""

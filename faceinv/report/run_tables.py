@@ -194,15 +194,21 @@ def differences(study: Study) -> Table:
 
 def readers(study: Study) -> Table:
     """Return how well the attributes that losses use are read from descriptors."""
-    names = dict.fromkeys(name for column in study.columns for name in column.record.probes)
+    probes: dict[tuple[str, str], Column] = {}
+    for column in study.columns:
+        for name, score in column.record.probes.items():
+            # Without photographs, all columns of a study learn from the same samples.
+            probes.setdefault((name, score.learnt_from if column.record.config.probe_data else ""), column)
     lines = []
-    for name in names:
-        column = next(column for column in study.columns if name in column.record.probes)
+    for (name, photographs), column in probes.items():
         found = (of_record(column.record, 2, "probes", name, key) for key in ("descriptor", "baseline"))
         unit = column.record.probes[name].unit
-        lines.append(Line(f"probe: {name}", unit, "↓", tuple(map(Cell.of_value, found))))
+        label = f"probe: {name}" + (f" ({photographs})" if photographs else "")
+        lines.append(Line(label, unit, "↓", tuple(map(Cell.of_value, found))))
     columns = ("from the descriptor", "always guessing the mean")
     note = "Mean error on held-out samples of the generator."
+    if any(photographs for _, photographs in probes):
+        note = f"{note[:-1]}; of probes that learnt from photographs, on held-out photographs of other people."
     return Table("readers", "What the losses read from descriptors", note, columns, tuple(lines))
 
 
