@@ -166,3 +166,26 @@ def test_axes_that_no_row_varied_on_are_left_out() -> None:
     assert whitening(descriptors[20:]).abs().max() < 100
     same = Whitening.fitted(torch.ones(20, 64), torch.arange(20))
     assert torch.equal(same(descriptors), torch.zeros_like(descriptors))
+
+
+def test_ridge_is_solved_at_once_and_leaves_out_what_is_unknown(descriptors: Tensor, parts: Parts) -> None:
+    labels = signal(descriptors, 2, 1)
+    labels[100:200] = float("nan")
+    ridge = Recipe(optimizer="ridge", weight_decay=0.5, whiten=True)
+    reader = train_heads(descriptors, [Task("a", labels, lambda: nn.Linear(DIM, 2), ridge)], parts, seed=0)["a"]
+    rows = torch.cat([torch.arange(100), torch.arange(200, 700)])
+    inputs = reader.inputs(descriptors[rows]).double()
+    standard = ((labels[rows] - reader.output_mean) / reader.output_scale).double()
+    # At the minimum of squared error plus penalty, the gradient is zero.
+    weight = reader.head.weight.detach().double().T
+    gradient = inputs.T @ (inputs @ weight - standard) / len(rows) + 0.5 * weight
+    assert gradient.abs().max() < 1e-5
+    assert reader(descriptors[800:]).shape == (100, 2)
+
+
+def test_whitening_ahead_trains_the_same(descriptors: Tensor, parts: Parts) -> None:
+    own = task("a", signal(descriptors, 2, 1))
+    ahead, by_batch = (
+        train_heads(descriptors, [own], parts, seed=0, ahead=ahead)["a"](descriptors[800:]) for ahead in (True, False)
+    )
+    torch.testing.assert_close(ahead, by_batch, atol=1e-4, rtol=1e-4)

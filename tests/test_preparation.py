@@ -94,3 +94,26 @@ def test_all_that_runs_while_parts_are_made_is_in_their_names(host: Host, tmp_pa
     covered = (*TRAINING, *DECIDES_NOTHING)
     assert {"attack/pairs.py", "probes/reader.py", "models/loader.py", "framing.py"} <= ran
     assert [name for name in sorted(ran) if not name.startswith(covered)] == []
+
+
+def test_the_expected_image_is_made_in_the_pass_that_embeds(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = prepared(host, tmp_path)
+    descriptors = made.pairs.descriptors[:5]
+    monkeypatch.setattr(preparation, "sum_images", lambda *given: pytest.fail("images were generated once more"))
+    expected = made.conditional_mean(descriptors)
+    monkeypatch.undo()
+    for file in tmp_path.glob("conditional mean-*"):
+        file.unlink()
+    torch.testing.assert_close(prepared(host, tmp_path).conditional_mean(descriptors), expected)
+
+
+def test_the_tuned_regressor_is_linear_and_the_papers_is_the_papers(host: Host, tmp_path: Path) -> None:
+    tuned, paper = (prepared(host, tmp_path, preset).regressor for preset in ("tuned", "paper"))
+    assert isinstance(tuned.head, torch.nn.Linear)
+    assert [layer.out_features for layer in paper.head if isinstance(layer, torch.nn.Linear)][:3] == [2048] * 3
+    pairs = prepared(host, tmp_path).pairs
+    rows = Split.of(N).test
+    error = (tuned(pairs.descriptors[rows]) - pairs.latents[rows]).square().mean()
+    assert error < pairs.latents[rows].var()
