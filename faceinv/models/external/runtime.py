@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,9 @@ from faceinv.errors import WeightsError, shown
 from faceinv.models.external.facts import Facts
 from faceinv.models.onnx.network import entry_of, result_of
 from faceinv.weights.formats.onnx import read_onnx
+
+#: Most numbers in inputs that no operation takes.
+_MOST_UNUSED = 1 << 26
 
 
 class OnnxRuntime(nn.Module):
@@ -48,6 +52,12 @@ class OnnxRuntime(nn.Module):
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its own classes, one for each kind of fault
             raise WeightsError(f"{path}: ONNX Runtime cannot load it: {shown(error)}") from None
+        # Inputs that no operation takes, which quantisers leave behind, must be given nevertheless.
+        unused = [item for item in self._session.get_inputs() if item.name != self._entry]
+        sides = {item.name: [side if isinstance(side, int) else 1 for side in item.shape] for item in unused}
+        if sum(map(math.prod, sides.values())) > _MOST_UNUSED:
+            raise WeightsError(f"{path} has inputs beside the images that are too large.")
+        self._unused = {name: np.zeros(shape, dtype=np.float32) for name, shape in sides.items()}
 
     def dim(self, size: tuple[int, int]) -> int:
         """Return the length of a descriptor, from one grey image."""
@@ -65,7 +75,7 @@ class OnnxRuntime(nn.Module):
     def _run(self, images: Tensor) -> Tensor:
         whole = images if self._fixed in (None, 1) else images.expand(self._fixed, *images.shape[1:])
         try:
-            (found,) = self._session.run([self._output], {self._entry: whole.numpy()})
+            (found,) = self._session.run([self._output], {self._entry: whole.numpy(), **self._unused})
         except Exception as error:  # its own classes, one for each kind of fault
             raise WeightsError(f"{self._path}: ONNX Runtime cannot run it: {shown(error)}") from None
         vectors = torch.from_numpy(found).float()
