@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
+from kept_transfer import transfer_matrix
 from record_keys import record_keys
 from sphinx.application import Sphinx
 
@@ -197,6 +198,7 @@ PAGES = {
     "conformance.md": conformance,
     # Included by a page, and no page of its own.
     "record-keys.txt": record_keys,
+    "transfer.txt": transfer_matrix,
 }
 
 
