@@ -27,12 +27,13 @@ COMMANDS = {
     "doctor": ("faceinv.cli.doctor:doctor", "Show what is installed and what this machine can do."),
     "embed": ("faceinv.cli.embed:embed", "Compute the descriptors of images."),
     "encoder": ("faceinv.cli.encoder:encoder", "Find out how an encoder in a file wants its images."),
-    "export": ("faceinv.cli.export:export", "Write a run's tables as LaTeX, CSV, Markdown or JSON."),
+    "export": ("faceinv.cli.export:export", "Write a run's tables as LaTeX, CSV, Markdown or JSON, or its figures."),
     "invert": ("faceinv.cli.invert:invert", "Reconstruct faces from your own photographs or descriptors."),
     "merge": ("faceinv.cli.merge:merge", "Merge runs that were computed separately, such as shards."),
     "plugins": ("faceinv.cli.plugins:plugins", "List what the installed plugins offer, or show one item."),
     "probe": ("faceinv.cli.probe:probe", "Infer attributes from descriptors of photographs: the paper's Table 1."),
     "report": ("faceinv.cli.report:report", "Write one self-contained HTML page about runs."),
+    "suite": ("faceinv.cli.suite:suite", "Run the commands of a file, such as the whole paper."),
     "synthesize": ("faceinv.cli.synthesize:synthesize", "Generate images from latents or seeds."),
     "train": ("faceinv.cli.train:train", "Train the probes and regressors of an attack ahead of time."),
     "verify": ("faceinv.cli.verify:verify", "Check that the files of runs are what their records say."),
@@ -118,11 +119,11 @@ def main(args: Sequence[str] | None = None) -> None:
     if completion.is_asked():
         cli.main(prog_name="faceinv", obj=Application())
     with own_streams():
-        code = _run(Application(), args)
+        code = run_command(Application(), args)
     sys.exit(code)
 
 
-def _run(app: Application, args: Sequence[str] | None) -> int:
+def run_command(app: Application, args: Sequence[str] | None) -> int:
     """Run the command line and return its exit code; every error is one line."""
     try:
         code = cli.main(args=args, prog_name="faceinv", obj=app, standalone_mode=False)

@@ -131,6 +131,19 @@ def _phases(encoders: int, images: int, image_epochs: int) -> list[Phase]:
     return phases * encoders
 
 
+def photographs(app: Application, arguments: list[str]) -> tuple[int, int]:
+    """Return how many photographs ``faceinv probe`` with these arguments embeds, and for how many encoders."""
+    from faceinv.contracts.data import DatasetContext
+    from faceinv.data.opening import open_dataset
+
+    given = probe.make_context("probe", arguments, obj=app).params
+    limit = given["limit"]
+    if limit is None:
+        context = DatasetContext(None, None, "", given["seed"], None, given["labels"])
+        limit = len(open_dataset(app.host, given["dataset"], context)[0].ids)
+    return limit, len(_listed(given["encoders"])) or 1
+
+
 def _draw(app: Application, audit: Audit, records: list[ProbeRecord]) -> None:
     """Keep the photographs that Figures 2 and 3 show, and draw both for each encoder and recipe."""
     from faceinv.report.figures import probing

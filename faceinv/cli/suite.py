@@ -1,0 +1,202 @@
+"""``faceinv suite``: the commands of a file one after the other, such as all that a study needs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from faceinv.cli.application import Application
+from faceinv.errors import UsageError, shown, suggest
+
+#: Commands that a step may be; none of them needs a terminal.
+_COMMANDS = ("bench", "compare", "export", "probe", "report", "train", "verify")
+_VARIABLE = re.compile(r"\{(\w+)\}")
+#: Photographs per second that one encoder embeds where nothing is known: a small one on two cores.
+_PHOTOGRAPHS_PER_SECOND = 30
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of a suite.
+
+    Args:
+        name: Its name.
+        arguments: The command and its options, with values in place of variables.
+        left_out: Why it is left out, if it is.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    left_out: str = ""
+
+    @property
+    def out(self) -> str:
+        """What it writes, as later steps name it."""
+        places = [place for place, part in enumerate(self.arguments[:-1]) if part == "--out"]
+        return self.arguments[places[-1] + 1] if places else ""
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="SUITE.yaml")
+@click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="Set a variable of the file.")
+@click.option("--step", "only", multiple=True, metavar="NAME", help="Only run this step; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Print the steps and an estimate of the time that they take.")
+@click.pass_obj
+def suite(app: Application, file: Path, given: tuple[str, ...], only: tuple[str, ...], dry_run: bool) -> None:
+    """Run the commands of a file, in order. Nothing is computed twice: run the same command again to continue.
+
+    The file has 'variables', each with a value or none, and 'steps', each a name and a command without 'faceinv', in
+    which {name} stands for a variable. A step whose variable has no value is left out and named; a step that fails
+    does not stop the others.
+
+    \b
+    Examples:
+      faceinv suite benchmarks/suites/paper-default.yaml --dry-run
+      faceinv suite benchmarks/suites/paper-default.yaml --set lfw=PATH/TO/lfw
+    """
+    steps = read_suite(file, given)
+    for name in only:
+        if name not in {step.name for step in steps}:
+            names = [step.name for step in steps]
+            raise UsageError(f"{file} has no step '{shown(name)}'.{suggest(name, names)} It has: {', '.join(names)}.")
+    steps = [step for step in steps if not only or step.name in only]
+    if dry_run:
+        _show(app, steps)
+        return
+    codes = _run(app, steps)
+    failed = [code for code in codes if code]
+    if failed:
+        click.get_current_context().exit(failed[0])
+
+
+def read_suite(file: Path, given: Sequence[str]) -> list[Step]:
+    """Return the steps of a file, with the variables set to the values ``NAME=VALUE``.
+
+    Raises:
+        UsageError: the file is not a suite, or there is no such variable.
+    """
+    from faceinv.bench.config_file import read_config
+
+    content, _ = read_config(file)
+    unknown = sorted(set(content) - {"variables", "steps"})
+    if unknown:
+        raise UsageError(f"{file}: unknown key '{shown(unknown[0])}'. A suite has 'variables' and 'steps'.")
+    commands = _mapping(file, content, "steps")
+    if not commands:
+        raise UsageError(f"{file} has no steps.")
+    values = {
+        name: None if value is None else str(value) for name, value in _mapping(file, content, "variables").items()
+    }
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in values:
+            known = ", ".join(values) or "none"
+            raise UsageError(f"--set {shown(text)}: expected NAME=VALUE.{suggest(name, values)} Variables: {known}.")
+        values[name] = value
+    steps: list[Step] = []
+    for name, command in commands.items():
+        steps.append(_with_runs(_step(file, str(name), command, values), steps))
+    return steps
+
+
+def _with_runs(step: Step, before: Sequence[Step]) -> Step:
+    """Return the step without the runs of steps that are left out; left out itself if there is no other run."""
+    made = {earlier.out: earlier for earlier in before if earlier.out}
+    runs = [part for part in step.arguments if part in made and part != step.out]
+    gone = [part for part in runs if made[part].left_out]
+    if not gone or step.left_out:
+        return step
+    if gone == runs:
+        return replace(step, left_out=f"needs {made[gone[0]].name}")
+    return replace(step, arguments=tuple(part for part in step.arguments if part not in gone))
+
+
+def _mapping(file: Path, content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = content.get(key) or {}
+    if not isinstance(value, dict):
+        raise UsageError(f"{file}: '{key}' must be a mapping of names.")
+    return value
+
+
+def _step(file: Path, name: str, command: Any, values: Mapping[str, str | None]) -> Step:
+    try:
+        parts = shlex.split(command) if isinstance(command, str) else []
+    except ValueError as error:
+        raise UsageError(f"{file}: the step '{name}' cannot be read: {error}.") from None
+    if not parts or parts[0] not in _COMMANDS:
+        what = parts[0] if parts else str(command)
+        raise UsageError(f"{file}: the step '{name}' begins with '{shown(what)}'; allowed are {', '.join(_COMMANDS)}.")
+    used = [variable for part in parts for variable in _VARIABLE.findall(part)]
+    for variable in used:
+        if variable not in values:
+            raise UsageError(
+                f"{file}: the step '{name}' has an unknown variable '{variable}'.{suggest(variable, values)}"
+            )
+    missing = [variable for variable in used if values[variable] is None]
+    # Values are put in after splitting, so that a path may have blanks.
+    arguments = tuple(_VARIABLE.sub(lambda found: values[found[1]] or "", part) for part in parts)
+    return Step(name, arguments, f"needs --set {missing[0]}=…" if missing else "")
+
+
+def _run(app: Application, steps: Sequence[Step]) -> list[int]:
+    """Run the steps, print what became of each, and return the exit codes."""
+    from faceinv.cli import run_command
+    from faceinv.cli.timetable import duration
+
+    rows, codes = [], []
+    for number, step in enumerate(steps, 1):
+        if step.left_out:
+            rows.append((step.name, f"left out: {step.left_out}", ""))
+            continue
+        app.say(f"step {number} of {len(steps)}, {step.name}: faceinv {shlex.join(step.arguments)}")
+        began = time.perf_counter()
+        codes.append(run_command(app, step.arguments))
+        result = "done" if codes[-1] == 0 else f"failed (exit code {codes[-1]})"
+        rows.append((step.name, result, duration(time.perf_counter() - began)))
+        if codes[-1] == _INTERRUPTED:
+            break
+    app.print_table(("step", "result", "time"), rows)
+    return codes
+
+
+def _show(app: Application, steps: Sequence[Step]) -> None:
+    """Print the steps with an estimate of what is left of each."""
+    from faceinv.cli.timetable import duration
+
+    rows, total = [], 0.0
+    for step in steps:
+        if step.left_out:
+            rows.append((step.name, step.arguments[0], f"left out: {step.left_out}", ""))
+            continue
+        seconds, what = _left(app, step.arguments)
+        total += seconds
+        rows.append((step.name, step.arguments[0], what, duration(seconds) if seconds else ""))
+    app.print_table(("step", "command", "what", "left"), rows)
+    app.say(f"About {duration(total)} on one worker, without the training of readers ({total / 3600:.1f} h).")
+
+
+def _left(app: Application, arguments: Sequence[str]) -> tuple[float, str]:
+    """Return the seconds that a step takes, and what it computes; tables, figures and pages take moments."""
+    command, rest = arguments[0], list(arguments[1:])
+    if command == "bench":
+        from faceinv.cli.plan import planned
+
+        cells = planned(app, rest)
+        done = sum(item.status == "cached" for item in cells)
+        basis = "; ".join(dict.fromkeys(item.basis for item in cells if item.status != "cached"))
+        return sum(item.seconds for item in cells), f"{len(cells)} cells, {done} computed{basis and f' ({basis})'}"
+    if command == "probe":
+        from faceinv.cli.probe import photographs
+
+        count, encoders = photographs(app, rest)
+        what = f"{count} photographs for each of {encoders} encoders (a guess: {_PHOTOGRAPHS_PER_SECOND} a second)"
+        return count * encoders / _PHOTOGRAPHS_PER_SECOND, what
+    return 0.0, ""
