@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from faceinv.bench.cell import Cell
@@ -16,14 +16,16 @@ from faceinv.weights.store import WeightStore
 FETCHING = "fetching "
 #: Seconds per pass: half of an image-step of the default chain, on two cores.
 PASS = 0.01
-#: Seconds of the other phases on two cores: per pair to embed, label and train on; per target to load and to score.
-_EMBED, _TRAIN, _TARGET, _SCORE = 0.015, 0.002, 0.02, 0.1
+#: Passes per pair that is embedded and labelled.
+_EMBED = 1.0
+#: Seconds of the other phases on two cores: per pair to train a reader on; per target to load and to score.
+_TRAIN, _TARGET, _SCORE = 0.0008, 0.02, 0.1
 #: Seconds to find the face in a photograph, to embed and to label it, and their number if nothing limits it.
 _PHOTOGRAPH, _PHOTOGRAPHS = 0.1, 10_000
 #: Seconds of a report.
 _REPORT = 3.0
-#: Bytes per second of a download.
-_DOWNLOAD = 5e6
+#: Bytes per second of a download, and of a file of unknown size.
+_DOWNLOAD, _SIZE = 5e6, 10_000_000
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,25 @@ class Phase:
     label: str
     seconds: float
     kind: str = ""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How long work takes.
+
+    Args:
+        a_pass: Seconds per image of a pass through generator and encoder.
+        slower: How many times as long other work takes as on two cores.
+        basis: How that is known.
+    """
+
+    a_pass: float = PASS
+    slower: float = 1.0
+    basis: str = "usual"
+
+
+#: Two cores, and the default chain.
+USUAL = Speed()
 
 
 def bench_phases(
@@ -70,29 +91,40 @@ def invert_phases(cell: Cell, config: BenchConfig, targets: int, host: Host, sto
     return [*fetch_phases(config, [cell], host, store), *trained, Phase("inverting", steps), Phase("report", _REPORT)]
 
 
+def fetch_seconds(host: Host, files: Iterable[str]) -> float:
+    """Return the seconds that downloads usually take."""
+    return sum((file.size or _SIZE) / _DOWNLOAD for file in host.weights(list(files)))
+
+
 def fetch_phases(config: BenchConfig, grid: Sequence[Cell], host: Host, store: WeightStore) -> Iterator[Phase]:
     """Yield a phase for each weights file that has to be downloaded."""
     own = {host.weighted(name).name for name in config.weights}
     specs = [spec for cell in grid for spec in weighted_specs(host, cell) if spec.name not in own]
     for name in dict.fromkeys(name for spec in specs for name in spec.weights):
         if not store.is_here(name):
-            [file] = host.weights([name])
-            yield Phase(f"{FETCHING}{file.name}", (file.size or 10_000_000) / _DOWNLOAD, FETCHING)
+            yield Phase(f"{FETCHING}{name}", fetch_seconds(host, [name]), FETCHING)
 
 
-def training_phases(cell: Cell, host: Host, trained: set[object]) -> list[Phase]:
+def training_phases(cell: Cell, host: Host, trained: set[object], speed: Speed = USUAL) -> list[Phase]:
     """Return what has to be made of pairs for a cell, and add it to ``trained``; what is cached will be skipped."""
     method: MethodSpec = host.spec("method", cell.method)
     key = preparation_key(cell)
     learned = [f"{name} probe" for name in probes_of(host, cell)]
     if method.offline != "none":
         learned.insert(0, "latent regressor")
-    phases = [Phase("embedding samples", _EMBED * cell.pairs)] if learned and key not in trained else []
+    phases = [Phase("embedding samples", _EMBED * speed.a_pass * cell.pairs)] if learned and key not in trained else []
     if cell.probe_data and key not in trained:
-        phases.append(Phase("embedding images", _PHOTOGRAPH * (cell.probe_data_limit or _PHOTOGRAPHS)))
-    phases += [Phase(name, _TRAIN * cell.pairs, "training") for name in learned if (key, name) not in trained]
+        phases.append(Phase("embedding images", _PHOTOGRAPH * speed.slower * (cell.probe_data_limit or _PHOTOGRAPHS)))
+    phases += [
+        Phase(name, _TRAIN * speed.slower * cell.pairs, "training") for name in learned if (key, name) not in trained
+    ]
     trained.update([key, *((key, name) for name in learned)])
     return phases
+
+
+def scoring_seconds(targets: int, speed: Speed = USUAL) -> float:
+    """Return the seconds of scoring so many targets, and of the report."""
+    return speed.slower * (targets * _SCORE + _REPORT) if targets else 0.0
 
 
 def weighted_specs(host: Host, cell: Cell) -> list[Spec]:

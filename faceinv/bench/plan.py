@@ -9,23 +9,35 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from faceinv.bench.cell import Cell
 from faceinv.bench.config import TARGETS, BenchConfig
-from faceinv.bench.naming import code_of
-from faceinv.bench.phases import PASS, passes, weighted_specs
-from faceinv.errors import UsageError
+from faceinv.bench.naming import code_of, probes_of
+from faceinv.bench.phases import (
+    PASS,
+    Speed,
+    fetch_seconds,
+    passes,
+    scoring_seconds,
+    training_phases,
+    weighted_specs,
+)
+from faceinv.errors import FaceinvError, UsageError
+from faceinv.plugins.code import TRAINING, core_hash
 from faceinv.plugins.host import Host
+from faceinv.storage.cache import cache_folder
 from faceinv.storage.hashing import file_sha256
 from faceinv.storage.records import BegunCell, CellRecord, FinishedCell, read_begun, read_cell
 from faceinv.storage.run_folder import RunFolder
 from faceinv.weights.store import WeightStore
 
+#: The basis of an estimate without any measurement.
+_GUESS = "a guess: no similar cell was timed here"
 #: Maximum number of records to take times from.
 _RECORDS = 300
 _PART = re.compile(r"(\d{1,9})-(\d{1,9})\.npz")
@@ -44,6 +56,7 @@ class Planned:
         fetch: Weights files that would be downloaded.
         seconds: Estimated time left.
         basis: Basis of the estimate.
+        phases: The parts of the time left, in seconds.
     """
 
     cell: Cell
@@ -54,17 +67,79 @@ class Planned:
     fetch: tuple[str, ...]
     seconds: float
     basis: str
+    phases: Mapping[str, float]
 
     def row(self) -> dict[str, Any]:
         """Return the cell as ``--json`` prints it."""
         facts = {name: getattr(self, name) for name in ("id", "status", "targets_done", "seconds", "basis")}
+        facts |= {"phases": {name: round(seconds, 1) for name, seconds in self.phases.items()}}
         return facts | {"unknown": list(self.unknown), "fetch": list(self.fetch), "config": asdict(self.cell)}
 
 
-def plan(config: BenchConfig, grid: Sequence[Cell], host: Host, store: WeightStore) -> list[Planned]:
-    """Return what a run of ``config`` would do, in the order of the grid; fetch and write nothing."""
+def plan(
+    config: BenchConfig,
+    grid: Sequence[Cell],
+    host: Host,
+    store: WeightStore,
+    measure: Callable[[], Callable[[Cell], Speed]] | None = None,
+) -> list[Planned]:
+    """Return what a run of ``config`` would do, in the order of the grid; fetch and write nothing.
+
+    Args:
+        config: The config.
+        grid: Its cells.
+        host: The plugins.
+        store: The weights files.
+        measure: Measures this machine, and returns its speed for each cell; called only if no similar cell was timed.
+    """
     there = _There.of(config.out)
-    return [_planned(cell, config, host, store, there) for cell in grid]
+    planned = [_planned(cell, config, host, store, there) for cell in grid]
+    first = [item for item in planned if item.basis == _GUESS and item.status != "cached"]
+    if not first or measure is None:
+        return planned
+    seen: set[object] = set()
+    try:
+        speed = measure()
+        return [_first(item, host, speed(item.cell), seen) if item in first else item for item in planned]
+    except FaceinvError:
+        # Another machine may compute the run: this one may lack the device, or have a damaged file.
+        return planned
+
+
+def _first(item: Planned, host: Host, speed: Speed, seen: set[object]) -> Planned:
+    """Return a cell of a first run, with the time of everything that has to be made for it.
+
+    Args:
+        item: The cell.
+        host: The plugins.
+        speed: The speed of this machine.
+        seen: What is counted with an earlier cell.
+    """
+    cell = item.cell
+    phases = {"downloads": fetch_seconds(host, [name for name in item.fetch if name not in seen])}
+    seen.update(item.fetch)
+    learned = training_phases(cell, host, seen, speed)
+    if not _is_learned(cell, host):
+        phases["samples"] = sum(phase.seconds for phase in learned if phase.kind != "training")
+        phases["training"] = sum(phase.seconds for phase in learned if phase.kind == "training")
+    left = round(item.phases["inversion"] / (max(1, cell.steps) * passes(host, cell.method) * PASS))
+    phases["inversion"] = left * cell.steps * passes(host, cell.method) * speed.a_pass
+    phases["scores and report"] = scoring_seconds(left, speed)
+    phases = {name: seconds for name, seconds in phases.items() if seconds}
+    return replace(item, phases=phases, seconds=round(sum(phases.values()), 1), basis=speed.basis)
+
+
+def _is_learned(cell: Cell, host: Host) -> bool:
+    """Return whether plugins ship, or an earlier run kept, what the cell's attack learns from pairs.
+
+    The names of networks are compared, and the hash of the core, because other hashes need the files.
+    """
+    from faceinv.storage.shipments import made_for
+
+    of = (cell.encoder, cell.generator, cell.pairs, core_hash(of=TRAINING))
+    needed = ["whitening", *(f"{name} probe errors" for name in probes_of(host, cell))]
+    folders = [cache_folder() / "trained", *(shipment.folder for shipment in host.shipments())]
+    return all(any(made_for(folder, what, *of) for folder in folders) for what in needed)
 
 
 @dataclass(frozen=True)
@@ -147,6 +222,7 @@ def _planned(cell: Cell, config: BenchConfig, host: Host, store: WeightStore, th
         fetch=fetch,
         seconds=round(left * max(1, cell.steps) * each, 1),
         basis=basis,
+        phases={"inversion": left * max(1, cell.steps) * each},
     )
 
 
@@ -205,7 +281,7 @@ def _seconds_each(cell: Cell, measured: Sequence[FinishedCell], host: Host) -> t
     ]
     if others:
         return own * statistics.median(others), "measured with other methods"
-    return own * PASS, "a guess: no similar cell was timed here"
+    return own * PASS, _GUESS
 
 
 def _seconds(item: FinishedCell) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from faceinv.bench.plan import Planned, plan
@@ -12,6 +13,7 @@ from faceinv.cli.timetable import duration
 if TYPE_CHECKING:
     from faceinv.bench.cell import Cell
     from faceinv.bench.config import BenchConfig
+    from faceinv.bench.phases import Speed
 
 _COLUMNS = (
     "cell", "encoder", "generator", "method", "losses", "data set", "seed", "targets", "steps", "computed", "left",
@@ -20,7 +22,13 @@ _COLUMNS = (
 
 def show_plan(app: Application, config: BenchConfig, grid: Sequence[Cell], as_json: bool) -> None:
     """Print each cell, how much of it is computed and an estimate of the time left."""
-    planned = plan(config, grid, app.host, app.store)
+
+    def measure() -> Callable[[Cell], Speed]:
+        from faceinv.bench.timing import Timing
+
+        return Timing(config, grid, app.host, app.store)
+
+    planned = plan(config, grid, app.host, app.store, measure)
     if as_json:
         app.print_json([item.row() for item in planned])
         return
@@ -65,4 +73,8 @@ def _summary(planned: Sequence[Planned]) -> str:
         return text
     basis = "; ".join(dict.fromkeys(item.basis for item in left))
     seconds = duration(sum(item.seconds for item in left))
-    return f"{text} The rest takes about {seconds} on one worker, without training ({basis})."
+    phases: Counter[str] = Counter()
+    for item in left:
+        phases.update(item.phases)
+    parts = ", ".join(f"{name} {duration(took)}" for name, took in phases.items())
+    return f"{text} The rest takes about {seconds} on one worker: {parts} ({basis})."

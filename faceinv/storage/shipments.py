@@ -32,18 +32,39 @@ def made_of_others(folder: Path, what: str, parts: Any) -> str:
         what: What the file contains, the start of its name.
         parts: What is needed, as JSON. A file counts if it was made from networks and probes of the same names.
     """
-    for file in sorted(folder.glob(f"{what}-*.safetensors")):
-        try:
-            with safe_open(file, "pt") as opened:
-                shipped = json.loads((opened.metadata() or {}).get("parts", "{}"))
-        except (SafetensorError, OSError, ValueError):
-            continue
+    for shipped in _parts(folder, what):
         if _names(shipped) == _names(parts):
             found = list(dict.fromkeys(_differences(shipped, parts)))
             # Wherever the samples differ, their whitening does too.
             named = [difference for difference in found if difference != "whitening"] or found
             return ", ".join(f"another {difference}" for difference in named)
     return ""
+
+
+def made_for(folder: Path, what: str, encoder: str, generator: str, pairs: int, core: str) -> bool:
+    """Return whether a folder has a file that was made from so many pairs of these networks, by this core."""
+    wanted = (encoder, generator, pairs, core)
+    found = (parts["pairs"] for parts in _parts(folder, what) if isinstance(parts.get("pairs"), dict))
+    return any(
+        (_name(of.get("encoder")), _name(of.get("generator")), of.get("number of pairs"), of.get("core")) == wanted
+        for of in found
+    )
+
+
+def _name(network: Any) -> Any:
+    return network.get("name") if isinstance(network, dict) else None
+
+
+def _parts(folder: Path, what: str) -> Iterator[dict[str, Any]]:
+    """Yield what each file in a folder was made of; one that cannot be read is passed over."""
+    for file in sorted(folder.glob(f"{what}-*.safetensors")):
+        try:
+            with safe_open(file, "pt") as opened:
+                parts = json.loads((opened.metadata() or {}).get("parts", "{}"))
+        except (SafetensorError, OSError, ValueError):
+            continue
+        if isinstance(parts, dict):
+            yield parts
 
 
 def _names(parts: Any) -> list[str]:
