@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.resources
+import io
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
+from PIL import Image
 
+from faceinv.errors import InputError, UsageError
 from faceinv.report import (
     critics,
     gallery,
@@ -25,8 +29,10 @@ from faceinv.report import (
     transfer,
     wording,
 )
+from faceinv.report.figures import probing, same_person
+from faceinv.report.figures.drawing import every_reading
 from faceinv.report.overlays import Measure
-from faceinv.report.pictures import BUDGET, Pictures
+from faceinv.report.pictures import BUDGET, Pictures, data_uri
 from faceinv.report.runs import Runs, Study
 from faceinv.report.values import Value, of_record
 from faceinv.storage.records import FinishedCell
@@ -73,6 +79,7 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
         studies=studies,
         transfer=transfer.matrices(runs),
         tables_1=tables_1,
+        drawn=_drawn(runs) if images else (),
         probe_lead=table_1.lead(tables_1),
         probe_settings=provenance.probe_settings(runs),
         weights=provenance.weights(runs, host),
@@ -83,6 +90,17 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=package_version(),
     )
+
+
+def _drawn(runs: Runs) -> tuple[tuple[str, str], ...]:
+    """Return Figures 2 and 3 and their captions, if photographs are kept and matplotlib is installed."""
+    found = []
+    for read in every_reading(runs):
+        with suppress(InputError, UsageError):
+            for drawing in filter(None, (probing.figure_2(read), probing.figure_3(read))):
+                image = Image.open(io.BytesIO(drawing.content("png", 130))).convert("RGB")
+                found.append((data_uri(image), drawing.caption))
+    return tuple(found)
 
 
 def render_template(template: str, *, script: str, **context: Any) -> str:
@@ -117,6 +135,7 @@ def render_template(template: str, *, script: str, **context: Any) -> str:
 def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure | None) -> dict[str, Any]:
     tables, figures = recognition.success(study), sections.figure_9(study)
     shown = gallery.gallery(study, pictures, measure) if pictures else None
+    pairs = same_person.nearer(study, measure) if measure else ()
     return {
         "key": f"s{place}",
         "first": place == 0,
@@ -134,6 +153,7 @@ def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure
         "encoders": recognition.encoders(study),
         "success": tables,
         "fmr": recognition.preferred(tables),
+        "pairs": same_person.table(study, pairs, "", study.labels) if pairs else None,
         "ranks": recognition.identification(study),
         "curves": sections.curves(study),
         "shares": sections.shares(study),

@@ -208,6 +208,11 @@ def test_rows_are_as_promised_and_kept(run: Callable[..., Any], cache: Path, fla
     drawn = run("export", tmp_path / "run", "--figure", "3", "--out", tmp_path / "three.svg")
     assert drawn.code == 0, drawn.err
     assert len(list(tmp_path.glob("three-toy.*.svg"))) == 4
+    page = tmp_path / "page.html"
+    assert run("report", tmp_path / "run", "--out", page).code == 0
+    assert page.read_text().count('alt="Figure') == 8
+    assert run("report", tmp_path / "run", "--no-images", "--out", page).code == 0
+    assert 'alt="Figure' not in page.read_text()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from faceinv.report.figures import same_person
 from faceinv.report.figures.drawing import draw
 from faceinv.report.figures.sheet import Row, Tile, grid
 from faceinv.report.overlays import Measured
+from faceinv.report.page import render
 from faceinv.report.runs import read_runs
 
 pytest.importorskip("matplotlib", reason="figures need the extra 'figures'")
@@ -96,6 +97,9 @@ def test_figure_7_measures_what_it_claims(full_run: Path) -> None:
     assert "3 of 3 people" in drawing.caption
     table = same_person.table(study, [found], "x", study.labels)
     assert table.lines[0].cells[-1].text == "50"
+    page = render(read_runs([full_run]), measure=means)
+    assert "another of the same person?" in page
+    assert "67 [0, 100]" in page
 
 
 def test_shares_of_the_same_person_by_hand() -> None:
