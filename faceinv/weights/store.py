@@ -181,6 +181,8 @@ class WeightStore:
         if spec.code:
             with self._storage():
                 self._trust.require_code(path, sha256)
+        if spec.sha256 and spec.origin:
+            self._notify(spec.origin)
         return sha256
 
     def _target(self, spec: WeightSpec) -> Path:

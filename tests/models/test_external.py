@@ -108,6 +108,7 @@ def test_a_bench_attacks_a_file_and_another_judges(
     out = tmp_path / "run"
     result = run(*GRID, "--encoder", face, "--critic", critic, "--json", "--out", out)
     assert result.code == 0, result.err
+    assert result.err.count("assumed to be RGB, -1..1, in arcface-112. To check: faceinv encoder inspect") == 1
     (row,) = result.json
     assert row["encoder"].startswith("face-net-v2.")
     (record,) = out.glob("cells/*.json")

@@ -101,6 +101,7 @@ def test_the_command_writes_an_encoder(
     result = run("--plugin", people, "--plugin", detector(tmp_path), *args, "--out", out, "--all")
     assert result.code == 0, result.err
     assert result.out.count("arcface-112") == 10
+    assert "assumed" not in result.err
     assert "64-d descriptors, of length 1; the batch does not matter" in result.err
     described = yaml.safe_load(out.read_text())
     assert described["file"] == "../small.onnx"

@@ -58,10 +58,10 @@ def _beside(yaml: Path, file: str) -> tuple[str, str]:
     return scheme, str(yaml.parent / place) if scheme == "onnx" or scheme in _PROGRAMS else place
 
 
-def _declare(scheme: str, rest: str, given: Mapping[str, Any], where: str) -> External:
+def _declare(scheme: str, rest: str, given: Mapping[str, Any], where: str, tell: bool = True) -> External:
     facts = Facts.of(given, where)
     if scheme == "onnx":
-        return _onnx(Path(rest), facts)
+        return _onnx(Path(rest), facts, where, assumed=tell and not given)
     if scheme in _PROGRAMS:
         return _program(scheme, Path(rest), facts, where)
     if scheme == "command":
@@ -97,7 +97,7 @@ def declare_for_inspection(name: str, given: Mapping[str, Any]) -> External:
         raise UsageError(
             f"'{shown(name)}' is {_PROGRAMS[scheme]}, which does not say how large its images are: --size N."
         )
-    return _declare(scheme, rest, {"dim": 1, **given} if scheme in _PROGRAMS else given, name)
+    return _declare(scheme, rest, {"dim": 1, **given} if scheme in _PROGRAMS else given, name, tell=False)
 
 
 def declare_module(module: nn.Module, given: Mapping[str, Any]) -> External:
@@ -135,7 +135,7 @@ def declare_module(module: nn.Module, given: Mapping[str, Any]) -> External:
     return _external(type(module).__name__, key, "from_memory", facts, frame, made.shape[1], options=options)
 
 
-def _onnx(path: Path, facts: Facts) -> External:
+def _onnx(path: Path, facts: Facts, where: str, assumed: bool) -> External:
     graph = read_onnx(path)
     black_box, note = False, ""
     try:
@@ -148,7 +148,16 @@ def _onnx(path: Path, facts: Facts) -> External:
         size = entry_of(graph, facts.size)[1]
         dim = OnnxRuntime(path, facts).dim(size)
     files = (path, *graph.files)
-    return _external(path.stem, "", "from_onnx", facts, facts.frame(size), dim, files, black_box=black_box, note=note)
+    frame = facts.frame(size)
+    remark = ""
+    if assumed:
+        remark = (
+            f"{shown(where)}: no facts are given, so its images are assumed to be {facts.colour.upper()}, "
+            f"{facts.scaling}, in {frame.name}. To check: faceinv encoder inspect {shown(where)} --dataset lfw:PATH"
+        )
+    return _external(
+        path.stem, "", "from_onnx", facts, frame, dim, files, black_box=black_box, note=note, remark=remark
+    )
 
 
 def _program(scheme: str, path: Path, facts: Facts, where: str) -> External:
@@ -211,6 +220,7 @@ def _external(
     black_box: bool = False,
     code: bool = False,
     note: str = "",
+    remark: str = "",
 ) -> External:
     """Return a declaration whose name has no path in it, and changes with the content and the facts."""
     try:
@@ -228,6 +238,7 @@ def _external(
             sources=(f"here:{path.absolute()}",),
             licence=facts.licence,
             size=path.stat().st_size,
+            origin=remark if not place else "",
             code=code,
         )
         for place, (path, sha256) in enumerate(zip(files, hashes, strict=True))
