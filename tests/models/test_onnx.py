@@ -208,3 +208,11 @@ def test_tensors_outside_the_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model" / "w.bin").write_bytes(bytes(100))
     with pytest.raises(WeightsError, match="longer than the file"):
         onnx_network(path)
+
+
+def test_a_file_beyond_the_limit_of_the_format_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "huge.onnx"
+    with path.open("wb") as file:
+        file.truncate((1 << 31) + 1)  # takes no room on the disk
+    with pytest.raises(WeightsError, match="more than 2 GB"):
+        onnx_network(path)
