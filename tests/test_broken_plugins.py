@@ -166,7 +166,7 @@ OBJECTS = {
     "probe": (
         "measurable=True, unit='u'",
         "class make:\n    def __init__(self, framing): pass",
-        "no attribute 'shape'",
+        "no attribute 'remarks'",
     ),
     "metric": ("unit='1', higher_is_better=True", "def make(framing): return 3", "must be callable"),
     "method": ("", "def make(): return 3", "must be callable"),
