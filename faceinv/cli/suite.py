@@ -199,4 +199,10 @@ def _left(app: Application, arguments: Sequence[str]) -> tuple[float, str]:
         count, encoders = photographs(app, rest)
         what = f"{count} photographs for each of {encoders} encoders (a guess: {_PHOTOGRAPHS_PER_SECOND} a second)"
         return count * encoders / _PHOTOGRAPHS_PER_SECOND, what
+    from faceinv.cli import cli
+
+    # Its options are checked all the same.
+    found = cli.get_command(click.get_current_context(), command)
+    if found is not None:
+        found.make_context(command, rest, obj=app)
     return 0.0, ""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import official
 import pytest
 
+SUITES = Path(__file__).parents[2] / "benchmarks" / "suites"
+make_celeba = official.module_of("celeba", "test_celeba").make
+make_lfw = official.module_of("lfw", "test_lfw").make
 TEXT = """
 variables:
   people:
@@ -51,6 +55,33 @@ def test_steps_run_in_order_and_compute_nothing_twice(run: Any, cache: Path, sui
     assert record.stat().st_mtime_ns == written
     assert (tmp_path / "table.csv").exists()
     assert "1 cells, 1 computed" in run("suite", suite, "--step", "attack", "--dry-run").out
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "benches"),
+    [
+        ("paper", ("celeba", "mofa", "lfw", "vggface2", "vggface", "stylegan2", "arcface"), 2),
+        ("paper-default", ("lfw",), 2),
+    ],
+)
+def test_the_papers_suites_name_what_there_is(
+    run: Any, cache: Path, tmp_path: Path, name: str, given: tuple[str, ...], benches: int
+) -> None:
+    """Every step is planned with the real names and options; CelebA and LFW are tiny."""
+    make_celeba(tmp_path / "celeba", official=True)
+    make_lfw(tmp_path / "lfw", "lfw-deepfunneled")
+    for file in given:
+        if file not in ("celeba", "lfw"):
+            (tmp_path / file).write_bytes(b"a file")
+    settings = [part for key in given for part in ("--set", f"{key}={tmp_path / key}")]
+    planned = run("suite", SUITES / f"{name}.yaml", "--dry-run", "--set", f"out={tmp_path / 'out'}", *settings)
+    assert planned.code == 0, planned.err
+    assert planned.out.count("3 cells, 0 computed") == benches
+    assert "left out" not in planned.out
+    assert "photographs for each of 2 encoders" in planned.out
+    without = run("suite", SUITES / f"{name}.yaml", "--dry-run", "--set", f"out={tmp_path / 'out'}")
+    assert without.code == 0, without.err
+    assert "left out: needs table-1" in without.out
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,16 @@ def draw(runs: Runs, number: int, measure: Measure) -> list[Drawing]:
 
 def _of_probes(runs: Runs, number: int) -> list[Drawing]:
     draw_one = probing.figure_2 if number == 2 else probing.figure_3
-    found = [drawing for read in every_reading(runs) if (drawing := draw_one(read))]
+    found, reasons = [], []
+    for read in every_reading(runs):
+        try:
+            found += [drawing for drawing in [draw_one(read)] if drawing]
+        except InputError as error:
+            reasons.append(str(error))
     if not found:
         what = "binary attributes" if number == 2 else "landmarks or histograms"
-        raise InputError(f"Figure {number} shows {what} read by 'faceinv probe --figures', and {_of(runs)} has none.")
+        nothing = f"Figure {number} shows {what} read by 'faceinv probe --figures', and {_of(runs)} has none."
+        raise InputError(reasons[0] if reasons else nothing)
     return found
 
 

@@ -14,8 +14,8 @@ from faceinv.report.runs import Column, Study
 
 #: Targets in Figures 5 and 8, and in Figure 6.
 _WIDE, _TALL = 6, 4
-#: Headings of Figure 6.
-_HEADINGS = {"id": "ID", "id,lm": "ID, landmarks", "id,lm,hist": "ID, landmarks, histogram"}
+#: Headings of Figure 6, as the paper's Table 2 has them.
+_HEADINGS = {"id": "ID only", "id,lm": "ID+LMs", "id,lm,hist": "ID+LMs+Hist"}
 _EVENLY = "targets at equal steps from the best to the worst by the critic"
 
 
@@ -87,10 +87,10 @@ def figure_8(study: Study) -> Drawing:
         Row("ID loss only", tiles(alone, shown, scored=True)),
         Row(full.losses, tiles(full, shown, scored=True)),
     ]
-    last = "" if failure is None else " Last: the largest landmark error of the others, a failure."
+    last = "" if failure is None else " The last one is a failure: the largest landmark error of the others."
     caption = (
         f"Figure 8. Inversions by the ID loss and by all losses, with the cosine by {full.critic}; "
-        f"{len(full.targets)} targets, shown {_EVENLY}.{last} {wording.of_study(study)}"
+        f"{len(shown)} of {len(full.targets)} {_EVENLY}.{last} {wording.of_study(study)}"
     )
     return Drawing(8, study_name(study), caption, grid(rows, caption))
 

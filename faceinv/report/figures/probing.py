@@ -116,7 +116,7 @@ def figure_2(read: Readings) -> Drawing | None:
         f"people, those read most confidently first. {wording.of_probe(read.record, read.encoder, read.recipe)}"
     )
     headings = [(0, "read correctly"), (_EACH, "read wrongly")]
-    return Drawing(2, _name(read), caption, grid(rows, caption, headings=headings, break_after=_EACH))
+    return Drawing(2, _name(read), caption, grid(rows, caption, headings=headings, break_every=_EACH))
 
 
 def figure_3(read: Readings) -> Drawing | None:
@@ -130,7 +130,7 @@ def figure_3(read: Readings) -> Drawing | None:
         of = lines["landmarks"]
         rows += [
             Row("true landmarks", [read.tile(name, of[name]["truth"]) for name in images]),
-            Row("landmarks read from\nthe descriptor", [read.tile(name, of[name]["read"]) for name in images]),
+            Row("landmarks read\nfrom the\ndescriptor", [read.tile(name, of[name]["read"]) for name in images]),
         ]
     else:
         rows.append(Row("photograph", [read.tile(name) for name in images]))

@@ -17,7 +17,7 @@ from faceinv.errors import InputError
 from faceinv.report import wording as numbers
 from faceinv.report.figures import wording
 from faceinv.report.figures.inversion import study_name, tiles
-from faceinv.report.figures.sheet import Drawing, FloatArray, Row, Tile, grid
+from faceinv.report.figures.sheet import Drawing, FloatArray, Row, grid
 from faceinv.report.gallery import TARGET
 from faceinv.report.overlays import Measure
 from faceinv.report.runs import Column, Study
@@ -126,7 +126,7 @@ def figure_7(study: Study, measure: Measure) -> Drawing:
     places = [round(step * (len(order) - 1) / max(1, count - 1)) for step in range(count)]
     pairs = [order[place][:2] for place in places]
     rows = [
-        Row(title, [tile for pair in pairs for tile in [*tiles(column, pair, what, scored=not what), Tile()]][:-1])
+        Row(title, [tile for pair in pairs for tile in tiles(column, pair, what, scored=not what)])
         for title, what in (("photographs of\none person", TARGET), ("reconstructions", ""))
     ]
     place = study.columns.index(column)
@@ -141,7 +141,7 @@ def figure_7(study: Study, measure: Measure) -> Drawing:
         )
         + wording.of_study(study)
     )
-    return Drawing(7, study_name(study), caption, grid(rows, caption))
+    return Drawing(7, study_name(study), caption, grid(rows, caption, break_every=2))
 
 
 def _files(column: Column, targets: Sequence[int], what: str = "") -> list[Path | None]:

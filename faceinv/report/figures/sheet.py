@@ -94,7 +94,7 @@ def check_drawing() -> None:
 
 
 def grid(
-    rows: Sequence[Row], caption: str, *, headings: Sequence[tuple[int, str]] = (), break_after: int = 0
+    rows: Sequence[Row], caption: str, *, headings: Sequence[tuple[int, str]] = (), break_every: int = 0
 ) -> Figure:
     """Return pictures in rows and columns above a caption.
 
@@ -102,11 +102,11 @@ def grid(
         rows: The rows, of equally many tiles.
         caption: Text below.
         headings: (column, text) above columns, from that column on.
-        break_after: Number of columns before a wider gap; 0 for none.
+        break_every: Number of columns between wider gaps; 0 for none.
     """
     columns = max(len(row.tiles) for row in rows)
-    left = [_HEADING + place * (_TILE + _GAP) + (_BREAK if break_after and place >= break_after else 0)
-            for place in range(columns)]  # fmt: skip
+    breaks = [place // break_every if break_every else 0 for place in range(columns)]
+    left = [_HEADING + place * (_TILE + _GAP) + breaks[place] * _BREAK for place in range(columns)]
     heights = [max((_height(tile) for tile in row.tiles), default=_TILE) for row in rows]
     texts = [_LINE + 0.03 if any(tile.text for tile in row.tiles) else 0 for row in rows]
     width, head = left[-1] + _TILE + _GAP, 0.22 if headings else _GAP
