@@ -139,8 +139,11 @@ class Reader:
         words = shlex.split(line)
         if words[0] == "make":
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
-        elif words[:3] == ["python3", "-m", "venv"] or words[:3] == [".venv/bin/pip", "install", "-r"]:
-            assert words[2] == "venv" or (ROOT / words[3]).is_file(), line
+        elif words[:3] == ["python3", "-m", "venv"]:
+            pass
+        elif words[:2] == [".venv/bin/pip", "install"]:
+            install = (ROOT / "Makefile").read_text()
+            assert all(word in install for word in words[2:]), line
         elif words[:3] == ["pip", "install", "-e"]:
             assert (self.folder / words[3] / "pyproject.toml").is_file(), line
             self.installed.append(words[3])
