@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -95,11 +95,12 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
 def _drawn(runs: Runs) -> tuple[tuple[str, str], ...]:
     """Return Figures 2 and 3 and their captions, if photographs are kept and matplotlib is installed."""
     found = []
-    for read in every_reading(runs):
+    for runs_of_one in (replace(runs, probes=(record,)) for record in runs.probes):
         with suppress(InputError, UsageError):
-            for drawing in filter(None, (probing.figure_2(read), probing.figure_3(read))):
-                image = Image.open(io.BytesIO(drawing.content("png", 130))).convert("RGB")
-                found.append((data_uri(image), drawing.caption))
+            for read in every_reading(runs_of_one):
+                for drawing in filter(None, (probing.figure_2(read), probing.figure_3(read))):
+                    image = Image.open(io.BytesIO(drawing.content("png", 130))).convert("RGB")
+                    found.append((data_uri(image), drawing.caption))
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from faceinv.errors import InputError
+from faceinv.errors import InputError, described
 from faceinv.report.figures import wording
 from faceinv.report.figures.sheet import Drawing, FloatArray, Row, Tile, grid
 from faceinv.report.pictures import read_picture
@@ -89,9 +89,17 @@ class Readings:
 
 
 def readings(folder: ProbeFolder, record: ProbeRecord) -> list[Readings]:
-    """Return what each recipe read from descriptors."""
+    """Return what each recipe read from descriptors.
+
+    Raises:
+        InputError: the rows of the record are missing or damaged.
+    """
+    try:
+        rows = folder.rows(record.id)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder.rows_path(record.id)} cannot be read: {described(error)}.") from None
     found: dict[tuple[str, str], dict[str, list[Line]]] = {}
-    for line in folder.rows(record.id):
+    for line in rows:
         if line["source"] == "descriptor":
             of = found.setdefault((line["encoder"], line["recipe"]), {})
             of.setdefault(line["attribute"], []).append(line)
