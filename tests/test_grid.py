@@ -201,7 +201,12 @@ def test_loss_weights_make_a_grid_and_unweighted_losses_appear_once(host: Host) 
     assert [dict(cell.loss_weights) for cell in made] == [{}, {"brightness": 0.1}, {"brightness": 1.0}]
 
 
-SUITES = sorted((Path(__file__).parents[1] / "benchmarks" / "suites").glob("*.yaml"))
+#: Configs of one run; those of several commands have tests of their own (cli/test_suite.py).
+SUITES = sorted(
+    path
+    for path in (Path(__file__).parents[1] / "benchmarks" / "suites").glob("*.yaml")
+    if "variables" not in yaml.safe_load(path.read_text())
+)
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
