@@ -180,7 +180,7 @@ def test_train_scores_the_probes(run, cache: Path) -> None:
     assert (row["probe"], row["unit"], row["n"]) == ("brightness", "grey levels", 300)
     assert row["descriptor"] < 0.8 * row["baseline"]
     written = {path: path.stat().st_mtime_ns for path in (cache / "trained").glob("*.safetensors")}
-    assert len(written) == 8  # pairs, labels, whitening, statistics, regressor, and the probe with score and errors
+    assert len(written) == 9  # pairs, labels, whitening, statistics, regressor, expected image, and the probe with two
     result = run("train", *CHAIN, "--pairs", "3000")
     assert result.code == 0
     assert {path: path.stat().st_mtime_ns for path in written} == written

@@ -28,7 +28,6 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | None], made: 
         UsageError: if a file would be written twice, over an input, or over what was not made here; links are followed.
     """
     read = {key: path for path in inputs if path for key in _keys(path)}
-    foreign = made is not None and not made.exists()
     written: set[str] = set()
     for path in outputs:
         over = next((read[key] for key in _keys(path) if key in read), None)
@@ -37,7 +36,8 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | None], made: 
         target = os.path.realpath(path)
         if target in written:
             raise UsageError(f"{path} would be written twice; rename an input, or give the inputs one by one.")
-        if foreign and path.exists():
+        # Looked at in this order: another process that is at work makes the mark before the file.
+        if made is not None and path.exists() and not made.exists():
             raise UsageError(f"{path} exists and is not from an earlier call; choose another --out, or remove it.")
         written.add(target)
 

@@ -43,6 +43,8 @@ class GrowingSheet:
             shown = [(file, file.stat().st_mtime_ns) for strip in strips for file in strip.files if file]
             if shown == self._shown:
                 return
+            # The mark that the folder is a run's comes first; see check_outputs.
+            self._run.runner.folder.records.mkdir(parents=True, exist_ok=True)
             write_sheet(self._path, strips)
         except (OSError, StorageError):
             return
