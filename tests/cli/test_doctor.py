@@ -31,7 +31,10 @@ def test_doctor_reports_versions_weights_and_problems_without_paths(
     facts = json.loads(printed)
     assert facts["versions"]["torch"] == importlib.metadata.version("torch")
     assert facts["versions"]["faceinv-arcface"] == importlib.metadata.version("faceinv-arcface")
-    assert facts["weights"]["arcface.mobilefacenet/tflite"] == "missing"
+    chain = facts["default chain"]
+    assert chain["arcface.mobilefacenet/tflite"] == "missing"
+    assert "inversion" in chain["default run"]
+    assert float(chain["image-steps per second"].split()[0]) > 0
     assert "no such library" in facts["problems"][0]
     assert (facts["cache"]["chosen by"], facts["cache"]["files"]) == ("FACEINV_CACHE", 0)
     assert str(tmp_path) not in printed
