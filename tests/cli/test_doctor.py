@@ -45,9 +45,9 @@ def test_doctor_reports_versions_weights_and_problems_without_paths(
 def test_paths_of_the_user_are_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    given = {"a": [f"{tmp_path}/plugin.py: failed", f"{tmp_path}/work/x"], "n": 3}
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    given = {"a": [f"{tmp_path}/plugin.py: failed", f"{tmp_path}/here/x"], "n": 3}
     assert without_paths(given) == {"a": ["~/plugin.py: failed", "./x"], "n": 3}
 
 
