@@ -25,6 +25,7 @@ TABLES: dict[str, type[Model]] = {
     "`probes`, by probe": records.ProbeScore,
     "`shares`, by loss": records.LossShare,
     "`seconds`": records.CellSeconds,
+    "`parent`": records.Parent,
     "The record of `faceinv probe`": audit.ProbeRecord,
     "`rows` of `faceinv probe`": audit.ProbeRow,
     "`dataset` of `faceinv probe`": audit.AuditedDataset,

@@ -224,21 +224,46 @@ class _Grid:
         return [list(names) for names in dict.fromkeys(tuple(names) for names in lists)]
 
     def _critics(self, encoder: str) -> tuple[str, ...]:
-        """Return every critic once, unattacked ones first; ``a|b`` means the first one that is not attacked."""
-        given, names = ",".join(self._config.critic), []
-        for item in given.split(","):
-            if not item.strip(" |"):
-                raise _KeyedError("critic", f"'{given}' has a comma without an encoder after it.")
-            alternatives = [self._spec("critic", "encoder", name.strip()).name for name in item.split("|")]
-            names.append(next((name for name in alternatives if name != encoder), alternatives[0]))
-        return tuple(sorted(dict.fromkeys(names), key=lambda name: name == encoder))
+        try:
+            return critics_of(self._config.critic, encoder, self._host)
+        except UsageError as error:
+            raise _KeyedError("critic", error) from None
 
     def _dataset(self, key: str, given: str) -> tuple[str, DatasetSpec]:
         try:
-            name, path = parse_dataset(self._host, given)
+            return named_dataset(given, self._host)
         except UsageError as error:
             raise _KeyedError(key, error) from None
-        return name if path is None else f"{name}:{path}", self._host.spec("dataset", name)
+
+
+def critics_of(given: Sequence[str], encoder: str, host: Host) -> tuple[str, ...]:
+    """Return every critic once, unattacked ones first; ``a|b`` means the first one that is not attacked.
+
+    Args:
+        given: Critics as in a config.
+        encoder: Full name of the attacked encoder.
+        host: The plugins.
+
+    Raises:
+        UsageError: if a name is unknown or missing.
+    """
+    text, names = ",".join(given), []
+    for item in text.split(","):
+        if not item.strip(" |"):
+            raise UsageError(f"'{text}' has a comma without an encoder after it.")
+        alternatives = [host.spec("encoder", name.strip()).name for name in item.split("|")]
+        names.append(next((name for name in alternatives if name != encoder), alternatives[0]))
+    return tuple(sorted(dict.fromkeys(names), key=lambda name: name == encoder))
+
+
+def named_dataset(given: str, host: Host) -> tuple[str, DatasetSpec]:
+    """Return ``NAME[:PATH]`` with the full name of its data set, and the spec.
+
+    Raises:
+        UsageError: if there is no such data set.
+    """
+    name, path = parse_dataset(host, given)
+    return name if path is None else f"{name}:{path}", host.spec("dataset", name)
 
 
 def _needs_gradients(method: MethodSpec) -> bool:

@@ -82,6 +82,26 @@ def code_of(host: Host, cell: Cell) -> dict[str, str]:
     return {"faceinv": core_hash()} | codes(host, specs)
 
 
+def scoring_code(host: Host, cell: Cell) -> dict[str, str]:
+    """Return a hash of the code that scores the cell's reconstructions, by plugin."""
+    encoders = [host.spec("encoder", name) for name in (cell.encoder, *cell.critics)]
+    specs: list[Spec] = [*encoders, host.spec("generator", cell.generator), *metrics_of(host, cell)]
+    return {"faceinv": core_hash("bench/rescoring.py")} | codes(host, specs)
+
+
+def rescored_id(parent: str, cell: Cell, weights: Mapping[str, str], code: Mapping[str, str]) -> str:
+    """Return the id of a cell whose pictures were scored again.
+
+    Args:
+        parent: Checksum of the record that the pictures belong to.
+        cell: The cell, with what scores it now.
+        weights: Hash of each file and data set that the scores depend on, by name.
+        code: Hash of the code that scores, by plugin.
+    """
+    content = {"schema": SCHEMA, "parent": parent, "config": asdict(cell), "weights": dict(weights), "code": dict(code)}
+    return _hash(content)
+
+
 def preparation_key(cell: Cell) -> tuple[Any, ...]:
     """Return the fields that decide the attacker's preparation; cells with the same key share it."""
     own = (cell.encoder, cell.generator, cell.space, cell.pairs, cell.probes)

@@ -200,8 +200,8 @@ class Runner:
         self._show_starts(named, targets, rows, self._methods.starts(cell, descriptors))
         inversion = self._methods.invert(cell, descriptors, [targets.ids[row] for row in rows], size, on_step)
         inverted = time.perf_counter()
-        # Score the pixels as written, so that anyone can recompute the scores from the PNGs.
-        results = rounded(inversion.images)
+        # Score the pixels as written, in the order of a picture that is read: the PNGs give the same scores to the bit.
+        results = rounded(inversion.images).contiguous()
         pairs = self.judge.pairs(cell, images, results, rows, lambda: preparation.conditional_mean(descriptors))
         facts = {
             "n": len(rows),

@@ -33,6 +33,7 @@ COMMANDS = {
     "plugins": ("faceinv.cli.plugins:plugins", "List what the installed plugins offer, or show one item."),
     "probe": ("faceinv.cli.probe:probe", "Infer attributes from descriptors of photographs: the paper's Table 1."),
     "report": ("faceinv.cli.report:report", "Write one self-contained HTML page about runs."),
+    "rescore": ("faceinv.cli.rescore:rescore", "Score the pictures of a run again, without inverting again."),
     "suite": ("faceinv.cli.suite:suite", "Run the commands of a file, such as the whole paper."),
     "synthesize": ("faceinv.cli.synthesize:synthesize", "Generate images from latents or seeds."),
     "train": ("faceinv.cli.train:train", "Train the probes and regressors of an attack ahead of time."),

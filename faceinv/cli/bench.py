@@ -78,7 +78,7 @@ def bench(
             outcomes = run.run()
         with display.hidden():
             if outcomes:
-                _print_results(app, runner.folder, outcomes, as_json)
+                print_results(app, runner.folder, outcomes, as_json)
             elif as_json:
                 app.print_json([])
             _say_unfinished(app, run)
@@ -93,7 +93,7 @@ def bench(
         click.get_current_context().exit(codes[0] if len(codes) == len(outcomes) else 1)
 
 
-def _print_results(app: Application, folder: RunFolder, outcomes: Sequence[Outcome], as_json: bool) -> None:
+def print_results(app: Application, folder: RunFolder, outcomes: Sequence[Outcome], as_json: bool) -> None:
     """Print the tables, then failures, skipped images and where the files are."""
     from faceinv.report.contact import contact_sheet
     from faceinv.report.run_tables import as_rows, shown

@@ -75,6 +75,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "metrics": click.option(
         "--metric",
+        "--metrics",
         "metrics",
         **_MANY,
         shell_complete=names_of("metric"),
@@ -105,12 +106,12 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def config_options(*, without: Container[str] = ()) -> Callable[[F], F]:
-    """Return a decorator that adds the options of a config, except those of the keys in ``without``."""
+def config_options(*, without: Container[str] = (), only: Container[str] = tuple(_OPTIONS)) -> Callable[[F], F]:
+    """Return a decorator that adds the options of a config for the keys in ``only`` and not in ``without``."""
 
     def add(command: F) -> F:
         for key, option in reversed(_OPTIONS.items()):
-            if key not in without:
+            if key in only and key not in without:
                 command = option(command)
         return command
 

@@ -73,6 +73,19 @@ class CellSeconds(Model):
     """For each batch, the seconds of the inversion divided by its targets."""
 
 
+class Parent(Model):
+    """The record whose pictures were scored again."""
+
+    id: Id
+    """Its id."""
+    checksum: str
+    """Its checksum."""
+    weights: dict[str, str] = {}
+    """Its ``weights``: what the pictures were reconstructed with."""
+    code: dict[str, str] = {}
+    """Its ``code``."""
+
+
 class CellConfig(Model):
     """The resolved config of a cell. The page on the config explains its keys."""
 
@@ -239,6 +252,8 @@ class FinishedCell(CellRecord):
     """``image_steps``, averaged over the targets."""
     seconds: CellSeconds = CellSeconds()
     """Where the time went."""
+    parent: Parent | None = None
+    """``faceinv rescore`` only: the record whose pictures these are. ``weights`` and ``code`` are then the scores'."""
     digests: Digests = {}
     """SHA-256 of the rows, pictures and ``read.npz``, by the name of the file. ``faceinv verify`` compares them."""
 
