@@ -44,11 +44,11 @@ install: .venv/.installed
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-PROJECTS := pyproject.toml requirements/checkout.txt $(wildcard plugins/*/pyproject.toml)
+PROJECTS := pyproject.toml plugins/pyproject.toml requirements/checkout.txt
 
-# One build backend for all builds: an isolated environment for each of the distributions would take minutes.
+# One build backend for all builds: pip would make an isolated environment for each of them.
 .venv/.installed: .venv/bin/python $(PROJECTS)
-	$(INSTALL) 'flit_core>=3.12,<5'
+	$(INSTALL) 'hatchling>=1.26,<2'
 	$(INSTALL) --no-build-isolation -r requirements/checkout.txt
 	touch $@
 

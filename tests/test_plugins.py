@@ -61,7 +61,7 @@ def test_an_unknown_name_suggests_the_closest(bare: Host) -> None:
 
 
 def test_a_bundled_name_says_which_distribution_to_install(bare: Host) -> None:
-    with pytest.raises(UnknownNameError, match="pip install faceinv-arcface"):
+    with pytest.raises(UnknownNameError, match="pip install faceinv-plugins"):
         bare.spec("encoder", "arcface")
 
 
@@ -161,7 +161,7 @@ def test_a_plugin_that_cannot_be_imported_is_named_with_its_distribution(monkeyp
 def test_no_plugins_leaves_out_by_name_and_by_distribution() -> None:
     assert "dcgan" in Host().distributions
     assert "dcgan" not in Host(blocked=["dcgan"]).distributions
-    assert "dcgan" not in Host(blocked=["faceinv-dcgan"]).distributions
+    assert "dcgan" not in Host(blocked=["faceinv-plugins"]).distributions
     with pytest.raises(UsageError, match=r"no plugin has that name\. Did you mean 'dcgan'"):
         Host(blocked=["dcgann"])
 

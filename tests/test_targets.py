@@ -142,7 +142,7 @@ def test_no_usable_image_is_an_error_with_the_reason() -> None:
 
 def test_faces_cannot_be_detected_without_a_detector() -> None:
     dataset = Listed([photograph(0)])
-    with pytest.raises(UsageError, match="faceinv-mtcnn"):
+    with pytest.raises(UsageError, match="faceinv-plugins"):
         choose(dataset)
     assert dataset.loaded == []
 

@@ -43,7 +43,7 @@ def check(app: Application, name: str, as_json: bool, verbose: bool) -> None:
     Examples:
       faceinv plugins check my-encoder
       faceinv plugins check arcface.r50-ms1mv3
-      faceinv plugins check faceinv-arcface --json
+      faceinv plugins check arcface --json
       faceinv --plugin my_plugin.py plugins check my_plugin
     """
     from faceinv.hardware import keep_memory
@@ -81,9 +81,12 @@ def _subjects(app: Application, name: str) -> tuple[list[Subject | PluginSubject
     broken = [problem for problem in host.problems if name in (problem.plugin, problem.distribution.split()[0])]
     if broken:
         raise PluginError(f"{str(broken[0])[0].upper()}{str(broken[0])[1:]}.")
-    plugin = _plugin_called(host, name)
-    if plugin is not None:
-        return subjects_of(host.manager.get_plugin(plugin), host=host, store=app.store), None
+    if plugins := _plugins_called(host, name):
+        return [
+            subject
+            for plugin in plugins
+            for subject in subjects_of(host.manager.get_plugin(plugin), host=host, store=app.store)
+        ], None
     bare, _, path = name.partition(":")
     kinds = [kind for kind in CHECK_MODULES if kind != "plugin" and host.knows(kind, bare)]
     if not kinds:
@@ -95,19 +98,18 @@ def _subjects(app: Application, name: str) -> tuple[list[Subject | PluginSubject
     found: list[Subject | PluginSubject] = []
     for kind in kinds:
         spec = host.spec(kind, bare)
-        owner = host.owner(kind, spec.name)
-        plugin = next((key for key, distribution in host.distributions.items() if distribution == owner), None)
+        plugin = host.plugin_of(spec)
         if plugin is not None and not found:
             found.append(PluginSubject(host.manager.get_plugin(plugin), plugin, host))
         found.append(Subject(spec, host, store=app.store, path=Path(path) if path else None))
     return found, bare
 
 
-def _plugin_called(host: Host, name: str) -> str | None:
-    """Return the plugin with this name, or from the distribution with this name."""
+def _plugins_called(host: Host, name: str) -> list[str]:
+    """Return the plugin with this name, or all plugins of the distribution with this name."""
     if name in host.distributions:
-        return name
-    return next((key for key, owner in host.distributions.items() if owner.split()[0] == name), None)
+        return [name]
+    return [key for key, owner in host.distributions.items() if owner.split()[0] == name]
 
 
 def _left_out(app: Application, subject: Subject | PluginSubject, among: Sequence[Subject | PluginSubject]) -> bool:

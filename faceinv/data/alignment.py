@@ -60,7 +60,9 @@ def aligner(framing: Framing, source: Framing | None, detector: Detector | None)
         warp = warp_between(source, framing)
         return lambda image: warp(image[None])[0]
     if detector is None:
-        raise UsageError("Faces must be detected in these images, but there is no detector: pip install faceinv-mtcnn.")
+        raise UsageError(
+            "Faces must be detected in these images, but there is no detector: pip install faceinv-plugins."
+        )
     return lambda image: align_photograph(image, detector, framing)
 
 

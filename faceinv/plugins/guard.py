@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -17,6 +18,24 @@ _Handler = Callable[[int, FrameType | None], Any]
 
 class EndedError(PluginError):
     """A plugin tried to end the program."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A plugin, or a part of one, that cannot be used.
+
+    Args:
+        plugin: Name of the plugin.
+        distribution: Distribution it came from, or the path given with ``--plugin``.
+        cause: The error, in one line.
+    """
+
+    plugin: str
+    distribution: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"plugin '{self.plugin}' ({self.distribution}): {self.cause}"
 
 
 class _Remarks(io.TextIOBase):

@@ -8,7 +8,6 @@ import itertools
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +18,7 @@ from faceinv.errors import PluginError, UsageError, shown, suggest
 from faceinv.plugins import builtin, hookspecs
 from faceinv.plugins.bundled import distribution_of
 from faceinv.plugins.external import External, declare_external, is_external
-from faceinv.plugins.guard import EndedError, excused, guarded, reason
+from faceinv.plugins.guard import EndedError, Problem, excused, guarded, reason
 from faceinv.plugins.paths import GROUP, plugins_at
 from faceinv.plugins.registry import Registry, load_target
 from faceinv.storage.shipments import Shipment
@@ -50,24 +49,6 @@ _CALLED = ("loss", "method", "metric", "detector")
 _MOST_SPECS = 10_000
 #: Most problems of one plugin that are reported.
 _MOST_PROBLEMS = 10
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A plugin, or a part of one, that cannot be used.
-
-    Args:
-        plugin: Name of the plugin.
-        distribution: Distribution it came from, or the path given with ``--plugin``.
-        cause: The error, in one line.
-    """
-
-    plugin: str
-    distribution: str
-    cause: str
-
-    def __str__(self) -> str:
-        return f"plugin '{self.plugin}' ({self.distribution}): {self.cause}"
 
 
 class _Manager(pluggy.PluginManager):
@@ -103,6 +84,7 @@ class Host:
         self.registries = {kind: Registry[Any](kind) for kind in HOOK_KINDS.values()}
         self._left_out: set[str] = set()
         self._external: dict[str, str] = {}
+        self._declared_by: dict[tuple[str, str], str] = {}
         asked = set(blocked)
         for name in asked:
             self.manager.set_blocked(name)
@@ -207,6 +189,10 @@ class Host:
     def owner(self, kind: str, name: str) -> str:
         """Return the distribution that declares ``name``."""
         return self._registry(kind).owner(name)
+
+    def plugin_of(self, spec: Spec) -> str | None:
+        """Return the plugin that declares ``spec``, or the probe that it is the loss of; ``None`` if no plugin does."""
+        return self._declared_by.get((spec.kind, spec.name)) or self._declared_by.get(("probe", spec.name))
 
     def knows(self, kind: str, name: str) -> bool:
         """Return whether a spec of this ``kind`` is called ``name``."""
@@ -354,6 +340,7 @@ class Host:
                 expected.__post_init__(spec)
                 if clash := self.registries[kind].add(spec, distribution):
                     raise PluginError(clash)
+                self._declared_by[kind, spec.name] = name
         except Exception as error:
             self._report(name, distribution, error)
 

@@ -77,11 +77,16 @@ def test_weights_that_are_not_here(run, cache: Path) -> None:
     named = run("--offline", "plugins", "check", "arcface.r50-ms1mv3")
     assert named.code == 4
     assert "not run: Weights 'arcface.r50-ms1mv3/pth'" in named.out
-    plugin = run("--offline", "plugins", "check", "faceinv-arcface", "--json")
+    plugin = run("--offline", "plugins", "check", "arcface", "--json")
     rows = plugin.json
     statuses = {row["status"] for row in rows if row["name"] == "arcface.r50-ms1mv3"}
     assert statuses == {"not run"}
     assert any("faceinv plugins check arcface.r50-ms1mv3" in row["message"] for row in rows)
+
+
+def test_an_object_is_checked_with_the_plugin_that_declares_it(run) -> None:
+    rows = run("plugins", "check", "hist", "--json").json
+    assert {(row["kind"], row["name"]) for row in rows} == {("plugin", "histogram"), ("loss", "hist")}
 
 
 def test_a_data_set_at_a_path(run, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_doctor_reports_versions_weights_and_problems_without_paths(
     printed = capsys.readouterr().out
     facts = json.loads(printed)
     assert facts["versions"]["torch"] == importlib.metadata.version("torch")
-    assert facts["versions"]["faceinv-arcface"] == importlib.metadata.version("faceinv-arcface")
+    assert facts["versions"]["faceinv-plugins"] == importlib.metadata.version("faceinv-plugins")
     chain = facts["default chain"]
     assert chain["arcface.mobilefacenet/tflite"] == "missing"
     assert "inversion" in chain["default run"]
@@ -56,7 +56,7 @@ def test_version_names_torch_and_plugins(capsys: pytest.CaptureFixture[str]) -> 
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == f"faceinv {importlib.metadata.version('faceinv')}"
     assert f"torch {importlib.metadata.version('torch')}" in rest
-    assert any(line.startswith("faceinv-dcgan ") for line in rest)
+    assert any(line.startswith("faceinv-plugins ") for line in rest)
 
 
 @pytest.mark.parametrize(

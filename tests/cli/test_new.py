@@ -70,7 +70,7 @@ def test_the_licence_is_chosen(run, licence: str, tmp_path: Path) -> None:
     ("name", "said"),
     [
         ("My_Encoder", "Try 'my-encoder'"),
-        ("arcface", "The encoder 'arcface' already exists, from faceinv-arcface"),
+        ("arcface", "The encoder 'arcface' already exists, from faceinv-plugins"),
         ("torch", "The Python package 'torch' already exists"),
         ("../escape", "not a valid plugin name"),
         ("", "not a valid plugin name"),

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def declared() -> Iterator[str]:
-    for path in (ROOT / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")):
+    for path in (ROOT / "pyproject.toml", *ROOT.glob("plugins/**/pyproject.toml")):
         project = tomllib.loads(path.read_text())["project"]
         for group in (project["dependencies"], *project.get("optional-dependencies", {}).values()):
             names = (re.split(r"[\[<>=!~; ]", requirement)[0] for requirement in group)

@@ -164,5 +164,5 @@ def test_the_pose_gets_the_landmarks_by_name(loader: Loader) -> None:
 
 def test_without_landmarks_the_pose_says_what_to_install(cache: Path) -> None:
     host = Host(blocked=["landmarks"])
-    with pytest.raises(PluginError, match=r"computed from the probe 'landmarks'.*pip install faceinv-landmarks"):
+    with pytest.raises(PluginError, match=r"computed from the probe 'landmarks'.*pip install faceinv-plugins"):
         Loader(host, WeightStore(host, offline=True)).probe("pose", FRAMING)
