@@ -6,9 +6,10 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,3 +181,47 @@ def test_the_command_is_light() -> None:
     assert done.returncode == 0, done.stderr
     code = code.replace("import sys", "import sys, requests")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 1
+
+
+UNHASHED = """
+import faceinv
+from dataclasses import replace
+from faceinv.contracts import WeightSpec
+from faceinv.testing import toy
+
+@faceinv.hookimpl
+def faceinv_weights():
+    return [
+        WeightSpec(name=f"loose.{name}/w", filename="w.bin", sha256="", sources=(f"file:FOLDER/{name}.bin",),
+                   licence="MIT", size=1)
+        for name in "ab"
+    ]
+
+@faceinv.hookimpl
+def faceinv_encoders():
+    base = toy.faceinv_encoders()[0]
+    return [replace(base, name=f"loose.{name}", default=False, weights=(f"loose.{name}/w",)) for name in "ab"]
+"""
+
+
+def test_all_files_to_be_trusted_are_asked_for_at_once(
+    run: Callable[..., Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files without a published hash that a source has, as the user's own files."""
+    hashes = []
+    for name in "ab":
+        (tmp_path / f"{name}.bin").write_bytes(name.encode())
+        hashes.append(hashlib.sha256(name.encode()).hexdigest())
+    plugin = tmp_path / "loose_plugin.py"
+    plugin.write_text(UNHASHED.replace("FOLDER", str(tmp_path)))
+    both = " ".join(f"--trust-sha256 {sha256}" for sha256 in hashes)
+    commands = (
+        ("bench", "--encoder", "loose.a", "--critic", "loose.b", "--generator", "toy-faces", "--out", tmp_path / "run"),
+        ("probe", "--encoder", "loose.a", "--encoder", "loose.b", "--dataset", "synthetic", "--generator", "toy-faces",
+         "--attributes", "brightness", "--no-image", "--limit", "40", "--out", tmp_path / "probe"),
+    )  # fmt: skip
+    for command in commands:
+        refused = run("--plugin", plugin, *command)
+        assert refused.code == 4
+        assert f"{both} COMMAND" in refused.err
+    sys.modules.pop(plugin.stem, None)

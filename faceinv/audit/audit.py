@@ -27,6 +27,7 @@ from faceinv.storage.audit_records import ProbeRecord
 from faceinv.storage.hashing import fingerprint
 from faceinv.storage.probe_folder import ProbeFolder
 from faceinv.storage.run_folder import environment
+from faceinv.weights.trust import Refusals
 
 #: Increased whenever the same settings give other numbers.
 _VERSION = 3
@@ -74,6 +75,15 @@ class Audit:
         self._trained, self._progress, self._say = cache / "trained", progress, say
         #: The attributes that are read: the chosen ones, except those known for too few images.
         self.attributes = self.material.chosen
+
+    def require_files(self, encoders: Sequence[str]) -> None:
+        """Fetch every weights file that the encoders need, so that one refusal names all that have to be trusted."""
+        refusals = Refusals(asks=self.loader.store.asks)
+        for encoder in encoders:
+            for spec in self._networks(self.loader.host.spec("encoder", encoder)):
+                with refusals.gathered():
+                    self.loader.hashes(spec)
+        refusals.end()
 
     def run(self, encoder: str) -> ProbeRecord:
         """Return the record of an encoder; compute and write it unless it is there."""

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from faceinv.audit.attributes import Attribute
 from faceinv.audit.image_reader import ImageRecipe, ImageTask, read_images
 from faceinv.audit.material import Material
+from faceinv.audit.paper_image import paper_recipe, read_by_paper
 from faceinv.audit.rows import Reading
 from faceinv.bank.bank import Bank
-from faceinv.contracts.probes import DerivedProbe, Probe
+from faceinv.contracts.probes import DerivedProbe, Probe, Recipe
 from faceinv.contracts.progress import Reporter
 from faceinv.plugins.code import MAKING, core_hash
 from faceinv.probes.reader import Reader, TunedHead
@@ -123,6 +124,9 @@ def image_readings(
         learned = [item for item in items if not item.is_exact]
         for name, values in _network_readings(material, learned, recipe, rows, folder, progress).items():
             found[name].append(Reading("image", recipe.backbone, values))
+        if "paper" in material.settings.recipes:
+            for name, values in _paper_readings(material, learned, rows, folder, progress).items():
+                found[name].append(Reading("image", "paper", values))
     return found
 
 
@@ -134,30 +138,85 @@ def _network_readings(
     folder: Path,
     progress: Reporter | None,
 ) -> dict[str, Tensor]:
-    bank, labels, seed = material.bank(""), material.labels, material.settings.seed
-    crops = bank.crops
-    assert crops is not None, "the bank keeps crops if a network is trained on them"
+    labels, seed = material.labels, material.settings.seed
+    crops = _crops(material)
     tasks = [
         ImageTask(item.name, labels[item.name], item.is_binary, item.probe.constrain, item.probe.mirror)
         for item in items
     ]
-    key = fingerprint(
-        {
-            "version": 1,
-            "bank": bank.key,
-            "core": core_hash("audit", "bank", of=MAKING),
-            "recipe": asdict(recipe),
-            "seed": seed,
-            "labels": {task.name: digest(task.labels) for task in tasks},
-            "parts": {part: digest(of_part) for part, of_part in rows.items()},
-        }
-    )
+    key = _image_key(material, rows, asdict(recipe), {task.name: task.labels for task in tasks})
 
     def make() -> dict[str, Tensor]:
         device, parts = material.loader.device, (rows["train"], rows["val"], rows["test"])
         return read_images(crops, tasks, *parts, recipe, seed=seed, device=device, progress=progress)
 
     return load_or_make(folder / f"image reader-{key}.safetensors", make, material.say)
+
+
+def _paper_readings(
+    material: Material, items: Sequence[Attribute], rows: Rows, folder: Path, progress: Reporter | None
+) -> dict[str, Tensor]:
+    """Return what the paper's network reads, by attribute; the pose is that of the landmarks that it reads."""
+    bank = material.bank("")
+    probes: dict[str, Probe] = {}
+    for item in items:
+        if isinstance(item.probe, DerivedProbe):
+            probes |= dict(zip(item.measured, item.probe.sources, strict=True))
+    labels = {name: bank.attributes[name].clone() for name in probes}
+    for item in items:
+        if not isinstance(item.probe, DerivedProbe):
+            probes[item.name], labels[item.name] = item.probe, material.labels[item.name]
+    recipes = {name: paper_recipe(probe) for name, probe in probes.items()}
+    read = {
+        name: probes[name].constrain(_read_by_paper(material, name, labels[name], recipe, rows, folder, progress))
+        for name, recipe in recipes.items()
+        if recipe is not None
+    }
+    found = {item.name: read[item.name] for item in items if item.name in read}
+    for item in items:
+        if isinstance(item.probe, DerivedProbe) and all(name in read for name in item.measured):
+            found[item.name] = item.probe.derive(*(read[name] for name in item.measured))
+    return found
+
+
+def _read_by_paper(
+    material: Material,
+    name: str,
+    labels: Tensor,
+    recipe: Recipe,
+    rows: Rows,
+    folder: Path,
+    progress: Reporter | None,
+) -> Tensor:
+    crops, seed, device = _crops(material), material.settings.seed, material.loader.device
+    key = _image_key(material, rows, asdict(recipe), {name: labels})
+
+    def make() -> dict[str, Tensor]:
+        parts = (rows["train"], rows["test"])
+        return {"read": read_by_paper(crops, labels, recipe, *parts, seed=seed, device=device, progress=progress)}
+
+    return load_or_make(folder / f"paper image reader-{key}.safetensors", make, material.say)["read"]
+
+
+def _crops(material: Material) -> Tensor:
+    crops = material.bank("").crops
+    assert crops is not None, "the bank keeps crops if a network is trained on them"
+    return crops
+
+
+def _image_key(material: Material, rows: Rows, recipe: Mapping[str, object], labels: Mapping[str, Tensor]) -> str:
+    """Return the key under which the readings of a network that sees the photographs are kept."""
+    return fingerprint(
+        {
+            "version": 1,
+            "bank": material.bank("").key,
+            "core": core_hash("audit", "bank", of=MAKING),
+            "recipe": recipe,
+            "seed": material.settings.seed,
+            "labels": {name: digest(values) for name, values in labels.items()},
+            "parts": {part: digest(of_part) for part, of_part in rows.items()},
+        }
+    )
 
 
 def baseline(material: Material, item: Attribute, rows: Rows) -> Reading:

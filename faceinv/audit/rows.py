@@ -29,7 +29,8 @@ class Reading:
 
     Args:
         source: ``"descriptor"``, ``"image"`` or ``"baseline"``.
-        recipe: How the reader was trained; ``"exact"`` if the image was measured; ``None`` for the constant guess.
+        recipe: How the reader was trained, or the network that sees the image; ``"exact"`` if the image was measured;
+            ``None`` for the constant guess.
         values: ``(len(test), *shape)``.
     """
 

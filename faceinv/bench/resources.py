@@ -42,6 +42,7 @@ from faceinv.storage.hashing import file_sha256
 from faceinv.storage.run_folder import RunFolder
 from faceinv.storage.shipments import Shipment
 from faceinv.storage.tensors import TensorCache
+from faceinv.weights.trust import Refusals
 
 
 class Resources:
@@ -96,8 +97,11 @@ class Resources:
     def weights(self, cell: Cell) -> dict[str, str]:
         """Return the hash of every file and data set that the cell's numbers depend on, by name."""
         hashes: dict[str, str] = {}
+        refusals = Refusals(asks=self.loader.store.asks)
         for spec in networks_of(self.host, cell):
-            hashes |= self._hashes(spec, optional=spec.name in cell.optional_critics)
+            with refusals.gathered():
+                hashes |= self._hashes(spec, optional=spec.name in cell.optional_critics)
+        refusals.end()
         for metric in metrics_of(self.host, cell):
             # A metric is left out if its weights cannot be fetched; once they can, it is another cell.
             for file in metric.weights:

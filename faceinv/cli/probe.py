@@ -101,7 +101,9 @@ def probe(
 
     names = [app.host.spec("encoder", name).name for name in _listed(encoders) or [Standard("encoder")()]]
     loader = make_loader(app.host, app.store, weights=named_files(weights, names[0], app.host), device=device)
-    with app.progress(_phases(len(names), given["limit"] or _MANY, image_epochs if image else 0)) as progress:
+    by_paper = image and "paper" in _listed(recipes)
+    phases = _phases(len(names), given["limit"] or _MANY, image_epochs if image else 0, by_paper)
+    with app.progress(phases) as progress:
         audit = make_audit(
             loader,
             attributes=_listed(attributes),
@@ -111,6 +113,7 @@ def probe(
             say=app.say,
             **given,
         )
+        audit.require_files(names)
         records = [audit.run(name) for name in names]
     _print_tables(app, records, form)
     _say_skipped(app, records[0])
@@ -120,7 +123,7 @@ def probe(
         app.say(f"record: {audit.folder.record_path(record.id)}")
 
 
-def _phases(encoders: int, images: int, image_epochs: int) -> list[Phase]:
+def _phases(encoders: int, images: int, image_epochs: int, by_paper: bool) -> list[Phase]:
     """Return what an audit of this many encoders and images does, with usual times on two cores."""
     phases = [Phase("embedding images", 0.03 * images), Phase("training heads", 10 + 0.003 * images)]
     if image_epochs:
@@ -128,6 +131,8 @@ def _phases(encoders: int, images: int, image_epochs: int) -> list[Phase]:
             Phase("measuring images", 0.01 * images),
             Phase("training on photographs", 0.003 * images * image_epochs),
         ]
+    if by_paper:
+        phases.append(Phase("training the paper's network", 0.03 * images))
     return phases * encoders
 
 

@@ -80,7 +80,7 @@ class Source:
     @property
     def name(self) -> str:
         """Title and detail."""
-        return f"{self.title} ({self.detail})" if self.detail else self.title
+        return _titled(self.title, self.detail)
 
 
 @dataclass(frozen=True)
@@ -163,11 +163,15 @@ def _table(dataset: str, rows: Sequence[Found]) -> Table1:
 
 
 def _detail(row: ProbeRow) -> str:
-    """Return the encoder and the recipe of a row; guessing and looking at the photograph need no encoder."""
+    """Return the encoder and the recipe of a row; without an encoder, only the paper's network has a row of its own."""
     if row.source != "descriptor":
-        return ""
+        return f"recipe {row.recipe}" if row.recipe == "paper" else ""
     lowered = f" in {row.precision}" if row.precision not in (None, EXACT) else ""
     return ", ".join(filter(None, (f"{row.encoder or ''}{lowered}", f"recipe {row.recipe}" if row.recipe else "")))
+
+
+def _titled(title: str, detail: str) -> str:
+    return f"{title} ({detail})" if detail else title
 
 
 def printed(table: Table1, note: str = "") -> Table:
@@ -199,7 +203,7 @@ def details(records: Sequence[ProbeRecord]) -> Table:
                 continue
             value = interval_of_record(record, digits, "rows", place, "metrics", name, percent=percent)
             cells.append(Cell.of_interval(value, "%" if percent else ""))
-        source = _detail(row) or _SOURCES[row.source]
+        source = _detail(row) if row.source == "descriptor" else _titled(_SOURCES[row.source], _detail(row))
         lines.append(Line(f"{row.attribute}: {source}", "", "", tuple(cells)))
     columns = ("n", *(heading for _, heading, _, _ in present))
     note = "95 % intervals over people. Leakage is 0 at the baseline and 1 at the image."

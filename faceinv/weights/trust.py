@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from faceinv.contracts.specs import WeightSpec
@@ -113,6 +114,35 @@ class Trust:
             what = " and ".join(spec.name for spec in specs) or "a network that declares no weights file"
             self.require(what, file, sha256, () if "" in pins else sorted(pins))
         return sha256
+
+
+class Refusals:
+    """Refusals of several files, gathered so that one message names them all.
+
+    Use it as a context around each use of a file, and call :meth:`end` after the last.
+
+    Args:
+        asks: Whether the user can be asked about each file: then the first "no" ends it.
+    """
+
+    def __init__(self, *, asks: bool) -> None:
+        self._asks = asks
+        self._facts: dict[str, str] = {}
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Keep a refusal in the block, for :meth:`end`."""
+        try:
+            yield
+        except UntrustedError as error:
+            if self._asks:
+                raise
+            self._facts |= error.facts
+
+    def end(self) -> None:
+        """Raise one :class:`UntrustedError` for everything that was refused."""
+        if self._facts:
+            raise UntrustedError(self._facts)
 
 
 def _checked_sha256(given: str) -> str:
