@@ -10,6 +10,7 @@ import click
 
 from faceinv.cli.application import Application
 from faceinv.cli.execution import make_executor, placement_options, taken
+from faceinv.cli.groups import Wanted, group_options
 from faceinv.cli.options import CONFIG_FILE, config_options, overrides
 from faceinv.cli.report import OPEN, finish, make_report
 from faceinv.errors import StorageError
@@ -26,10 +27,19 @@ if TYPE_CHECKING:
 @placement_options
 @click.option("--dry-run", is_flag=True, help="Print the cells, which of them exist, and an estimate of the time left.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+@group_options
 @OPEN
 @click.pass_obj
 def bench(
-    app: Application, /, config_file: Path | None, dry_run: bool, as_json: bool, open_it: bool, **given: Any
+    app: Application,
+    /,
+    config_file: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    groups: str | None,
+    group_labels: Path | None,
+    open_it: bool,
+    **given: Any,
 ) -> None:
     """Invert descriptors over a grid of choices, score the reconstructions, and print a table.
 
@@ -44,12 +54,13 @@ def bench(
       faceinv bench bench.yaml --dry-run
       faceinv bench bench.yaml --workers 4
       faceinv bench bench.yaml --shard 3/8
+      faceinv bench --dataset lfw:LFW --limit 200 --per-person 1 --groups predicted:male
     """
     from faceinv.bench.config import load_config
     from faceinv.bench.grid import cells
     from faceinv.execution.shards import Shard
 
-    placement = taken(given)
+    placement, wanted = taken(given), Wanted.taken(groups, group_labels)
     config, source = load_config(config_file, overrides(given, app.host))
     grid = cells(config, app.host, source)
     shard = Shard.parse(placement.shard) if placement.shard else None
@@ -85,7 +96,7 @@ def bench(
         if not outcomes:
             return
         display("report", 0, 1)
-        page = make_report(app, (runner.folder.path,), loader=runner.loader)
+        page = make_report(app, (runner.folder.path,), loader=runner.loader, groups=wanted, quiet=as_json)
     finish(app, page, open_it)
     codes = [outcome.record.exit_code for outcome in outcomes if outcome.record.status == "failed"]
     if codes:

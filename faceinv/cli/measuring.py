@@ -21,6 +21,46 @@ if TYPE_CHECKING:
 _BATCH = 16
 
 
+class Networks:
+    """Networks that measure and embed the pictures of runs, with the weights in the cache; none are fetched.
+
+    Args:
+        app: The command's application.
+        loader: Has the networks, if the command has built them already.
+    """
+
+    def __init__(self, app: Application, loader: Loader | None = None) -> None:
+        self._app, self._loader = app, loader
+        self.measure = measure_with(lambda: self.loader)
+
+    @property
+    def loader(self) -> Loader:
+        """Builds the networks."""
+        if self._loader is None:
+            from faceinv.models.loader import Loader
+            from faceinv.weights.store import WeightStore
+
+            self._loader = Loader(self._app.host, WeightStore(self._app.host, offline=True))
+        return self._loader
+
+    def embed(self, files: Sequence[Path], generator: str, encoder: str) -> npt.NDArray[np.float32] | None:
+        """Return the descriptors ``(N, D)`` of pictures in a generator's framing; ``None`` without the weights."""
+        import torch
+
+        from faceinv.data.images import read_image
+        from faceinv.models.loader import FramedEncoder
+        from faceinv.scoring.pairs import embed_all
+
+        try:
+            spec: Any = self.loader.host.spec("generator", generator)
+            images = torch.stack([read_image(file) for file in files])
+            framing = replace(spec.framing, size=tuple(images.shape[2:]))
+            network = FramedEncoder(self.loader.encoder(encoder), framing).to(self.loader.device, self.loader.dtype)
+        except (FaceinvError, RuntimeError):
+            return None
+        return embed_all(network, images, device=self.loader.device).numpy()
+
+
 def stored_measure(app: Application, loader: Loader | None = None) -> Measure:
     """Return a function that measures pictures with the weights in the cache, without fetching any.
 
@@ -28,14 +68,7 @@ def stored_measure(app: Application, loader: Loader | None = None) -> Measure:
         app: The command's application.
         loader: Has the networks, if the command has built them already.
     """
-
-    def later() -> Loader:
-        from faceinv.models.loader import Loader
-        from faceinv.weights.store import WeightStore
-
-        return loader or Loader(app.host, WeightStore(app.host, offline=True))
-
-    return measure_with(later)
+    return Networks(app, loader).measure
 
 
 def measure_with(make_loader: Callable[[], Loader]) -> Measure:

@@ -10,7 +10,9 @@ import click
 
 from faceinv.bench.phases import Phase
 from faceinv.cli.application import Application
+from faceinv.cli.groups import GroupTables, Wanted, group_options
 from faceinv.cli.options import Standard, named_files
+from faceinv.errors import UsageError
 
 #: Photographs in a data set whose number is not known yet.
 _MANY = 10_000
@@ -66,6 +68,7 @@ def _listed(values: tuple[str, ...]) -> list[str]:
     is_flag=True,
     help="Draw examples. They show photographs of the data set; check its licence before sharing.",
 )
+@group_options
 @click.pass_obj
 def probe(
     app: Application,
@@ -80,6 +83,8 @@ def probe(
     device: str,
     form: str | None,
     figures: bool,
+    groups: str | None,
+    group_labels: Path | None,
     **given: Any,
 ) -> None:
     """Infer attributes from the descriptors of photographs, scored on people that were not used for training.
@@ -94,11 +99,15 @@ def probe(
       faceinv probe --encoder facenet --encoder arcface --dataset lfw:lfw --recipe tuned,paper
       faceinv probe --dataset folder:photos --labels labels.csv --attributes beard,landmarks --json
       faceinv probe --encoder arcface --dataset synthetic
+      faceinv probe --dataset lfw:lfw --attributes smiling,male,landmarks --groups predicted:male
     """
     from faceinv.audit.image_reader import ImageRecipe
     from faceinv.audit.setup import make_audit
     from faceinv.bench.setup import make_loader
 
+    wanted = Wanted.taken(groups, group_labels)
+    if wanted and form:
+        raise UsageError(f"--groups prints its tables as text; omit --{form}, or add --groups to 'faceinv report'.")
     names = [app.host.spec("encoder", name).name for name in _listed(encoders) or [Standard("encoder")()]]
     loader = make_loader(app.host, app.store, weights=named_files(weights, names[0], app.host), device=device)
     by_paper = image and "paper" in _listed(recipes)
@@ -116,6 +125,8 @@ def probe(
         audit.require_files(names)
         records = [audit.run(name) for name in names]
     _print_tables(app, records, form)
+    if wanted:
+        _print_groups(app, audit, records, wanted)
     _say_skipped(app, records[0])
     if figures:
         _draw(app, audit, records)
@@ -181,6 +192,17 @@ def _print_tables(app: Application, records: list[ProbeRecord], form: str | None
     else:
         for table in [*tables, table_1.details(records)]:
             app.output.print(for_terminal(table, app.output.width))
+
+
+def _print_groups(app: Application, audit: Audit, records: list[ProbeRecord], wanted: Wanted) -> None:
+    from faceinv.report.runs import read_runs
+    from faceinv.report.table import for_terminal
+
+    runs = read_runs((audit.folder.path,))
+    own = {record.id for record in records}
+    runs = replace(runs, studies=(), probes=tuple(record for record in runs.probes if record.id in own))
+    for table in GroupTables(app, wanted, audit.loader).of_runs(runs):
+        app.output.print(for_terminal(table, app.output.width))
 
 
 def _who(record: ProbeRecord) -> str:

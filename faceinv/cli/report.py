@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from faceinv.cli.application import Application
+from faceinv.cli.groups import GroupTables, Wanted, group_options
 
 if TYPE_CHECKING:
     from faceinv.models.loader import Loader
+    from faceinv.report.table import Table
 
 #: Option of every command that writes a page.
 OPEN = click.option("--open", "open_it", is_flag=True, help="Open the page in the browser.")
@@ -20,9 +22,18 @@ OPEN = click.option("--open", "open_it", is_flag=True, help="Open the page in th
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN…")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; report.html in the first RUN.")
 @click.option("--no-images", is_flag=True, help="Aggregates only: no pictures, names or scores of single targets.")
+@group_options
 @OPEN
 @click.pass_obj
-def report(app: Application, runs: tuple[Path, ...], out: Path | None, no_images: bool, open_it: bool) -> None:
+def report(
+    app: Application,
+    runs: tuple[Path, ...],
+    out: Path | None,
+    no_images: bool,
+    groups: str | None,
+    group_labels: Path | None,
+    open_it: bool,
+) -> None:
     """Write one HTML page about runs. It contains its pictures and needs no network, so it can be sent as it is.
 
     Runs of 'faceinv bench', 'faceinv invert' and 'faceinv probe' can be combined.
@@ -32,8 +43,10 @@ def report(app: Application, runs: tuple[Path, ...], out: Path | None, no_images
       faceinv report runs/bench --open
       faceinv report runs/bench runs/probe --out audit.html
       faceinv report runs/bench --no-images --out public.html
+      faceinv report runs/bench --groups sex,age --group-labels people.csv
+      faceinv report runs/bench --groups predicted:male
     """
-    path = make_report(app, runs, out, images=not no_images)
+    path = make_report(app, runs, out, images=not no_images, groups=Wanted.taken(groups, group_labels))
     finish(app, path, open_it)
 
 
@@ -44,6 +57,8 @@ def make_report(
     *,
     images: bool = True,
     loader: Loader | None = None,
+    groups: Wanted | None = None,
+    quiet: bool = False,
 ) -> Path:
     """Write the page of ``runs`` and return its path.
 
@@ -53,6 +68,8 @@ def make_report(
         out: The page; ``report.html`` in the first run by default.
         images: Whether pictures go into it.
         loader: Has the networks that measure pictures, if the command has built them already.
+        groups: The groups that scores are compared by; their tables are printed as well.
+        quiet: Print none of them.
     """
     from faceinv.cli.measuring import stored_measure
     from faceinv.report.page import render
@@ -66,7 +83,14 @@ def make_report(
             app.warn(f"{file} is missing or not what its record says; 'faceinv verify {column.folder.path}' lists all.")
             break
     measure = stored_measure(app, loader) if images and found.studies else None
-    page = render(found, host=app.host, measure=measure, images=images)
+    by_group: tuple[Table, ...] = ()
+    if groups:
+        from faceinv.report.table import for_terminal
+
+        by_group = GroupTables(app, groups, loader).of_runs(found)
+        for table in () if quiet else by_group:
+            app.output.print(for_terminal(table, app.output.width))
+    page = render(found, host=app.host, measure=measure, images=images, groups=by_group)
     return write_html(page, out, runs[0] / "report.html")
 
 

@@ -67,6 +67,31 @@ def read_labels(path: Path) -> Labels:
         InputError: the file cannot be read, has no column ``image``, or has an invalid cell; the message names the
             line and the column.
     """
+    images, columns, places = _read(path)
+    identities, splits = columns.pop("identity", None), columns.pop("split", None)
+    if splits is not None:
+        _check_splits(path, splits, places)
+    return Labels(
+        path,
+        images,
+        {name: _numbers(path, name, cells, places) for name, cells in columns.items()},
+        None if identities is None else tuple(identities),
+        None if splits is None else tuple(splits),
+    )
+
+
+def read_cells(path: Path) -> tuple[tuple[str, ...], dict[str, list[str]]]:
+    """Return the images of a labels file and the cells of its other columns, which may hold any text.
+
+    Raises:
+        InputError: the file cannot be read or has no column ``image``.
+    """
+    images, columns, _ = _read(path)
+    return images, columns
+
+
+def _read(path: Path) -> tuple[tuple[str, ...], dict[str, list[str]], list[int]]:
+    """Return the images, the other columns, and the line of each row."""
     try:
         with open_regular(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as file:
             return _parse(path, file)
@@ -82,7 +107,14 @@ def read_labels(path: Path) -> Labels:
 
 def match_images(labels: Labels, ids: Sequence[str]) -> Match:
     """Find the row of each image by its id (a path below the folder), or by its file name if that is unique."""
-    place = {image: row for row, image in enumerate(labels.images)}
+    rows = rows_of_images(labels.images, ids)
+    used = set(rows)
+    return Match(rows, tuple(row for row in range(len(labels.images)) if row not in used))
+
+
+def rows_of_images(images: Sequence[str], ids: Sequence[str]) -> tuple[int, ...]:
+    """Return the row of each id among the ``images`` of a file, or -1; see :func:`match_images`."""
+    place = {image: row for row, image in enumerate(images)}
     names: dict[str, int] = {}
     for name in ids:
         base = PurePosixPath(name).name
@@ -93,9 +125,7 @@ def match_images(labels: Labels, ids: Sequence[str]) -> Match:
         base = PurePosixPath(name).name
         return place.get(base, -1) if found < 0 and names[base] == 1 else found
 
-    rows = tuple(row_of(name) for name in ids)
-    used = set(rows)
-    return Match(rows, tuple(row for row in range(len(labels.images)) if row not in used))
+    return tuple(row_of(name) for name in ids)
 
 
 def has_images(path: Path) -> bool:
@@ -108,7 +138,7 @@ def has_images(path: Path) -> bool:
     return "image" in [name.strip() for name in next(csv.reader([head], delimiter=_separator(head)), [])]
 
 
-def _parse(path: Path, lines: Iterable[str]) -> Labels:
+def _parse(path: Path, lines: Iterable[str]) -> tuple[tuple[str, ...], dict[str, list[str]], list[int]]:
     lines = iter(lines)
     head = next(lines, "")
     separator = _separator(head)
@@ -125,17 +155,8 @@ def _parse(path: Path, lines: Iterable[str]) -> Labels:
     if not places:
         raise InputError(f"{path}: no rows below the header.")
     images = tuple(cell.replace("\\", "/").removeprefix("./") for cell in columns.pop("image"))
-    identities, splits = columns.pop("identity", None), columns.pop("split", None)
     _check_images(path, images, places)
-    if splits is not None:
-        _check_splits(path, splits, places)
-    return Labels(
-        path,
-        images,
-        {name: _numbers(path, name, cells, places) for name, cells in columns.items()},
-        None if identities is None else tuple(identities),
-        None if splits is None else tuple(splits),
-    )
+    return images, columns, places
 
 
 def _separator(head: str) -> str:

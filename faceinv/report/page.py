@@ -34,6 +34,7 @@ from faceinv.report.figures.drawing import every_reading
 from faceinv.report.overlays import Measure
 from faceinv.report.pictures import BUDGET, Pictures, data_uri
 from faceinv.report.runs import Runs, Study
+from faceinv.report.table import Table
 from faceinv.report.values import Value, of_record
 from faceinv.storage.records import FinishedCell
 from faceinv.storage.schema import finite
@@ -54,7 +55,14 @@ class StripItem:
     name: str
 
 
-def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = None, images: bool = True) -> str:
+def render(
+    runs: Runs,
+    *,
+    host: Host | None = None,
+    measure: Measure | None = None,
+    images: bool = True,
+    groups: Sequence[Table] = (),
+) -> str:
     """Return the report of ``runs`` as HTML.
 
     Args:
@@ -62,6 +70,7 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
         host: The plugins, which know the licences of weights.
         measure: Measures the overlays of pictures; ``None`` draws none.
         images: Whether to include pictures and everything else about single targets.
+        groups: Tables of the groups that scores are compared by.
     """
     pictures = None
     if images:
@@ -79,6 +88,7 @@ def render(runs: Runs, *, host: Host | None = None, measure: Measure | None = No
         studies=studies,
         transfer=transfer.matrices(runs),
         tables_1=tables_1,
+        groups=groups,
         drawn=_drawn(runs) if images else (),
         probe_lead=table_1.lead(tables_1),
         probe_settings=provenance.probe_settings(runs),

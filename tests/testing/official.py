@@ -102,6 +102,8 @@ WRITERS: dict[str, Callable[[Path], Sequence[Path]]] = {
     "vggface2.senet50-ft": senet50,
     "vggface2.inception-resnet-v1": inception,
     "faceres.hse": faceres,
+    "male": faceres,
+    "age": faceres,
     "mobileface.v3": mobileface,
     "stylegan2.ffhq-1024": stylegan2,
     "portraits": portraits,

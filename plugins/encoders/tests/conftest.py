@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def smooth(spec: EncoderSpec, count: int) -> Tensor:
 @pytest.fixture(scope="session")
 def faces() -> Callable[[EncoderSpec, int], Tensor]:
     return smooth
+
+
+@pytest.fixture
+def faceres_files(tmp_path: Path) -> list[Path]:
+    """Files of FaceRes with arbitrary numbers."""
+    place = Path(__file__).with_name("tfjs_files.py")
+    spec = importlib.util.spec_from_file_location("tfjs_files", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return list(module.write_faceres(tmp_path))
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,12 @@ from torch import Tensor, nn
 
 
 def write_faceres(folder: Path) -> Sequence[Path]:
-    """Write ``x.json`` and ``x.bin`` for FaceRes."""
-    return _write(folder, dict(_arbitrary(faceres.MobileNet(), dict(faceres._names()))))
+    """Write ``x.json`` and ``x.bin`` for FaceRes, with the layers that predict sex and age."""
+    rng = torch.Generator().manual_seed(1)
+    dense = {"feats": (1024, 256), "gender_pred": (256, 1), "age_pred": (256, 100)}
+    heads = {f"{name}/kernel": torch.randn(shape, generator=rng) for name, shape in dense.items()}
+    heads |= {f"{name}/bias": torch.randn(shape[1], generator=rng) for name, shape in dense.items()}
+    return _write(folder, dict(_arbitrary(faceres.MobileNet(), dict(faceres._names()))) | heads)
 
 
 def write_mobileface(folder: Path) -> Sequence[Path]:

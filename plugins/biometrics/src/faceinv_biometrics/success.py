@@ -28,11 +28,16 @@ class AttackSuccess:
         pass
 
     def __call__(self, roles: Sequence[IdentityScores]) -> ProtocolScores:
-        """Return a row for each role, false match rate and type, and a column of 0 and 1 if there is a threshold."""
+        """Return a row for each role, false match rate and type, and a column of 0 and 1 if there is a threshold.
+
+        Another column has the cosines of type II, so that success at any other threshold can be computed later.
+        """
         columns: dict[str, Tensor] = {}
         rows: list[dict[str, Any]] = []
         for scores in roles:
             another = scores.others[:, 0] if scores.others.shape[1] else torch.full_like(scores.leaked, torch.nan)
+            if not another.isnan().all():
+                columns[f"cosine_type2:{scores.role}"] = another
             for threshold in scores.thresholds:
                 for kind, cosines in (("I", scores.leaked), ("II", another)):
                     accepted = _accepted(cosines, threshold.threshold)

