@@ -94,7 +94,7 @@ def load_encoder(
         >>> encoder(torch.rand(2, 3, 112, 112)).shape
         torch.Size([2, 192])
     """
-    host = host or Host(paths=plugins)
+    host = host or Host(paths=plugins, offline=offline)
     name = _name_of(name, facts, host)
     files = {} if weights is None else {host.spec("encoder", name).name: weights}
     return make_loader(host, open_store(host, offline), weights=files, device=device).encoder(name)
@@ -172,7 +172,7 @@ def invert(
         >>> result.images.shape
         torch.Size([1, 3, 64, 64])
     """
-    host = host or Host(paths=plugins)
+    host = host or Host(paths=plugins, offline=offline)
     given: dict[str, Any] = {
         "encoder": _name_of(encoder, facts, host),
         "losses": ",".join(losses),
@@ -307,7 +307,7 @@ def probe(
         >>> score.descriptor < score.baseline
         True
     """
-    host = host or Host(paths=plugins)
+    host = host or Host(paths=plugins, offline=offline)
     if not dataset:
         given: dict[str, Any] = {"encoder": encoder, "generator": generator, "space": space, "probes": recipe}
         given |= {"pairs": pairs, "probe_data": probe_data}

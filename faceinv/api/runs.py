@@ -53,7 +53,7 @@ def run(
         >>> [column.record.metrics["psnr"].mean for column in runs.columns]
         [16.1, 16.4]
     """
-    host = host or Host(paths=plugins)
+    host = host or Host(paths=plugins, offline=offline)
     given = {**(config if isinstance(config, Mapping) else {}), **keys}
     path = None if config is None or isinstance(config, Mapping) else Path(config)
     resolved, source = load_config(path, given)

@@ -45,7 +45,7 @@ class Setup:
 
     def host(self) -> Host:
         """Load the plugins."""
-        return Host(blocked=self.blocked, paths=self.plugins)
+        return Host(blocked=self.blocked, paths=self.plugins, offline=self.offline)
 
     def store(self, host: Host, **hooks: Any) -> WeightStore:
         """Open the weights files that the plugins declare.

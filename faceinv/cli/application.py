@@ -43,7 +43,7 @@ class Application:
         before = {name: getattr(self.setup, name) for name in given}
         more = {name: before[name] + value if isinstance(value, tuple) else value for name, value in given.items()}
         self.setup = replace(self.setup, **more)
-        if given.keys() & {"plugins", "blocked"}:
+        if given.keys() & {"plugins", "blocked", "offline"}:
             self.__dict__.pop("host", None)
 
     @cached_property

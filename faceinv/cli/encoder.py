@@ -71,7 +71,9 @@ def inspect(
 
     check_outputs([out] if out else [], [])
     given = {"size": size, "dim": dim, "output": output}
-    found = declare_for_inspection(name, {key: value for key, value in given.items() if value})
+    found = declare_for_inspection(
+        name, {key: value for key, value in given.items() if value}, offline=app.setup.offline
+    )
     opened, _ = open_dataset(app.host, dataset)
     loader = make_loader(app.host, app.store)
     prepared = loader.encoder(app.host.adopt(found)).network
@@ -153,7 +155,7 @@ def _yaml(name: str, out: Path, result: Inspection, given: Mapping[str, object],
     lines.append(f"unit_length: {str(result.unit_length).lower()}")
     if given["output"]:
         lines.append(f"output: {json.dumps(given['output'])}")
-    if scheme != "onnx":
+    if scheme not in ("onnx", "hf", "timm"):
         lines += [f"dim: {result.dim}"]
     if scheme != "onnx" or given["size"]:
         lines += [f"size: [{size[0]}, {size[1]}]"]

@@ -12,6 +12,7 @@ import click
 from faceinv.cli.application import Application
 from faceinv.contracts.specs import Spec
 from faceinv.errors import FaceinvError, HashMismatchError, WeightsError, unknown_name
+from faceinv.plugins.external import is_external
 from faceinv.plugins.host import HOOK_KINDS, Host
 
 _NAMES = click.argument("names", nargs=-1, metavar="[NAME]...")
@@ -167,6 +168,9 @@ def _resolve(host: Host, names: Sequence[str]) -> list[str]:
     for name in names:
         if host.registries["weights"].knows(name):
             found.append(host.spec("weights", name).name)
+            continue
+        if is_external(name):
+            found += host.spec("encoder", name).weights
             continue
         meant = [spec for spec in networks if spec.name == name or (spec.default and spec.architecture == name)]
         if not meant:

@@ -171,8 +171,6 @@ class Loader:
         owner = self.host.owner(spec.kind, spec.name)
 
         def build() -> Encoder:
-            if self.store.offline and "address" in spec.options:
-                raise UsageError(f"The encoder '{spec.name}' is a service on the network, and --offline is on.")
             network = self._network(spec)
             if not isinstance(network, nn.Module):
                 raise PluginError(

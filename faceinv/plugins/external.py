@@ -1,4 +1,4 @@
-"""Encoders that no plugin declares, named by where they are: ``onnx:FILE``, ``encoder.yaml``, ``https://…``."""
+"""Encoders that no plugin declares, named by where they are: ``onnx:FILE``, ``encoder.yaml``, ``hf:OWNER/REPO``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ SCHEMES = {
     "onnx": "FILE.onnx",
     "torch": "FILE.pt2",
     "torchscript": "FILE.pt",
+    "hf": "OWNER/REPO",
+    "timm": "NAME",
     "command": "PROGRAM",
     "http": "//HOST/PATH",
     "https": "//HOST/PATH",
@@ -42,15 +44,19 @@ def is_external(name: str) -> bool:
     return parts_of(name) is not None
 
 
-def declare_external(name: str) -> External:
+def declare_external(name: str, *, offline: bool) -> External:
     """Return the declaration of the encoder that ``name`` leads to.
+
+    Args:
+        name: The name.
+        offline: Whether the network must not be used.
 
     Raises:
         FaceinvError: if there is none, or it cannot be used.
     """
     parts = parts_of(name)
     assert parts is not None
-    made: External = pkgutil.resolve_name(_DECLARE)(*parts)
+    made: External = pkgutil.resolve_name(_DECLARE)(*parts, offline=offline)
     return made
 
 

@@ -69,14 +69,21 @@ class Host:
         blocked: Names of plugins, or of their distributions, to leave out.
         paths: Files or folders of plugins that are not installed.
         entry_points: Whether to load installed plugins.
+        offline: Whether encoders that no plugin declares must be found without the network.
 
     Raises:
         UsageError: if no plugin has a name in ``blocked``, or a path is not a plugin.
     """
 
     def __init__(
-        self, *, blocked: Iterable[str] = (), paths: Sequence[str | Path] = (), entry_points: bool = True
+        self,
+        *,
+        blocked: Iterable[str] = (),
+        paths: Sequence[str | Path] = (),
+        entry_points: bool = True,
+        offline: bool = False,
     ) -> None:
+        self.offline = offline
         self.manager = _Manager(GROUP)
         self.manager.add_hookspecs(hookspecs)
         self.problems: list[Problem] = []
@@ -161,7 +168,7 @@ class Host:
         registry = self._registry(kind)
         if kind == "encoder" and not registry.knows(name) and is_external(name):
             if name not in self._external:
-                self._external[name] = self.adopt(declare_external(name))
+                self._external[name] = self.adopt(declare_external(name, offline=self.offline))
             name = self._external[name]
         return registry.get(name, hint="" if registry.knows(name) else self.install_hint(name))
 

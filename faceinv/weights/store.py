@@ -20,6 +20,7 @@ import filelock
 
 from faceinv.contracts.specs import WeightSpec
 from faceinv.errors import FaceinvError, HashMismatchError, StorageError, WeightsError
+from faceinv.plugins.external import is_external
 from faceinv.plugins.host import Host
 from faceinv.plugins.registry import load_target
 from faceinv.storage.atomic import replacing
@@ -167,6 +168,8 @@ class WeightStore:
                     sha256 = self._known(spec, path) or self._obtain(spec, path)
                     if not spec.sha256:
                         self._trust.require(spec.name, path, sha256)
+                if spec.origin and is_external(self.host.owner("weights", spec.name)):
+                    self._notify(spec.origin)
                 self._in_use[spec.name] = (path, sha256)
         return self._in_use[spec.name]
 
@@ -275,7 +278,8 @@ class WeightStore:
         by_hand = f"put {spec.filename} in {self.folder(spec.name)}"
         tried = f" ({'; '.join(causes)})" if causes else ""
         if self.offline:
-            pull = f"faceinv weights pull {spec.name}"
+            owner = self.host.owner("weights", spec.name)
+            pull = f"faceinv weights pull {owner if is_external(owner) else spec.name}"
             return (
                 f"Weights '{spec.name}' are not on this machine, and --offline is on{tried}; {by_hand}, or go online "
                 f"and run: {pull}"

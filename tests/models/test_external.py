@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import shutil
+import subprocess
 import sys
 import textwrap
 import threading
@@ -301,11 +302,44 @@ def test_a_service_is_asked_within_its_rate_and_budget(service: Answering, tmp_p
     torch.testing.assert_close(encoder(images), 255 * images.mean((2, 3)))
     assert time.monotonic() - begun >= 0.1  # three requests, 20 per second
     assert service.sent == [2, 2, 1]
-    with pytest.raises(InputError, match="has answered 5 of the 6 queries"):
-        encoder(images[:2])
+    # Other processes count on; another service has a count of its own.
+    again = load(tmp_path / "encoder.yaml", cache, offline=True)
+    with pytest.raises(InputError, match=r"was sent 5 of the 6 images .*raise 'queries', or delete the count in"):
+        again(images[:2])
     assert service.sent == [2, 2, 1]
-    with pytest.raises(UsageError, match="--offline is on"):
-        load(tmp_path / "encoder.yaml", cache, offline=True)
+    assert service.url not in "".join(path.read_text() for path in (cache / "services").iterdir())
+    load(describe(tmp_path, f"{service.url}/v2", **facts), cache)(images)
+    for count in (cache / "services").glob("*.json"):
+        count.write_text("{")
+    with pytest.raises(InputError, match="is damaged; delete it"):
+        again(images[:1])
+
+
+def test_offline_allows_services_of_this_machine_only(
+    run: Callable[..., Any], service: Answering, tmp_path: Path, cache: Path
+) -> None:
+    path = describe(tmp_path, "https://faces.example.org/embed", dim=3, size=8)
+    result = run("--offline", *GRID, "--encoder", path, "--critic", "toy.critic", "--out", tmp_path / "run")
+    assert result.code == 2
+    assert "is a service at faces.example.org, and --offline is on" in result.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_share_a_budget(cache: Path) -> None:
+    code = """
+from faceinv.errors import InputError
+from faceinv.models.external.allowance import Allowance
+allowance, taken = Allowance("The service", "its address", 30, 0), 0
+try:
+    for _ in range(25):
+        allowance.take(1)
+        taken += 1
+except InputError:
+    pass
+print(taken)
+"""
+    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
+    assert sum(int(process.communicate()[0]) for process in processes) == 30
 
 
 def test_a_service_may_take_and_give_json(service: Answering, tmp_path: Path, cache: Path) -> None:
@@ -351,7 +385,7 @@ def test_a_service_that_fails_leaves_what_was_computed(
     args = (*GRID, "--encoder", path, "--critic", "toy.critic", "--out", out)
     result = run(*args, "--method", "regression,cma", "--steps", "200")
     assert result.code == 1
-    assert "of the 230 queries" in result.err
+    assert "of the 230 images" in result.err
     records = [json.loads(path.read_text()) for path in out.glob("cells/*.json")]
     found = {(record["config"]["method"], record["config"]["steps"], record["status"]) for record in records}
     assert found == {("regression", 0, "ok"), ("cma", 5, "ok"), ("cma", 200, "failed")}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from faceinv.errors import WeightsError, shown
 from faceinv.models.external.facts import Facts
 from faceinv.models.external.prepared import Prepared
+from faceinv.models.external.timm_model import TimmModel
 from faceinv.models.onnx.call import UnsupportedError
 from faceinv.models.onnx.network import OnnxNetwork, onnx_network
 
@@ -51,6 +52,12 @@ def from_program(path: Path, *, scheme: str, facts: Mapping[str, Any]) -> Prepar
     """Return the encoder of an exported or TorchScript program, which the user trusts."""
     known = Facts(**facts)
     return Prepared(load_program(path, scheme, known.frame().size), known)
+
+
+def from_repository(path: Path, *, config: Mapping[str, Any], facts: Mapping[str, Any]) -> Prepared:
+    """Return the encoder of a timm model from the Hugging Face Hub."""
+    known = Facts(**facts)
+    return Prepared(TimmModel(config).load(path, known.output), known)
 
 
 def from_command(*, words: Sequence[str], facts: Mapping[str, Any], asking: Mapping[str, Any]) -> Prepared:

@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,31 +21,36 @@ from faceinv.contracts.specs import EncoderSpec, Framing, WeightSpec
 from faceinv.errors import PluginError, UsageError, WeightsError, shown
 from faceinv.models.external.build import MODULES, translated
 from faceinv.models.external.facts import Facts, read_facts
+from faceinv.models.external.hub import repository, repository_of_timm
+from faceinv.models.external.timm_model import FEATURES, TimmModel
 from faceinv.models.onnx.call import UnsupportedError
 from faceinv.models.onnx.network import entry_of
 from faceinv.plugins.external import SCHEMES, External, parts_of
 from faceinv.storage.hashing import file_sha256, fingerprint
 from faceinv.weights.formats.onnx import read_onnx
+from faceinv.weights.sources.http import is_loopback
 
 _BUILD = "faceinv.models.external.build"
+_HUB = ("hf", "timm")
 _PROGRAMS = {"torch": "an exported program", "torchscript": "a TorchScript program"}
 
 
-def declare(scheme: str, rest: str) -> External:
+def declare(scheme: str, rest: str, *, offline: bool = False) -> External:
     """Return the declaration of an encoder by the way it is named on the command line.
 
     Args:
         scheme: What it is: ``"onnx"``, ``"yaml"``, …
         rest: Where it is.
+        offline: Whether the network must not be used.
 
     Raises:
         UsageError: if the name or a fact is not allowed.
         WeightsError: if its file cannot be read or is no encoder.
     """
     if scheme != "yaml":
-        return _declare(scheme, rest, {}, f"{scheme}:{rest}")
+        return _declare(scheme, rest, {}, f"{scheme}:{rest}", offline=offline)
     given, file = read_facts(Path(rest))
-    return _declare(*_beside(Path(rest), file), given, rest)
+    return _declare(*_beside(Path(rest), file), given, rest, offline=offline)
 
 
 def _beside(yaml: Path, file: str) -> tuple[str, str]:
@@ -58,7 +63,11 @@ def _beside(yaml: Path, file: str) -> tuple[str, str]:
     return scheme, str(yaml.parent / place) if scheme == "onnx" or scheme in _PROGRAMS else place
 
 
-def _declare(scheme: str, rest: str, given: Mapping[str, Any], where: str, tell: bool = True) -> External:
+def _declare(
+    scheme: str, rest: str, given: Mapping[str, Any], where: str, *, tell: bool = True, offline: bool = False
+) -> External:
+    if scheme in _HUB:
+        return _repository(scheme, rest, given, where, assumed=tell and not given, offline=offline)
     facts = Facts.of(given, where)
     if scheme == "onnx":
         return _onnx(Path(rest), facts, where, assumed=tell and not given)
@@ -66,10 +75,10 @@ def _declare(scheme: str, rest: str, given: Mapping[str, Any], where: str, tell:
         return _program(scheme, Path(rest), facts, where)
     if scheme == "command":
         return _command(rest, Facts.of({"scaling": "0..255", **given}, where), where)
-    return _service(f"{scheme}:{rest}", Facts.of({"scaling": "0..255", **given}, where), where)
+    return _service(f"{scheme}:{rest}", Facts.of({"scaling": "0..255", **given}, where), where, offline)
 
 
-def declare_for_inspection(name: str, given: Mapping[str, Any]) -> External:
+def declare_for_inspection(name: str, given: Mapping[str, Any], *, offline: bool = False) -> External:
     """Return the declaration of an encoder whose images are about to be tried in many ways.
 
     The length of its descriptors need not be known.
@@ -77,6 +86,7 @@ def declare_for_inspection(name: str, given: Mapping[str, Any]) -> External:
     Args:
         name: How it is named on the command line.
         given: What is known of it.
+        offline: Whether the network must not be used.
 
     Raises:
         UsageError: if the name does not say where it is, or a fact is not allowed.
@@ -97,7 +107,8 @@ def declare_for_inspection(name: str, given: Mapping[str, Any]) -> External:
         raise UsageError(
             f"'{shown(name)}' is {_PROGRAMS[scheme]}, which does not say how large its images are: --size N."
         )
-    return _declare(scheme, rest, {"dim": 1, **given} if scheme in _PROGRAMS else given, name, tell=False)
+    given = {"dim": 1, **given} if scheme in _PROGRAMS else given
+    return _declare(scheme, rest, given, name, tell=False, offline=offline)
 
 
 def declare_module(module: nn.Module, given: Mapping[str, Any]) -> External:
@@ -149,15 +160,56 @@ def _onnx(path: Path, facts: Facts, where: str, assumed: bool) -> External:
         dim = OnnxRuntime(path, facts).dim(size)
     files = (path, *graph.files)
     frame = facts.frame(size)
-    remark = ""
-    if assumed:
-        remark = (
-            f"{shown(where)}: no facts are given, so its images are assumed to be {facts.colour.upper()}, "
-            f"{facts.scaling}, in {frame.name}. To check: faceinv encoder inspect {shown(where)} --dataset lfw:PATH"
-        )
+    remark = _assumption(facts, frame, where) if assumed else ""
     return _external(
         path.stem, "", "from_onnx", facts, frame, dim, files, black_box=black_box, note=note, remark=remark
     )
+
+
+def _assumption(facts: Facts, frame: Framing, where: str) -> str:
+    return (
+        f"{shown(where)}: no facts are given, so its images are assumed to be {facts.colour.upper()}, "
+        f"{_range(facts)}, in {frame.name}. To check: faceinv encoder inspect {shown(where)} --dataset lfw:PATH"
+    )
+
+
+def _range(facts: Facts) -> str:
+    return "mean and std" if facts.mean else facts.scaling
+
+
+def _repository(
+    scheme: str, rest: str, given: Mapping[str, Any], where: str, *, assumed: bool, offline: bool
+) -> External:
+    """Return the declaration of a timm model on the Hub, whose config.json has some of the facts."""
+    found = repository(repository_of_timm(rest) if scheme == "timm" else rest, where, offline=offline)
+    try:
+        model = TimmModel(found.config)
+        # timm's own list has classifiers only.
+        known: dict[str, Any] = {"output": FEATURES} if scheme == "timm" else {}
+        known |= {"licence": found.licence} if found.licence else {}
+        known |= {"size": model.size} if model.size else {}
+        if model.mean and not given.keys() & {"scaling", "mean"}:
+            known |= {"mean": model.mean, "std": model.std}
+        facts = Facts.of(known | dict(given), where)
+        frame = facts.frame()
+        dim = model.dim(frame.size, facts.output)
+    except WeightsError as error:
+        raise WeightsError(f"'{shown(where)}' cannot be used: {str(error).rstrip('.')}.") from None
+    content = fingerprint({"config": dict(found.config), "sha256": found.sha256 or found.commit})
+    options = {"config": dict(found.config)}
+    made = _external(found.name.partition("/")[2], content, "from_repository", facts, frame, dim, options=options)
+    weights = WeightSpec(
+        # Other facts need no other file.
+        name=f"{made.spec.architecture}.{(found.sha256 or found.commit)[:12]}/tensors",
+        filename=found.file,
+        sha256=found.sha256,
+        sources=(found.source,),
+        licence=facts.licence,
+        size=found.size,
+        origin=_assumption(facts, frame, where) if assumed else "",
+    )
+    spec = replace(made.spec, weights=(weights.name,), licence="Apache-2.0 (timm)")
+    return External(spec, (weights,), f"{scheme}:{rest}")
 
 
 def _program(scheme: str, path: Path, facts: Facts, where: str) -> External:
@@ -184,10 +236,15 @@ def _command(command: str, facts: Facts, where: str) -> External:
     return _asked(Path(program).stem, fingerprint({"command": content}), facts, "from_command", options, where)
 
 
-def _service(address: str, facts: Facts, where: str) -> External:
+def _service(address: str, facts: Facts, where: str, offline: bool) -> External:
     parts = urlsplit(address)
     if not parts.hostname:
         raise UsageError(f"'{shown(where)}' is not an address such as http://localhost:8000/embed.")
+    if offline and not is_loopback(parts.hostname):
+        raise UsageError(
+            f"The encoder '{shown(where)}' is a service at {shown(parts.hostname)}, and --offline is on; only services "
+            "on this machine, such as http://localhost:8000/embed, can be used then."
+        )
     if facts.body == "json" and facts.scaling != "0..255":
         raise UsageError(f"{where}: a service that takes JSON gets PNG files, so scaling must be 0..255.")
     options = {"address": address, "asking": _asking(facts)}
@@ -243,7 +300,7 @@ def _external(
         )
         for place, (path, sha256) in enumerate(zip(files, hashes, strict=True))
     )
-    made = f"{'mean and std' if facts.mean else facts.scaling} {facts.colour.upper()} in {frame.name}"
+    made = f"{_range(facts)} {facts.colour.upper()} in {frame.name}"
     spec = EncoderSpec(
         name=name,
         summary=shown(f"{label}: {dim}-d, from images {made}{note}", 280),

@@ -57,8 +57,8 @@ class Facts:
         dim: Length of a descriptor, where it cannot be found without running something.
         licence: Licence of the weights.
         batch: Most images that a service takes at a time.
-        rate: Most requests per second to a service; 0 for no limit.
-        queries: Most images that a service may be sent by this process; 0 for no limit.
+        rate: Most requests per second to a service, over all processes of this machine; 0 for no limit.
+        queries: Most images that a service may be sent, over all processes and runs of this machine; 0 for no limit.
         timeout: Seconds to wait for an answer.
         body: What a service is sent: ``"npy"`` or ``"json"``.
     """

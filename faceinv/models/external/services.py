@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shlex
 import subprocess
 import time
 from abc import abstractmethod
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.errors import InputError, shown
+from faceinv.models.external.allowance import Allowance
 from faceinv.models.external.facts import Facts
 
 #: Longest answer in bytes.
@@ -28,15 +30,14 @@ class Asked(nn.Module):
 
     Args:
         what: What it is, for messages.
+        asked: What identifies it.
         facts: Length of its descriptors, and how it may be asked.
     """
 
-    def __init__(self, what: str, facts: Facts) -> None:
+    def __init__(self, what: str, asked: str, facts: Facts) -> None:
         super().__init__()
         self.what, self.facts = what, facts
-        #: Number of images sent so far.
-        self.sent = 0
-        self._next = 0.0
+        self._allowance = Allowance(what, asked, facts.queries, facts.rate)
 
     @abstractmethod
     def ask(self, images: Tensor) -> bytes:
@@ -56,16 +57,7 @@ class Asked(nn.Module):
         return torch.cat([self._answer(part) for part in parts]).to(images.device, images.dtype)
 
     def _answer(self, images: Tensor) -> Tensor:
-        budget = self.facts.queries
-        if budget and self.sent + len(images) > budget:
-            raise InputError(
-                f"{self.what} has answered {self.sent:,} of the {budget:,} queries that it may be sent ('queries' in "
-                "its YAML file); what was computed is kept."
-            )
-        if self.facts.rate:
-            time.sleep(max(0.0, self._next - time.monotonic()))
-            self._next = time.monotonic() + 1 / self.facts.rate
-        self.sent += len(images)
+        self._allowance.take(len(images))
         found = self._decoded(self.ask(images))
         if found.shape != (len(images), self.facts.dim):
             raise InputError(
@@ -100,7 +92,7 @@ class Command(Asked):
     """
 
     def __init__(self, words: Sequence[str], facts: Facts) -> None:
-        super().__init__(f"The program '{shown(words[0])}'", facts)
+        super().__init__(f"The program '{shown(words[0])}'", shlex.join(words), facts)
         self._words = list(words)
 
     def ask(self, images: Tensor) -> bytes:
@@ -130,7 +122,7 @@ class Service(Asked):
     def __init__(self, address: str, facts: Facts) -> None:
         # Without user, password and query, which may be secret.
         parts = urlsplit(address)
-        super().__init__(f"The service at {shown(f'{parts.scheme}://{parts.hostname}{parts.path}')}", facts)
+        super().__init__(f"The service at {shown(f'{parts.scheme}://{parts.hostname}{parts.path}')}", address, facts)
         self._address = address
 
     def ask(self, images: Tensor) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import ipaddress
 import json
 import queue
 import threading
@@ -150,10 +151,18 @@ def keep_page(response: requests.Response, *_: Any, **__: Any) -> None:
     response.raw = io.BytesIO(page)
 
 
+def is_loopback(hostname: str) -> bool:
+    """Return whether a host of an address is this machine itself."""
+    try:
+        return ipaddress.ip_address(hostname).is_loopback
+    except ValueError:
+        return hostname == "localhost"
+
+
 def note_plain_http(address: str, notify: Notify) -> None:
     """Notify the user if ``address`` is of another machine and not encrypted."""
     parts = urlsplit(address)
-    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         notify(
             f"{parts.scheme}://{parts.netloc.rpartition('@')[2]} is not encrypted, so what it sends can be changed on "
             "the way; only files with a published hash are safe. Use https if it is offered."
