@@ -64,9 +64,9 @@ def shown(runs: Runs) -> tuple[Table, ...]:
             differences(study),
             readers(study),
             shares(study, labels),
-            encoders(study),
             success(study, labels),
             identification(study, labels),
+            encoders(study),
         ]
     found += [transfer.table(matrix) for matrix in transfer.matrices(runs)]
     return tuple(table for table in found if table.lines)

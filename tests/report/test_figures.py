@@ -44,7 +44,7 @@ def test_every_figure_of_a_run_has_a_caption_with_n(
     assert contents[0].startswith(begins)
     assert contents[0] == contents[1]
     assert f"Figure {number}." in result.err
-    assert "6 photographs of folder; objective balanced" in result.err
+    assert "6 photographs (folder); objective balanced" in result.err
     assert "The paper used VGGFace2's encoder, StyleGAN2" in result.err
 
 

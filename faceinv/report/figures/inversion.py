@@ -34,7 +34,7 @@ def figure_5(study: Study) -> Drawing:
     ]
     caption = (
         f"Figure 5. Direct regression and minimising the ID loss, with the cosine by {column.critic}; {len(shown)} of "
-        f"{len(column.targets)} {_EVENLY}. {wording.of_study(study)}"
+        f"{len(column.targets)} {_EVENLY} with {study.fullest.losses}. {wording.of_study(study)}"
     )
     return Drawing(5, study_name(study), caption, grid(rows, caption))
 
@@ -62,7 +62,7 @@ def figure_6(study: Study) -> Drawing:
     texts = ["input", *(_HEADINGS.get(losses, losses) for losses in columns)]
     caption = (
         f"Figure 6. Losses added one by one, with the cosine by {study.fullest.critic}; {len(rows)} of "
-        f"{len(study.first.targets)} {_EVENLY} with all losses. {wording.of_study(study)}"
+        f"{len(study.first.targets)} {_EVENLY} with {study.fullest.losses}. {wording.of_study(study)}"
     )
     return Drawing(6, study_name(study), caption, grid(rows, caption, headings=list(enumerate(texts))))
 
@@ -90,7 +90,7 @@ def figure_8(study: Study) -> Drawing:
     last = "" if failure is None else " The last one is a failure: the largest landmark error of the others."
     caption = (
         f"Figure 8. Inversions by the ID loss and by all losses, with the cosine by {full.critic}; "
-        f"{len(shown)} of {len(full.targets)} {_EVENLY}.{last} {wording.of_study(study)}"
+        f"{len(shown)} of {len(full.targets)} {_EVENLY} with {full.losses}.{last} {wording.of_study(study)}"
     )
     return Drawing(8, study_name(study), caption, grid(rows, caption))
 

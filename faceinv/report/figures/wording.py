@@ -21,7 +21,7 @@ def of_study(study: Study, *, critic: bool = False, dataset: bool = False) -> st
     """
     config, column = study.first.config, study.fullest
     given = (
-        f"{config.encoder} through {config.generator}, {wording.of_targets(column.record)} of {_short(config.dataset)}"
+        f"{config.encoder} through {config.generator}, {wording.of_targets(column.record)} ({_short(config.dataset)})"
     )
     differing = []
     if not config.encoder.startswith(_ENCODERS["VGGFace2"]):
