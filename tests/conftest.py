@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,3 +57,25 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
         return Result(int(stopped.value.code or 0), captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def _toy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy-run")
+    chain = ["--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets"]
+    small = ["--losses", "id", "--limit", "5", "--batch-size", "2", "--steps", "3", "--pairs", "200"]
+    metrics = [word for name in ("psnr", "mse", "id_sim_critic", "success") for word in ("--metric", name)]
+    command = ["--plugin", str(toy.__file__), "bench", *chain, *small, *metrics, "--out", str(folder / "run")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEINV_CACHE", str(folder / "cache"))
+        with pytest.raises(SystemExit) as stopped:
+            main(command)
+    assert not stopped.value.code
+    return folder / "run"
+
+
+@pytest.fixture
+def toy_run(_toy_run: Path, cache: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run of the toy chain with five targets."""
+    shutil.copytree(_toy_run, tmp_path / "run")
+    return tmp_path / "run"

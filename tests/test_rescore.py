@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-
-TOY = [
-    "bench", "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets",
-    "--losses", "id", "--limit", "5", "--batch-size", "2", "--steps", "3", "--pairs", "200",
-]  # fmt: skip
-METRICS = ["--metric", "psnr", "--metric", "mse", "--metric", "id_sim_critic", "--metric", "success"]
-
-
-@pytest.fixture
-def made(run: Callable[..., Any], cache: Path, tmp_path: Path) -> Path:
-    """A finished run."""
-    assert run(*TOY, *METRICS, "--out", tmp_path / "run").code == 0
-    return tmp_path / "run"
 
 
 def _record(run: Path) -> dict[str, Any]:
@@ -35,11 +21,11 @@ def _rows(run: Path) -> dict[str, list[Any]]:
     return dict(pq.read_table(path).to_pydict())
 
 
-def test_the_same_metrics_give_the_same_numbers_to_the_bit(run, made: Path, tmp_path: Path) -> None:
-    result = run("rescore", made, "--out", tmp_path / "again", "--json")
+def test_the_same_metrics_give_the_same_numbers_to_the_bit(run, toy_run: Path, tmp_path: Path) -> None:
+    result = run("rescore", toy_run, "--out", tmp_path / "again", "--json")
     assert result.code == 0, result.err
-    assert _rows(tmp_path / "again") == _rows(made)
-    before, after = _record(made), _record(tmp_path / "again")
+    assert _rows(tmp_path / "again") == _rows(toy_run)
+    before, after = _record(toy_run), _record(tmp_path / "again")
     differing = {key for key in before | after if before.get(key) != after.get(key)}
     assert differing <= {"id", "code", "weights", "checksum", "seconds", "digests", "parent"}
     assert after["parent"]["id"] == before["id"]
@@ -50,9 +36,9 @@ def test_the_same_metrics_give_the_same_numbers_to_the_bit(run, made: Path, tmp_
     assert run("verify", tmp_path / "again").code == 0
 
 
-def test_another_critic_and_other_metrics(run, made: Path, tmp_path: Path) -> None:
-    out = made.with_name("run-rescored")
-    result = run("rescore", made, "--critic", "toy.critic,toy", "--metrics", "id_sim_critic", "--metrics", "ssim")
+def test_another_critic_and_other_metrics(run, toy_run: Path, tmp_path: Path) -> None:
+    out = toy_run.with_name("run-rescored")
+    result = run("rescore", toy_run, "--critic", "toy.critic,toy", "--metrics", "id_sim_critic", "--metrics", "ssim")
     assert result.code == 0, result.err
     record, rows = _record(out), _rows(out)
     (warning,) = [text for text in record["warnings"] if "was attacked and also scores" in text]
@@ -60,28 +46,28 @@ def test_another_critic_and_other_metrics(run, made: Path, tmp_path: Path) -> No
     assert {"ssim", "id_sim_critic", "id_sim_critic:toy.attacked"} <= set(record["metrics"])
     assert "psnr" not in record["metrics"]
     assert "success" not in record
-    assert record["metrics"]["id_sim_critic"] == _record(made)["metrics"]["id_sim_critic"]
-    assert rows["target"] == _rows(made)["target"]
-    assert not list(made.glob("cells/*/parts"))
+    assert record["metrics"]["id_sim_critic"] == _record(toy_run)["metrics"]["id_sim_critic"]
+    assert rows["target"] == _rows(toy_run)["target"]
+    assert not list(toy_run.glob("cells/*/parts"))
     # Nothing is scored twice, and a page shows the pictures.
     (path,) = (out / "cells").glob("*.json")
     written = path.stat().st_mtime_ns
-    again = run("rescore", made, "--critic", "toy.critic,toy", "--metrics", "id_sim_critic", "--metrics", "ssim")
+    again = run("rescore", toy_run, "--critic", "toy.critic,toy", "--metrics", "id_sim_critic", "--metrics", "ssim")
     assert again.code == 0
     assert path.stat().st_mtime_ns == written
     assert "data:image/png" in (out / "report.html").read_text()
 
 
 @pytest.mark.parametrize("change", ["edit", "remove"])
-def test_a_picture_that_was_changed_or_removed(run, made: Path, tmp_path: Path, change: str) -> None:
-    (picture,) = made.glob("cells/*/00003.png")
+def test_a_picture_that_was_changed_or_removed(run, toy_run: Path, tmp_path: Path, change: str) -> None:
+    (picture,) = toy_run.glob("cells/*/00003.png")
     if change == "edit":
         other = picture.with_name("00002.png").read_bytes()
         picture.unlink()
         picture.write_bytes(other)
     else:
         picture.unlink()
-    result = run("rescore", made, "--out", tmp_path / "again")
+    result = run("rescore", toy_run, "--out", tmp_path / "again")
     assert result.code == 3
     (line,) = [line for line in result.err.splitlines() if line.startswith("Error")]
     assert "00003.png" in line
@@ -89,11 +75,11 @@ def test_a_picture_that_was_changed_or_removed(run, made: Path, tmp_path: Path, 
     assert not list((tmp_path / "again").glob("cells/*.json"))
 
 
-def test_an_older_record_and_an_empty_run(run, made: Path, tmp_path: Path) -> None:
-    (path,) = (made / "cells").glob("*.json")
+def test_an_older_record_and_an_empty_run(run, toy_run: Path, tmp_path: Path) -> None:
+    (path,) = (toy_run / "cells").glob("*.json")
     content = json.loads(path.read_text())
     path.write_text(json.dumps({key: content[key] for key in content if key not in ("digests", "checksum")}))
-    result = run("rescore", made, "--out", tmp_path / "again")
+    result = run("rescore", toy_run, "--out", tmp_path / "again")
     assert result.code == 3
     assert "older version" in result.err
     (tmp_path / "empty").mkdir()
@@ -110,13 +96,13 @@ def test_an_older_record_and_an_empty_run(run, made: Path, tmp_path: Path) -> No
         (["--dataset", "synthetic"], "the targets are from 'toy-targets'"),
     ],
 )
-def test_unknown_names(run, made: Path, options: list[str], message: str) -> None:
-    result = run("rescore", made, *options)
+def test_unknown_names(run, toy_run: Path, options: list[str], message: str) -> None:
+    result = run("rescore", toy_run, *options)
     assert result.code == 2
     assert message in result.err
 
 
-def test_the_run_itself_is_not_written_to(run, made: Path) -> None:
-    result = run("rescore", made, "--out", made)
+def test_the_run_itself_is_not_written_to(run, toy_run: Path) -> None:
+    result = run("rescore", toy_run, "--out", toy_run)
     assert result.code == 2
     assert "is the run itself" in result.err

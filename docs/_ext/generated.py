@@ -163,8 +163,9 @@ def leaderboard() -> str:
         "Inversion methods at equal budgets, on the same targets, judged by a critic that none of them saw;",
         "[](../../explanation/comparing-methods.md) explains how and why. White-box budgets are image-steps,",
         "scores-only budgets are queries, so the two are separate leagues. Mean [95 % interval]; Δ is the paired",
-        "difference to the named method at the same budget. Generated from `benchmarks/results`, the output of",
-        "`faceinv compare RUN --json`.",
+        "difference to the named method at the same budget. Generated from `benchmarks/results`: the suites are output",
+        "of `faceinv compare RUN --json`; the results at the end are [submissions](../../how-to/submit-results.md),",
+        "which `faceinv verify` checks.",
         "",
     ]
     for name, (title, reference, command) in SUITES.items():
@@ -176,6 +177,16 @@ def leaderboard() -> str:
                 f"    faceinv compare RUN --reference {reference}",
             ]
             lines += ["", *_board(board)]
+    for path in sorted((RESULTS / "submissions").glob("*.json")):
+        for board in read_boards(path):
+            title = f"## Submitted as `{path.stem}`: {board.encoder}, {board.n} {board.kind}"
+            lines += [
+                title,
+                "",
+                f"    faceinv verify benchmarks/results/submissions/{path.name} RUN",
+                "",
+                *_board(board),
+            ]
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from faceinv.storage import audit_records as audit, identity_records as identity, records
+from faceinv.storage import audit_records as audit, identity_records as identity, records, submissions
 from faceinv.storage.schema import MetricSummary, Model
 
 #: Heading of each table, and its model.
@@ -26,6 +26,8 @@ TABLES: dict[str, type[Model]] = {
     "`shares`, by loss": records.LossShare,
     "`seconds`": records.CellSeconds,
     "`parent`": records.Parent,
+    "A submission": submissions.Submission,
+    "`cells` of a submission": submissions.SubmittedCell,
     "The record of `faceinv probe`": audit.ProbeRecord,
     "`rows` of `faceinv probe`": audit.ProbeRow,
     "`dataset` of `faceinv probe`": audit.AuditedDataset,

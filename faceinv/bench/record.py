@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -41,6 +43,21 @@ def identity_facts(named: NamedCell) -> dict[str, Any]:
     }
 
 
+def plugins_of(host: Host, code: Mapping[str, str]) -> dict[str, str]:
+    """Return the distribution and version behind each plugin object whose code is hashed, by the keys of ``code``."""
+    named = ((key, *key.split(" ", 1)) for key in code if " " in key)
+    return {
+        key: _without_path(host.owner(kind, name))
+        for key, kind, name in named
+        if kind in host.registries and host.knows(kind, name)
+    }
+
+
+def _without_path(owner: str) -> str:
+    """Return the name of a plugin given with ``--plugin`` without its folder, which says where somebody works."""
+    return owner if os.sep not in owner else f"{Path(owner).name} (not installed)"
+
+
 def failed_record(named: NamedCell, failure: Failure) -> FailedCell:
     """Return the record of a cell that failed."""
     record = identity_facts(named) | {"status": "failed", "error": failure.text, "exit_code": failure.exit_code}
@@ -72,6 +89,7 @@ def finished_record(
     method: MethodSpec = host.spec("method", named.cell.method)
     n, facts, seconds = len(targets.ids), whole.facts, whole.facts["seconds"]
     record = identity_facts(named) | {
+        "plugins": plugins_of(host, named.code),
         "status": "ok",
         "n": n,
         "real": targets.real,

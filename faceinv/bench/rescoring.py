@@ -19,13 +19,15 @@ from torch import Tensor
 from faceinv.bench.cell import Cell
 from faceinv.bench.judge import Judge, Judgement
 from faceinv.bench.naming import metrics_of, rescored_id, scoring_code
-from faceinv.bench.record import summary
+from faceinv.bench.record import plugins_of, summary
 from faceinv.bench.resources import Resources
 from faceinv.contracts.progress import Reporter
 from faceinv.data.images import decode_image
 from faceinv.data.prefetch import Frames, default_workers
 from faceinv.data.targets import Targets
-from faceinv.errors import InputError, StorageError
+from faceinv.errors import InputError, StorageError, shown
+from faceinv.plugins.external import is_external
+from faceinv.storage.columns import check_rows
 from faceinv.storage.parts import Parts
 from faceinv.storage.records import SCHEMA, CellConfig, FinishedCell, read_cell
 from faceinv.storage.regular import open_inside
@@ -118,7 +120,14 @@ class Kept:
 
 
 def cell_of(config: CellConfig) -> Cell:
-    """Return the cell that a record describes."""
+    """Return the cell that a record describes.
+
+    Raises:
+        InputError: if an encoder is named by where it is: the program or service would be run.
+    """
+    for name in (config.encoder, *config.critics):
+        if is_external(name):
+            raise InputError(f"The record has the encoder '{shown(name)}', a place and not a name; it is not used.")
     values: dict[str, Any] = {field.name: getattr(config, field.name) for field in fields(Cell)}
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     return Cell(**values)
@@ -155,8 +164,7 @@ def _kept(folder: RunFolder, record: FinishedCell) -> Kept:
             f"{path} was written by an older version, without the hashes of its pictures; run its command again."
         )
     rows = folder.columns(record.id, record.digests.get(folder.rows_path(record.id).name, ""), record.n)
-    if len(rows.get("target", ())) != record.n:
-        raise ValueError(f"it has n = {record.n}, and its rows {len(rows.get('target', ()))} targets")
+    check_rows(rows, record.n)
     return Kept(record, rows, folder.path, folder.images_folder(record.id))
 
 
@@ -245,6 +253,7 @@ class Rescorer:
             facts = self._facts(kept, cell, scores) | {
                 "weights": weights,
                 "code": code,
+                "plugins": {**kept.record.plugins, **plugins_of(self._host, code)},
                 "digests": digests,
                 "seconds": {**kept.record.seconds.as_json(), "score": round(time.perf_counter() - began, 3)},
             }

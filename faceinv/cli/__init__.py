@@ -34,10 +34,11 @@ COMMANDS = {
     "probe": ("faceinv.cli.probe:probe", "Infer attributes from descriptors of photographs: the paper's Table 1."),
     "report": ("faceinv.cli.report:report", "Write one self-contained HTML page about runs."),
     "rescore": ("faceinv.cli.rescore:rescore", "Score the pictures of a run again, without inverting again."),
+    "submit": ("faceinv.cli.submit:submit", "Write a run's results into one file that others can check."),
     "suite": ("faceinv.cli.suite:suite", "Run the commands of a file, such as the whole paper."),
     "synthesize": ("faceinv.cli.synthesize:synthesize", "Generate images from latents or seeds."),
     "train": ("faceinv.cli.train:train", "Train the probes and regressors of an attack ahead of time."),
-    "verify": ("faceinv.cli.verify:verify", "Check that the files of runs are what their records say."),
+    "verify": ("faceinv.cli.verify:verify", "Check the files of runs, or recompute the scores of a submission."),
     "weights": ("faceinv.cli.weights:weights", "List, fetch and verify weights files."),
 }
 

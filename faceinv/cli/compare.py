@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from faceinv.cli.application import Application
-from faceinv.cli.report import OPEN, finish, write_html
+from faceinv.cli.report import OPEN, finish, own_page, write_html
 from faceinv.errors import UsageError
 
 
@@ -75,7 +75,7 @@ def compare(
         else:
             for board in boards:
                 app.output.print(for_terminal(leaderboard_table(board), app.output.width))
-        finish(app, write_html(render_leaderboards(boards), out, runs[0] / "methods.html"), open_it)
+        finish(app, write_html(render_leaderboards(boards), out, own_page(runs[0], "methods.html")), open_it)
         return
     if also:
         raise UsageError("--also adds to the leaderboard of one run; give a single RUN.")
@@ -91,4 +91,4 @@ def compare(
         for item in found:
             app.output.print(for_terminal(comparison_table(item), app.output.width))
             app.print_line(item.verdict)
-    finish(app, write_html(render_comparison(found), out, runs[-1] / "compare.html"), open_it)
+    finish(app, write_html(render_comparison(found), out, own_page(runs[-1], "compare.html")), open_it)

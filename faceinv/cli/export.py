@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from faceinv.cli.application import Application
+from faceinv.cli.report import own_page
 from faceinv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def export(
     for problem in found.problems:
         app.warn(f"Not exported: {problem}")
     if figure:
-        _write_figure(app, found, int(figure), out or runs[0] / f"figure-{figure}.png")
+        _write_figure(app, found, int(figure), out or own_page(runs[0], f"figure-{figure}.png"))
     else:
         _write_tables(app, found, str(form), wanted, out)
 

@@ -78,7 +78,8 @@ def make_report(
     found = read_runs(runs)
     for problem in found.problems:
         app.warn(f"Not in the report: {problem}")
-    for column in found.columns if images else ():
+    kept = [column for column in found.columns if images and column.folder.path.is_dir()]
+    for column in kept:
         for file in column.folder.changed(column.record):
             app.warn(f"{file} is missing or not what its record says; 'faceinv verify {column.folder.path}' lists all.")
             break
@@ -91,7 +92,12 @@ def make_report(
         for table in () if quiet else by_group:
             app.output.print(for_terminal(table, app.output.width))
     page = render(found, host=app.host, measure=measure, images=images, groups=by_group)
-    return write_html(page, out, runs[0] / "report.html")
+    return write_html(page, out, own_page(runs[0], "report.html"))
+
+
+def own_page(run: Path, name: str) -> Path:
+    """Return where the page ``name`` of a run goes: into its folder, or next to a submission."""
+    return run / name if run.is_dir() else run.with_name(f"{run.stem}-{name}")
 
 
 def write_html(page: str, out: Path | None, own: Path) -> Path:

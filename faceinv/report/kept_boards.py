@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from faceinv.errors import InputError, UsageError
-from faceinv.report.leaderboard import Board, Place, ordered
-from faceinv.report.runs import steered_by
+from faceinv.report.leaderboard import Board, Place, leaderboards, ordered
+from faceinv.report.runs import read_runs, steered_by
 from faceinv.scoring.statistics import Estimate
+from faceinv.storage.submissions import FORMAT
 
 
 def as_objects(boards: Sequence[Board]) -> list[dict[str, Any]]:
@@ -21,7 +22,7 @@ def as_objects(boards: Sequence[Board]) -> list[dict[str, Any]]:
 
 
 def read_boards(path: Path, losses: str = "") -> tuple[Board, ...]:
-    """Read the output of ``faceinv compare RUN --json``.
+    """Read the output of ``faceinv compare RUN --json``, or the boards of a submission.
 
     Args:
         path: The file.
@@ -31,7 +32,10 @@ def read_boards(path: Path, losses: str = "") -> tuple[Board, ...]:
         InputError: if the file cannot be read, or holds something else.
     """
     try:
-        boards = [_board_of(board) for board in json.loads(path.read_text(encoding="utf-8"))]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.get("format") == FORMAT:
+            return leaderboards(read_runs([path]), losses)
+        boards = [_board_of(board) for board in content]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"'{path}' is not a leaderboard ({error}). 'faceinv compare RUN --json > FILE' writes one."

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from faceinv.errors import UsageError, unknown_name
+from faceinv.plugins.bundled import bundled
 from faceinv.report import provenance
 from faceinv.report.runs import EXACT, Column, Runs, Study, steered_by
 from faceinv.scoring.statistics import Estimate, estimate, paired_difference, wilson
@@ -49,6 +50,7 @@ class Place:
         differences: Differences to the reference at the same budget, by column; empty for the reference itself.
         reference: Id of the reference cell.
         precision: Precision of the networks in a step.
+        plugin: Distribution and version of a method that faceinv does not contain.
     """
 
     id: str
@@ -67,11 +69,12 @@ class Place:
     differences: dict[str, Estimate]
     reference: str = ""
     precision: str = EXACT
+    plugin: str = ""
 
     @property
     def label(self) -> str:
-        """The method and its options."""
-        return " ".join(filter(None, (self.method, self.options)))
+        """The method, its options, and the plugin that it comes from if that is not faceinv's own."""
+        return " ".join(filter(None, (self.method, self.options, f"({self.plugin})" if self.plugin else "")))
 
 
 @dataclass(frozen=True)
@@ -250,7 +253,13 @@ def _place(column: Column, references: list[Column]) -> Place:
         differences=differences,
         reference=reference,
         precision=column.precision,
+        plugin=_foreign(record.plugins.get(f"method {column.config.method}", "")),
     )
+
+
+def _foreign(owner: str) -> str:
+    """Return the distribution and version of a plugin, or nothing for one of faceinv's own."""
+    return owner if owner and owner.split()[0] not in bundled() else ""
 
 
 def _score(name: str, column: Column) -> Estimate:

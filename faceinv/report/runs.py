@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 from faceinv.errors import InputError, UsageError
 from faceinv.storage.audit_records import ProbeRecord, read_probe
+from faceinv.storage.columns import check_rows
 from faceinv.storage.probe_folder import ProbeFolder
 from faceinv.storage.records import CellConfig, FailedCell, FinishedCell, read_cell
 from faceinv.storage.regular import is_linked
 from faceinv.storage.run_folder import RunFolder
 from faceinv.storage.schema import MetricSummary
+from faceinv.storage.submissions import read_submission
 
 R = TypeVar("R")
 
@@ -218,19 +220,24 @@ class Runs:
 
 
 def read_runs(paths: Sequence[Path]) -> Runs:
-    """Read run folders. A file that is not a record, or does not fit its record, is reported in ``problems``.
+    """Read run folders, and submissions, which are runs without pictures.
+
+    A file that is not a record, or does not fit its record, is reported in ``problems``.
 
     Raises:
-        InputError: if a folder does not exist or holds no record.
+        InputError: if a folder does not exist or holds no record, or a file is not a submission.
     """
     columns: dict[str, Column] = {}
     failed: dict[str, FailedCell] = {}
     probes: dict[str, ProbeRecord] = {}
     problems: list[str] = []
     for path in paths:
+        if path.is_file():
+            for cell in read_submission(path).cells:
+                columns[cell.record.id] = Column(RunFolder(path), cell.record, cell.rows)
+            continue
         if not path.is_dir():
-            what = "is a file; name the run folder that it lies in" if path.exists() else "does not exist"
-            raise InputError(f"The run '{path}' {what}.")
+            raise InputError(f"The run '{path}' does not exist.")
         folder, found = RunFolder(path), 0
         for record in _readable(folder.records, read_cell, problems):
             found += 1
@@ -270,12 +277,7 @@ def _rows(folder: RunFolder, record: FinishedCell) -> dict[str, list[Any]]:
         ValueError: if it does not fit the record.
     """
     rows = folder.columns(record.id, record.digests.get(folder.rows_path(record.id).name, ""), record.n)
-    if "target" not in rows or len(rows["target"]) != record.n:
-        raise ValueError(f"the record has n = {record.n}, and the file {len(rows.get('target', ()))} targets")
-    for name, values in rows.items():
-        numeric = all(value is None or isinstance(value, int | float) for value in values)
-        if not numeric and name not in ("target", "identity"):
-            raise ValueError(f"the column '{name}' is not numeric")
+    check_rows(rows, record.n)
     return rows
 
 

@@ -162,10 +162,12 @@ class CellRecord(Model):
     """SHA-256 of each weights file, and hashes of the data sets, by name."""
     code: dict[str, str] = {}
     """Hash of the code that makes the numbers: the core, and plugins by kind and name."""
+    plugins: dict[str, str] = {}
+    """Distribution and version behind each plugin object, by the keys of ``code``."""
     environment: dict[str, str] = {}
     """Versions, by package."""
     checksum: str = ""
-    """SHA-256 of the other keys but ``seconds`` and ``environment``. A record that was edited since is not used."""
+    """SHA-256 of the other keys but ``seconds``, ``environment`` and ``plugins``. An edited record is not used."""
 
     @classmethod
     def of(cls, cell_id: str, facts: Mapping[str, Any]) -> Self:

@@ -92,7 +92,8 @@ def utf8(text: str) -> str:
 
 def checksum(content: Mapping[str, Any]) -> str:
     """Return the SHA-256 of the content of a record, without what differs between two computations of it."""
-    rest = {key: value for key, value in content.items() if key not in ("seconds", "environment", "checksum")}
+    omitted = ("seconds", "environment", "plugins", "checksum")
+    rest = {key: value for key, value in content.items() if key not in omitted}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
