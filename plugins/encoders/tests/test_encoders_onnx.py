@@ -13,6 +13,7 @@ from torch import Tensor
 
 from faceinv.contracts import EncoderSpec
 
+pytestmark = pytest.mark.weights
 SPECS = [spec for spec in faceinv_encoders() if spec.target.endswith(":onnx_encoder")]
 
 

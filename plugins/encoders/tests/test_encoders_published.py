@@ -12,6 +12,7 @@ from torch import Tensor
 from faceinv.contracts import EncoderSpec
 from faceinv.models.loader import Encoder
 
+pytestmark = pytest.mark.weights
 SPECS = faceinv_encoders()
 
 
