@@ -155,7 +155,7 @@ def _onnx(path: Path, facts: Facts, where: str, assumed: bool) -> External:
     except UnsupportedError as error:
         from faceinv.models.external.runtime import OnnxRuntime
 
-        black_box, note = True, f"; black box: {str(error).removeprefix(f'{path}: ')}"
+        black_box, note = True, f"; black box: {str(error).removeprefix(f'{path}: ').rstrip('.')}"
         size = entry_of(graph, facts.size)[1]
         dim = OnnxRuntime(path, facts).dim(size)
     files = (path, *graph.files)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from faceinv.errors import InputError, shown
 from faceinv.models.external.allowance import Allowance
 from faceinv.models.external.facts import Facts
+from faceinv.weights.sources.http import cause
 
 #: Longest answer in bytes.
 _MOST_BYTES = 1 << 26
@@ -155,7 +156,7 @@ class Service(Asked):
         except requests.Timeout:
             raise InputError(f"{self.what} did not answer within {self.facts.timeout:g} seconds.") from None
         except requests.RequestException as error:
-            raise InputError(f"{self.what} cannot be asked: {type(error).__name__}.") from None
+            raise InputError(f"{self.what} cannot be asked: {cause(error)}.") from None
 
 
 def _npy(images: Tensor) -> bytes:
