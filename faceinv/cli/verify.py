@@ -107,7 +107,7 @@ def _check_submission(
     else:
         _print(app, results)
     wrong = sum("error" in item or not all(score.holds for score in item["scores"]) for item in results)
-    app.say(f"{len(results)} cells: {len(results) - wrong} hold, {wrong} {'does' if wrong == 1 else 'do'} not.")
+    app.say(f"cells: {len(results) - wrong} hold, {wrong} {'does' if wrong == 1 else 'do'} not.")
     return not wrong
 
 
