@@ -5,6 +5,12 @@ from .objective import (
     AttributeLoss as AttributeLoss,
     build_objective as build_objective,
 )
+from .recovery import (
+    Spread as Spread,
+    by_descent as by_descent,
+    from_pairs as from_pairs,
+    least_squares as least_squares,
+)
 from .search import (
     Best as Best,
     Convergence as Convergence,

@@ -68,6 +68,18 @@ def at_scale(descriptors: Tensor, preparation: Preparation, names: Sequence[str]
     return given.to(descriptors.device, torch.float32)
 
 
+def at_likely_length(directions: Tensor, preparation: Preparation) -> Tensor:
+    """Return descriptors ``(N, D)`` in these ``directions``, of length 1, at the lengths that the encoder likely gives.
+
+    Args:
+        directions: ``(N, D)``, however unlike the encoder's own they are.
+        preparation: Of the encoder.
+    """
+    given = directions.to(preparation.whitening.mean)
+    lengths = _likely_lengths(given, preparation.descriptor_statistics, preparation.whitening)
+    return (given * lengths[:, None]).to(directions.device, torch.float32)
+
+
 def _likely_lengths(directions: Tensor, usual: DescriptorStatistics, whitening: Whitening) -> Tensor:
     """Return the most likely length ``(B,)`` of each descriptor, given its direction.
 

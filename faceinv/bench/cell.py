@@ -41,6 +41,9 @@ class Cell:
     metrics: tuple[str, ...]
     recognition: str
     recognition_limit: int
+    protection: str
+    protection_options: Mapping[str, Any]
+    threat: str
     precision: str
     compile: bool
 

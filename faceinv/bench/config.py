@@ -100,6 +100,8 @@ class BenchConfig(BaseModel):
     recognition: str
     recognition_limit: int = Field(ge=2, le=_MOST)
     weights: dict[str, FilePath]
+    protect: Methods
+    threat: Methods
     precision: Precisions
     compile: bool
     cuda_graph: bool

@@ -12,11 +12,13 @@ from faceinv.bench.cell import Cell
 from faceinv.bench.config import TARGETS, BenchConfig
 from faceinv.bench.config_file import Source
 from faceinv.bench.naming import cell_id
+from faceinv.contracts.protection_specs import THREATS
 from faceinv.contracts.specs import PRESETS, DatasetSpec, EncoderSpec, GeneratorSpec, MethodSpec, Spec
 from faceinv.data.opening import parse_dataset
 from faceinv.errors import UsageError, unknown_name
 from faceinv.plugins.host import Host
 from faceinv.plugins.options import check_options
+from faceinv.plugins.protections import parse_protection
 
 #: Most cells of a grid.
 MOST_CELLS = 10_000
@@ -57,6 +59,8 @@ class _Choice:
     losses: list[str]
     loss_weights: Mapping[str, float]
     steps: int
+    protection: str
+    threat: str
     precision: str
 
 
@@ -84,6 +88,8 @@ class _Grid:
             self._loss_lists(),
             config.loss_weights,
             config.steps,
+            config.protect,
+            config.threat,
             config.precision,
         ]
         count = math.prod(map(len, axes))
@@ -152,6 +158,7 @@ class _Grid:
         self._check_access(method, encoder)
         dataset, dataset_spec = self._dataset("dataset", choice.dataset)
         losses = self._losses(choice.losses)
+        protection = self._protection(choice, encoder)
         for name in choice.loss_weights:
             self._spec("loss_weights", "loss", name)
         return Cell(
@@ -175,8 +182,27 @@ class _Grid:
             steps=choice.steps if method.optimises else 0,
             precision=choice.precision if method.optimises else "fp32",
             seed=choice.seed,
+            **protection,
             **shared,
         )
+
+    def _protection(self, choice: _Choice, encoder: EncoderSpec) -> dict[str, Any]:
+        """Return the fields of the protection."""
+        if choice.threat not in THREATS:
+            raise _KeyedError("threat", unknown_name("threat", choice.threat, THREATS))
+        try:
+            found = parse_protection(choice.protection, encoder.dim, self._host)
+        except UsageError as error:
+            raise _KeyedError("protect", error) from None
+        if found is None:
+            return {"protection": "", "protection_options": {}, "threat": ""}
+        spec, options = found
+        # Without keys, no threat model differs from another.
+        return {
+            "protection": spec.name,
+            "protection_options": options,
+            "threat": "key-known" if spec.keys == "none" else choice.threat,
+        }
 
     def _check_access(self, method: MethodSpec, encoder: EncoderSpec) -> None:
         """Raise unless the method does without gradients of a black-box encoder, during and before the attack."""

@@ -50,6 +50,7 @@ class Judgement:
         recognition: Recognition performance of each encoder, by role.
         protocols: Rows of each protocol, by name.
         left_out: Reason why a metric is missing, by name.
+        judged: The photographs that encoders were judged on; ``None`` if no metric needs an encoder.
     """
 
     columns: Mapping[str, list[float]]
@@ -57,6 +58,7 @@ class Judgement:
     recognition: Mapping[str, Mapping[str, Any]]
     protocols: Mapping[str, list[Mapping[str, Any]]]
     left_out: Mapping[str, str]
+    judged: Gallery | None
 
 
 class Judge:
@@ -165,6 +167,7 @@ class Judge:
         """
         known: dict[str, Recognition] = {}
         identity: dict[str, IdentityScores] = {}
+        judged: Gallery | None = None
         if self._roles(cell):
             gallery = self._gallery(cell, targets, {name: own for name, (own, _) in descriptors.items()}, dataset)
             key, judged = (targets_key(cell), ""), gallery.first_people(JUDGED)
@@ -188,6 +191,7 @@ class Judge:
             recognition={role: item.record(identity[role]) for role, item in known.items()},
             protocols=protocols,
             left_out=left_out,
+            judged=judged,
         )
 
     def _specs(self, cell: Cell) -> list[MetricSpec]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from faceinv.bank.labelling import labelling
 from faceinv.bench.cell import Cell
+from faceinv.contracts.protection_specs import ProtectionSpec
 from faceinv.contracts.specs import LossSpec, MetricSpec, Spec
 from faceinv.plugins.code import codes, core_hash
 from faceinv.plugins.host import Host
@@ -75,10 +76,16 @@ def metrics_of(host: Host, cell: Cell) -> list[MetricSpec]:
     return [host.spec("metric", name) for name in cell.metrics]
 
 
+def protection_of(host: Host, cell: Cell) -> list[ProtectionSpec]:
+    """Return the cell's protection, in a list that is empty without one."""
+    return [host.spec("protection", cell.protection)] if cell.protection else []
+
+
 def code_of(host: Host, cell: Cell) -> dict[str, str]:
     """Return a hash of the code behind the cell's numbers, by plugin; an edit makes a new cell."""
     method: Spec = host.spec("method", cell.method)
     specs: list[Spec] = [*networks_of(host, cell), method, *losses_of(host, cell), *metrics_of(host, cell)]
+    specs += protection_of(host, cell)
     return {"faceinv": core_hash()} | codes(host, specs)
 
 
@@ -118,6 +125,12 @@ def method_key(cell: Cell) -> tuple[Any, ...]:
 def objective_key(cell: Cell) -> tuple[Any, ...]:
     """Return the fields that decide the cell's objective; cells with the same key share it."""
     return (preparation_key(cell), cell.losses, cell.objective, tuple(cell.loss_weights.items()))
+
+
+def protection_key(cell: Cell) -> tuple[Any, ...]:
+    """Return the fields that decide the cell's protected system; cells with the same key share it."""
+    own = (cell.protection, json.dumps(cell.protection_options, sort_keys=True), cell.threat, cell.seed)
+    return (cell.encoder, cell.generator, cell.space, cell.pairs, *own)
 
 
 def targets_key(cell: Cell) -> tuple[Any, ...]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from faceinv.attack.photographs import Photographs
 from faceinv.attack.preparation import Preparation
+from faceinv.attack.protected import PRIOR, ProtectedSystem
 from faceinv.bank.subset import Subset
 from faceinv.bench import apart
 from faceinv.bench.cell import Cell
@@ -25,11 +26,14 @@ from faceinv.bench.naming import (
     networks_of,
     preparation_key,
     probes_of,
+    protection_key,
+    protection_of,
     targets_id,
     targets_key,
 )
 from faceinv.contracts.data import Dataset, DatasetContext
 from faceinv.contracts.progress import Reporter
+from faceinv.contracts.protections import Protection, ProtectionContext
 from faceinv.contracts.specs import DatasetSpec, Spec
 from faceinv.data.alignment import needs_detector
 from faceinv.data.opening import open_dataset
@@ -82,6 +86,7 @@ class Resources:
         self._said: set[str] = set()
         self._named: dict[str, NamedCell] = {}
         self._preparations: dict[tuple[Any, ...], Preparation] = {}
+        self._protected: dict[tuple[Any, ...], ProtectedSystem] = {}
         self._metric_files: dict[str, str] = {}
         self._missing: set[str] = set()
         self._datasets: dict[tuple[Any, ...], tuple[Dataset, DatasetSpec]] = {}
@@ -163,6 +168,37 @@ class Resources:
             )
             self._say_remarks(cell)
         return self._preparations[key]
+
+    def protected(self, cell: Cell) -> ProtectedSystem:
+        """Return the system that stores the cell's descriptors as templates, and the attacker's view of it."""
+        key = protection_key(cell)
+        if key not in self._protected:
+            (spec,) = protection_of(self.host, cell)
+            samples = Preparation(
+                self.loader,
+                cell.encoder,
+                cell.generator,
+                cell.space,
+                pairs=min(cell.pairs, PRIOR),
+                preset=cell.probes,
+                cache=TensorCache(self._cache, self.say, self._shipments),
+                progress=self.progress,
+            )
+
+            def examples() -> Tensor:
+                return nn.functional.normalize(samples.pairs.descriptors)
+
+            context = ProtectionContext(
+                dim=samples.encoder.dim,
+                seed=cell.seed,
+                examples=examples,
+                labels=lambda name: samples.labels(self.host.spec("probe", name).name).flatten(1),
+            )
+            built: Protection = self.host.build(spec, context, **cell.protection_options)
+            self._protected[key] = ProtectedSystem(
+                spec, built, seed=cell.seed, threat=cell.threat, prior=examples
+            )  # fmt: skip
+        return self._protected[key]
 
     def probe_data(self, cell: Cell) -> Dataset | None:
         """Return the photographs that probes learn from, opened; ``None`` if they learn from samples.

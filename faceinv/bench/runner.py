@@ -12,14 +12,17 @@ import torch
 from torch import Tensor
 
 from faceinv.attack.preparation import Preparation
+from faceinv.attack.scale import at_likely_length
 from faceinv.attack.shares import LossShare, loss_shares
 from faceinv.bench.cell import Cell
-from faceinv.bench.judge import Judge
+from faceinv.bench.judge import Judge, Judgement
 from faceinv.bench.methods import Methods
 from faceinv.bench.naming import NamedCell, metrics_of, preparation_key, probes_of
+from faceinv.bench.protection import LEAKED, RECOVERED, people_of, protection_facts
 from faceinv.bench.record import failed_record, finished_record, identity_facts
 from faceinv.bench.resources import Resources
 from faceinv.contracts.methods import Inversion
+from faceinv.contracts.protections import Recovered
 from faceinv.data.images import rounded, write_image
 from faceinv.data.targets import TargetFiles
 from faceinv.errors import Failure, StorageError
@@ -196,7 +199,10 @@ class Runner:
         self._methods.prepare(cell)
         prepared = time.perf_counter()
         images = targets.images(rows)
-        descriptors = self.judge.embed(cell, cell.encoder, images, rows)
+        leaked, recovering = self.judge.embed(cell, cell.encoder, images, rows), 0.0
+        recovered, descriptors = self._recovered(cell, leaked, targets, rows), leaked
+        if recovered:
+            descriptors, recovering = recovered.descriptors, time.perf_counter() - prepared
         self._show_starts(named, targets, rows, self._methods.starts(cell, descriptors))
         inversion = self._methods.invert(cell, descriptors, [targets.ids[row] for row in rows], size, on_step)
         inverted = time.perf_counter()
@@ -213,9 +219,11 @@ class Runner:
             "queries_sum": round(inversion.queries_mean * len(rows)),
             "image_steps_sum": round(inversion.image_steps_mean * len(rows)),
             "left_out": dict(pairs.left_out),
+            **({"attack": recovered.attack, "attack_budget": dict(recovered.budget)} if recovered else {}),
             "seconds": {
                 "prepare": prepared - began,
-                "invert": inverted - prepared,
+                **({"recover": recovering} if recovered else {}),
+                "invert": inverted - prepared - recovering,
                 "score": time.perf_counter() - inverted,
             },
         }
@@ -224,7 +232,8 @@ class Runner:
             targets={name: own.numpy() for name, (own, _) in pairs.descriptors.items()},
             results={name: found.numpy() for name, (_, found) in pairs.descriptors.items()},
             columns={name: np.asarray(values) for name, values in pairs.columns.items()},
-            read={name: preparation.read(name, descriptors).numpy() for name in probes},
+            read={name: preparation.read(name, descriptors).numpy() for name in probes}
+            | ({LEAKED: leaked.numpy(), RECOVERED: descriptors.numpy()} if recovered else {}),
             trajectory={name: series.double().sum(1).numpy() for name, series in inversion.trajectory.items()},
             facts=facts,
         )
@@ -236,6 +245,14 @@ class Runner:
             digests = self._write_images(named.id, targets, rows, inversion.start, results)
             parts.describe(identity_facts(named) | about)
             parts.write(rows, replace(part, facts={**part.facts, "digests": digests}))
+
+    def _recovered(self, cell: Cell, descriptors: Tensor, targets: TargetFiles, rows: range) -> Recovered | None:
+        """Return what an attacker recovers of descriptors that are stored as templates; ``None`` if they are not."""
+        if not cell.protection:
+            return None
+        system, people = self.resources.protected(cell), [people_of(targets)[row] for row in rows]
+        found = system.recover(system.store(descriptors, people), people)
+        return replace(found, descriptors=at_likely_length(found.descriptors, self.preparation(cell)))
 
     def finish(self, named: NamedCell) -> FinishedCell:
         """Join the parts of a cell, compute the scores that need all targets, write the record and return it.
@@ -275,10 +292,25 @@ class Runner:
         shares = self.shares(cell, {name: series.tolist() for name, series in whole.trajectory.items()})
         took = time.perf_counter() - began
         record = finished_record(named, self.resources.host, targets, whole, scores, probes, shares, took)
+        if cell.protection:
+            record = self._with_protection(record, cell, targets, whole, scores)
         record = self.folder.write(record.model_copy(update={"digests": digests}))
         parts.remove()
         self._told("scoring", 1)
         return record
+
+    def _with_protection(
+        self, record: FinishedCell, cell: Cell, targets: TargetFiles, whole: Part, scores: Judgement
+    ) -> FinishedCell:
+        """Return the record with the block on the cell's protection."""
+        leaked, recovered = (torch.from_numpy(whole.read[name]) for name in (LEAKED, RECOVERED))
+        system = self.resources.protected(cell)
+        block, took = protection_facts(system, cell, targets, leaked, recovered, whole.facts, scores.judged)
+        seconds = {"recover": round(whole.facts["seconds"]["recover"], 3), "protect": took}
+        content = record.as_json()
+        return FinishedCell.of(
+            record.id, content | {"protection": block, "seconds": content["seconds"] | seconds}
+        )  # fmt: skip
 
     def _told(self, what: str, done: int) -> None:
         if self._progress:

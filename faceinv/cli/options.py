@@ -88,6 +88,16 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         "--recognition-limit", type=int, help="Maximum number of photographs of that data set."
     ),
     "weights": click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file."),
+    "protect": click.option(
+        "--protect",
+        multiple=True,
+        metavar="NAME[:OPTION=VALUE],…",
+        shell_complete=names_of("protection"),
+        help="Protections of the stored descriptors, such as none,biohash:bits=128.",
+    ),
+    "threat": click.option(
+        "--threat", multiple=True, metavar="A,B", help="What the attacker has: key-known, key-stolen-late, key-secret."
+    ),
     "precision": click.option(
         "--precision", multiple=True, metavar="A,B", help="Precision of optimisation steps: fp32, bf16 or both."
     ),

@@ -35,6 +35,19 @@ from .probes import (
 from .progress import (
     Reporter as Reporter,
 )
+from .protection_specs import (
+    THREATS as THREATS,
+    ProtectionSpec as ProtectionSpec,
+)
+from .protections import (
+    Leak as Leak,
+    Protection as Protection,
+    ProtectionContext as ProtectionContext,
+    Recovered as Recovered,
+    cosine_scores as cosine_scores,
+    euclidean_scores as euclidean_scores,
+    hamming_scores as hamming_scores,
+)
 from .protocols import (
     IdentityProtocol as IdentityProtocol,
     IdentityScores as IdentityScores,

@@ -45,6 +45,7 @@ NUMBERS = (
     "scoring",
     "bench/judge.py",
     "bench/methods.py",
+    "bench/protection.py",
     "bench/record.py",
     "bench/runner.py",
 )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     import click
 
+    from faceinv.contracts.protection_specs import ProtectionSpec
     from faceinv.contracts.specs import (
         DatasetSpec,
         DetectorSpec,
@@ -73,6 +74,12 @@ def faceinv_datasets() -> list[DatasetSpec]:
 @hookspec
 def faceinv_detectors() -> list[DetectorSpec]:
     """Declare face detectors, which align photographs of unknown framing."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_protections() -> list[ProtectionSpec]:
+    """Declare protections: transforms of descriptors before they are stored."""
     raise NotImplementedError
 
 

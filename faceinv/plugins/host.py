@@ -38,6 +38,7 @@ HOOK_KINDS = {
     "faceinv_metrics": "metric",
     "faceinv_datasets": "dataset",
     "faceinv_detectors": "detector",
+    "faceinv_protections": "protection",
     "faceinv_weights": "weights",
     "faceinv_weight_sources": "weight source",
 }

@@ -19,7 +19,7 @@ def check_options(spec: Spec, given: Mapping[str, Any]) -> None:
     """Check options for the factory of a method or data set, by name, type and value.
 
     The type of an option is that of its default. A number must be finite, and not negative unless the default is.
-    A method is built once to see whether it accepts the values.
+    A method is built once to see whether it accepts the values, and so is a protection, which learns only later.
 
     Raises:
         UsageError: if the factory does not accept them; the message says what is allowed.

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from faceinv.storage.identity_records import IdentificationRow, Recognition, SuccessRow
+from faceinv.storage.protection_records import Protected
 from faceinv.storage.schema import (
     Count,
     Digests,
@@ -65,6 +66,10 @@ class CellSeconds(Model):
 
     prepare: Seconds | None = None
     """Training of probes and regressor, in seconds."""
+    recover: Seconds | None = None
+    """Recovery of descriptors from protected templates, in seconds."""
+    protect: Seconds | None = None
+    """Protection of one descriptor, in seconds."""
     invert: Seconds | None = None
     """Inversion, in seconds."""
     score: Seconds | None = None
@@ -141,6 +146,12 @@ class CellConfig(Model):
     """Data set that encoders are judged on, or ``targets``."""
     recognition_limit: Count = 0
     """Photographs of that data set at most; 0 takes all."""
+    protection: str = ""
+    """Protection of the stored descriptors; empty for none."""
+    protection_options: dict[str, Any] = {}
+    """Options of the protection."""
+    threat: str = ""
+    """What the attacker has of a protected system; empty without protection."""
     precision: str = "fp32"
     """Precision of the networks in a step."""
     compile: bool = False
@@ -240,6 +251,8 @@ class FinishedCell(CellRecord):
     """Each loss before weighting, and ``total``, after each image shown to the encoder: the mean over the targets."""
     shares: dict[str, LossShare] = {}
     """Weighted share of each loss in the objective, by loss."""
+    protection: Protected | None = None
+    """What the protection costs and what an attack recovers behind it; ``null`` without protection."""
     access: str = ""
     """What the method may ask of the encoder: ``white-box`` or ``scores``."""
     offline: str = ""
