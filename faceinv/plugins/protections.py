@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from faceinv.contracts.protection_specs import ProtectionSpec
-from faceinv.errors import UsageError, shown
+from faceinv.errors import FaceinvError, PluginError, UsageError, shown
 from faceinv.plugins.options import check_options
 from faceinv.plugins.registry import load_target
 
@@ -56,7 +56,23 @@ def parse_protection(text: str, dim: int, host: Host) -> tuple[ProtectionSpec, d
             raise UsageError(
                 f"The protection '{spec.name}': {key} must be {low:g} to {most:g}{of}, got {every[key]!r}."
             )
+    _build_once(spec, dim, every)
     return spec, every
+
+
+def _build_once(spec: ProtectionSpec, dim: int, options: Mapping[str, Any]) -> None:
+    """Raise :class:`UsageError` if the factory refuses these options together."""
+    from faceinv.contracts.protections import ProtectionContext
+
+    def refuse(name: str = "") -> NoReturn:
+        raise PluginError(f"The protection '{spec.name}' learns when it is built; it should learn on first use.")
+
+    try:
+        load_target(spec)(ProtectionContext(dim, 0, refuse, refuse), **options)
+    except FaceinvError:
+        raise
+    except Exception as error:
+        raise UsageError(f"The protection '{spec.name}' refuses these options: {error}") from error
 
 
 def written(name: str, options: Mapping[str, Any]) -> str:

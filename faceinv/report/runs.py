@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from faceinv.errors import InputError, UsageError
+from faceinv.plugins.protections import NONE, written
 from faceinv.storage.audit_records import ProbeRecord, read_probe
 from faceinv.storage.columns import check_rows
 from faceinv.storage.probe_folder import ProbeFolder
@@ -54,8 +55,10 @@ class Column:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The config as it stands in the record, by key."""
-        return self.config.as_json()
+        """The config as it stands in the record, by key; a protection is one text, and without one has no key."""
+        config = self.config.as_json()
+        name, options, threat = (config.pop(key, None) for key in ("protection", "protection_options", "threat"))
+        return config | ({"protect": written(name, options), "threat": threat} if name else {})
 
     @property
     def losses(self) -> str:
@@ -126,7 +129,7 @@ class Study:
         """Of each column its losses, and whatever else differs between the columns."""
         differing = [
             key
-            for key in self.first.settings
+            for key in dict.fromkeys(key for column in self.columns for key in column.settings)
             if key not in _NOT_NAMED and len({_plain(column.settings.get(key)) for column in self.columns}) > 1
         ]
         return tuple(
@@ -294,8 +297,9 @@ def _order(column: Column) -> tuple[Any, ...]:
     config = column.config
     return (
         config.encoder, config.generator, config.dataset, config.seed, config.limit,
-        config.objective, config.method, config.steps, len(config.losses), column.losses,
-        column.precision != EXACT, bool(config.loss_weights), _plain(config.loss_weights), column.id,
+        bool(config.protection), config.objective, config.method, config.steps, len(config.losses), column.losses,
+        column.precision != EXACT, bool(config.loss_weights), _plain(config.loss_weights),
+        config.protection, _plain(config.protection_options), config.threat, column.id,
     )  # fmt: skip
 
 
@@ -306,6 +310,10 @@ def _named(key: str, value: Any) -> str:
     """
     if key == "steps" and not value:
         return ""
+    if key == "protect":
+        return str(value or NONE)
+    if key == "threat":
+        return str(value or "")
     if key == "loss_weights":
         return ", ".join(f"{name} {weight:g}" for name, weight in (value or {}).items())
     return f"{key} {_short(value)}"
