@@ -33,7 +33,8 @@ from faceinv.bench.naming import (
 )
 from faceinv.contracts.data import Dataset, DatasetContext
 from faceinv.contracts.progress import Reporter
-from faceinv.contracts.protections import Protection, ProtectionContext
+from faceinv.contracts.protection_specs import ProtectionContext
+from faceinv.contracts.protections import Protection
 from faceinv.contracts.specs import DatasetSpec, Spec
 from faceinv.data.alignment import needs_detector
 from faceinv.data.opening import open_dataset

@@ -37,12 +37,12 @@ from .progress import (
 )
 from .protection_specs import (
     THREATS as THREATS,
+    ProtectionContext as ProtectionContext,
     ProtectionSpec as ProtectionSpec,
 )
 from .protections import (
     Leak as Leak,
     Protection as Protection,
-    ProtectionContext as ProtectionContext,
     Recovered as Recovered,
     cosine_scores as cosine_scores,
     euclidean_scores as euclidean_scores,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from faceinv.contracts.specs import Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Threat models of a system that stores protected templates, and what the attacker has in each.
 THREATS = {
@@ -53,3 +56,20 @@ class ProtectionSpec(Spec):
             if getattr(self, name) not in allowed:
                 given = getattr(self, name)
                 raise ValueError(f"The {name} of protection '{self.name}' must be one of {allowed}, got {given!r}.")
+
+
+@dataclass(frozen=True)
+class ProtectionContext:
+    """What a protection may know when it is built.
+
+    Args:
+        dim: Length of a descriptor.
+        seed: Seed of whatever it draws that is not a key.
+        examples: Returns descriptors ``(N, dim)`` of length 1 to learn from.
+        labels: Returns the labels ``(N, k)`` of the examples, given the name of an attribute.
+    """
+
+    dim: int
+    seed: int
+    examples: Callable[[], Tensor]
+    labels: Callable[[str], Tensor]

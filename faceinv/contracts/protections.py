@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-
-
-@dataclass(frozen=True)
-class ProtectionContext:
-    """What a protection may know when it is built.
-
-    Args:
-        dim: Length of a descriptor.
-        seed: Seed of whatever it draws that is not a key.
-        examples: Returns descriptors ``(N, dim)`` of length 1 to learn from.
-        labels: Returns the labels ``(N, k)`` of the examples, given the name of an attribute.
-    """
-
-    dim: int
-    seed: int
-    examples: Callable[[], Tensor]
-    labels: Callable[[str], Tensor]
 
 
 @dataclass(frozen=True)

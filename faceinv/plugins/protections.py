@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from faceinv.contracts.protection_specs import ProtectionSpec
+from faceinv.contracts.protection_specs import ProtectionContext, ProtectionSpec
 from faceinv.errors import FaceinvError, PluginError, UsageError, shown
 from faceinv.plugins.options import check_options
 from faceinv.plugins.registry import load_target
@@ -62,7 +62,6 @@ def parse_protection(text: str, dim: int, host: Host) -> tuple[ProtectionSpec, d
 
 def _build_once(spec: ProtectionSpec, dim: int, options: Mapping[str, Any]) -> None:
     """Raise :class:`UsageError` if the factory refuses these options together."""
-    from faceinv.contracts.protections import ProtectionContext
 
     def refuse(name: str = "") -> NoReturn:
         raise PluginError(f"The protection '{spec.name}' learns when it is built; it should learn on first use.")
