@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 from faceinv.contracts.specs import Spec
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: Threat models of a system that stores protected templates, and what the attacker has in each.
 THREATS = {
@@ -71,5 +68,5 @@ class ProtectionContext:
 
     dim: int
     seed: int
-    examples: Callable[[], Tensor]
-    labels: Callable[[str], Tensor]
+    examples: Callable[[], Any]
+    labels: Callable[[str], Any]
