@@ -6,7 +6,7 @@ INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(B
 # One process per core with one thread each: small networks gain nothing from more threads, and processes would compete.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: bench shipped test check hostile docs install clean
+.PHONY: bench shipped test check hostile docs lock dist smoke install clean
 
 # The main job: install, fetch the weights, rebuild faces from descriptors, print the scores.
 bench: .venv/.installed
@@ -38,6 +38,29 @@ hostile: .venv/.tested
 # Build the documentation; warnings are errors.
 docs: .venv/.documented
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+# Source archives and wheels of the core and the plugins; each wheel is built from its source archive.
+dist: .venv/.checked
+	rm -rf dist
+	for folder in . plugins; do $(BIN)/python -m build --no-isolation --outdir dist $$folder || exit 1; done
+
+# Install what `make dist` built, dependencies from PyPI, and use it in an empty folder.
+SMOKE := /tmp/faceinv-smoke
+smoke:
+	rm -rf $(SMOKE)
+	$(PYTHON) -m venv $(SMOKE)/env
+	$(SMOKE)/env/bin/pip install --find-links dist "$$(ls dist/faceinv-*.whl)[all]"
+	mkdir $(SMOKE)/empty
+	cd $(SMOKE)/empty && ../env/bin/faceinv --version && ../env/bin/faceinv plugins
+	cd $(SMOKE)/empty && ../env/bin/faceinv --plugin ../env/lib/python3*/site-packages/faceinv/testing/toy.py \
+		bench --encoder toy --critic toy.critic --generator toy-faces --dataset toy-targets --losses id \
+		--limit 2 --steps 3 --pairs 200 --metric mse
+
+# Renew the exact versions of all dependencies, for every platform, with the hashes of their files.
+lock: .venv/.checked
+	$(BIN)/uv pip compile requirements/checkout.txt --python-version 3.11 --universal --generate-hashes --upgrade -q \
+		--no-build-isolation --no-emit-package faceinv --no-emit-package faceinv-plugins --no-emit-index-url \
+		--no-annotate --custom-compile-command 'make lock' -o requirements/lock.txt
 
 install: .venv/.installed
 

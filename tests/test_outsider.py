@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -57,18 +57,19 @@ class Machine:
 
 
 def build(source: Path, into: Path) -> Path:
-    """Build the wheel of a distribution with its own build backend, without touching its folder."""
-    copy = into / "sources" / source.name
+    """Build a distribution's source archive with its own build backend, and from that its wheel, as a release does."""
+    sources = into / "sources"
+    backend = tomllib.loads((source / "pyproject.toml").read_text())["build-system"]["build-backend"]
 
-    def ignored(folder: str, names: list[str]) -> set[str]:
-        unneeded = {"plugins", "tests", "docs", "benchmarks", "runs", "build"} if Path(folder) == source else set()
-        return {name for name in names if name in unneeded or name.startswith(".") or name.endswith(".egg-info")}
+    def make(what: str, folder: Path, target: Path) -> Path:
+        code = f"import {backend} as backend; print(backend.build_{what}({str(target)!r}))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True)
+        return target / done.stdout.strip().splitlines()[-1]
 
-    shutil.copytree(source, copy, ignore=ignored)
-    backend = tomllib.loads((copy / "pyproject.toml").read_text())["build-system"]["build-backend"]
-    code = f"import {backend} as backend; print(backend.build_wheel({str(into)!r}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, capture_output=True, text=True)
-    return into / done.stdout.strip().splitlines()[-1]
+    archive = make("sdist", source, sources)
+    with tarfile.open(archive) as packed:
+        packed.extractall(sources, filter="data")
+    return make("wheel", sources / archive.name.removesuffix(".tar.gz"), into)
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +106,35 @@ def test_the_checkout_is_not_there(machine: Machine) -> None:
     assert {"faceinv", "faceinv-plugins"} <= distributions
 
 
-def test_wheels_have_what_they_need(machine: Machine) -> None:
-    (core,) = (machine.home / "wheels").glob("faceinv-*.whl")
-    names = zipfile.ZipFile(core).namelist()
-    assert {"faceinv/py.typed", "faceinv/testing/__init__.pyi", "faceinv/cli/templates/README.md"} <= set(names)
-    assert {"faceinv/bench/defaults.yaml", "faceinv/plugins/bundled.toml"} <= set(names)
-    assert {f"faceinv/cli/templates/licences/{name}" for name in ("MIT", "Apache-2.0")} <= set(names)
-    assert not [name for name in names if name.startswith(("tests/", "plugins/", "docs/"))]
+def files(folder: Path) -> set[str]:
+    """Return the paths of all files below a folder of the checkout that git would track."""
+    return {
+        path.relative_to(folder.parent).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+
+
+def test_a_release_has_the_packages_the_licence_and_nothing_else(machine: Machine) -> None:
+    packages = {
+        "faceinv": files(ROOT / "faceinv"),
+        "faceinv_plugins": set().union(*(files(folder) for folder in ROOT.glob("plugins/*/src/*"))),
+    }
+    shipped = "faceinv_arcface/trained/"
+    assert any(name.startswith(shipped) for name in packages["faceinv_plugins"])
+    for name, expected in packages.items():
+        (wheel,) = (machine.home / "wheels").glob(f"{name}-*.whl")
+        found = set(zipfile.ZipFile(wheel).namelist())
+        metadata = {path for path in found if ".dist-info/" in path}
+        assert found - metadata == expected
+        assert any(path.endswith("/licenses/LICENSE") for path in metadata)
+        (archive,) = (machine.home / "wheels" / "sources").glob(f"{name}-*.tar.gz")
+        with tarfile.open(archive) as packed:
+            members = {member.partition("/")[2] for member in packed.getnames()}
+        assert {"LICENSE", "README.md", "pyproject.toml", "PKG-INFO"} <= members
+        assert not [member for member in members if "tests/" in member and "templates/" not in member]
+        assert {member.partition("/src/")[2] or member for member in members} >= expected
+        assert len(members) - len(expected) <= 8
 
 
 def test_a_bundled_plugin_passes_its_checks_there(machine: Machine) -> None:
