@@ -15,6 +15,7 @@ from faceinv.errors import UsageError, shown
 
 if TYPE_CHECKING:
     from faceinv.audit.inspection import Inspection, Trial
+    from faceinv.contracts.specs import EncoderSpec
 
 _HEADINGS = ("framing", "colours", "range", "pairs", "accuracy", "95 % interval", "separation", "")
 _TRIED = ("framing", "colour", "scaling")
@@ -87,7 +88,7 @@ def inspect(
     else:
         _print(app, result, show_all)
     if out:
-        write_output(out, _yaml(name, out, result, given, found.spec.framing.size).encode())
+        write_output(out, _yaml(name, out, result, given, found.spec).encode())
         app.say(f"Wrote {out}; use it as --encoder {out}")
 
 
@@ -132,7 +133,7 @@ def _as_json(trial: Trial) -> dict[str, object]:
     }
 
 
-def _yaml(name: str, out: Path, result: Inspection, given: Mapping[str, object], size: tuple[int, int]) -> str:
+def _yaml(name: str, out: Path, result: Inspection, given: Mapping[str, object], spec: EncoderSpec) -> str:
     """Return the YAML file of an encoder, whose file is named from where the YAML is."""
     import json
 
@@ -158,5 +159,5 @@ def _yaml(name: str, out: Path, result: Inspection, given: Mapping[str, object],
     if scheme not in ("onnx", "hf", "timm"):
         lines += [f"dim: {result.dim}"]
     if scheme != "onnx" or given["size"]:
-        lines += [f"size: [{size[0]}, {size[1]}]"]
-    return "\n".join([*lines, "licence: not stated", ""])
+        lines += [f"size: {list(spec.framing.size)}"]
+    return "\n".join([*lines, f"licence: {json.dumps(spec.weights_licence, ensure_ascii=False)}", ""])
