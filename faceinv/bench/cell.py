@@ -44,8 +44,23 @@ class Cell:
     protection: str
     protection_options: Mapping[str, Any]
     threat: str
+    leak: str
+    knowledge: str
+    surrogate: str
+    leaked_per_person: int
+    fusion: str
     precision: str
     compile: bool
+
+    @property
+    def steering(self) -> str:
+        """The encoder in the attacker's loss: the one that leaked, unless the attacker cannot run it."""
+        return self.surrogate or self.encoder
+
+    @property
+    def changes_descriptors(self) -> bool:
+        """Whether the attacker has anything else than the target's own descriptor on the encoder that leaked."""
+        return bool(self.leak or self.surrogate) or self.leaked_per_person > 1
 
     @property
     def critic(self) -> str:

@@ -99,6 +99,13 @@ class BenchConfig(BaseModel):
     metrics: Names
     recognition: str
     recognition_limit: int = Field(ge=2, le=_MOST)
+    leak: Methods
+    knowledge: Methods
+    surrogate: str
+    leaked_per_person: Annotated[
+        list[Annotated[int, Field(ge=1, le=1000)]], BeforeValidator(_split), Field(min_length=1)
+    ]
+    fusion: Methods
     weights: dict[str, FilePath]
     protect: Methods
     threat: Methods

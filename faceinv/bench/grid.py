@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from faceinv.bench.cell import Cell
 from faceinv.bench.config import TARGETS, BenchConfig
 from faceinv.bench.config_file import Source
 from faceinv.bench.naming import cell_id
+from faceinv.contracts.leaks import FUSIONS, parse_knowledge, parse_leak
 from faceinv.contracts.protection_specs import THREATS
 from faceinv.contracts.specs import PRESETS, DatasetSpec, EncoderSpec, GeneratorSpec, MethodSpec, Spec
 from faceinv.data.opening import parse_dataset
@@ -61,6 +63,10 @@ class _Choice:
     steps: int
     protection: str
     threat: str
+    leak: str
+    knowledge: str
+    leaked_per_person: int
+    fusion: str
     precision: str
 
 
@@ -90,6 +96,10 @@ class _Grid:
             config.steps,
             config.protect,
             config.threat,
+            config.leak,
+            config.knowledge,
+            config.leaked_per_person,
+            config.fusion,
             config.precision,
         ]
         count = math.prod(map(len, axes))
@@ -155,7 +165,8 @@ class _Grid:
             allowed = ", ".join(generator.spaces)
             raise _KeyedError("space", f"the generator '{generator.name}' has no '{config.space}'. Allowed: {allowed}.")
         method: MethodSpec = self._spec("method", "method", choice.method[0])
-        self._check_access(method, encoder)
+        leak = self._leak(choice, encoder)
+        self._check_access(method, self._spec("surrogate", "encoder", leak["surrogate"] or encoder.name))
         dataset, dataset_spec = self._dataset("dataset", choice.dataset)
         losses = self._losses(choice.losses)
         protection = self._protection(choice, encoder)
@@ -183,8 +194,59 @@ class _Grid:
             precision=choice.precision if method.optimises else "fp32",
             seed=choice.seed,
             **protection,
+            **leak,
             **shared,
         )
+
+    def _leak(self, choice: _Choice, encoder: EncoderSpec) -> dict[str, Any]:
+        """Return the fields of what leaks and what the attacker knows; those without effect are empty."""
+        leak = knowledge = ""
+        with self._at("leak"):
+            found = parse_leak(choice.leak, encoder.dim)
+            leak = str(found) if found else ""
+        with self._at("knowledge"):
+            knowledge = choice.knowledge if parse_knowledge(choice.knowledge) else ""
+        several = choice.leaked_per_person
+        if choice.protection != "none" and (leak or knowledge or several > 1):
+            raise _KeyedError("protect", "a protected system leaks one template of each target; omit the leak.")
+        if choice.fusion not in FUSIONS:
+            raise _KeyedError("fusion", unknown_name("fusion", choice.fusion, FUSIONS))
+        if several > 1 and self._config.min_photographs <= several:
+            raise _KeyedError(
+                "leaked_per_person",
+                f"{several} leaked descriptors of a person, and another photograph to compare with, need people with "
+                f"{several + 1} photographs: --min-photographs {several + 1}.",
+            )
+        return {
+            "leak": leak,
+            "knowledge": knowledge,
+            "surrogate": self._surrogate(encoder.name) if knowledge else "",
+            "leaked_per_person": several,
+            "fusion": choice.fusion if several > 1 else "",
+        }
+
+    def _surrogate(self, encoder: str) -> str:
+        """Return the encoder of an attacker without the attacked one: the user's choice, or a critic's alternative."""
+        if self._config.surrogate:
+            name: str = self._spec("surrogate", "encoder", self._config.surrogate).name
+            if name == encoder:
+                raise _KeyedError("surrogate", f"'{name}' is the attacked encoder, which the attacker cannot run.")
+            return name
+        named = ",".join(self._config.critic).replace("|", ",").split(",")
+        critics = self._critics(encoder)
+        others = [self._spec("critic", "encoder", item.strip()).name for item in named]
+        free = [name for name in others if name not in (encoder, *critics)]
+        if not free:
+            raise _KeyedError("surrogate", "an attacker with pairs needs an encoder of its own: --surrogate NAME.")
+        return str(free[0])
+
+    @contextmanager
+    def _at(self, key: str) -> Iterator[None]:
+        """Report a usage error in the block as one in the value of a key."""
+        try:
+            yield
+        except UsageError as error:
+            raise _KeyedError(key, error) from None
 
     def _protection(self, choice: _Choice, encoder: EncoderSpec) -> dict[str, Any]:
         """Return the fields of the protection."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -153,6 +153,7 @@ class Judge:
         *,
         dataset: Dataset,
         recognition: tuple[Dataset, DatasetSpec] | None,
+        leaked: Sequence[Sequence[str]] = (),
     ) -> Judgement:
         """Return all scores of a cell, given the results of :meth:`pairs` for all of its targets.
 
@@ -164,12 +165,16 @@ class Judge:
             left_out: Reason why a metric is missing, by name.
             dataset: The data set of the targets, for further photographs of their people.
             recognition: The data set that thresholds are measured on, and its spec; ``None`` for the targets' people.
+            leaked: Of each target the further photographs whose descriptors leaked.
         """
         known: dict[str, Recognition] = {}
         identity: dict[str, IdentityScores] = {}
         judged: Gallery | None = None
         if self._roles(cell):
             gallery = self._gallery(cell, targets, {name: own for name, (own, _) in descriptors.items()}, dataset)
+            if leaked:
+                place = {name: index for index, name in enumerate(dataset.ids)}
+                gallery = replace(gallery, leaked=tuple(frozenset(place[name] for name in more) for more in leaked))
             key, judged = (targets_key(cell), ""), gallery.first_people(JUDGED)
             if recognition:
                 key, judged = (recognition_key(cell), cell.recognition), self._recognition_gallery(cell, *recognition)

@@ -65,6 +65,7 @@ def networks_of(host: Host, cell: Cell) -> list[Spec]:
     labels = [labelling(host, name).name for name in probes] if cell.probe_data else []
     return [
         host.spec("encoder", cell.encoder),
+        *([host.spec("encoder", cell.surrogate)] if cell.surrogate else []),
         *(host.spec("encoder", name) for name in cell.critics),
         host.spec("generator", cell.generator),
         *(host.spec("probe", name) for name in dict.fromkeys([*probes, *labels])),
@@ -111,7 +112,7 @@ def rescored_id(parent: str, cell: Cell, weights: Mapping[str, str], code: Mappi
 
 def preparation_key(cell: Cell) -> tuple[Any, ...]:
     """Return the fields that decide the attacker's preparation; cells with the same key share it."""
-    own = (cell.encoder, cell.generator, cell.space, cell.pairs, cell.probes)
+    own = (cell.steering, cell.generator, cell.space, cell.pairs, cell.probes)
     # Readers that learn from photographs depend on the targets, whose people they must not see.
     learnt = (cell.probe_data, cell.probe_data_limit, cell.detector, targets_key(cell)) if cell.probe_data else ()
     return (*own, *learnt)
@@ -137,6 +138,11 @@ def targets_key(cell: Cell) -> tuple[Any, ...]:
     """Return the fields that decide the cell's targets; cells with the same key share them."""
     chosen = (cell.limit, cell.per_person, cell.min_photographs, cell.skip, cell.seed)
     return (cell.generator, cell.space, cell.dataset, _options(cell), cell.labels, cell.detector, *chosen)
+
+
+def leak_key(cell: Cell) -> tuple[Any, ...]:
+    """Return the fields that decide the map to a surrogate encoder; cells with the same key share it."""
+    return (cell.encoder, cell.surrogate, cell.knowledge, targets_key(cell))
 
 
 def recognition_key(cell: Cell) -> tuple[Any, ...]:

@@ -222,6 +222,7 @@ class Rescorer:
             left_out,
             dataset=self._resources.dataset(cell)[0],
             recognition=self._resources.recognition_dataset(cell),
+            leaked=self._resources.leaked_too(cell),
         )
 
     def rescore(self, kept: Kept, cell: Cell, label: str = "scoring") -> tuple[FinishedCell, bool]:

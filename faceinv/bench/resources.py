@@ -18,6 +18,7 @@ from faceinv.bank.subset import Subset
 from faceinv.bench import apart
 from faceinv.bench.cell import Cell
 from faceinv.bench.config import TARGETS
+from faceinv.bench.knowledge import Chunks, PairSource
 from faceinv.bench.naming import (
     NamedCell,
     cell_id,
@@ -37,9 +38,10 @@ from faceinv.contracts.protection_specs import ProtectionContext
 from faceinv.contracts.protections import Protection
 from faceinv.contracts.specs import DatasetSpec, Spec
 from faceinv.data.alignment import needs_detector
+from faceinv.data.companions import choose_companions
 from faceinv.data.opening import open_dataset
 from faceinv.data.targets import Selection, TargetFiles, Targets, choose_targets, target_files
-from faceinv.errors import WeightsError
+from faceinv.errors import InputError, WeightsError
 from faceinv.models.loader import Loader
 from faceinv.plugins.code import codes
 from faceinv.storage.cache import cache_folder
@@ -157,7 +159,7 @@ class Resources:
         if key not in self._preparations:
             self._preparations[key] = Preparation(
                 self.loader,
-                cell.encoder,
+                cell.steering,
                 cell.generator,
                 cell.space,
                 pairs=cell.pairs,
@@ -175,16 +177,7 @@ class Resources:
         key = protection_key(cell)
         if key not in self._protected:
             (spec,) = protection_of(self.host, cell)
-            samples = Preparation(
-                self.loader,
-                cell.encoder,
-                cell.generator,
-                cell.space,
-                pairs=min(cell.pairs, PRIOR),
-                preset=cell.probes,
-                cache=TensorCache(self._cache, self.say, self._shipments),
-                progress=self.progress,
-            )
+            samples = self.samples(cell, PRIOR)
 
             def examples() -> Tensor:
                 return nn.functional.normalize(samples.pairs.descriptors)
@@ -200,6 +193,60 @@ class Resources:
                 spec, built, seed=cell.seed, threat=cell.threat, prior=examples
             )  # fmt: skip
         return self._protected[key]
+
+    def samples(self, cell: Cell, most: int) -> Preparation:
+        """Return a preparation with few pairs, of the encoder that leaked."""
+        return Preparation(
+            self.loader,
+            cell.encoder,
+            cell.generator,
+            cell.space,
+            pairs=min(cell.pairs, most),
+            preset=cell.probes,
+            cache=TensorCache(self._cache, self.say, self._shipments),
+            progress=self.progress,
+        )
+
+    def knowledge_pairs(self, cell: Cell) -> Chunks:
+        """Yield descriptors of the same images by the encoder that leaked and by the surrogate.
+
+        Raises:
+            InputError: if the targets' people cannot be told from others.
+        """
+        dataset, spec = self.dataset(cell)
+        cache = TensorCache(self._cache, self.say)
+        source = PairSource(self.loader, cell, cache, lambda: self.loader.detector(cell.detector))
+        if not spec.real:
+            return source.of_samples()
+        if dataset.identities is None:
+            raise InputError(
+                f"--knowledge: {cell.dataset} names no people, so photographs of a target's person could not be left "
+                "out of the attacker's pairs. Give each person a sub-folder."
+            )
+        return source.of_photographs(dataset, self.targets(cell))
+
+    def companions(self, cell: Cell) -> TargetFiles:
+        """Return the further photographs whose descriptors leaked, target by target, as files of the run."""
+        key = (*targets_key(cell), cell.leaked_per_person)
+        if key not in self._targets:
+            further, targets = cell.leaked_per_person - 1, self.targets(cell)
+            dataset, framing = self.dataset(cell)[0], self.loader.generator(cell.generator).framing
+            detector = self.loader.detector(cell.detector) if needs_detector(dataset) else None
+            folder = self.folder.path / "targets" / f"{self._targets_id(cell)}-further-{further}"
+
+            def choose(keep: Callable[[Tensor], None]) -> Targets:
+                return choose_companions(dataset, targets, framing, further, keep, detector=detector)
+
+            self._targets[key] = target_files(folder, choose, self.say)
+        return self._targets[key]
+
+    def leaked_too(self, cell: Cell) -> list[tuple[str, ...]]:
+        """Return of each target the further photographs whose descriptors leaked; nothing if none did."""
+        further = cell.leaked_per_person - 1
+        if not further:
+            return []
+        ids = self.companions(cell).ids
+        return [ids[first : first + further] for first in range(0, len(ids), further)]
 
     def probe_data(self, cell: Cell) -> Dataset | None:
         """Return the photographs that probes learn from, opened; ``None`` if they learn from samples.
@@ -225,7 +272,7 @@ class Resources:
             cell.probe_data,
             self._apart(cell, dataset),
             framing=self.loader.generator(cell.generator).framing,
-            encoder=self.host.spec("encoder", cell.encoder),
+            encoder=self.host.spec("encoder", cell.steering),
             probes=self._probes,
             detector=cell.detector,
             folder=cache_folder() / "banks",

@@ -16,6 +16,7 @@ from faceinv.attack.scale import at_likely_length
 from faceinv.attack.shares import LossShare, loss_shares
 from faceinv.bench.cell import Cell
 from faceinv.bench.judge import Judge, Judgement
+from faceinv.bench.leaks import LEAK_COSINE, Leaks, leak_facts
 from faceinv.bench.methods import Methods
 from faceinv.bench.naming import NamedCell, metrics_of, preparation_key, probes_of
 from faceinv.bench.protection import LEAKED, RECOVERED, people_of, protection_facts
@@ -65,6 +66,7 @@ class Runner:
         self.loader, self.folder = resources.loader, resources.folder
         self.judge = Judge(self.loader, progress=resources.progress, say=resources.say)
         self._methods = Methods(resources, cuda_graph=cuda_graph)
+        self._leaks = Leaks(resources, self.judge)
         self._progress, self._say = resources.progress, resources.say
         self._batch_size = batch_size
         self._batch_sizes: dict[tuple[Any, ...], int] = {}
@@ -199,8 +201,8 @@ class Runner:
         self._methods.prepare(cell)
         prepared = time.perf_counter()
         images = targets.images(rows)
-        leaked, recovering = self.judge.embed(cell, cell.encoder, images, rows), 0.0
-        recovered, descriptors = self._recovered(cell, leaked, targets, rows), leaked
+        known, recovering = self._leaks.known(cell, targets, rows, images), 0.0
+        recovered, descriptors = self._recovered(cell, known.descriptors, targets, rows), known.descriptors
         if recovered:
             descriptors, recovering = recovered.descriptors, time.perf_counter() - prepared
         self._show_starts(named, targets, rows, self._methods.starts(cell, descriptors))
@@ -220,6 +222,7 @@ class Runner:
             "image_steps_sum": round(inversion.image_steps_mean * len(rows)),
             "left_out": dict(pairs.left_out),
             **({"attack": recovered.attack, "attack_budget": dict(recovered.budget)} if recovered else {}),
+            **known.facts,
             "seconds": {
                 "prepare": prepared - began,
                 **({"recover": recovering} if recovered else {}),
@@ -231,9 +234,9 @@ class Runner:
         part = Part(
             targets={name: own.numpy() for name, (own, _) in pairs.descriptors.items()},
             results={name: found.numpy() for name, (_, found) in pairs.descriptors.items()},
-            columns={name: np.asarray(values) for name, values in pairs.columns.items()},
+            columns={name: np.asarray(values) for name, values in {**pairs.columns, **known.columns}.items()},
             read={name: preparation.read(name, descriptors).numpy() for name in probes}
-            | ({LEAKED: leaked.numpy(), RECOVERED: descriptors.numpy()} if recovered else {}),
+            | ({LEAKED: known.descriptors.numpy(), RECOVERED: descriptors.numpy()} if recovered else {}),
             trajectory={name: series.double().sum(1).numpy() for name, series in inversion.trajectory.items()},
             facts=facts,
         )
@@ -284,9 +287,11 @@ class Runner:
             whole.facts["left_out"],
             dataset=self.resources.dataset(cell)[0],
             recognition=self.resources.recognition_dataset(cell),
+            leaked=self.resources.leaked_too(cell),
         )
         people = {} if targets.identities is None else {"identity": list(targets.identities)}
-        values = finite({**scores.columns, **scores.protocol_columns})
+        kept = {name: whole.columns[name].tolist() for name in (LEAK_COSINE,) if name in whole.columns}
+        values = finite({**scores.columns, **scores.protocol_columns, **kept})
         digests |= self.folder.write_rows(named.id, {"target": list(targets.ids), **people, **values})
         probes = {name: preparation.probe_score(name) for name in probes_of(self.resources.host, cell)}
         shares = self.shares(cell, {name: series.tolist() for name, series in whole.trajectory.items()})
@@ -294,7 +299,8 @@ class Runner:
         record = finished_record(named, self.resources.host, targets, whole, scores, probes, shares, took)
         if cell.protection:
             record = self._with_protection(record, cell, targets, whole, scores)
-        record = self.folder.write(record.model_copy(update={"digests": digests}))
+        leak = leak_facts(cell, whole)
+        record = self.folder.write(record.model_copy(update={"digests": digests, "leak": leak}))
         parts.remove()
         self._told("scoring", 1)
         return record

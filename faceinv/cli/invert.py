@@ -37,6 +37,10 @@ _UNUSED = (
     "ablate",
     "recognition",
     "recognition_limit",
+    "leak",
+    "knowledge",
+    "surrogate",
+    "leaked_per_person",
 )
 
 

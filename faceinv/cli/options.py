@@ -87,6 +87,27 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "recognition_limit": click.option(
         "--recognition-limit", type=int, help="Maximum number of photographs of that data set."
     ),
+    "leak": click.option(
+        "--leak", multiple=True, metavar="A,B", help="What leaks: descriptor, dims:N[:WHICH], bits:N or scores:N."
+    ),
+    "knowledge": click.option(
+        "--knowledge",
+        multiple=True,
+        metavar="A,B",
+        help="What the attacker knows: encoder, or pairs:N (photographs with their descriptors).",
+    ),
+    "surrogate": click.option(
+        "--surrogate",
+        metavar="NAME",
+        shell_complete=names_of("encoder"),
+        help="Encoder in the loss of an attacker who has pairs.",
+    ),
+    "leaked_per_person": click.option(
+        "--leaked-per-person", multiple=True, metavar="N,N,…", help="Leaked descriptors of each person."
+    ),
+    "fusion": click.option(
+        "--fusion", multiple=True, metavar="A,B", help="How several become one: mean, robust or drop."
+    ),
     "weights": click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file."),
     "protect": click.option(
         "--protect",

@@ -37,6 +37,8 @@ class Gallery:
         descriptors: ``(N, D)`` by encoder name, on the CPU.
         known: Whether the data set has identities; if not, each photograph counts as another person.
         real: Whether they are photographs, as opposed to samples of a generator.
+        leaked: Of each target the places of further photographs whose descriptors leaked too: reconstructions are not
+            compared with them. Empty if none did.
     """
 
     people: tuple[int, ...]
@@ -44,6 +46,7 @@ class Gallery:
     descriptors: Mapping[str, Tensor]
     known: bool
     real: bool
+    leaked: tuple[frozenset[int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.people)

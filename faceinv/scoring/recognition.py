@@ -185,11 +185,19 @@ def identity_scores(
 
 
 def _other_photographs(gallery: Gallery, n: int) -> list[list[int]]:
-    """Return the rows of the other photographs of each target's person, in the data set's order."""
+    """Return the rows of the other photographs of each target's person that did not leak, in the data set's order."""
+    leaked = gallery.leaked or (frozenset[int](),) * n
     of_person: dict[int, list[int]] = {}
     for row in sorted(range(len(gallery)), key=gallery.places.__getitem__):
         of_person.setdefault(gallery.people[row], []).append(row)
-    return [[row for row in of_person[gallery.people[target]] if row != target] for target in range(n)]
+    return [
+        [
+            row
+            for row in of_person[gallery.people[target]]
+            if row != target and gallery.places[row] not in leaked[target]
+        ]
+        for target in range(n)
+    ]
 
 
 def _distribution(scores: Scores) -> dict[str, Any] | None:

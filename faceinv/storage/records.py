@@ -15,6 +15,7 @@ from faceinv.storage.schema import (
     Digests,
     FileStem,
     Id,
+    Interval,
     MetricSummary,
     Model,
     Number,
@@ -152,10 +153,35 @@ class CellConfig(Model):
     """Options of the protection."""
     threat: str = ""
     """What the attacker has of a protected system; empty without protection."""
+    leak: str = ""
+    """What leaked of each descriptor, such as ``scores:64``; nothing for the whole descriptor."""
+    knowledge: str = ""
+    """What the attacker had in place of the encoder, such as ``pairs:1000``; nothing for the encoder itself."""
+    surrogate: str = ""
+    """Encoder in the attacker's loss; nothing if it is the attacked one, which leaked."""
+    leaked_per_person: Positive = 1
+    """Leaked descriptors of each target's person, the target's included."""
+    fusion: str = ""
+    """How several became one; nothing for a single one."""
     precision: str = "fp32"
     """Precision of the networks in a step."""
     compile: bool = False
     """Whether torch.compile made the networks of a step."""
+
+
+class LeakFacts(Model):
+    """What the attacker had of the targets, and how near it is to their descriptors."""
+
+    leaked: str
+    """Encoder whose descriptors leaked."""
+    steered_by: str
+    """Encoder in the attacker's loss."""
+    judged_by: list[str]
+    """Encoders that judge."""
+    answers: Count
+    """Numbers or scores that the system gave away of each target."""
+    cosine: Interval
+    """Cosine of what is inverted to the target's own descriptor, on the encoder in the loss: mean and interval."""
 
 
 class CellRecord(Model):
@@ -269,6 +295,8 @@ class FinishedCell(CellRecord):
     """Where the time went."""
     parent: Parent | None = None
     """``faceinv rescore`` only: the record whose pictures these are. ``weights`` and ``code`` are then the scores'."""
+    leak: LeakFacts | None = None
+    """What the attacker had, if it is not the target's whole descriptor on an encoder that the attacker can run."""
     digests: Digests = {}
     """SHA-256 of the rows, pictures and ``read.npz``, by the name of the file. ``faceinv verify`` compares them."""
 
