@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from faceinv.errors import InputError
-from faceinv.report import paper, protections, provenance, recognition, sections, table_1, transfer, wording
+from faceinv.report import leaks, paper, protections, provenance, recognition, sections, table_1, transfer, wording
 from faceinv.report.figures import same_person
 from faceinv.report.overlays import Measure
 from faceinv.report.runs import Column, Runs, Study
@@ -40,6 +40,7 @@ def exported(runs: Runs, only: Sequence[str] = (), measure: Measure | None = Non
             identification(study, headings),
             cosines(study),
             protections.table(study),
+            leaks.table(study),
         ]
         if measure and (not only or "same-person" in only):
             made.append(same_person.table(study, same_person.nearer(study, measure), _where(study), headings))
@@ -66,6 +67,7 @@ def shown(runs: Runs) -> tuple[Table, ...]:
             readers(study),
             shares(study, labels),
             protections.table(study),
+            leaks.table(study),
             success(study, labels),
             identification(study, labels),
             encoders(study),

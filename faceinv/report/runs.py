@@ -297,10 +297,24 @@ def _order(column: Column) -> tuple[Any, ...]:
     config = column.config
     return (
         config.encoder, config.generator, config.dataset, config.seed, config.limit,
-        bool(config.protection), config.objective, config.method, config.steps, len(config.losses), column.losses,
+        bool(config.protection), *_leak_order(config), config.objective, config.method, config.steps,
+        len(config.losses), column.losses,
         column.precision != EXACT, bool(config.loss_weights), _plain(config.loss_weights),
         config.protection, _plain(config.protection_options), config.threat, column.id,
     )  # fmt: skip
+
+
+def _leak_order(config: CellConfig) -> tuple[Any, ...]:
+    """Return the place of what an attacker had: whole descriptors first, then by kind, fewer before more."""
+    (leak, few), (knowledge, n) = (_numbered(text) for text in (config.leak, config.knowledge))
+    return knowledge, n, leak, few, config.fusion, config.leaked_per_person
+
+
+def _numbered(text: str) -> tuple[str, int]:
+    """Return the kind and the number of ``kind:N``."""
+    kind, _, rest = text.partition(":")
+    number = rest.partition(":")[0]
+    return kind, int(number) if number.isdecimal() else 0
 
 
 def _named(key: str, value: Any) -> str:
@@ -314,6 +328,12 @@ def _named(key: str, value: Any) -> str:
         return str(value or NONE)
     if key == "threat":
         return str(value or "")
+    if key == "leak":
+        return str(value or "whole descriptor")
+    if key in ("knowledge", "surrogate", "fusion"):
+        return f"{key} {value}" if value else ""
+    if key == "leaked_per_person":
+        return f"{value or 1} leaked per person"
     if key == "loss_weights":
         return ", ".join(f"{name} {weight:g}" for name, weight in (value or {}).items())
     return f"{key} {_short(value)}"
