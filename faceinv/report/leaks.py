@@ -9,8 +9,8 @@ from faceinv.report.values import Interval, interval_of_record, of_record
 
 _NOTE = (
     "Answers: numbers or scores that the system gave away of each target. Cosine: of what is inverted to the target's "
-    "own descriptor, on the encoder in the loss. Type II: share of reconstructions that the encoder accepts as the person, "
-    "against another photograph, at FMR "
+    "own descriptor, on the encoder in the loss. Type II: share of reconstructions that the encoder accepts as the "
+    "person, against another photograph, at FMR "
 )
 WHOLE = "whole descriptor"
 
