@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import torch
 from torch import Tensor
 
-from faceinv.attack import Best, Convergence, keep_rows
+from faceinv.attack import Adam, Best, Convergence
 
 
 def test_who_stops_improving_leaves_by_its_own_values_alone() -> None:
@@ -35,16 +38,35 @@ def test_without_patience_nobody_leaves() -> None:
 def test_an_optimiser_goes_on_with_the_rows_that_stay_as_if_they_had_been_alone() -> None:
     def descend(first: Tensor, leaves: bool) -> Tensor:
         latents = first.clone().requires_grad_()
-        optimizer = torch.optim.Adam([latents], lr=0.1)
+        optimizer = Adam(latents, 0.1)
         for step in range(12):
             if leaves and step == 5:
-                latents = keep_rows(optimizer, torch.tensor([0, 2]))
-            (latents.grad,) = torch.autograd.grad((latents**2).sum(), latents)
-            optimizer.step()
+                latents = optimizer.keep(torch.tensor([0, 2]))
+            (gradient,) = torch.autograd.grad((latents**2).sum(), latents)
+            optimizer.step(gradient)
         return latents.detach()
 
     first = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(descend(first, leaves=True), descend(first[[0, 2]], leaves=False))
+
+
+def test_adam_is_pytorchs_bit_by_bit() -> None:
+    first, gradients = torch.randn(13, 3, 4, 5, generator=torch.Generator().manual_seed(0)).split([1, 12])
+    own, theirs = first[0].clone(), first[0].clone().requires_grad_()
+    ours, reference = Adam(own, 0.05), torch.optim.Adam([theirs], lr=0.05)
+    for gradient in gradients:
+        theirs.grad = gradient.clone()
+        ours.step(gradient)
+        reference.step()
+        assert torch.equal(own, theirs)
+
+
+def test_a_search_with_adam_leaves_the_compiler_alone() -> None:
+    code = (
+        "import sys, torch; from faceinv.attack import Adam; Adam(torch.zeros(1), 0.1).step(torch.ones(1)); "
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_the_best_of_some_targets_leaves_the_others_as_they_were() -> None:

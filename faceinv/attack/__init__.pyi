@@ -1,3 +1,6 @@
+from .adam import (
+    Adam as Adam,
+)
 from .engine import (
     invert as invert,
 )
@@ -15,7 +18,6 @@ from .search import (
     Best as Best,
     Convergence as Convergence,
     Noise as Noise,
-    keep_rows as keep_rows,
     rows_of as rows_of,
     spread as spread,
 )

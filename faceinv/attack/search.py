@@ -116,7 +116,7 @@ class Convergence:
             ...  # a step for the targets going.rows; ``best`` holds their best so far
             stay = going.step(best.total)
             if stay is not None:
-                latents = keep_rows(optimizer, stay)
+                latents = optimizer.keep(stay)
                 if not len(stay):
                     break
                 prepared = task.objective.prepare(task.descriptors[going.rows])
@@ -163,25 +163,6 @@ class Convergence:
         (places,) = stays.nonzero(as_tuple=True)
         self.rows = self.rows[places]
         return places
-
-
-def keep_rows(optimizer: torch.optim.Optimizer, places: Tensor) -> Tensor:
-    """Reduce an optimiser of one tensor to some of its rows, moments included; return the new tensor.
-
-    Args:
-        optimizer: For example Adam on latents ``(K, *shape)``.
-        places: ``(K',)``, rows to keep.
-    """
-    (group,) = optimizer.param_groups
-    (old,) = group["params"]
-    new: Tensor = old.detach()[places].requires_grad_()
-    state = optimizer.state.pop(old, {})
-    optimizer.state[new] = {
-        name: value[places] if isinstance(value, Tensor) and value.shape == old.shape else value
-        for name, value in state.items()
-    }
-    group["params"] = [new]
-    return new
 
 
 def rows_of(targets: int, candidates: int) -> Tensor:

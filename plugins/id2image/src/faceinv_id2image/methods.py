@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from faceinv.attack import Best, Convergence, keep_rows
+from faceinv.attack import Adam, Best, Convergence
 from faceinv.contracts import Candidate, Inversion, InversionTask
 
 
@@ -46,7 +46,7 @@ class LatentAdam:
             first = task.start(task.descriptors)
             start = task.generator(first, task.space)
         latents = first.clone().requires_grad_()
-        optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
+        optimizer = Adam(latents, self.learning_rate)
         best = Best.none(first)
         going = Convergence(len(first), self.patience, self.tolerance, like=first)
         trajectory: dict[str, list[Tensor]] = {}
@@ -54,15 +54,15 @@ class LatentAdam:
             images = task.generator(latents, task.space)
             total, terms = task.objective(Candidate(latents, images, task.encode(images, going.rows)), prepared)
             # autograd.grad: only the latents get a gradient, and none accumulates.
-            (latents.grad,) = torch.autograd.grad(total.sum(), latents)
+            (gradient,) = torch.autograd.grad(total.sum(), latents)
             best.offer(latents.detach()[:, None], total.detach(), {}, going.rows)
-            optimizer.step()
+            optimizer.step(gradient)
             for name, value in ({"total": total.detach()} | terms).items():
                 series = trajectory.setdefault(name, [])
                 series.append(series[-1].index_copy(0, going.rows, value) if series else value)
             stay = going.step(best.total)
             if stay is not None:
-                latents = keep_rows(optimizer, stay)
+                latents = optimizer.keep(stay)
                 if not len(stay):
                     break
                 prepared = task.objective.prepare(task.descriptors[going.rows])

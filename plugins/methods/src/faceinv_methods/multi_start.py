@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from faceinv.attack import Best, Noise, rows_of
+from faceinv.attack import Adam, Best, Noise, rows_of
 from faceinv.contracts import Candidate, Inversion, InversionTask
 from faceinv_methods.views import view
 
@@ -78,15 +78,15 @@ class MultiStart:
         of = rows_of(targets, kept)
         prepared = task.objective.prepare(task.descriptors.repeat_interleave(kept, 0))
         latents = chosen.clone().requires_grad_()
-        optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
+        optimizer = Adam(latents, self.learning_rate)
         for _ in range(steps):
             images = task.generator(latents, task.space)
             # Only the encoder sees a view; other losses see the image itself.
             candidate = Candidate(latents, images, task.encode(self._view(images, noise, kept), of))
             total, terms = task.objective(candidate, prepared)
-            (latents.grad,) = torch.autograd.grad(total.sum(), latents)
+            (gradient,) = torch.autograd.grad(total.sum(), latents)
             best.offer(latents.detach().unflatten(0, (targets, kept)), total.detach(), terms)
-            optimizer.step()
+            optimizer.step(gradient)
         return latents.detach().unflatten(0, (targets, kept)), best.trajectory()
 
     def _selected(self, task: InversionTask, noise: Noise, latents: Tensor, kept: int, views: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from faceinv.attack import Noise
+from faceinv.attack import Adam, Noise
 from faceinv.contracts import Candidate, Inversion, InversionTask
 
 
@@ -50,7 +50,7 @@ class Pixel:
         height, width = _frame(task)
         start = (0.5 + self.start_noise * noise.normal(3, height, width)).clamp(0, 1)
         image = start.clone().requires_grad_()
-        optimizer = torch.optim.Adam([image], lr=self.learning_rate)
+        optimizer = Adam(image, self.learning_rate)
         reach = round(self.jitter * width / 100)
         series: dict[str, list[Tensor]] = {}
         for _ in range(task.steps):
@@ -58,8 +58,8 @@ class Pixel:
             # Only the encoder sees the shifted image; other losses see the image itself.
             total, terms = task.objective(Candidate(None, image, task.encode(shown)), prepared)
             value = total + self.norm_weight * self._norm(image) + self.variation_weight * self._variation(image)
-            (image.grad,) = torch.autograd.grad(value.sum(), image)
-            optimizer.step()
+            (gradient,) = torch.autograd.grad(value.sum(), image)
+            optimizer.step(gradient)
             with torch.no_grad():
                 image.clamp_(0, 1)
             for name, now in ({"total": total.detach()} | terms).items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from faceinv.attack import Adam
 from faceinv.contracts import InversionTask, Training
 from faceinv.errors import PluginError
 from faceinv_methods.evolution import Evolution
@@ -63,11 +64,11 @@ class Surrogate(Evolution):
         wanted = (task.descriptors - copy.mean) / copy.scale
         with torch.enable_grad():
             moves = copy.standardised(task.start(task.descriptors)).requires_grad_()
-            optimizer = torch.optim.Adam([moves], lr=0.1)
+            optimizer = Adam(moves, 0.1)
             for _ in range(self.steps):
                 loss = (copy(moves) - wanted).square().mean(1) + self.prior * moves.square().mean(1)
-                (moves.grad,) = torch.autograd.grad(loss.sum(), moves)
-                optimizer.step()
+                (gradient,) = torch.autograd.grad(loss.sum(), moves)
+                optimizer.step(gradient)
         latents: Tensor = moves.detach().view(-1, *copy.latent_mean.shape) * copy.latent_scale + copy.latent_mean
         return latents
 

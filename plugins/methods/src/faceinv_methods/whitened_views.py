@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from faceinv.attack import Noise
+from faceinv.attack import Adam, Noise
 from faceinv.contracts import Candidate, Inversion, InversionTask, Training
 from faceinv.errors import PluginError
 from faceinv_methods.views import view
@@ -72,7 +72,7 @@ class FaceInv:
             mean = task.start(task.descriptors)
             start = task.generator(mean, task.space)
         latents = mean.clone().requires_grad_()
-        optimizer = torch.optim.Adam([latents], lr=self.learning_rate)
+        optimizer = Adam(latents, self.learning_rate)
         prepared, whitened = task.objective.prepare(task.descriptors), self._whiten(task.descriptors)
         series: dict[str, list[Tensor]] = {}
         steps = task.steps
@@ -95,10 +95,10 @@ class FaceInv:
                 distance = 1 - cosine_similarity(self._whiten(candidate.descriptors), whitened)
                 total = total + self.whitened * distance
                 terms = terms | {"id-whitened": distance.detach()}
-            (latents.grad,) = torch.autograd.grad(total.sum(), latents)
+            (gradient,) = torch.autograd.grad(total.sum(), latents)
             for name, now in ({"total": total.detach()} | terms).items():
                 series.setdefault(name, []).append(now)
-            optimizer.step()
+            optimizer.step(gradient)
             mean = torch.lerp(mean, latents.detach(), share)
         with torch.no_grad():
             images = task.generator(mean, task.space)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from faceinv.attack import Best, Noise, rows_of, spread
+from faceinv.attack import Adam, Best, Noise, rows_of, spread
 from faceinv.contracts import Inversion, InversionTask
 
 
@@ -33,9 +33,9 @@ class Zeroth:
         noise, targets = Noise(task), len(task.descriptors)
         _, scale = spread(task.generator, task.space, task.descriptors)
         first = task.start(task.descriptors)
-        moves = torch.zeros_like(first).requires_grad_()
+        moves = torch.zeros_like(first)
         best = Best.none(first)
-        optimizer = torch.optim.Adam([moves], lr=self.learning_rate)
+        optimizer = Adam(moves, self.learning_rate)
         left = task.steps
         while left:
             # One query for the current latent, and two for each direction.
@@ -50,8 +50,7 @@ class Zeroth:
             left -= n
             if used:
                 ahead, behind = total.view(targets, n)[:, 1:].split(used, 1)
-                moves.grad = estimate(along, ahead, behind, self.radius)
-                optimizer.step()
+                optimizer.step(estimate(along, ahead, behind, self.radius))
         images = task.generator(best.candidate, task.space)
         return Inversion(best.candidate, images, task.generator(first, task.space), best.trajectory())
 
