@@ -54,7 +54,18 @@ def test_every_version_is_that_of_the_core() -> None:
 def test_every_bundled_name_says_where_it_comes_from() -> None:
     host = Host()
     names: dict[str, set[str]] = {name: set() for name in PLUGINS}
-    for kind in ("encoder", "generator", "probe", "loss", "method", "metric", "dataset", "detector", "protection"):
+    for kind in (
+        "encoder",
+        "generator",
+        "probe",
+        "loss",
+        "method",
+        "metric",
+        "dataset",
+        "detector",
+        "protection",
+        "reporter",
+    ):
         for spec in host.specs(kind):
             assert host.owner(kind, spec.name).split()[0] == "faceinv-plugins"
             names[host.plugin_of(spec)].add(spec.architecture)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from faceinv.api.attacks import open_store
 from faceinv.bench.config import load_config
 from faceinv.bench.grid import cells
+from faceinv.bench.reporting import Reporters
 from faceinv.bench.setup import make_runner
 from faceinv.execution.local import InProcess
 from faceinv.execution.scheduler import GridRun
@@ -58,16 +59,33 @@ def run(
     path = None if config is None or isinstance(config, Mapping) else Path(config)
     resolved, source = load_config(path, given)
     grid = cells(resolved, host, source)
+
+    def say(text: str) -> None:
+        warnings.warn(text, stacklevel=3)
+
     runner = make_runner(
         host,
         open_store(host, offline),
         resolved,
         grid,
         progress=progress,
-        say=lambda text: warnings.warn(text, stacklevel=2),
+        say=say,
     )
-    outcomes = GridRun(runner, grid, InProcess(runner, grid), None, progress).run()
-    return stored.read_runs([runner.folder.path]).only(outcome.id for outcome in outcomes)
+    with Reporters.of(host, resolved.reporter, say) as reporters:
+        reporters.run_started(resolved.out, resolved, len(grid))
+        outcomes = GridRun(runner, grid, InProcess(runner, grid), None, progress, reporters=reporters).run()
+        found = stored.read_runs([runner.folder.path]).only(outcome.id for outcome in outcomes)
+        reporters.run_done(_page(found, runner.folder.path, host) if reporters else None)
+    return found
+
+
+def _page(found: Runs, folder: Path, host: Host) -> Path:
+    """Write the page of a run, which reporters get, and return its path."""
+    from faceinv.report.page import render
+    from faceinv.storage.atomic import write_atomically
+
+    write_atomically(folder / "report.html", render(found, host=host).encode(errors="backslashreplace"))
+    return folder / "report.html"
 
 
 def read_runs(*folders: str | Path) -> Runs:

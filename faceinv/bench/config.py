@@ -34,6 +34,7 @@ def _split(value: object) -> object:
 
 
 Names = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+Reporters = Annotated[list[str], BeforeValidator(_listed)]
 MethodOptions = Annotated[list[dict[str, dict[str, Any]]], BeforeValidator(_listed), Field(min_length=1)]
 #: Zero switches a loss off; a negative weight would maximise it.
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -115,6 +116,7 @@ class BenchConfig(BaseModel):
     device: str
     batch_size: BatchSize
     checkpoint_activations: bool
+    reporter: Reporters
     out: FilePath
 
 

@@ -19,7 +19,7 @@ from faceinv.contracts.specs import PRESETS, DatasetSpec, EncoderSpec, Generator
 from faceinv.data.opening import parse_dataset
 from faceinv.errors import UsageError, unknown_name
 from faceinv.plugins.host import Host
-from faceinv.plugins.options import check_options
+from faceinv.plugins.options import check_options, parse_reporter
 from faceinv.plugins.protections import parse_protection
 
 #: Most cells of a grid.
@@ -124,6 +124,11 @@ class _Grid:
                 self._host.weighted(key)
             except UsageError as error:
                 raise _KeyedError("weights", error) from None
+        for given in config.reporter:
+            try:
+                parse_reporter(self._host, given)
+            except UsageError as error:
+                raise _KeyedError("reporter", error) from None
         for name, options in itertools.chain.from_iterable(map(dict.items, config.method_options)):
             self._check_options("method_options", "method", name, options)
         for name, options in config.dataset_options.items():

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from faceinv.bench.cell import Cell
 from faceinv.bench.judge import Judge, Judgement
+from faceinv.bench.leaks import LEAK_COSINE
 from faceinv.bench.naming import metrics_of, rescored_id, scoring_code
 from faceinv.bench.record import plugins_of, summary
 from faceinv.bench.resources import Resources
@@ -249,7 +250,7 @@ class Rescorer:
         scores = self.scores(kept, cell, label)
         with Parts(self._folder, name).locked():
             digests = self._link_pictures(kept, name)
-            rows = {key: kept.rows[key] for key in ("target", "identity") if key in kept.rows}
+            rows = {key: kept.rows[key] for key in ("target", "identity", LEAK_COSINE) if key in kept.rows}
             digests |= self._folder.write_rows(name, rows | finite({**scores.columns, **scores.protocol_columns}))
             facts = self._facts(kept, cell, scores) | {
                 "weights": weights,
@@ -266,8 +267,9 @@ class Rescorer:
         Raises:
             InputError: if the attacked encoder or the data set is not the one of the run.
         """
-        # The losses and what they learned from have no part in the scores.
-        weights = self._resources.weights(replace(cell, losses=(), probe_data="", probe_data_limit=0))
+        # The losses, what they learned from and what they ran on have no part in the scores.
+        scored = replace(cell, losses=(), probe_data="", probe_data_limit=0, surrogate="")
+        weights = self._resources.weights(scored)
         for name in (*self._host.spec("encoder", cell.encoder).weights, "data set", "labels"):
             before, now = kept.record.weights.get(name), weights.get(name)
             if before != now and None not in (before, now):

@@ -71,6 +71,7 @@ def bench(
         return
 
     from faceinv.bench.phases import bench_phases
+    from faceinv.bench.reporting import Reporters
     from faceinv.bench.setup import make_runner
     from faceinv.cli.files import check_outputs
     from faceinv.cli.pictures import GrowingSheet
@@ -81,10 +82,13 @@ def bench(
     check_outputs(pages, [config_file, *config.weights.values()], RunFolder(config.out).records)
     for warning in dict.fromkeys(warning for cell in grid for warning in cell.warnings):
         app.warn(warning)
-    with app.progress(bench_phases(config, grid, app.host, app.store, shard.of if shard else 1)) as display:
+    phases = bench_phases(config, grid, app.host, app.store, shard.of if shard else 1)
+    reporters = Reporters.of(app.host, config.reporter, app.warn)
+    with app.progress(phases) as display, reporters:
+        reporters.run_started(config.out, config, len(grid))
         runner = make_runner(app.host, app.store, config, grid, progress=display, say=app.say)
         with make_executor(app, placement, config, grid, runner, display) as executor:
-            run = GridRun(runner, grid, executor, shard, display)
+            run = GridRun(runner, grid, executor, shard, display, reporters=reporters)
             run.on_pictures = GrowingSheet(run, app.say).refresh
             outcomes = run.run()
         with display.hidden():
@@ -94,9 +98,11 @@ def bench(
                 app.print_json([])
             _say_unfinished(app, run)
         if not outcomes:
+            reporters.run_done(None)
             return
         display("report", 0, 1)
         page = make_report(app, (runner.folder.path,), loader=runner.loader, groups=wanted, quiet=as_json)
+        reporters.run_done(page)
     finish(app, page, open_it)
     codes = [outcome.record.exit_code for outcome in outcomes if outcome.record.status == "failed"]
     if codes:

@@ -41,6 +41,7 @@ _UNUSED = (
     "knowledge",
     "surrogate",
     "leaked_per_person",
+    "reporter",
 )
 
 

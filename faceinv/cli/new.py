@@ -52,6 +52,11 @@ KINDS = {
         "faceinv bench --dataset {name}:PATH --limit 2 --steps 20 --pairs 1000",
         "Photographs of people require their consent, or the licence of a research data set.",
     ),
+    "reporter": (
+        "reporter",
+        "faceinv bench --reporter {name} --limit 2 --steps 20 --pairs 1000",
+        "It is called in a thread of its own and may take its time. Numbers that do not exist are None.",
+    ),
 }  # fmt: skip
 
 LICENCES = {

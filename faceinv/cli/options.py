@@ -133,6 +133,13 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         default=None,
         help="Recompute a generator's activations in the backward pass: slower, but needs less memory.",
     ),
+    "reporter": click.option(
+        "--reporter",
+        multiple=True,
+        metavar="NAME[:K=V,…]",
+        shell_complete=names_of("reporter"),
+        help="Experiment tracker to send the run's events to.",
+    ),
     "out": click.option("--out", type=click.Path(path_type=Path), help="Run folder."),
 }
 

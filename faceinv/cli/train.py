@@ -13,7 +13,7 @@ from faceinv.cli.options import CONFIG_FILE, config_options, overrides
 
 @click.command()
 @CONFIG_FILE
-@config_options()
+@config_options(without=("reporter",))
 @click.option(
     "--export",
     "export_to",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -84,11 +85,12 @@ def _check_submission(
     from faceinv.storage.submissions import read_submission
 
     cells = read_submission(file).cells
-    config, _ = load_config(None, keys | {"out": pictures})
     labels = [f"cell {number} of {len(cells)}: scoring" for number in range(1, len(cells) + 1)]
     phases = [Phase(label, 0.05 * cell.record.n, "scoring") for label, cell in zip(labels, cells, strict=True)]
     results: list[dict[str, Any]] = []
-    with app.progress(phases) as display:
+    # Nothing is written to what is checked.
+    with TemporaryDirectory(prefix="faceinv-verify-") as folder, app.progress(phases) as display:
+        config, _ = load_config(None, keys | {"out": folder})
         runner = make_runner(app.host, app.store, config, [], progress=display, say=app.say)
         rescorer = Rescorer(runner.resources, progress=display, say=app.say)
         for submitted, label in zip(cells, labels, strict=True):

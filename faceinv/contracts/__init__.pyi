@@ -56,6 +56,14 @@ from .protocols import (
     Threshold as Threshold,
     blocks as blocks,
 )
+from .reporting import (
+    BatchFacts as BatchFacts,
+    CellFacts as CellFacts,
+    CellResult as CellResult,
+    Picture as Picture,
+    RunFacts as RunFacts,
+    RunReporter as RunReporter,
+)
 from .specs import (
     PRESETS as PRESETS,
     DatasetSpec as DatasetSpec,
@@ -68,6 +76,7 @@ from .specs import (
     MetricSpec as MetricSpec,
     Point as Point,
     ProbeSpec as ProbeSpec,
+    ReporterSpec as ReporterSpec,
     Spec as Spec,
     WeightSourceSpec as WeightSourceSpec,
     WeightSpec as WeightSpec,

@@ -295,6 +295,17 @@ class DetectorSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReporterSpec(Spec):
+    """A reporter of runs: ``target(**options)`` returns a :class:`faceinv.contracts.RunReporter`.
+
+    The options are the keyword arguments of ``target``, each with a default. It is called before anything is computed,
+    and may raise :class:`faceinv.errors.UsageError` if a package is not installed.
+    """
+
+    kind: ClassVar[str] = "reporter"
+
+
+@dataclass(frozen=True, kw_only=True)
 class WeightSourceSpec(Spec):
     """A way to fetch files from sources whose scheme is ``name``.
 

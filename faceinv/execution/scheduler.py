@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 
 from faceinv.bench.cell import Cell
 from faceinv.bench.naming import NamedCell
+from faceinv.bench.reporting import Reporters, cell_facts
 from faceinv.bench.runner import Outcome, Runner
 from faceinv.contracts.progress import Reporter
+from faceinv.contracts.reporting import CellFacts
 from faceinv.data.targets import TargetFiles
 from faceinv.errors import Failure, StorageError
 from faceinv.execution.shards import Shard
 from faceinv.execution.tasks import Executor, Task
 from faceinv.plugins.guard import guarded
+from faceinv.storage.records import FinishedCell
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class GridRun:
         shard: The part of the grid to compute, or ``None`` for all of it.
         progress: Called with (what, done, of).
         on_pictures: Called when pictures may have been written.
+        reporters: Receive cells, batches and failures.
     """
 
     runner: Runner
@@ -51,6 +55,7 @@ class GridRun:
     shard: Shard | None = None
     progress: Reporter | None = None
     on_pictures: Callable[[], None] = lambda: None
+    reporters: Reporters = field(default_factory=Reporters)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     unfinished: dict[int, Unfinished] = field(default_factory=dict)
     #: The cells whose names are known, and the targets of those that are being computed.
@@ -58,6 +63,7 @@ class GridRun:
     targets: dict[int, TargetFiles] = field(default_factory=dict)
     _pending: dict[int, set[range]] = field(default_factory=dict)
     _steps: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _facts: dict[int, CellFacts] = field(default_factory=dict)
 
     def run(self) -> list[Outcome]:
         """Compute what is missing and return the outcome of every cell that is finished or failed.
@@ -71,6 +77,9 @@ class GridRun:
                 self._fail(number, done.failure)
             elif number not in self.outcomes:
                 self._pending[number].discard(done.task.rows)
+                left = sum(map(len, self._pending[number]))
+                facts = self._facts[number]
+                self.reporters.batch_done(facts, done.task.rows, facts.n - left, self.runner.folder)
                 if not self._pending[number]:
                     self._finish(number)
         return [self.outcomes[number] for number in sorted(self.outcomes)]
@@ -85,7 +94,8 @@ class GridRun:
                 continue
             known = self.runner.finished(self.named[number], aloud=True)
             if known:
-                self.outcomes[number] = Outcome(self.cells[number], self.named[number].id, known, cached=True)
+                self._facts[number] = cell_facts(self.cells[number], known.id, number + 1, known.n)
+                self._done(number, known, cached=True)
                 continue
             yield from self._batches(number, mine)
 
@@ -98,6 +108,8 @@ class GridRun:
         if missing is None:
             return
         self.on_pictures()
+        self._facts[number] = cell_facts(cell, named.id, number + 1, len(self.targets[number].ids))
+        self.reporters.cell_started(self._facts[number])
         wanted = [rows for rows in missing if mine is None or (number, rows) in mine]
         self._pending[number] = set(wanted)
         total = sum(map(len, wanted if mine is not None else self.runner.batches(named)))
@@ -137,7 +149,11 @@ class GridRun:
             if missing and not known:
                 self.unfinished[number] = Unfinished(cell, named.id, tuple(missing))
             else:
-                self.outcomes[number] = Outcome(cell, named.id, known or self.runner.finish(named), cached=False)
+                self._done(number, known or self.runner.finish(named), cached=False)
+
+    def _done(self, number: int, record: FinishedCell, *, cached: bool) -> None:
+        self.outcomes[number] = Outcome(self.cells[number], record.id, record, cached)
+        self.reporters.cell_done(self._facts[number], record, self.runner.folder, cached=cached)
 
     @contextmanager
     def _failing(self, number: int) -> Iterator[None]:
@@ -158,7 +174,10 @@ class GridRun:
         if failure.exit_code == StorageError.exit_code:
             raise StorageError(failure.text)
         if number not in self.outcomes:
-            self.outcomes[number] = self.runner.failed(self.cells[number], self.named.get(number), failure)
+            cell = self.cells[number]
+            outcome = self.outcomes[number] = self.runner.failed(cell, self.named.get(number), failure)
+            facts = self._facts.get(number) or cell_facts(cell, outcome.id, number + 1, 0)
+            self.reporters.failed(failure.text, facts)
 
     def _on_steps(self, number: int, count: int) -> None:
         if not count or number not in self._steps:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         MethodSpec,
         MetricSpec,
         ProbeSpec,
+        ReporterSpec,
         WeightSourceSpec,
         WeightSpec,
     )
@@ -80,6 +81,12 @@ def faceinv_detectors() -> list[DetectorSpec]:
 @hookspec
 def faceinv_protections() -> list[ProtectionSpec]:
     """Declare protections: transforms of descriptors before they are stored."""
+    raise NotImplementedError
+
+
+@hookspec
+def faceinv_reporters() -> list[ReporterSpec]:
+    """Declare reporters, which receive the events of a run, such as experiment trackers."""
     raise NotImplementedError
 
 

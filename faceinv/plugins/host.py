@@ -39,6 +39,7 @@ HOOK_KINDS = {
     "faceinv_datasets": "dataset",
     "faceinv_detectors": "detector",
     "faceinv_protections": "protection",
+    "faceinv_reporters": "reporter",
     "faceinv_weights": "weights",
     "faceinv_weight_sources": "weight source",
 }

@@ -1,14 +1,19 @@
-"""Options of methods and data sets, checked against their factories."""
+"""Options of methods, data sets and reporters, checked against their factories."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from faceinv.contracts.specs import Spec
+import yaml
+
+from faceinv.contracts.specs import ReporterSpec, Spec
 from faceinv.errors import UsageError, shown, suggest
 from faceinv.plugins.registry import load_target
+
+if TYPE_CHECKING:
+    from faceinv.plugins.host import Host
 
 #: Arguments of a data set's factory that are not options.
 _ARGUMENTS = ("path", "context")
@@ -16,7 +21,7 @@ _TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def check_options(spec: Spec, given: Mapping[str, Any]) -> None:
-    """Check options for the factory of a method or data set, by name, type and value.
+    """Check options for the factory of a method, data set or reporter, by name, type and value.
 
     The type of an option is that of its default. A number must be finite, and not negative unless the default is.
     A method is built once to see whether it accepts the values, and so is a protection, which learns only later.
@@ -56,3 +61,30 @@ def _wrong(value: object, default: object) -> str:
         if not least <= value < 2**63:  # type: ignore[operator]
             return "finite and at least 0" if least == 0 else "finite"
     return ""
+
+
+def parse_reporter(host: Host, given: str) -> tuple[ReporterSpec, dict[str, Any]]:
+    """Return the reporter and the options that ``NAME[:key=value,…]`` names.
+
+    Raises:
+        UsageError: if there is no such reporter or option.
+    """
+    name, _, text = given.partition(":")
+    spec: ReporterSpec = host.spec("reporter", name)
+    options: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(f"'{given}': expected NAME:key=value,key=value; '{part}' has no '='.")
+        options[key.strip()] = _value(value.strip())
+    check_options(spec, options)
+    return spec, options
+
+
+def _value(text: str) -> Any:
+    """Return a number, truth value or text, as YAML has it."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, bool | int | float) else text

@@ -15,6 +15,7 @@ from faceinv.contracts.specs import (
     MethodSpec,
     MetricSpec,
     ProbeSpec,
+    ReporterSpec,
     Spec,
 )
 from faceinv.plugins.host import Host
@@ -81,6 +82,11 @@ def check_dataset(spec: DatasetSpec, *, path: Path | None = None, host: Host | N
 def check_detector(spec: DetectorSpec, *, files: Sequence[Path] = (), host: Host | None = None) -> None:
     """Check a face detector; arguments and errors as for :func:`check_encoder`."""
     _check(spec, files=files, host=host)
+
+
+def check_reporter(spec: ReporterSpec, *, host: Host | None = None) -> None:
+    """Check a reporter of runs; arguments and errors as for :func:`check_encoder`."""
+    _check(spec, host=host)
 
 
 def check_plugin(plugin: Any, *, host: Host | None = None) -> None:

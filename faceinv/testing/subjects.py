@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import torch
 
 from faceinv.contracts.data import DatasetContext
-from faceinv.contracts.specs import Framing, LossSpec, MethodSpec, Spec
+from faceinv.contracts.specs import Framing, LossSpec, MethodSpec, ReporterSpec, Spec
 from faceinv.data.images import write_image
-from faceinv.errors import PluginError
+from faceinv.errors import PluginError, UsageError
 from faceinv.models.loader import Loader
 from faceinv.plugins.host import HOOK_KINDS, Host
 from faceinv.plugins.registry import load_target
-from faceinv.testing.checks import CHECK_MODULES
+from faceinv.testing.checks import CHECK_MODULES, NotApplicable
 from faceinv.testing.faces import FRAME, draw_faces
 from faceinv.testing.watch import changes, connections
 from faceinv.weights.store import WeightStore
@@ -142,6 +142,11 @@ class Subject(_Memory):
         factory = load_target(self.spec)
         if self.kind == "dataset":
             return self.open()
+        if isinstance(self.spec, ReporterSpec):
+            try:
+                return factory(**self.spec.options)
+            except UsageError as error:
+                raise NotApplicable(str(error)) from error
         if isinstance(self.spec, MethodSpec):
             return factory(**self.spec.options)
         if isinstance(self.spec, LossSpec):

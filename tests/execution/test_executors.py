@@ -103,18 +103,28 @@ def test_workers_give_the_results_of_one_process_even_if_one_is_killed(
     assert left_behind(tmp_path / "one") == left_behind(tmp_path / "two")
 
 
-def test_one_failing_cell_does_not_stop_the_workers(
+def test_one_failing_cell_does_not_stop_the_workers_and_only_their_parent_reports(
     started: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     plugin = tmp_path / "failing_method.py"
     plugin.write_text(
-        "import torch\nfrom faceinv import hookimpl\nfrom faceinv.contracts.specs import MethodSpec\n"
+        "import os, torch\nfrom faceinv import hookimpl\n"
+        "from faceinv.contracts import MethodSpec, ReporterSpec, RunReporter\n"
         "@hookimpl\ndef faceinv_methods():\n"
         "    return [MethodSpec(name='failing', summary='s', target='failing_method:Failing', licence='MIT')]\n"
         "class Failing:\n"
         "    def __call__(self, task): raise ArithmeticError(f'broke on {torch.get_num_threads()} threads')\n"
+        "@hookimpl\ndef faceinv_reporters():\n"
+        "    return [ReporterSpec(name='told', summary='s', target='failing_method:Told', licence='MIT')]\n"
+        "class Told(RunReporter):\n"
+        "    def run_started(self, run): self.path = run.out / 'told'\n"
+        "    def note(self, name):\n"
+        "        with self.path.open('a') as file: file.write(f'{os.getpid()} {name}\\n')\n"
+        "    def batch_done(self, cell, batch): self.note('batch done')\n"
+        "    def cell_done(self, cell, result): self.note('cell done')\n"
+        "    def failed(self, error, cell): self.note('failed')\n"
     )
-    choice = ("--method", "failing", "--method", "latent-adam", "--no-ablate", "--json")
+    choice = ("--method", "failing", "--method", "latent-adam", "--no-ablate", "--json", "--reporter", "told")
     process = started(
         "--plugin", plugin, *GRID, *choice, "--workers", "2", "--out", tmp_path / "run", OMP_NUM_THREADS="3"
     )
@@ -123,6 +133,8 @@ def test_one_failing_cell_does_not_stop_the_workers(
     assert [row["method"] for row in json.loads(out)] == ["latent-adam"]
     assert "ArithmeticError: broke on 1 threads" in err
     assert "Traceback" not in err
+    told = (tmp_path / "run" / "told").read_text().splitlines()
+    assert sorted(told) == [f"{process.pid} {event}" for event in (*["batch done"] * 5, "cell done", "failed")]
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for worker processes in /proc")

@@ -15,6 +15,7 @@ from faceinv.contracts import (
     MethodSpec,
     MetricSpec,
     ProbeSpec,
+    ReporterSpec,
     Spec,
 )
 from faceinv.testing.toy import FRAMING
@@ -30,6 +31,7 @@ _SPECS: dict[str, tuple[type[Spec], dict[str, Any]]] = {
     "metric": (MetricSpec, {"unit": "1", "higher_is_better": False, "bounds": (0.0, 1.0)}),
     "dataset": (DatasetSpec, {"real": False}),
     "detector": (DetectorSpec, {}),
+    "reporter": (ReporterSpec, {}),
 }
 
 

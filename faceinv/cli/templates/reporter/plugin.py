@@ -1,0 +1,19 @@
+"""The declarations of this plugin."""
+
+from __future__ import annotations
+
+from faceinv import hookimpl
+from faceinv.contracts import ReporterSpec
+
+
+@hookimpl
+def faceinv_reporters() -> list[ReporterSpec]:
+    """Declare the reporter; options such as --reporter my-template:name=x are its keyword arguments."""
+    return [
+        ReporterSpec(
+            name="my-template",
+            summary="A line of JSON for each event of a run",
+            target="my_template.reporter:MyReporter",
+            licence="LICENCE",
+        )
+    ]
