@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from faceinv.attack import by_descent, from_pairs
 from faceinv.contracts import Leak, Protection, ProtectionContext, Recovered, cosine_scores
+from faceinv_protections.learnt import quantiles
 
 #: Percentiles of each number between which the levels lie.
 _ENDS = (0.005, 0.995)
@@ -34,7 +35,7 @@ class Quantise(Protection):
         if self._bits == 1:
             middle: Tensor = examples.median(0).values[None]
             return middle
-        low, high = (examples.quantile(end, dim=0) for end in _ENDS)
+        low, high = quantiles(examples, torch.tensor(_ENDS, dtype=torch.float64))
         steps = torch.arange(1, 2**self._bits, dtype=torch.float64)[:, None] / 2**self._bits
         edges: Tensor = low + steps * (high - low)
         return edges
