@@ -106,3 +106,11 @@ def test_the_run_itself_is_not_written_to(run, toy_run: Path) -> None:
     result = run("rescore", toy_run, "--out", toy_run)
     assert result.code == 2
     assert "is the run itself" in result.err
+
+
+def test_cosines_of_different_critics_are_not_subtracted(run, toy_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "other"
+    assert run("rescore", toy_run, "--critic", "toy", "--metrics", "id_sim_critic", "--out", out).code == 0
+    result = run("compare", toy_run, out)
+    assert result.code == 2
+    assert "share no score" in result.err

@@ -121,7 +121,7 @@ def compare(reference: Runs, other: Runs, losses: str = "") -> tuple[Comparison,
 
     Raises:
         InputError: if the runs have no finished cell, or different targets; the message says what differs.
-        UsageError: if it is ambiguous which cells belong together.
+        UsageError: if it is ambiguous which cells belong together, or they share no score.
     """
     return tuple(_compared(a, b) for a, b in _pairs(reference, other, losses))
 
@@ -185,7 +185,8 @@ def _compared(a: Column, b: Column) -> Comparison:
     rows = []
     for name in a.rows:
         described = _described(name, a)
-        if described is None or name not in b.rows:
+        # The description names the encoder: cosines of different critics are not one score.
+        if described is None or name not in b.rows or _described(name, b) != described:
             continue
         text, unit, higher, digits = described
         ours, theirs = (
@@ -212,7 +213,17 @@ def _compared(a: Column, b: Column) -> Comparison:
                 verdict=verdict(difference, digits, higher),
             )
         )
+    if not rows:
+        raise UsageError(
+            f"'{a.folder.path}' and '{b.folder.path}' share no score: the first has {_names(a)}, the other {_names(b)}."
+        )
     return Comparison(a, b, len(pairs), _differences(a, b), tuple(rows))
+
+
+def _names(column: Column) -> str:
+    """Return the scores of a cell that can be compared, in words."""
+    described = (_described(name, column) for name in column.rows)
+    return ", ".join(item[0] for item in described if item) or "none"
 
 
 def _described(name: str, column: Column) -> tuple[str, str, bool, int] | None:
