@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -200,6 +201,23 @@ def test_several_descriptors_of_a_person(run: Any, cache: Path, tmp_path: Path) 
     assert compared
     further = next((out / "targets").glob("*-further-1"))
     assert json.loads((further / "index.json").read_text())["ids"] == ["person 00/2"]
+
+
+def test_one_face_of_several_descriptors(run: Any, cache: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    person = rng.standard_normal(12).astype(np.float32)
+    for day in ("monday", "friday"):
+        np.save(tmp_path / f"{day}.npy", person + 0.1 * rng.standard_normal(12).astype(np.float32))
+    chain = ("--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--losses", "id", "--steps", "4",
+             "--pairs", "200", "--out", tmp_path / "out")  # fmt: skip
+    both = [tmp_path / f"{day}.npy" for day in ("monday", "friday")]
+    result = run("invert", *both, "--one-person", "--fusion", "drop", *chain)
+    assert result.code == 0, result.err
+    assert {file.name for file in (tmp_path / "out").glob("*.png")} == {"one-person.png", "one-person-start.png"}
+    single = run("invert", both[0], "--one-person", *chain)
+    assert (single.code, "needs several descriptors" in single.err) == (2, True)
+    picture = run("invert", *both, tmp_path / "face.jpg", "--one-person", *chain)
+    assert (picture.code, "takes descriptors" in picture.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +49,19 @@ _UNUSED = (
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE|DESCRIPTOR.npy…")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Config file.")
 @config_options(without=_UNUSED)
+@click.option("--one-person", is_flag=True, help="All descriptors are of one person: make one face of them (--fusion).")
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
 @OPEN
 @click.pass_obj
 def invert(
-    app: Application, /, inputs: tuple[Path, ...], config_file: Path | None, as_json: bool, open_it: bool, **given: Any
+    app: Application,
+    /,
+    inputs: tuple[Path, ...],
+    config_file: Path | None,
+    one_person: bool,
+    as_json: bool,
+    open_it: bool,
+    **given: Any,
 ) -> None:
     """Reconstruct faces from photographs (embedded first) or from descriptors in .npy files.
 
@@ -64,6 +72,7 @@ def invert(
     Examples:
       faceinv invert portrait.jpg
       faceinv invert leaked.npy --encoder arcface --losses id,lm,hist --out reconstructed
+      faceinv invert monday.npy tuesday.npy friday.npy --one-person --fusion robust
     """
     from faceinv.bench.config import defaults, load_config
     from faceinv.bench.grid import cells
@@ -78,14 +87,19 @@ def invert(
             f"invert takes one value per option; these options make a grid of {len(grid)}. Use 'faceinv bench' instead."
         )
     (cell,) = grid
-    faces = _read(inputs, app.host.spec("encoder", cell.encoder))
+    given_faces = _read(inputs, app.host.spec("encoder", cell.encoder))
+    faces = [_one_person(given_faces)] if one_person else given_faces
     _check_files(faces, config.out, [*inputs, config_file, *config.weights.values()])
     for warning in cell.warnings:
         app.warn(warning)
     with app.progress(invert_phases(cell, config, len(faces), app.host, app.store)) as progress:
         leaked = _hashes(faces) if cell.probe_data else []
         runner = make_runner(app.host, app.store, config, grid, progress=progress, say=app.say, leaked=leaked)
-        descriptors, targets = _embedded(faces, runner, cell)
+        descriptors, targets = _embedded(given_faces, runner, cell)
+        if one_person:
+            from faceinv.attack.templates import fused
+
+            descriptors = fused(descriptors[None], config.fusion[0])
         inversion = runner.invert(cell, descriptors, [face.name for face in faces])
         rows = _write_and_score(runner, cell, config.out, faces, descriptors, targets, inversion)
         _write_record(runner, cell, config.out, rows, descriptors, targets, inversion)
@@ -155,6 +169,22 @@ def _read(inputs: tuple[Path, ...], spec: EncoderSpec) -> list[_Face]:
         for row, descriptor in enumerate(array):
             add(path, path.stem if len(array) == 1 else f"{path.stem}-{row}", descriptor)
     return faces
+
+
+def _one_person(faces: Sequence[_Face]) -> _Face:
+    """Return the one face that is made of several descriptors.
+
+    Raises:
+        UsageError: if there is a photograph among them, or only one descriptor.
+    """
+    photograph = next((face for face in faces if face.descriptor is None), None)
+    if photograph is not None:
+        raise UsageError(
+            f"--one-person takes descriptors, and {photograph.path} is none; 'faceinv embed' makes one of a photograph."
+        )
+    if len(faces) < 2:
+        raise UsageError("--one-person needs several descriptors of the person, and there is one; omit the option.")
+    return replace(faces[0], name="one-person")
 
 
 def _check_files(faces: Sequence[_Face], out: Path, inputs: Iterable[Path | None]) -> None:
