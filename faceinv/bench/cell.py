@@ -49,6 +49,7 @@ class Cell:
     surrogate: str
     leaked_per_person: int
     fusion: str
+    answers: int
     precision: str
     compile: bool
 

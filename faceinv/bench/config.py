@@ -107,6 +107,7 @@ class BenchConfig(BaseModel):
         list[Annotated[int, Field(ge=1, le=1000)]], BeforeValidator(_split), Field(min_length=1)
     ]
     fusion: Methods
+    answers: int = Field(ge=1, le=64)
     weights: dict[str, FilePath]
     protect: Methods
     threat: Methods

@@ -139,7 +139,7 @@ class _Grid:
         recognition = config.recognition
         if recognition != TARGETS:
             recognition, _ = self._dataset("recognition", recognition)
-        unchanged = ("limit", "per_person", "min_photographs", "skip", "probes", "pairs", "compile")
+        unchanged = ("limit", "per_person", "min_photographs", "skip", "probes", "pairs", "answers", "compile")
         return {key: getattr(config, key) for key in unchanged} | {
             "metrics": tuple(self._spec("metrics", "metric", name).name for name in config.metrics),
             "detector": self._spec("detector", "detector", config.detector).name,

@@ -50,6 +50,7 @@ class Judgement:
         recognition: Recognition performance of each encoder, by role.
         protocols: Rows of each protocol, by name.
         left_out: Reason why a metric is missing, by name.
+        people: The targets and further photographs of their people, likewise.
         judged: The photographs that encoders were judged on; ``None`` if no metric needs an encoder.
     """
 
@@ -59,6 +60,7 @@ class Judgement:
     protocols: Mapping[str, list[Mapping[str, Any]]]
     left_out: Mapping[str, str]
     judged: Gallery | None
+    people: Gallery | None
 
 
 class Judge:
@@ -170,6 +172,7 @@ class Judge:
         known: dict[str, Recognition] = {}
         identity: dict[str, IdentityScores] = {}
         judged: Gallery | None = None
+        gallery: Gallery | None = None
         if self._roles(cell):
             gallery = self._gallery(cell, targets, {name: own for name, (own, _) in descriptors.items()}, dataset)
             if leaked:
@@ -197,6 +200,7 @@ class Judge:
             protocols=protocols,
             left_out=left_out,
             judged=judged,
+            people=gallery,
         )
 
     def _specs(self, cell: Cell) -> list[MetricSpec]:

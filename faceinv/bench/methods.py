@@ -99,6 +99,7 @@ class Methods:
         names: Sequence[str],
         batch_size: int,
         on_step: Callable[[int], None] | None = None,
+        start: Callable[[Tensor], Tensor] | None = None,
     ) -> Inversion:
         """Run the cell's method.
 
@@ -108,6 +109,7 @@ class Methods:
             names: Name of each target; its random seed depends on it.
             batch_size: Descriptors at a time.
             on_step: Called with the number of image-steps since the last call.
+            start: Where the search starts; by default the latent regressor.
 
         Raises:
             FaceinvError: if an image is not finite, because the objective diverged.
@@ -122,7 +124,7 @@ class Methods:
             generator=generator,
             space=cell.space,
             objective=self.objective(cell),
-            start=self.start(cell),
+            start=start or self.start(cell),
             steps=cell.steps,
             # A result depends on the run's seed and the target's name, not on its position.
             seeds=[seed_of(f"{cell.seed} {name}") for name in names],

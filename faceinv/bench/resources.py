@@ -194,11 +194,11 @@ class Resources:
             )  # fmt: skip
         return self._protected[key]
 
-    def samples(self, cell: Cell, most: int) -> Preparation:
-        """Return a preparation with few pairs, of the encoder that leaked."""
+    def samples(self, cell: Cell, most: int, encoder: str = "") -> Preparation:
+        """Return a preparation with few pairs, of an encoder: by default the one that leaked."""
         return Preparation(
             self.loader,
-            cell.encoder,
+            encoder or cell.encoder,
             cell.generator,
             cell.space,
             pairs=min(cell.pairs, most),

@@ -14,6 +14,7 @@ from torch import Tensor
 from faceinv.attack.preparation import Preparation
 from faceinv.attack.scale import at_likely_length
 from faceinv.attack.shares import LossShare, loss_shares
+from faceinv.bench.answers import Answers, answers_facts, without_answers
 from faceinv.bench.cell import Cell
 from faceinv.bench.judge import Judge, Judgement
 from faceinv.bench.leaks import LEAK_COSINE, Leaks, leak_facts
@@ -67,6 +68,7 @@ class Runner:
         self.judge = Judge(self.loader, progress=resources.progress, say=resources.say)
         self._methods = Methods(resources, cuda_graph=cuda_graph)
         self._leaks = Leaks(resources, self.judge)
+        self._answers = Answers(resources, self.judge, self._methods)
         self._progress, self._say = resources.progress, resources.say
         self._batch_size = batch_size
         self._batch_sizes: dict[tuple[Any, ...], int] = {}
@@ -207,6 +209,8 @@ class Runner:
             descriptors, recovering = recovered.descriptors, time.perf_counter() - prepared
         self._show_starts(named, targets, rows, self._methods.starts(cell, descriptors))
         inversion = self._methods.invert(cell, descriptors, [targets.ids[row] for row in rows], size, on_step)
+        names = [targets.ids[row] for row in rows]
+        several = self._answers.several(cell, descriptors, names, images, inversion)
         inverted = time.perf_counter()
         # Score the pixels as written, in the order of a picture that is read: the PNGs give the same scores to the bit.
         results = rounded(inversion.images).contiguous()
@@ -236,7 +240,8 @@ class Runner:
             results={name: found.numpy() for name, (_, found) in pairs.descriptors.items()},
             columns={name: np.asarray(values) for name, values in {**pairs.columns, **known.columns}.items()},
             read={name: preparation.read(name, descriptors).numpy() for name in probes}
-            | ({LEAKED: known.descriptors.numpy(), RECOVERED: descriptors.numpy()} if recovered else {}),
+            | ({LEAKED: known.descriptors.numpy(), RECOVERED: descriptors.numpy()} if recovered else {})
+            | (dict(several.arrays) if several else {}),
             trajectory={name: series.double().sum(1).numpy() for name, series in inversion.trajectory.items()},
             facts=facts,
         )
@@ -245,7 +250,8 @@ class Runner:
         with parts.locked():
             if self.finished(named):
                 return
-            digests = self._write_images(named.id, targets, rows, inversion.start, results)
+            pictures = {"": results, **(several.pictures if several else {})}
+            digests = self._write_images(named.id, targets, rows, inversion.start, pictures)
             parts.describe(identity_facts(named) | about)
             parts.write(rows, replace(part, facts={**part.facts, "digests": digests}))
 
@@ -275,7 +281,7 @@ class Runner:
         whole = put_together([parts.read(rows) for rows in self.batches(named)], f"cell {named.id}")
         digests = dict(whole.facts["digests"])
         if whole.read:
-            digests |= self.folder.write_attributes(named.id, whole.read)
+            digests |= self.folder.write_attributes(named.id, without_answers(whole.read))
         scores = self.judge.judge(
             cell,
             targets,
@@ -299,8 +305,8 @@ class Runner:
         record = finished_record(named, self.resources.host, targets, whole, scores, probes, shares, took)
         if cell.protection:
             record = self._with_protection(record, cell, targets, whole, scores)
-        leak = leak_facts(cell, whole)
-        record = self.folder.write(record.model_copy(update={"digests": digests, "leak": leak}))
+        facts = {"leak": leak_facts(cell, whole), "answers": answers_facts(cell, targets, whole, scores)}
+        record = self.folder.write(record.model_copy(update={"digests": digests, **facts}))
         parts.remove()
         self._told("scoring", 1)
         return record
@@ -331,10 +337,23 @@ class Runner:
                 self._write_images(named.id, targets, rows, starts)
 
     def _write_images(
-        self, cell_id: str, targets: TargetFiles, rows: range, start: Tensor, results: Tensor | None = None
+        self,
+        cell_id: str,
+        targets: TargetFiles,
+        rows: range,
+        start: Tensor,
+        results: Mapping[str, Tensor] | None = None,
     ) -> dict[str, str]:
-        """Write starts and reconstructions, with their targets next to them; return the SHA-256 of each file."""
-        written = {"-start": start} | ({} if results is None else {"": results})
+        """Write starts and results, with their targets next to them; return the SHA-256 of each file.
+
+        Args:
+            cell_id: Id of the cell.
+            targets: Its targets.
+            rows: Some of them.
+            start: Their starts.
+            results: Reconstructions and other pictures, by the suffix of the file's name.
+        """
+        written = {"-start": start, **(results or {})}
         folder = self.folder.images_folder(cell_id)
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -112,6 +112,7 @@ def bench(
 
 def print_results(app: Application, folder: RunFolder, outcomes: Sequence[Outcome], as_json: bool) -> None:
     """Print the tables, then failures, skipped images and where the files are."""
+    from faceinv.report.answers import answers_sheet
     from faceinv.report.contact import contact_sheet
     from faceinv.report.run_tables import as_rows, shown
     from faceinv.report.runs import read_runs
@@ -132,12 +133,14 @@ def print_results(app: Application, folder: RunFolder, outcomes: Sequence[Outcom
         app.say(f"skipped {name}: {reason}")
     app.say(f"records: {folder.path / 'cells'}")
     try:
-        sheet = contact_sheet(runs)
+        sheet, certainty = contact_sheet(runs), answers_sheet(runs)
     except StorageError as error:
         app.warn(f"No contact sheet: {error}")
     else:
         if sheet:
             app.say(f"pictures: {sheet}")
+        if certainty:
+            app.say(f"what is known and what is guessed: {certainty}")
 
 
 def _say_unfinished(app: Application, run: GridRun) -> None:

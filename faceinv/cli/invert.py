@@ -42,6 +42,7 @@ _UNUSED = (
     "surrogate",
     "leaked_per_person",
     "reporter",
+    "answers",
 )
 
 

@@ -108,6 +108,9 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "fusion": click.option(
         "--fusion", multiple=True, metavar="A,B", help="How several become one: mean, robust or drop."
     ),
+    "answers": click.option(
+        "--answers", type=int, help="Reconstructions of each target from different starts, to see how sure they are."
+    ),
     "weights": click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file."),
     "protect": click.option(
         "--protect",

@@ -18,6 +18,7 @@ from PIL import Image
 
 from faceinv.errors import InputError, UsageError
 from faceinv.report import (
+    answers,
     critics,
     gallery,
     headline,
@@ -169,6 +170,7 @@ def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure
         "curves": sections.curves(study),
         "shares": sections.shares(study),
         "gallery": shown,
+        "certainty": answers.section(study, pictures),
         "settings": provenance.settings(study),
         "times": provenance.times(study),
         "learned": provenance.learned(study),

@@ -7,7 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 from faceinv.errors import InputError
-from faceinv.report import leaks, paper, protections, provenance, recognition, sections, table_1, transfer, wording
+from faceinv.report import (
+    answers,
+    leaks,
+    paper,
+    protections,
+    provenance,
+    recognition,
+    sections,
+    table_1,
+    transfer,
+    wording,
+)
 from faceinv.report.figures import same_person
 from faceinv.report.overlays import Measure
 from faceinv.report.runs import Column, Runs, Study
@@ -41,6 +52,7 @@ def exported(runs: Runs, only: Sequence[str] = (), measure: Measure | None = Non
             cosines(study),
             protections.table(study),
             leaks.table(study),
+            answers.table(study),
         ]
         if measure and (not only or "same-person" in only):
             made.append(same_person.table(study, same_person.nearer(study, measure), _where(study), headings))
@@ -68,6 +80,7 @@ def shown(runs: Runs) -> tuple[Table, ...]:
             shares(study, labels),
             protections.table(study),
             leaks.table(study),
+            answers.table(study),
             success(study, labels),
             identification(study, labels),
             encoders(study),

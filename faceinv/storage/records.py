@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from faceinv.storage.answer_records import AnswersFacts
 from faceinv.storage.identity_records import IdentificationRow, Recognition, SuccessRow
 from faceinv.storage.protection_records import Protected
 from faceinv.storage.schema import (
@@ -163,6 +164,8 @@ class CellConfig(Model):
     """Leaked descriptors of each target's person, the target's included."""
     fusion: str = ""
     """How several became one; nothing for a single one."""
+    answers: Positive = 1
+    """Reconstructions of each target."""
     precision: str = "fp32"
     """Precision of the networks in a step."""
     compile: bool = False
@@ -295,6 +298,8 @@ class FinishedCell(CellRecord):
     """Where the time went."""
     parent: Parent | None = None
     """``faceinv rescore`` only: the record whose pictures these are. ``weights`` and ``code`` are then the scores'."""
+    answers: AnswersFacts | None = None
+    """What several answers to each descriptor agree on, if there are several."""
     leak: LeakFacts | None = None
     """What the attacker had, if it is not the target's whole descriptor on an encoder that the attacker can run."""
     digests: Digests = {}
