@@ -21,6 +21,8 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 #: Photographs per second that one encoder embeds where nothing is known: a small one on two cores.
 _PHOTOGRAPHS_PER_SECOND = 30
 _INTERRUPTED = 130
+#: Stands for the folder of the file, for a config that is next to it.
+_HERE = "here"
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ def suite(app: Application, file: Path, given: tuple[str, ...], only: tuple[str,
     """Run the commands of a file, in order. Nothing is computed twice: run the same command again to continue.
 
     The file has 'variables', each with a value or none, and 'steps', each a name and a command without 'faceinv', in
-    which {name} stands for a variable. A step whose variable has no value is left out and named; a step that fails
-    does not stop the others.
+    which {name} stands for a variable and {here} for the file's folder. A step whose variable has no value is left out
+    and named; a step that fails does not stop the others.
 
     \b
     Examples:
@@ -95,12 +97,15 @@ def read_suite(file: Path, given: Sequence[str]) -> list[Step]:
     values = {
         name: None if value is None else str(value) for name, value in _mapping(file, content, "variables").items()
     }
+    if _HERE in values:
+        raise UsageError(f"{file}: '{_HERE}' is the folder of the file, so it cannot be a variable.")
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or name not in values:
             known = ", ".join(values) or "none"
             raise UsageError(f"--set {shown(text)}: expected NAME=VALUE.{suggest(name, values)} Variables: {known}.")
         values[name] = value
+    values[_HERE] = str(file.parent)
     steps: list[Step] = []
     for name, command in commands.items():
         steps.append(_with_runs(_step(file, str(name), command, values), steps))

@@ -61,7 +61,7 @@ def test_steps_run_in_order_and_compute_nothing_twice(run: Any, cache: Path, sui
     ("name", "given", "benches"),
     [
         ("paper", ("celeba", "mofa", "lfw", "vggface2", "vggface", "stylegan2", "arcface"), 2),
-        ("paper-default", ("lfw",), 2),
+        ("paper-default", ("lfw",), 1),
     ],
 )
 def test_the_papers_suites_name_what_there_is(
@@ -77,6 +77,7 @@ def test_the_papers_suites_name_what_there_is(
     planned = run("suite", SUITES / f"{name}.yaml", "--dry-run", "--set", f"out={tmp_path / 'out'}", *settings)
     assert planned.code == 0, planned.err
     assert planned.out.count("3 cells, 0 computed") == benches
+    assert planned.out.count("6 cells, 0 computed") == (2 if name == "paper-default" else 0)
     assert "left out" not in planned.out
     assert "photographs for each of 2 encoders" in planned.out
     without = run("suite", SUITES / f"{name}.yaml", "--dry-run", "--set", f"out={tmp_path / 'out'}")
@@ -94,6 +95,7 @@ def test_the_papers_suites_name_what_there_is(
         ("steps: {a: 'bench \"x'}", (), "cannot be read: No closing quotation"),
         ("steps: {a: 'bench {b}'}", (), "unknown variable 'b'"),
         ("variables: {a: 1}", (), "has no steps"),
+        ("variables: {here: 1}\nsteps: {a: bench}", (), "'here' is the folder of the file"),
         ("step: {a: bench}", (), "unknown key 'step'"),
         ("steps: [bench]", (), "'steps' must be a mapping"),
     ],
