@@ -91,6 +91,7 @@ def test_figure_7_measures_what_it_claims(full_run: Path) -> None:
     (found,) = same_person.nearer(study, means)
     assert found.attribute == "colours"
     assert [share.mean for share in found.shares] == pytest.approx([2 / 3] * 3)
+    assert [share.mean for share in found.repeated] == pytest.approx([2 / 3] * 3)
     assert found.shares[0].n == 3
     (drawing,) = draw(read_runs([full_run]), 7, means)
     assert "colours 67 [0, 100] %" in drawing.caption
@@ -108,6 +109,16 @@ def test_shares_of_the_same_person_by_hand() -> None:
     found = same_person.shares(originals, results, {"a": [0, 1], "b": [2, 3, 4]})
     # "a": right and wrong. "b": four right, and of 6.5 one tie with 7 and one right.
     assert found == pytest.approx([1 / 2, 5.5 / 6])
+
+
+def test_differences_do_not_depend_on_what_all_reconstructions_share() -> None:
+    originals = np.array([[0.0], [1.0], [5.0], [6.0], [7.0]], np.float32)
+    results = np.array([[9.0], [9.1], [9.0], [9.0], [8.0]], np.float32)
+    people = {"a": [0, 1], "b": [2, 3, 4]}
+    # Every reconstruction of "a" is nearer to the second photograph, yet they differ as the photographs do.
+    assert same_person.shares(originals, results, people)[0] == 0.5
+    # "b": one tie, and two pairs the other way.
+    assert same_person.repeated_differences(originals, results, people) == pytest.approx([1, 1 / 6])
 
 
 @pytest.mark.parametrize(
