@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -15,6 +16,8 @@ import yaml
 from faceinv.contracts import Framing
 
 SUITE = Path(__file__).parents[2] / "benchmarks" / "suites" / "paper.yaml"
+#: What an inversion is made from.
+FILES = ("resnet50_ft_dag.pth", "vgg_face_dag.pth", "ffhq.pkl")
 #: Of MoFA-Test's 84 photographs of 78 people, these: the paper's networks take a second for each.
 MOFA = {"ada": 2, "bo": 1}
 PORTRAIT = Framing("portrait", (120, 100), ((0.35, 0.42), (0.65, 0.42), (0.5, 0.58), (0.39, 0.72), (0.61, 0.72)))
@@ -55,7 +58,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str | Path]:
     return [*trust, "suite", SUITE, *(part for name, value in values.items() for part in ("--set", f"{name}={value}"))]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900)  # less than a minute of one core, more on a busy machine
 def test_the_papers_suite_runs_from_files_in_the_official_formats(
     run: Any, cache: Path, suite: list[str | Path], tmp_path: Path
 ) -> None:
@@ -71,8 +74,11 @@ def test_the_papers_suite_runs_from_files_in_the_official_formats(
     assert {(cell["config"]["dataset"].partition(":")[0], cell["n"]) for cell in cells} == {
         ("mofa-test", 3), ("lfw.deepfunneled", 2)
     }  # fmt: skip
+    of_networks = {hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in FILES}
     for cell in cells:
         assert cell["status"] == "ok"
+        # Every record contains the hash of every file that its numbers depend on.
+        assert of_networks <= set(cell["weights"].values())
         assert cell["config"]["objective"] == "paper"
         assert all(score["learnt_from"].startswith("100 photographs") for score in cell["probes"].values()), cell
     encoders = {json.loads(text)["config"]["encoder"] for path, text in records.items() if path.parent.name == "probes"}
