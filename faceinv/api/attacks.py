@@ -114,6 +114,8 @@ def invert(
     steps: int | None = None,
     pairs: int | None = None,
     probe_data: str = "",
+    protect: str = "",
+    threat: str = "",
     seed: int = 0,
     names: Sequence[str] | None = None,
     weights: Weights | None = None,
@@ -144,7 +146,10 @@ def invert(
         pairs: Number of synthetic training pairs.
         probe_data: Photographs to train probes on in place of the pairs, ``"lfw:PATH"``; they should show nobody whose
             descriptor is inverted.
-        seed: Seed of methods that use random numbers.
+        protect: Protection under which a system stores the descriptors, such as ``"biohash:bits=128"``; they are
+            recovered from the templates first.
+        threat: What the attacker has of that system: ``"key-known"``, ``"key-stolen-late"`` or ``"key-secret"``.
+        seed: Seed of keys, and of methods that use random numbers.
         names: Name of each descriptor; together with the seed it determines a method's random numbers.
         weights: Your own weights files, by name.
         device: ``"cpu"``, ``"cuda"``, …
@@ -183,6 +188,8 @@ def invert(
         "steps": steps,
         "pairs": pairs,
         "probe_data": probe_data,
+        "protect": protect,
+        "threat": threat,
         "seed": seed,
         "loss_weights": dict(loss_weights or {}),
         "weights": dict(weights or {}),
@@ -197,7 +204,8 @@ def invert(
         raise UsageError(f"Got {len(names)} names for {len(batch)} descriptors.")
     named = names if names is not None else [str(row) for row in range(len(batch))]
     batch = at_scale(batch, runner.preparation(cell), named, lambda text: warnings.warn(text, stacklevel=4))
-    return Reconstructions(**vars(runner.invert(cell, batch, named)))
+    recovered = runner.recovered(cell, batch, named)
+    return Reconstructions(**vars(runner.invert(cell, recovered.descriptors if recovered else batch, named)))
 
 
 @overload

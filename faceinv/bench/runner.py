@@ -204,7 +204,8 @@ class Runner:
         prepared = time.perf_counter()
         images = targets.images(rows)
         known, recovering = self._leaks.known(cell, targets, rows, images), 0.0
-        recovered, descriptors = self._recovered(cell, known.descriptors, targets, rows), known.descriptors
+        people = [people_of(targets)[row] for row in rows]
+        recovered, descriptors = self.recovered(cell, known.descriptors, people), known.descriptors
         if recovered:
             descriptors, recovering = recovered.descriptors, time.perf_counter() - prepared
         self._show_starts(named, targets, rows, self._methods.starts(cell, descriptors))
@@ -255,11 +256,17 @@ class Runner:
             parts.describe(identity_facts(named) | about)
             parts.write(rows, replace(part, facts={**part.facts, "digests": digests}))
 
-    def _recovered(self, cell: Cell, descriptors: Tensor, targets: TargetFiles, rows: range) -> Recovered | None:
-        """Return what an attacker recovers of descriptors that are stored as templates; ``None`` if they are not."""
+    def recovered(self, cell: Cell, descriptors: Tensor, people: Sequence[str]) -> Recovered | None:
+        """Return what an attacker recovers of descriptors that are stored as templates; ``None`` if they are not.
+
+        Args:
+            cell: The cell, for its protection.
+            descriptors: What is protected ``(N, D)``.
+            people: The person behind each; keys depend on it.
+        """
         if not cell.protection:
             return None
-        system, people = self.resources.protected(cell), [people_of(targets)[row] for row in rows]
+        system = self.resources.protected(cell)
         found = system.recover(system.store(descriptors, people), people)
         return replace(found, descriptors=at_likely_length(found.descriptors, self.preparation(cell)))
 

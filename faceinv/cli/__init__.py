@@ -32,6 +32,7 @@ COMMANDS = {
     "merge": ("faceinv.cli.merge:merge", "Merge runs that were computed separately, such as shards."),
     "plugins": ("faceinv.cli.plugins:plugins", "List what the installed plugins offer, or show one item."),
     "probe": ("faceinv.cli.probe:probe", "Infer attributes from descriptors of photographs: the paper's Table 1."),
+    "protect": ("faceinv.cli.protect:protect", "Write protected templates of your own descriptors."),
     "report": ("faceinv.cli.report:report", "Write one self-contained HTML page about runs."),
     "rescore": ("faceinv.cli.rescore:rescore", "Score the pictures of a run again, without inverting again."),
     "submit": ("faceinv.cli.submit:submit", "Write a run's results into one file that others can check."),

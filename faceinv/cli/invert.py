@@ -14,6 +14,7 @@ from faceinv.cli.application import Application
 from faceinv.cli.options import config_options, overrides
 from faceinv.cli.report import OPEN, finish, make_report
 from faceinv.errors import InputError, UsageError
+from faceinv.plugins.protections import written
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +68,8 @@ def invert(
     """Reconstruct faces from photographs (embedded first) or from descriptors in .npy files.
 
     Writes one PNG per descriptor to --out (``inverted`` by default). For photographs it also writes the
-    aligned target and scores the pair. report.html shows all results.
+    aligned target and scores the pair. report.html shows all results. With --protect, descriptors are protected as a
+    system would store them, and recovered from the templates, before they are inverted.
 
     \b
     Examples:
@@ -101,7 +103,11 @@ def invert(
             from faceinv.attack.templates import fused
 
             descriptors = fused(descriptors[None], config.fusion[0])
-        inversion = runner.invert(cell, descriptors, [face.name for face in faces])
+        names = [face.name for face in faces]
+        recovered = runner.recovered(cell, descriptors, names)
+        if recovered:
+            app.say(f"Protected with {written(cell.protection, cell.protection_options)}, then {recovered.attack}.")
+        inversion = runner.invert(cell, recovered.descriptors if recovered else descriptors, names)
         rows = _write_and_score(runner, cell, config.out, faces, descriptors, targets, inversion)
         _write_record(runner, cell, config.out, rows, descriptors, targets, inversion)
         with progress.hidden():
