@@ -27,6 +27,7 @@ from faceinv.report import (
     recognition,
     sections,
     table_1,
+    tradeoffs,
     transfer,
     wording,
 )
@@ -76,8 +77,9 @@ def render(
     pictures = None
     if images:
         files = [file for study in runs.studies for file in gallery.picture_files(study)]
-        # The strip at the top repeats up to ten pictures per study.
-        pictures = Pictures.fitting(files, BUDGET - 20_000 * 10 * len(runs.studies))
+        # The strip at the top repeats up to ten pictures per study, and that of protections a few of every cell.
+        repeated = sum(10 + tradeoffs.repeated(study) for study in runs.studies)
+        pictures = Pictures.fitting(files, BUDGET - 20_000 * repeated)
     tables_1 = table_1.tables(runs.probes)
     studies = [_study(study, place, pictures, measure) for place, study in enumerate(runs.studies)]
     return render_template(
@@ -162,6 +164,7 @@ def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure
         "changes": sections.changes(study),
         "figures": figures,
         "notes": list(dict.fromkeys(note for figure in figures for note in figure.notes)),
+        "tradeoffs": tradeoffs.overview(study, pictures),
         "encoders": recognition.encoders(study),
         "success": tables,
         "fmr": recognition.preferred(tables),

@@ -49,6 +49,24 @@
     event.target.setAttribute("aria-label", `Colours: ${label}`);
   });
 
+  // Tables that a click on a heading sorts: by number where a cell has one, else by its text; empty cells come last.
+  for (const table of all(".sortable")) {
+    const headings = all("thead th", table);
+    headings.forEach((heading, place) => one("button", heading).addEventListener("click", () => {
+      const down = heading.getAttribute("aria-sort") === "descending";
+      for (const other of headings) other.removeAttribute("aria-sort");
+      heading.setAttribute("aria-sort", down ? "ascending" : "descending");
+      const text = (row) => row.children[place].textContent.trim();
+      const number = (row) => row.children[place].dataset.value ? Number(row.children[place].dataset.value) : null;
+      const compare = (a, b) => {
+        const [x, y] = [number(a), number(b)];
+        if (x === null || y === null) return (x === null) - (y === null) || text(a).localeCompare(text(b), undefined, { numeric: true });
+        return down ? x - y : y - x;
+      };
+      one("tbody", table).append(...all("tbody tr", table).sort(compare));
+    }));
+  }
+
   // The false match rate: one choice for tables, thresholds in the plots, and the gallery's judges.
   const galleries = [];
   const chooseRate = (rate) => {
