@@ -181,9 +181,8 @@ def d_sys(mated: Scores, non_mated: Scores, bins: int = BINS, low: float = 0.0, 
     own, _ = np.histogram(mated, bins, (low, high))
     other, _ = np.histogram(non_mated, bins, (low, high))
     p, q = own / own.sum(), other / other.sum()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(q > 0, p / q, np.inf)
-    local = np.where(np.isinf(ratio), 1.0, np.where(ratio > 1, 2 * ratio / (1 + ratio) - 1, 0.0))
+    # 2 LR / (1 + LR) − 1 with LR = p / q; 1 where q is 0, and no term where p is.
+    local = np.clip((p - q) / np.maximum(p + q, 1e-300), 0, 1)
     return float((local * p).sum())
 
 

@@ -1,0 +1,119 @@
+"""``--protect`` and ``--threat`` on the toy chain: what leaks is reported as leaking, and what hides as hiding."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from faceinv.scoring.protection import d_sys
+
+PLUGINS = [Path(__file__).with_name(name) for name in ("toy_people.py", "toy_protections.py")]
+GRID = [
+    "--plugin", PLUGINS[0], "--plugin", PLUGINS[1], "bench", "--encoder", "toy", "--critic", "toy.critic",
+    "--generator", "toy-faces", "--dataset", "toy-people", "--limit", "12", "--per-person", "1", "--pairs", "300",
+    "--steps", "2", "--losses", "id", "--metric", "id_sim_attacked", "--metric", "id_sim_critic",
+    "--metric", "success",
+]  # fmt: skip
+
+
+def records(out: Path) -> dict[str, dict]:
+    found = [json.loads(path.read_text()) for path in (out / "cells").glob("*.json")]
+    return {record["config"]["protection"] or "none": record for record in found}
+
+
+def test_a_protection_that_leaks_is_reported_as_leaking(run, cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = run(*GRID, "--protect", "none,leaky,opaque,biohash:bits=8", "--out", out)
+    assert result.code == 0, result.err
+    found = records(out)
+    assert set(found) == {"none", "leaky", "opaque", "biohash"}
+    assert "protection" not in found["none"]
+    leaky, opaque, biohash = (found[name]["protection"] for name in ("leaky", "opaque", "biohash"))
+    assert leaky["cosine"]["mean"] == pytest.approx(1, abs=1e-5)
+    assert {row["success"]["mean"] for row in leaky["irreversibility"]} == {1}
+    assert opaque["cosine"]["mean"] < 0.9 < leaky["cosine"]["mean"]
+    # What hides the face hides the person from the system as well.
+    assert leaky["utility"]["rank_1"]["mean"] == leaky["utility"]["plain_rank_1"]["mean"] > 0.9
+    assert leaky["utility"]["rank_1_difference"]["mean"] == 0
+    assert opaque["utility"]["rank_1"]["mean"] == 0
+    assert (leaky["adaptive"], opaque["adaptive"]) == (True, False)
+    assert "unlinkability" not in leaky
+    assert biohash["unlinkability"]["keys"] == 10
+    assert (biohash["bytes"], biohash["output"], biohash["options"]) == (1, "binary", {"bits": 8})
+    # Reconstructions of what leaks whole are those of no protection, but for rounding.
+    pixels = [record["metrics"]["id_sim_attacked"]["mean"] for record in (found["none"], found["leaky"])]
+    assert pixels[0] == pytest.approx(pixels[1], abs=0.02)
+    assert "opaque" in result.out
+    assert "not attacked adaptively" in result.out
+    page = (out / "report.html").read_text()
+    assert "Which protections hold" in page
+    assert "leaky:offset=0.0 gives back 100 % of the people" in page
+
+
+def test_without_the_key_less_comes_back(run, cache: Path, tmp_path: Path) -> None:
+    args = ("--protect", "biohash:bits=8", "--threat", "key-known,key-stolen-late,key-secret", "--method", "regression")
+    result = run(*GRID, *args, "--out", tmp_path)
+    assert result.code == 0, result.err
+    found = [json.loads(path.read_text())["protection"] for path in (tmp_path / "cells").glob("*.json")]
+    cosine = {block["threat"]: block["cosine"]["mean"] for block in found}
+    assert cosine["key-secret"] < cosine["key-stolen-late"]
+    assert cosine["key-secret"] < cosine["key-known"]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("biohush", "Did you mean 'biohash'?"),
+        ("biohash:bit=4", "Did you mean 'bits'?"),
+        ("biohash:bits=9999", "bits must be 1 to"),
+        ("biohash:bits=four", "bits must be a whole number"),
+        ("polyprotect:overlap=5", "overlap must be below window"),
+        ("polyprotect:window=9999", "window must be 2 to"),
+        ("eager", "it should learn on first use"),
+        ("biohash:bits=4:bits=5", "sets bits twice"),
+        ("opaque:1", "has no options"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_computed(run, cache: Path, tmp_path: Path, given: str, text: str) -> None:
+    result = run(*GRID, "--protect", given, "--out", tmp_path / "run")
+    assert result.code in (2, 5)
+    assert text in result.err
+    assert not (tmp_path / "run" / "cells").exists()
+
+
+def test_an_unknown_threat_is_told(run, cache: Path, tmp_path: Path) -> None:
+    result = run(*GRID, "--protect", "biohash", "--threat", "key-know", "--out", tmp_path / "run")
+    assert (result.code, "Did you mean 'key-known'?" in result.err) == (2, True)
+
+
+def test_templates_of_a_file(run, cache: Path, tmp_path: Path) -> None:
+    given = np.random.default_rng(0).normal(size=(5, 24)).astype(np.float32)
+    np.save(tmp_path / "d.npy", given)
+    np.save(tmp_path / "bad.npy", np.where(np.arange(24) == 3, np.nan, given))
+    command = ("protect", tmp_path / "d.npy", "--out", tmp_path / "t.npy", "--with")
+    assert run(*command, "biohash:bits=16", "--key", "7").code == 0
+    bits = np.load(tmp_path / "t.npy")
+    assert bits.shape == (5, 16)
+    assert set(np.unique(bits)) == {0, 1}
+    for args, text in (
+        (("biohash:bits=16",), "needs a key"),
+        (("noise", "--key", "1"), "has no key"),
+        (("leace:smiling",), "learns the attribute 'smiling'"),
+        (("none",), "protects nothing"),
+    ):
+        result = run(*command, *args)
+        assert (result.code, text in result.err) == (2, True)
+    result = run("protect", tmp_path / "bad.npy", "--with", "noise", "--out", tmp_path / "u.npy")
+    assert (result.code, "5 of 5 descriptors are not finite" in result.err) == (3, True)
+
+
+def test_d_sys_is_one_for_apart_and_zero_for_equal_scores() -> None:
+    rng = np.random.default_rng(0)
+    assert d_sys(rng.uniform(0.6, 1, 500), rng.uniform(0, 0.4, 500)) == 1
+    same = rng.uniform(0, 1, 2000)
+    assert d_sys(same, same) == 0
+    # By hand: half of the mated scores in a bin with twice the density of the others, the rest where they are rarer.
+    assert d_sys(np.array([0.1, 0.1, 0.9, 0.1]), np.array([0.1, 0.1, 0.9, 0.9]), bins=2) == pytest.approx(0.75 * 0.2)
