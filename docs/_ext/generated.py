@@ -180,13 +180,8 @@ def leaderboard() -> str:
     for path in sorted((RESULTS / "submissions").glob("*.json")):
         for board in read_boards(path):
             title = f"## Submitted as `{path.stem}`: {board.encoder}, {board.n} {board.kind}"
-            lines += [
-                title,
-                "",
-                f"    faceinv verify benchmarks/results/submissions/{path.name} RUN",
-                "",
-                *_board(board),
-            ]
+            command = f"    faceinv verify benchmarks/results/submissions/{path.name} RUN"
+            lines += [title, "", command, "", "The seconds are those of the submitter's machine.", "", *_board(board)]
     return "\n".join(lines)
 
 

@@ -40,7 +40,8 @@ def run(
         offline: Never use the network.
         host: The plugins, if you have loaded them yourself; replaces ``plugins``.
         progress: Called with (what, done, of).
-        keys: Keys of the config that override it, such as ``encoder="arcface"`` and ``steps=[100, 500]``.
+        keys: Keys of the config that override it, such as ``encoder="arcface"``, ``steps=[100, 500]`` and
+            ``reporter="tensorboard"``.
 
     Returns:
         The cells of this config, finished and failed; other cells of the run folder are left out.
@@ -92,7 +93,7 @@ def read_runs(*folders: str | Path) -> Runs:
     """Read run folders, such as those of ``faceinv bench``: records, values per target, tables.
 
     Args:
-        folders: The folders.
+        folders: The folders, or files that ``faceinv submit`` wrote.
 
     Returns:
         Records by study (``runs.studies``), all finished cells (``runs.columns``, each with its ``record``, a typed
