@@ -37,6 +37,8 @@ from faceinv.storage.schema import finite
 
 #: What makes the pictures of a run again.
 _REMEDY = "the command that made the run makes it again"
+#: Columns of a cell's rows that are no scores of its pictures, before and after those that are.
+_NOT_SCORED = (("target", "identity"), (LEAK_COSINE,))
 
 
 @dataclass(frozen=True)
@@ -250,8 +252,9 @@ class Rescorer:
         scores = self.scores(kept, cell, label)
         with Parts(self._folder, name).locked():
             digests = self._link_pictures(kept, name)
-            rows = {key: kept.rows[key] for key in ("target", "identity", LEAK_COSINE) if key in kept.rows}
-            digests |= self._folder.write_rows(name, rows | finite({**scores.columns, **scores.protocol_columns}))
+            before, after = ({key: kept.rows[key] for key in keys if key in kept.rows} for keys in _NOT_SCORED)
+            scored = finite({**scores.columns, **scores.protocol_columns})
+            digests |= self._folder.write_rows(name, {**before, **scored, **after})
             facts = self._facts(kept, cell, scores) | {
                 "weights": weights,
                 "code": code,
@@ -301,6 +304,11 @@ class Rescorer:
         facts = {key: value for key, value in record.as_json().items() if key not in ("schema", "id", "checksum")}
         for name in kept.cell.metrics:
             facts.pop(name, None)
+        if facts.get("leak"):
+            facts["leak"] = {**facts["leak"], "judged_by": list(cell.critics)}
+        if facts.get("answers") and cell.critics != kept.cell.critics:
+            # How many of several answers are accepted was judged by the run's own critics.
+            facts["answers"] = {**facts["answers"], "accepted": []}
         own = [text for text in record.warnings if text not in kept.cell.warnings]
         return facts | {
             "config": asdict(cell),
