@@ -31,7 +31,7 @@ class DlibLandmarks:
         try:
             import dlib
         except ImportError:
-            raise PluginError("dlib is not installed: pip install 'faceinv-landmarks[dlib]'") from None
+            raise PluginError("dlib is not installed: pip install 'faceinv-plugins[dlib]'") from None
         self._detect: Any = dlib.get_frontal_face_detector()
         self._predict: Any = dlib.shape_predictor(str(predictor))
 
