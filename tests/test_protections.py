@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from faceinv.contracts import Framing
+from faceinv.data import write_image
 from faceinv.scoring.protection import d_sys
+from faceinv.testing.faces import FRAME, draw_faces
 
 PLUGINS = [Path(__file__).with_name(name) for name in ("toy_people.py", "toy_protections.py")]
 GRID = [
@@ -108,6 +111,25 @@ def test_templates_of_a_file(run, cache: Path, tmp_path: Path) -> None:
         assert (result.code, text in result.err) == (2, True)
     result = run("protect", tmp_path / "bad.npy", "--with", "noise", "--out", tmp_path / "u.npy")
     assert (result.code, "5 of 5 descriptors are not finite" in result.err) == (3, True)
+
+
+def test_readers_learn_anew_on_templates(run, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    for index, face in enumerate(draw_faces(120, Framing("large", (96, 96), FRAME.points))):
+        write_image(face, tmp_path / "faces" / f"{index:03d}.png")
+    args = ("probe", "--encoder", "toy", "--dataset", f"folder:{tmp_path / 'faces'}", "--attributes", "brightness")
+    done = run(
+        "--plugin", PLUGINS[1], *args, "--no-image", "--recipe", "linear", "--out", tmp_path / "run", "--json",
+        "--protect", "none,leaky,leace:brightness",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    score = {row["encoder"]: row["metrics"]["r2"]["mean"] for row in done.json if row["source"] == "descriptor"}
+    plain, leaky = score["toy.attacked"], score["toy.attacked behind leaky:offset=0.0"]
+    assert plain > 0.5
+    assert leaky == pytest.approx(plain, abs=0.15)
+    assert score["toy.attacked behind leace:attribute=brightness"] < 0.1
+    refused = run(*args, "--protect", "leace:smile", "--out", tmp_path / "run")
+    assert (refused.code, "Unknown attribute of the protection 'smile'" in refused.err) == (2, True)
 
 
 def test_d_sys_is_one_for_apart_and_zero_for_equal_scores() -> None:

@@ -110,21 +110,21 @@ class ProtectedSystem:
             return self.protection.recover([Leak(templates, key)], self.prior)
         if known or self.threat == "key-stolen-late":
             return from_pairs(
-                self._inputs(self.protection.protect(self.prior, key)), self.prior, self._inputs(templates)
+                self.numbers(self.protection.protect(self.prior, key)), self.prior, self.numbers(templates)
             )
         keys = [seed_of(f"faceinv attacker's key {number} {self._seed}") for number in range(_OWN_KEYS)]
         own = torch.cat([self.protection.protect(self.prior[place::_OWN_KEYS], key) for place, key in enumerate(keys)])
         prior = torch.cat([self.prior[place::_OWN_KEYS] for place in range(_OWN_KEYS)])
         mixed = torch.randperm(len(prior), generator=torch.Generator().manual_seed(0))
-        return from_pairs(self._inputs(own)[mixed], prior[mixed], self._inputs(templates))
+        return from_pairs(self.numbers(own)[mixed], prior[mixed], self.numbers(templates))
 
-    def _inputs(self, templates: Tensor) -> Tensor:
+    def numbers(self, templates: Tensor) -> Tensor:
         """Return templates as numbers that a linear map can read: each value of a symbol has its own.
 
         Too many are mixed at random into fewer: a map learns as much from them, in a hundredth of the time.
         """
         if self.spec.output != "symbols":
-            return templates
+            return templates.float()
         values = self._values
         inputs = nn.functional.one_hot(templates.long().clamp(0, values - 1), values).flatten(1).float()
         if inputs.shape[1] <= _MOST_INPUTS:

@@ -13,6 +13,7 @@ from torch import Tensor
 from faceinv.audit.attributes import Attribute
 from faceinv.audit.image_reader import backbone_options
 from faceinv.audit.material import Material
+from faceinv.audit.protection import protected_bank
 from faceinv.audit.readings import baseline, descriptor_readings, digest, image_readings
 from faceinv.audit.rows import Reading, score_attribute
 from faceinv.audit.settings import RECIPES, AuditSettings, deciding
@@ -85,12 +86,18 @@ class Audit:
                     self.loader.hashes(spec)
         refusals.end()
 
-    def run(self, encoder: str) -> ProbeRecord:
-        """Return the record of an encoder; compute and write it unless it is there."""
+    def run(self, encoder: str, protection: str = "") -> ProbeRecord:
+        """Return the record of an encoder; compute and write it unless it is there.
+
+        Args:
+            encoder: Name of the encoder.
+            protection: How its descriptors are protected, ``NAME[:OPTION=VALUE]``; readers learn from the templates.
+        """
         spec: EncoderSpec = self.loader.host.spec("encoder", encoder)
-        weights, code = self._hashes(spec), self._code(spec)
+        weights, code = self._hashes(spec), self._code(spec, protection)
         names = [item.name for item in self.material.chosen]
         config = asdict(self.settings) | {"encoder": spec.name, "attributes": names}
+        config |= {"protect": protection} if protection else {}
         parts_of_id = {"version": _VERSION, "config": deciding(config), "weights": weights, "code": code}
         record_id = fingerprint(parts_of_id)
         known = self.folder.finished(record_id, self._say)
@@ -103,6 +110,8 @@ class Audit:
         parts = self.material.parts(bank)
         embedded = time.perf_counter()
         self.attributes = self.material.readable(parts)
+        if protection:
+            bank = protected_bank(bank, protection, spec, self.material, parts["train"], self.loader.host)
         read = descriptor_readings(self.material, self.attributes, bank, parts, self._progress)
         trained = time.perf_counter()
         image = image_readings(self.material, self.attributes, parts, self._trained, self._progress)
@@ -112,7 +121,8 @@ class Audit:
             item.name: [*read[item.name], *image[item.name], baseline(self.material, item, parts)]
             for item in self.attributes
         }
-        rows = self._scored(spec.name, readings, parts["test"], columns)
+        shown = f"{spec.name} behind {protection}" if protection else spec.name
+        rows = self._scored(shown, readings, parts["test"], columns)
         digests = self.folder.write_rows(record_id, columns)
         facts = {
             "kind": "probe",
@@ -168,9 +178,11 @@ class Audit:
             specs.append(host.spec("detector", self.settings.detector))
         return specs
 
-    def _code(self, encoder: EncoderSpec) -> dict[str, str]:
+    def _code(self, encoder: EncoderSpec, protection: str) -> dict[str, str]:
         """Return a hash of each piece of code that the numbers depend on, by what it is."""
         specs: list[Spec] = [*self._networks(encoder), self.material.spec]
+        if protection:
+            specs.append(self.loader.host.spec("protection", protection.partition(":")[0]))
         return {"faceinv": core_hash("audit", "bank")} | codes(self.loader.host, specs)
 
     def _hashes(self, encoder: EncoderSpec) -> dict[str, str]:

@@ -38,8 +38,10 @@ def descriptor_readings(
     derived: list[tuple[Attribute, DerivedProbe]] = []
     for recipe in settings.recipes:
         for item in items:
-            if recipe == "tuned":
-                task: Task | None = tuned_task(item, labels[item.name], dim)
+            if recipe == "linear":
+                task: Task | None = _linear_task(item, labels[item.name], dim)
+            elif recipe == "tuned":
+                task = tuned_task(item, labels[item.name], dim)
             elif isinstance(item.probe, DerivedProbe):
                 derived.append((item, item.probe))
                 continue
@@ -67,6 +69,12 @@ def tuned_task(item: Attribute, labels: Tensor, dim: int) -> Task:
     outputs = labels[0].numel()
     recipe = replace(TUNED, objective="bce" if item.is_binary else "mse")
     return Task(f"tuned {item.name}", labels, lambda: tuned_head(dim, outputs), recipe, item.probe.constrain)
+
+
+def _linear_task(item: Attribute, labels: Tensor, dim: int) -> Task:
+    """Return the task of the recipe ``"linear"``: a single layer, trained like ``"tuned"``."""
+    outputs, tuned = labels[0].numel(), tuned_task(item, labels, dim)
+    return replace(tuned, name=f"linear {item.name}", make_head=lambda: nn.Linear(dim, outputs))
 
 
 def tuned_head(dim: int, outputs: int) -> nn.Module:

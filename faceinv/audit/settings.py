@@ -8,8 +8,8 @@ from typing import Any
 
 from faceinv.audit.image_reader import ImageRecipe
 
-#: Recipes of the heads: one for all attributes, or the paper's (sections 3.1 to 3.3).
-RECIPES = ("tuned", "paper")
+#: Recipes of the heads: one for all attributes, the paper's (sections 3.1 to 3.3), or a single layer.
+RECIPES = ("tuned", "paper", "linear")
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class AuditSettings:
         dataset: ``name`` or ``name:PATH``, as reported.
         labels: SHA-256 of the labels file, or nothing.
         attributes: Names given by the user; none for the default ones.
-        recipes: Recipes of the heads, ``"tuned"`` or ``"paper"``.
+        recipes: Recipes of the heads, ``"tuned"``, ``"paper"`` or ``"linear"``.
         detector: Detector for a data set that declares no framing.
         limit: Maximum number of images, taken evenly from the whole data set.
         seed: Seed of initial weights, batch order, dropout and bootstrap.
@@ -32,7 +32,7 @@ class AuditSettings:
     dataset: str
     labels: str = ""
     attributes: tuple[str, ...] = ()
-    recipes: tuple[str, ...] = RECIPES
+    recipes: tuple[str, ...] = ("tuned", "paper")
     detector: str = ""
     limit: int | None = None
     seed: int = 0

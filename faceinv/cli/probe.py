@@ -10,9 +10,11 @@ import click
 
 from faceinv.bench.phases import Phase
 from faceinv.cli.application import Application
+from faceinv.cli.completion import names_of
 from faceinv.cli.groups import GroupTables, Wanted, group_options
 from faceinv.cli.options import Standard, named_files
 from faceinv.errors import UsageError
+from faceinv.plugins.protections import NONE, parse_protection, written
 
 #: Photographs in a data set whose number is not known yet.
 _MANY = 10_000
@@ -34,7 +36,7 @@ def _listed(values: tuple[str, ...]) -> list[str]:
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE.csv", help="Annotations of the images.")
 @click.option("--attributes", multiple=True, metavar="A,B,…", help="Annotations and probes to read.")
 @click.option(
-    "--recipe", "recipes", multiple=True, metavar="A,B", help="Training recipe of the heads: tuned, paper, or both."
+    "--recipe", "recipes", multiple=True, metavar="A,B", help="Recipe of the heads: tuned, paper, linear, or several."
 )
 @click.option(
     "--image/--no-image", default=True, show_default=True, help="Also infer from the photographs, for comparison."
@@ -42,6 +44,13 @@ def _listed(values: tuple[str, ...]) -> list[str]:
 @click.option("--backbone", default="lcnet_050", show_default=True, help="timm model for the photographs.")
 @click.option("--image-epochs", type=click.IntRange(1), default=24, show_default=True, help="Epochs of that model.")
 @click.option("--limit", type=click.IntRange(1), help="Number of images, taken evenly from all.")
+@click.option(
+    "--protect",
+    multiple=True,
+    metavar="NAME[:OPTION=VALUE],…",
+    shell_complete=names_of("protection"),
+    help="Protections of the descriptors, such as none,leace:smiling; readers are trained anew on the templates.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of training and intervals.")
 @click.option(
     "--detector", default=Standard("detector"), show_default=True, help="Finds faces in photographs without a framing."
@@ -81,6 +90,7 @@ def probe(
     image_epochs: int,
     weights: tuple[str, ...],
     device: str,
+    protect: tuple[str, ...],
     form: str | None,
     figures: bool,
     groups: str | None,
@@ -99,6 +109,7 @@ def probe(
       faceinv probe --encoder facenet --encoder arcface --dataset lfw:lfw --recipe tuned,paper
       faceinv probe --dataset folder:photos --labels labels.csv --attributes beard,landmarks --json
       faceinv probe --encoder arcface --dataset synthetic
+      faceinv probe --dataset lfw:lfw --attributes smiling --recipe tuned,linear --protect none,leace:smiling
       faceinv probe --dataset lfw:lfw --attributes smiling,male,landmarks --groups predicted:male
     """
     from faceinv.audit.image_reader import ImageRecipe
@@ -110,8 +121,9 @@ def probe(
         raise UsageError(f"--groups prints its tables as text; omit --{form}, or add --groups to 'faceinv report'.")
     names = [app.host.spec("encoder", name).name for name in _listed(encoders) or [Standard("encoder")()]]
     loader = make_loader(app.host, app.store, weights=named_files(weights, names[0], app.host), device=device)
+    protections = _protections(app, names, _listed(protect) or [NONE])
     by_paper = image and "paper" in _listed(recipes)
-    phases = _phases(len(names), given["limit"] or _MANY, image_epochs if image else 0, by_paper)
+    phases = _phases(len(protections), given["limit"] or _MANY, image_epochs if image else 0, by_paper)
     with app.progress(phases) as progress:
         audit = make_audit(
             loader,
@@ -123,7 +135,7 @@ def probe(
             **given,
         )
         audit.require_files(names)
-        records = [audit.run(name) for name in names]
+        records = [audit.run(name, text) for name, text in protections]
     _print_tables(app, records, form)
     if wanted:
         _print_groups(app, audit, records, wanted)
@@ -132,6 +144,16 @@ def probe(
         _draw(app, audit, records)
     for record in records:
         app.say(f"record: {audit.folder.record_path(record.id)}")
+
+
+def _protections(app: Application, encoders: list[str], given: list[str]) -> list[tuple[str, str]]:
+    """Return each encoder with each protection, written with all of its options; nothing for none."""
+    pairs = []
+    for name in encoders:
+        for text in given:
+            found = parse_protection(text, app.host.spec("encoder", name).dim, app.host)
+            pairs.append((name, written(found[0].name, found[1]) if found else ""))
+    return pairs
 
 
 def _phases(encoders: int, images: int, image_epochs: int, by_paper: bool) -> list[Phase]:

@@ -38,7 +38,7 @@ class ProbeRow(Model):
     source: Literal["descriptor", "image", "baseline"]
     """What was read: the descriptor, the photograph, or nothing."""
     recipe: str | None = None
-    """``tuned`` or ``paper``; for an image ``exact`` or the backbone; ``null`` for a baseline."""
+    """``tuned``, ``paper`` or ``linear``; for an image ``exact`` or the backbone; ``null`` for a baseline."""
     dataset: str
     """Data set, as given."""
     n: Count

@@ -1,0 +1,60 @@
+"""Templates in place of descriptors: readers are trained anew on them, as an attacker would who knows the scheme."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from faceinv.attack.protected import ProtectedSystem
+from faceinv.audit.material import Material
+from faceinv.bank.bank import Bank
+from faceinv.contracts.protection_specs import ProtectionContext
+from faceinv.contracts.protections import Protection
+from faceinv.contracts.specs import EncoderSpec
+from faceinv.errors import unknown_name
+from faceinv.plugins.host import Host
+from faceinv.plugins.protections import parse_protection
+
+#: Photographs that a protection learns from at most.
+_EXAMPLES = 10_000
+
+
+def protected_bank(bank: Bank, text: str, encoder: EncoderSpec, material: Material, train: Tensor, host: Host) -> Bank:
+    """Return the bank with templates in place of descriptors, all under one key, which the attacker knows.
+
+    A reader of templates under a person's key learns from photographs that the attacker protects under that key; which
+    key it is makes no difference on average.
+
+    Args:
+        bank: The photographs.
+        text: The protection, as on the command line.
+        encoder: The encoder's declaration.
+        material: The attributes of the photographs, which protections may learn to hide.
+        train: Rows of the training part, the only ones that a protection learns from.
+        host: The plugins.
+    """
+    found = parse_protection(text, encoder.dim, host)
+    assert found is not None, "only of a protection"
+    spec, options = found
+    names = {item.name: item for item in material.chosen}
+    hidden = options.get("attribute")
+    if hidden is not None and hidden not in names:
+        raise unknown_name("attribute of the protection", str(hidden), names)
+    rows = train if hidden is None else train[material.known(names[str(hidden)])[train]]
+    rows = rows[:_EXAMPLES]
+    descriptors = nn.functional.normalize(bank.descriptors)
+
+    def examples() -> Tensor:
+        return descriptors[rows]
+
+    context = ProtectionContext(
+        encoder.dim, material.settings.seed, examples, lambda name: material.labels[name][rows].flatten(1)
+    )
+    built: Protection = host.build(spec, context, **options)
+    system = ProtectedSystem(spec, built, seed=material.settings.seed, threat="key-known", prior=examples)
+    # Rows without a face hold NaN, which no scheme has to accept.
+    templates = system.numbers(system.store(descriptors.nan_to_num(), ["everybody"] * len(descriptors)))
+    templates[~bank.usable] = torch.nan
+    return replace(bank, descriptors=templates)
