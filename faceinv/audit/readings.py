@@ -20,7 +20,7 @@ from faceinv.contracts.probes import DerivedProbe, Probe, Recipe
 from faceinv.contracts.progress import Reporter
 from faceinv.plugins.code import MAKING, core_hash
 from faceinv.probes.reader import Reader, TunedHead
-from faceinv.probes.recipe import TUNED
+from faceinv.probes.recipe import LATENTS as LINEAR, TUNED
 from faceinv.probes.training import Parts, Task, train_heads
 from faceinv.storage.hashing import fingerprint
 from faceinv.storage.tensors import load_or_make
@@ -72,9 +72,9 @@ def tuned_task(item: Attribute, labels: Tensor, dim: int) -> Task:
 
 
 def _linear_task(item: Attribute, labels: Tensor, dim: int) -> Task:
-    """Return the task of the recipe ``"linear"``: a single layer, trained like ``"tuned"``."""
-    outputs, tuned = labels[0].numel(), tuned_task(item, labels, dim)
-    return replace(tuned, name=f"linear {item.name}", make_head=lambda: nn.Linear(dim, outputs))
+    """Return the task of the recipe ``"linear"``: a single layer, solved at once; binary labels are numbers to it."""
+    outputs, constrain = labels[0].numel(), None if item.is_binary else item.probe.constrain
+    return Task(f"linear {item.name}", labels, lambda: nn.Linear(dim, outputs), LINEAR, constrain)
 
 
 def tuned_head(dim: int, outputs: int) -> nn.Module:
