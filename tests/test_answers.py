@@ -64,6 +64,7 @@ def test_several_answers_are_recorded_and_shown(run: Any, cache: Path, tmp_path:
     first, second, third = ((pictures / f"00000{what}.png").read_bytes() for what in ("", "-answer2", "-answer3"))
     assert len({first, second, third}) == 3
     assert (tmp_path / "whole" / "answers.png").is_file()
+    assert "What is known, and what is guessed?" in (tmp_path / "whole" / "report.html").read_text()
     assert {"00000-answer2.png", "00000-mean.png", "00000-unsure.png"} <= set(record["digests"])
     # The same in batches of another size, to the picture.
     parts = bench("parts", "--batch-size", "3")

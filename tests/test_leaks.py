@@ -172,6 +172,7 @@ def test_leaks_are_axes_of_the_grid(run: Any, cache: Path, tmp_path: Path) -> No
     assert found["bits:4"]["leaked"] == found["bits:4"]["steered_by"] == "toy.attacked"
     assert found["bits:4"]["judged_by"] == ["toy.critic"]
     assert "What leaked of toy.attacked" in result.out
+    assert "What does an attacker need?" in (out / "report.html").read_text()
     again = run("bench", *SMALL, "--dataset", "toy-targets", "--limit", "6", "--out", out, "--leak", "scores:3")
     assert again.code == 0
     assert len(records(out)) == 4

@@ -220,9 +220,9 @@ def _planned(cell: Cell, config: BenchConfig, host: Host, store: WeightStore, th
         targets_done=done,
         unknown=(*(f"the file {name}" for name in unknown), *(f"the images of {name}" for name in real)),
         fetch=fetch,
-        seconds=round(left * max(1, cell.steps) * each, 1),
+        seconds=round(left * max(1, cell.steps) * each * cell.answers, 1),
         basis=basis,
-        phases={"inversion": left * max(1, cell.steps) * each},
+        phases={"inversion": left * max(1, cell.steps) * each * cell.answers},
     )
 
 
@@ -285,5 +285,5 @@ def _seconds_each(cell: Cell, measured: Sequence[FinishedCell], host: Host) -> t
 
 
 def _seconds(item: FinishedCell) -> float:
-    """Return the seconds per target of a record."""
-    return ((item.seconds.invert or 0) + (item.seconds.score or 0)) / item.n
+    """Return the seconds per target and answer of a record."""
+    return ((item.seconds.invert or 0) + (item.seconds.score or 0)) / (item.n * item.config.answers)

@@ -15,7 +15,7 @@ from faceinv.errors import UsageError
 if TYPE_CHECKING:
     from faceinv.report.runs import Runs
 
-_TABLES = ("scores", "success", "identification", "cosines", "same-person", "transfer", "probes")
+_TABLES = ("scores", "success", "identification", "cosines", "same-person", "transfer", "probes", "leaks", "answers")
 
 
 @click.command()

@@ -10,6 +10,7 @@ from functools import partial
 from faceinv.errors import UsageError, unknown_name
 from faceinv.plugins.bundled import bundled
 from faceinv.report import provenance
+from faceinv.report.leaks import leak_of
 from faceinv.report.runs import EXACT, Column, Runs, Study, steered_by
 from faceinv.scoring.statistics import Estimate, estimate, paired_difference, wilson
 
@@ -211,7 +212,7 @@ def ordered(places: Sequence[Place]) -> tuple[Place, ...]:
 
 def _references(column: Column, columns: list[Column], method: str) -> list[Column]:
     """Return the cells of ``method`` to compare ``column`` with: with default options and in fp32, if there are any."""
-    keys = ("losses", "objective", "steps", "seed")
+    keys = ("losses", "objective", "steps", "seed", "leak", "knowledge", "surrogate", "leaked_per_person", "fusion")
     same = [
         other for other in columns if all(getattr(other.config, key) == getattr(column.config, key) for key in keys)
     ]
@@ -237,7 +238,10 @@ def _place(column: Column, references: list[Column]) -> Place:
     return Place(
         id=column.id,
         method=column.config.method,
-        options=",".join(f"{key}={value}" for key, value in column.config.method_options.items()),
+        options=",".join(
+            [f"{key}={value}" for key, value in column.config.method_options.items()]
+            + ([leak_of(column)] if record.leak else [])
+        ),
         losses=column.losses,
         steps=column.config.steps,
         access=record.access,

@@ -22,6 +22,7 @@ from faceinv.report import (
     critics,
     gallery,
     headline,
+    leaks,
     paper,
     provenance,
     recognition,
@@ -91,7 +92,14 @@ def render(
         studies=studies,
         transfer=transfer.matrices(runs),
         tables_1=tables_1,
-        groups=groups,
+        tables=[
+            *(
+                ("What does an attacker need?", "Leaks", found)
+                for study in runs.studies
+                if (found := leaks.table(study)).lines
+            ),
+            *(("For whom is it worse?", "Groups", table) for table in groups),
+        ],
         drawn=_drawn(runs) if images else (),
         probe_lead=table_1.lead(tables_1),
         probe_settings=provenance.probe_settings(runs),

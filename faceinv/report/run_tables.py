@@ -94,7 +94,17 @@ def as_rows(columns: Sequence[Column]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for column in columns:
         config, record, content = column.config, column.record, column.record.as_json()
-        kept = ("metrics", "recognition", "success", "identification", "probes", "shares", "left_out")
+        kept = (
+            "metrics",
+            "recognition",
+            "success",
+            "identification",
+            "probes",
+            "shares",
+            "left_out",
+            "leak",
+            "answers",
+        )
         rows.append(
             {
                 "encoder": config.encoder,
