@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,7 +108,7 @@ def _wandb_records(path: Path) -> Iterator[Any]:
     from wandb.proto import wandb_internal_pb2
 
     content = path.read_bytes()
-    assert content.startswith(b":W&B")
+    assert content[:4] in (b":W&B", b"")
     place, whole = 7, b""
     while place < len(content):
         left = 32768 - place % 32768
@@ -122,14 +123,23 @@ def _wandb_records(path: Path) -> Iterator[Any]:
             whole = b""
 
 
+def _wandb_runs(folder: Path) -> list[list[Any]]:
+    """Return the messages of the cell's run and of the report's; W&B's own process may still be writing them."""
+    until = time.monotonic() + 30
+    while True:
+        found = [[*_wandb_records(path)] for path in folder.glob("offline-*/*.wandb")]
+        found.sort(key=lambda messages: any(message.artifact.name == "report" for message in messages))
+        ended = [any(message.HasField("exit") for message in messages) for messages in found]
+        if ended == [True, True] or time.monotonic() > until:
+            return found
+        time.sleep(0.1)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_wandb_reads_the_run(tracked: Any, tmp_path: Path) -> None:
     pytest.importorskip("wandb", reason="needs the extra 'wandb'")
     record = tracked("wandb:pictures=2")
-    cell, report = sorted(
-        ([*_wandb_records(path)] for path in (tmp_path / "run" / "wandb").glob("offline-*/*.wandb")),
-        key=lambda messages: any(message.HasField("artifact") for message in messages),
-    )
+    cell, report = _wandb_runs(tmp_path / "run" / "wandb")
     summary = {
         item.key: json.loads(item.value_json)
         for message in cell
@@ -154,6 +164,8 @@ def test_wandb_reads_the_run(tracked: Any, tmp_path: Path) -> None:
     assert config["encoder"] == "toy.attacked"
     files = [item.path for message in cell if message.HasField("files") for item in message.files.files]
     assert len([path for path in files if path.endswith(".png")]) == 2
+    (kept,) = (message.artifact for message in cell if message.HasField("artifact"))
+    assert [item.path for item in kept.manifest.contents] == ["record.json"]
     (artifact,) = (message.artifact for message in report if message.HasField("artifact"))
     assert [item.path for item in artifact.manifest.contents] == ["report.html"]
 

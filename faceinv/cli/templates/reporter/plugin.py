@@ -8,7 +8,7 @@ from faceinv.contracts import ReporterSpec
 
 @hookimpl
 def faceinv_reporters() -> list[ReporterSpec]:
-    """Declare the reporter; options such as --reporter my-template:name=x are its keyword arguments."""
+    """Declare the reporter; its keyword arguments are its options."""
     return [
         ReporterSpec(
             name="my-template",

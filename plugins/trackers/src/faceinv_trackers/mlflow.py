@@ -24,11 +24,12 @@ class MLflow(RunReporter):
         uri: The tracking server or folder; by default ``MLFLOW_TRACKING_URI``, or ``mlruns`` in the run folder.
         experiment: Name of the experiment.
         pictures: Number of targets per cell whose pictures are logged.
+        report: Whether the run's page is logged, which has all pictures in it.
     """
 
-    def __init__(self, uri: str = "", experiment: str = "faceinv", pictures: int = 8) -> None:
+    def __init__(self, uri: str = "", experiment: str = "faceinv", pictures: int = 8, report: bool = True) -> None:
         self._mlflow: Any = tracker("mlflow", "mlflow")
-        self._uri, self._experiment, self._pictures = uri, experiment, pictures
+        self._uri, self._experiment, self._pictures, self._report = uri, experiment, pictures, report
         self._runs: dict[str, str] = {}
         self._failed = False
 
@@ -75,7 +76,7 @@ class MLflow(RunReporter):
 
     def run_done(self, report: Path | None) -> None:
         """Log the report, and close the run."""
-        if report:
+        if report and self._report:
             self._client.log_artifact(self._main, str(report))
         self._client.set_terminated(self._main, "FAILED" if self._failed else "FINISHED")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ class WandB(RunReporter):
         project: Name of the project.
         mode: ``offline``, ``online``, which needs ``wandb login``, or ``disabled``.
         pictures: Number of targets per cell whose pictures are logged.
+        report: Whether the run's page is logged, which has all pictures in it.
     """
 
-    def __init__(self, project: str = "faceinv", mode: str = "offline", pictures: int = 8) -> None:
+    def __init__(self, project: str = "faceinv", mode: str = "offline", pictures: int = 8, report: bool = True) -> None:
         self._wandb: Any = tracker("wandb", "wandb")
-        self._project, self._mode, self._pictures = project, mode, pictures
+        self._project, self._mode, self._pictures, self._report = project, mode, pictures, report
         self._run: Any = None
         self._open = ""
 
@@ -34,7 +36,7 @@ class WandB(RunReporter):
         self._of(cell).log({"targets": batch.done, **values})
 
     def cell_done(self, cell: CellFacts, result: CellResult) -> None:
-        """Log losses and pictures; scores with their intervals and the record become the run's summary."""
+        """Log losses, pictures and the record; scores with their intervals become the run's summary."""
         run = self._of(cell)
         steps: dict[int, dict[str, float]] = {}
         for name, step, value in losses(result.record):
@@ -47,6 +49,10 @@ class WandB(RunReporter):
         if pictures:
             run.log({"target and reconstruction": pictures})
         run.summary.update(dict(scores(result.record)))
+        artefact = self._wandb.Artifact(f"record-{cell.id}", type="record")
+        with artefact.new_file("record.json", mode="w") as file:
+            json.dump(result.record, file, indent=2)
+        run.log_artifact(artefact)
         self._finish(0)
 
     def failed(self, error: str, cell: CellFacts | None) -> None:
@@ -58,7 +64,7 @@ class WandB(RunReporter):
     def run_done(self, report: Path | None) -> None:
         """Log the report as an artefact, in a run of its own."""
         self._finish(0)
-        if report:
+        if report and self._report:
             run = self._begin("report", self._facts.config)
             artefact = self._wandb.Artifact("report", type="report")
             artefact.add_file(str(report))
