@@ -52,6 +52,12 @@ KINDS = {
         "faceinv bench --dataset {name}:PATH --limit 2 --steps 20 --pairs 1000",
         "Photographs of people require their consent, or the licence of a research data set.",
     ),
+    "protection": (
+        "protection",
+        "faceinv bench --protect none,{name} --limit 2 --steps 20 --pairs 1000",
+        "A protection is worth as much as the attack on it is good: read how others attack such schemes before you\n"
+        "trust a number, and put the best attack into `recover`.",
+    ),
     "reporter": (
         "reporter",
         "faceinv bench --reporter {name} --limit 2 --steps 20 --pairs 1000",

@@ -17,7 +17,7 @@ from faceinv.plugins.host import Host
 _COMMANDS = {"check": "faceinv.cli.check:check", "new": "faceinv.cli.new:new"}
 
 #: Kinds in the order in which users meet them; weights have their own command.
-KINDS = ("encoder", "generator", "probe", "loss", "method", "metric", "dataset", "detector", "reporter")
+KINDS = ("encoder", "generator", "probe", "loss", "method", "metric", "dataset", "detector", "protection", "reporter")
 
 
 class _Lazily(click.Group):
@@ -38,7 +38,7 @@ class _Lazily(click.Group):
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
-    """List encoders, generators, probes, losses, methods, metrics, data sets and reporters.
+    """List encoders, generators, probes, losses, methods, metrics, data sets, protections and reporters.
 
     \b
     Examples:

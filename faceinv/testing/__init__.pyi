@@ -22,6 +22,7 @@ from .kinds import (
     check_metric as check_metric,
     check_plugin as check_plugin,
     check_probe as check_probe,
+    check_protection as check_protection,
     check_reporter as check_reporter,
 )
 from .parametrize import (

@@ -24,6 +24,7 @@ CHECK_MODULES = {
     "metric": ("spec_checks", "metric_checks", "protocol_checks"),
     "dataset": ("spec_checks", "dataset_checks"),
     "detector": ("spec_checks", "detector_checks"),
+    "protection": ("spec_checks", "protection_checks"),
     "reporter": ("spec_checks", "reporter_checks"),
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from faceinv.contracts.protection_specs import ProtectionSpec
 from faceinv.contracts.specs import (
     DatasetSpec,
     DetectorSpec,
@@ -82,6 +83,11 @@ def check_dataset(spec: DatasetSpec, *, path: Path | None = None, host: Host | N
 def check_detector(spec: DetectorSpec, *, files: Sequence[Path] = (), host: Host | None = None) -> None:
     """Check a face detector; arguments and errors as for :func:`check_encoder`."""
     _check(spec, files=files, host=host)
+
+
+def check_protection(spec: ProtectionSpec, *, host: Host | None = None) -> None:
+    """Check a protection of descriptors; arguments and errors as for :func:`check_encoder`."""
+    _check(spec, host=host)
 
 
 def check_reporter(spec: ReporterSpec, *, host: Host | None = None) -> None:

@@ -8,7 +8,7 @@ from faceinv.plugins.registry import load_target
 from faceinv.testing.checks import CheckFailed, check, require
 from faceinv.testing.subjects import Subject
 
-_ALL = ("encoder", "generator", "probe", "loss", "method", "metric", "dataset", "detector", "reporter")
+_ALL = ("encoder", "generator", "probe", "loss", "method", "metric", "dataset", "detector", "protection", "reporter")
 
 
 @check(*_ALL, fix="Give the spec a licence, an importable target, and only weights that faceinv_weights declares.")

@@ -140,6 +140,10 @@ class Subject(_Memory):
         if self.kind == "metric":
             return loader.metric(self.name, self.framing)
         factory = load_target(self.spec)
+        if self.kind == "protection":
+            from faceinv.testing.protection_checks import context
+
+            return factory(context(), **self.spec.options)
         if self.kind == "dataset":
             return self.open()
         if isinstance(self.spec, ReporterSpec):

@@ -13,6 +13,7 @@ from pathlib import Path
 import broken_methods  # noqa: F401  (registers its toys)
 import broken_networks  # noqa: F401
 import broken_plugins
+import broken_protections  # noqa: F401
 import broken_reporters  # noqa: F401
 import broken_scores  # noqa: F401
 import broken_terms  # noqa: F401

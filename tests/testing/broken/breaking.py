@@ -15,6 +15,7 @@ from faceinv.contracts import (
     MethodSpec,
     MetricSpec,
     ProbeSpec,
+    ProtectionSpec,
     ReporterSpec,
     Spec,
 )
@@ -31,6 +32,7 @@ _SPECS: dict[str, tuple[type[Spec], dict[str, Any]]] = {
     "metric": (MetricSpec, {"unit": "1", "higher_is_better": False, "bounds": (0.0, 1.0)}),
     "dataset": (DatasetSpec, {"real": False}),
     "detector": (DetectorSpec, {}),
+    "protection": (ProtectionSpec, {}),
     "reporter": (ReporterSpec, {}),
 }
 
