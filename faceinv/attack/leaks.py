@@ -20,6 +20,8 @@ from faceinv.errors import PluginError
 SAMPLES = 4000
 #: Variance of a measurement's error, as a share of the mean variance of a direction: for rounding.
 _NOISE = 1e-6
+#: Least variance of a direction, as a share of the mean one.
+_FLOOR = 1e-4
 
 
 class Answers:
@@ -50,9 +52,7 @@ class Answers:
         return self._rows, self._directions @ self._rows.T
 
     def codes(self) -> Tensor:
-        """Return the descriptors ``(B, D)`` with each number replaced by the middle of its bin.
-
-        Bins of equal width reach to three standard deviations, 3 / √D for a direction; one bit is the sign.
+        """Return the directions ``(B, D)`` rounded to the bits that leak; see :func:`rounded_to_bits`.
 
         Raises:
             PluginError: if no codes leak.
@@ -60,11 +60,7 @@ class Answers:
         if self._leak.kind != "bits":
             raise PluginError(f"An attack asks for codes, and '{self._leak}' leaks none.")
         self._count(self._directions.shape[1])
-        bins = 2**self._leak.n
-        reach = 3 / math.sqrt(self._directions.shape[1])
-        place = ((self._directions + reach) / (2 * reach) * bins).floor().clamp(0, bins - 1)
-        middle: Tensor = (place + 0.5) / bins * 2 * reach - reach
-        return middle
+        return rounded_to_bits(self._directions, self._leak.n)
 
     def scores(self, shown: Tensor) -> Tensor:
         """Return the cosine of every descriptor to images of the attacker's choice, ``(B, m)``.
@@ -96,13 +92,35 @@ def recovered(answers: Answers, leak: Leak, samples: Tensor) -> Tensor:
     """
     known = nn.functional.normalize(samples.double())
     if leak.kind == "bits":
-        found = answers.codes()
+        found = _unrounded(answers.codes(), known, leak.n)
     elif leak.kind == "dims":
         found = completed(*answers.part(), known)
     else:
         shown = known[spread(known, leak.n)]
         found = completed(shown, answers.scores(shown), known)
     return nn.functional.normalize(found).float()
+
+
+def rounded_to_bits(directions: Tensor, bits: int) -> Tensor:
+    """Return directions ``(B, D)`` with each number replaced by the middle of its bin.
+
+    Bins of equal width reach to three standard deviations, 3 / √D for a direction; one bit is the sign.
+    """
+    count, reach = 2**bits, 3 / math.sqrt(directions.shape[1])
+    place = ((directions + reach) / (2 * reach) * count).floor().clamp(0, count - 1)
+    middle: Tensor = (place + 0.5) / count * 2 * reach - reach
+    return middle
+
+
+def _unrounded(codes: Tensor, samples: Tensor, bits: int) -> Tensor:
+    """Return the best linear guess ``(B, D)`` at rounded directions; the attacker rounds samples to learn it."""
+    own = rounded_to_bits(samples, bits)
+    of_codes, of_samples = own.mean(0), samples.mean(0)
+    inputs, outputs = own - of_codes, samples - of_samples
+    gram = inputs.T @ inputs
+    gram = gram + _FLOOR * gram.diagonal().mean() * torch.eye(len(gram)).to(gram)
+    found: Tensor = of_samples + (codes - of_codes) @ torch.linalg.solve(gram, inputs.T @ outputs)
+    return found
 
 
 def completed(rows: Tensor, measured: Tensor, samples: Tensor) -> Tensor:
@@ -115,10 +133,11 @@ def completed(rows: Tensor, measured: Tensor, samples: Tensor) -> Tensor:
     """
     mean = samples.mean(0)
     centred = samples - mean
-    # Photographs vary in directions in which samples do not; without a floor those would be held for known.
     covariance = centred.T @ centred / len(samples)
     dim, usual = len(mean), covariance.diagonal().mean()
-    covariance = covariance + 0.05 * usual * torch.eye(dim).to(covariance)
+    # Photographs vary a little in directions in which samples do not. A large floor would throw away that an encoder's
+    # numbers may depend on each other: the 192 of the default one span 64 dimensions.
+    covariance = covariance + _FLOOR * usual * torch.eye(dim).to(covariance)
     gain = covariance @ rows.T
     inner = rows @ gain + _NOISE * usual * torch.eye(len(rows)).to(covariance)
     found: Tensor = mean + (measured - rows @ mean) @ torch.linalg.solve(inner, gain.T)
