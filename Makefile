@@ -27,6 +27,7 @@ check: .venv/.checked
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 	$(PYTEST)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
@@ -47,6 +48,7 @@ dist: .venv/.checked
 # Install what `make dist` built, dependencies from PyPI, and use it in an empty folder.
 SMOKE := /tmp/faceinv-smoke
 smoke:
+	@ls dist/*.whl > /dev/null 2>&1 || { echo "dist has no wheels; build them first: make dist"; exit 1; }
 	rm -rf $(SMOKE)
 	$(PYTHON) -m venv $(SMOKE)/env
 	$(SMOKE)/env/bin/pip install --find-links dist "$$(ls dist/faceinv-*.whl)[all]"
