@@ -136,7 +136,7 @@ def completed(rows: Tensor, measured: Tensor, samples: Tensor) -> Tensor:
     covariance = centred.T @ centred / len(samples)
     dim, usual = len(mean), covariance.diagonal().mean()
     # Photographs vary a little in directions in which samples do not. A large floor would throw away that an encoder's
-    # numbers may depend on each other: the 192 of the default one span 64 dimensions.
+    # numbers may depend on each other: the 192 of the default one span about 60 dimensions.
     covariance = covariance + _FLOOR * usual * torch.eye(dim).to(covariance)
     gain = covariance @ rows.T
     inner = rows @ gain + _NOISE * usual * torch.eye(len(rows)).to(covariance)
