@@ -15,7 +15,7 @@ import numpy as np
 
 from faceinv.bench.cell import Cell
 from faceinv.contracts.reporting import BatchFacts, CellFacts, CellResult, Picture, RunFacts, RunReporter
-from faceinv.errors import FaceinvError, InputError, StorageError, described
+from faceinv.errors import FaceinvError, InputError, StorageError, described, shown
 from faceinv.plugins.host import Host
 from faceinv.plugins.options import parse_reporter
 from faceinv.storage.parts import Parts
@@ -59,7 +59,7 @@ class _Thread(threading.Thread):
             try:
                 getattr(self._reporter, name)(*arguments)
             except BaseException as error:  # a plugin may raise SystemExit
-                self.problem = f"it failed in {name}(): {described(error)}"
+                self.problem = f"it failed in {name}(): {shown(described(error), 300)}"
                 return
 
 
