@@ -51,7 +51,7 @@ smoke:
 	@ls dist/*.whl > /dev/null 2>&1 || { echo "dist has no wheels; build them first: make dist"; exit 1; }
 	rm -rf $(SMOKE)
 	$(PYTHON) -m venv $(SMOKE)/env
-	$(SMOKE)/env/bin/pip install --find-links dist "$$(ls dist/faceinv-*.whl)[all]"
+	$(SMOKE)/env/bin/pip install "$$(ls dist/faceinv-*.whl)[all]" dist/faceinv_plugins-*.whl
 	mkdir $(SMOKE)/empty
 	cd $(SMOKE)/empty && ../env/bin/faceinv --version && ../env/bin/faceinv plugins
 	cd $(SMOKE)/empty && ../env/bin/faceinv --plugin ../env/lib/python3*/site-packages/faceinv/testing/toy.py \
