@@ -35,6 +35,7 @@ def test_its_outputs_are_kept_and_small(kept: dict[str, Any]) -> None:
     assert (pictures, tables) == (2, 4)
 
 
+@pytest.mark.weights
 def test_it_runs(kept: dict[str, Any], tmp_path: Path) -> None:
     for module in ("nbmake", "ipykernel"):
         pytest.importorskip(module, reason="the notebook needs the extra 'test'")
