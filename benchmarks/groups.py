@@ -7,6 +7,7 @@ import io
 import itertools
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from first_run import PAIRS, PHASES, FirstRun
 from made_photographs import IMAGES, SOURCE, Photographs
 from torch import Tensor, nn
 
@@ -307,6 +309,26 @@ def start_up(chain: Chain) -> Group:
     yield Row("start-up", "`faceinv --help`", "`import torch`", best["torch"] / best["help"], 0, note)
 
 
+def first_run(chain: Chain) -> Group:
+    """Yield the phases of a first run, each timed once, beside the bare networks on its pairs."""
+    run, network = FirstRun(chain.folder / "first run"), chain.generator.network
+    latents = network.sample(64, "z", torch.Generator().manual_seed(0))
+
+    def bare() -> None:
+        with torch.inference_mode():
+            chain.encoder(network(latents, "z"))
+
+    best = yield {"bare": bare}
+    embedding = best["bare"] * PAIRS / len(latents)
+    for phase, what in PHASES.items():
+        if phase == "report":
+            run.record()
+        began = time.perf_counter()
+        getattr(run, phase)()
+        took = time.perf_counter() - began
+        yield Row("first run", what, f"{PAIRS:,} samples, embedded", embedding / took, 0, f"{took:.2f} s")
+
+
 def step_of(generator: Callable[..., Tensor], encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """Return the function from latents to descriptors."""
     return lambda latents: encode(generator(latents, "z"))
@@ -347,7 +369,7 @@ def compared(
         yield Row(group, f"{what}, {name}", reference, best[reference] / best[name], goal, note)
 
 
-MEASURED = (engine, encoders, embedding_bank, generators, losses, metrics, precision, compiled, start_up)
+MEASURED = (engine, encoders, embedding_bank, generators, losses, metrics, precision, compiled, start_up, first_run)
 GROUPS = {f.__name__.replace("_", "-"): f for f in MEASURED}
 
 

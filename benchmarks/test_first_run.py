@@ -1,92 +1,27 @@
-"""The phases of a first run of the default chain, one after the other as a run has them, each timed once.
+"""The phases of a first run of the default chain, each timed once.
 
     pytest benchmarks/test_first_run.py --benchmark-only --benchmark-autosave   # and --benchmark-compare the next time
 
 Nothing is read from a cache but the weights files. The numbers of pairs, targets and steps are small, so times per pair
-and per image-step are what to compare: ``extra_info`` has how many there were.
+and per image-step are what to compare: ``extra_info`` has how many there were. ``ratios.py`` keeps the phases' times in
+the history, beside that of embedding the pairs alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
+from first_run import PAIRS, PHASES, STEPS, TARGETS, FirstRun
 
-from faceinv.bench.config import load_config
-from faceinv.bench.grid import cells
-from faceinv.bench.naming import probes_of
-from faceinv.bench.resources import Resources
-from faceinv.bench.runner import Runner
-from faceinv.bench.setup import make_loader
-from faceinv.execution.local import InProcess
-from faceinv.execution.scheduler import GridRun
 from faceinv.hardware import keep_memory
-from faceinv.plugins import Host
-from faceinv.report.page import render
-from faceinv.report.runs import read_runs
-from faceinv.storage.run_folder import RunFolder
-from faceinv.weights import WeightStore
-
-PAIRS, TARGETS, STEPS = 1280, 16, 10
-#: In the order of a run: each phase finds what the earlier ones made.
-PHASES = ("targets", "pairs", "training", "start", "inversion", "scoring", "report")
-
-
-class FirstRun:
-    """A run of the default chain with an empty cache, and its phases as functions."""
-
-    def __init__(self, folder: Path) -> None:
-        keep_memory()
-        torch.set_num_threads(1)
-        host = Host()
-        config, source = load_config(
-            None, {"pairs": PAIRS, "limit": TARGETS, "steps": STEPS, "batch_size": TARGETS, "out": folder / "run"}
-        )
-        (self.cell,) = cells(config, host, source)
-        probes = probes_of(host, self.cell)
-        resources = Resources(
-            make_loader(host, WeightStore(host)), RunFolder(config.out), cache=folder / "trained", probes=probes
-        )
-        self.runner, self.host, self.probes = Runner(resources, batch_size=TARGETS), host, probes
-        # Networks are loaded and files are hashed before anything is timed.
-        self.named, self.preparation = resources.name(self.cell), resources.preparation(self.cell)
-        self.rows = range(TARGETS)
-
-    def targets(self) -> None:
-        self.runner.resources.targets(self.cell)
-
-    def pairs(self) -> None:
-        _ = self.preparation.pairs
-
-    def training(self) -> None:
-        self.runner.train(self.cell)
-
-    def start(self) -> None:
-        found = self.runner.resources.targets(self.cell)
-        self.descriptors = self.runner.judge.embed(self.cell, self.cell.encoder, found.images(self.rows), self.rows)
-        assert self.runner._methods.starts(self.cell, self.descriptors) is not None
-
-    def inversion(self) -> None:
-        names = list(self.runner.resources.targets(self.cell).ids)
-        self.results = self.runner.invert(self.cell, self.descriptors, names).images
-
-    def scoring(self) -> None:
-        images = self.runner.resources.targets(self.cell).images(self.rows)
-        expected = self.preparation.conditional_mean
-        self.runner.judge.pairs(self.cell, images, self.results, self.rows, lambda: expected(self.descriptors))
-
-    def report(self) -> None:
-        render(read_runs((self.runner.folder.path,)), host=self.host)
-
-    def record(self) -> None:
-        """Write the record that the report is about."""
-        GridRun(self.runner, [self.cell], InProcess(self.runner, [self.cell])).run()
 
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    keep_memory()
+    torch.set_num_threads(1)
     return FirstRun(tmp_path_factory.mktemp("first"))
 
 
