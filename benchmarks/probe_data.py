@@ -13,7 +13,7 @@ import argparse
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from faceinv.attack.photographs import Photographs
 from faceinv.attack.preparation import Preparation
@@ -21,7 +21,7 @@ from faceinv.bank import BankSettings, Subset, open_bank
 from faceinv.data import open_dataset
 from faceinv.models import Loader
 from faceinv.plugins import Host
-from faceinv.probes.reader import Examples, pairs_head
+from faceinv.probes.reader import Examples, TunedHead
 from faceinv.probes.recipe import ON_PAIRS
 from faceinv.probes.training import Parts, Task, train_heads
 from faceinv.storage import cache_folder
@@ -100,8 +100,8 @@ def _learnt_elsewhere(made: Preparation, photographs: Photographs, name: str, de
     own = torch.cat([descriptors[rows[part]] for part in ("train", "val")])
     train, val = torch.arange(len(own)).split([len(rows["train"]), len(rows["val"])])
 
-    def make_head() -> nn.Module:
-        return pairs_head(own.shape[1], math.prod(probe.shape))
+    def make_head() -> TunedHead:
+        return TunedHead(own.shape[1], math.prod(probe.shape))
 
     task = Task(name, given.targets[: len(own)], make_head, ON_PAIRS, probe.constrain, probe.reading_loss)
     read = train_heads(own, [task], Parts(train, val), seed=0)[name]

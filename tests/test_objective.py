@@ -147,12 +147,12 @@ def test_the_error_covariance_is_computed_once_per_reader(
 ) -> None:
     loader = Loader(host, WeightStore(host))
     made = Preparation(loader, "toy", "toy-faces", "z", pairs=200, preset="tuned", cache=TensorCache(tmp_path))
-    part = slice(Split.of(200).validation.start, 200)
+    part = Split.of(200).validation
     errors = made.read("brightness", made.pairs.descriptors[part]) - made.labels("brightness")[part]
     covariance = made.error_covariance("brightness")
     torch.testing.assert_close(covariance, errors.T @ errors / len(errors))
     assert made.probe_score("brightness").informed
-    monkeypatch.setattr(made, "read", lambda *given: pytest.fail("the held-out part was read again"))
+    monkeypatch.setattr(made, "read", lambda *given: pytest.fail("the validation part was read again"))
     loss = LossSpec(
         name="l", summary="s", target="faceinv.attack.objective:AttributeLoss", licence="MIT", probe="brightness"
     )

@@ -21,8 +21,8 @@ from faceinv.models.batching import batch_size_for
 from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.plugins.code import TRAINING, core_hash
 from faceinv.probes.kept import trained_reader
-from faceinv.probes.reader import Examples, Reader, Split, latent_head, pairs_head
-from faceinv.probes.recipe import LATENT_RECIPE, LATENTS, MEMBERS, ON_PAIRS
+from faceinv.probes.reader import Examples, Reader, Split, TunedHead, latent_head
+from faceinv.probes.recipe import LATENT_RECIPE, LATENTS, ON_PAIRS
 from faceinv.probes.whitening import Whitening
 from faceinv.storage.tensors import TensorCache, tensors_sha256
 
@@ -242,7 +242,7 @@ class Preparation:
         probe, dim, paper = self.probe(name), self.encoder.dim, self._preset == "paper"
 
         def make_head() -> nn.Module:
-            return probe.paper_head(dim) if paper else pairs_head(dim, math.prod(probe.shape))
+            return probe.paper_head(dim) if paper else TunedHead(dim, math.prod(probe.shape))
 
         reader = trained_reader(
             make_head,
@@ -256,7 +256,6 @@ class Preparation:
             whitening=self.reading_whitening,
             constrain=probe.constrain,
             reading_loss=probe.reading_loss,
-            members=1 if paper else MEMBERS,
             progress=self._progress,
         )
         self._readers[name] = reader.to(self.loader.device, self.loader.dtype)
@@ -286,11 +285,11 @@ class Preparation:
         return ProbeScore(score, guess, unit, n, probe.measured_by, tuple(probe.remarks), learnt_from)
 
     def error_covariance(self, name: str) -> Tensor:
-        """Return the second moments ``(k, k)`` of a reader's errors on all held-out examples, in its coordinates."""
+        """Return the second moments ``(k, k)`` of a reader's errors on the validation part, in its coordinates."""
 
         def make() -> dict[str, Tensor]:
             probe, given = self.probe(name), self.examples(name)
-            part = slice(given.split.validation.start, given.split.test.stop)
+            part = given.split.validation
             read, truth = self.read(name, given.descriptors[part]), given.targets[part]
             errors = probe.coordinates(read) - probe.coordinates(truth)
             return {"covariance": (errors.T @ errors / len(errors)).double()}

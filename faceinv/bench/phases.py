@@ -19,7 +19,7 @@ PASS = 0.01
 #: Passes per pair that is embedded and labelled.
 _EMBED = 1.0
 #: Seconds of the other phases on two cores: per pair to train a reader on; per target to load and to score.
-_TRAIN, _TARGET, _SCORE = 0.0011, 0.02, 0.1
+_TRAIN, _TARGET, _SCORE = 0.0008, 0.02, 0.1
 #: Seconds to find the face in a photograph, to embed and to label it, and their number if nothing limits it.
 _PHOTOGRAPH, _PHOTOGRAPHS = 0.1, 10_000
 #: Seconds of a report.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -113,23 +113,6 @@ class TunedHead(nn.Module):
         """Return ``(B, outputs)``."""
         output: Tensor = self.linear(descriptors) + self.mlp(descriptors)
         return output
-
-
-def pairs_head(dim: int, outputs: int) -> nn.Module:
-    """Return a head for pairs, which is one of several."""
-    return TunedHead(dim, outputs, width=256, dropout=0.3)
-
-
-class AveragedHeads(nn.Module):
-    """Mean of heads that were trained apart: what each makes of chance in its training cancels."""
-
-    def __init__(self, heads: Iterable[nn.Module]) -> None:
-        super().__init__()
-        self.heads = nn.ModuleList(heads)
-
-    def forward(self, descriptors: Tensor) -> Tensor:
-        """Return ``(B, outputs)``."""
-        return torch.stack([head(descriptors) for head in self.heads]).mean(0)
 
 
 def latent_head(dim: int, outputs: int) -> nn.Module:

@@ -2,8 +2,8 @@
 
 The heads of an audit are small, and one step of one head is mostly overhead. Heads with equal layers share every
 operation (their parameters are stacked, and :func:`torch.vmap` runs them as one), and all heads with equal
-batches share the loop. Each head is trained as if it were alone, up to rounding: parameters, batch order,
-dropout and noise depend on the seed and the head's own name, never on the other heads.
+batches share the loop. Each head is trained as if it were alone, up to rounding: parameters, batch order and
+dropout depend on the seed and the head's own name, never on the other heads.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def train_heads(
         descriptors: ``(N, dim)``; may be mapped from a file, since rows are read batch by batch.
         tasks: Attributes to learn.
         parts: Rows for training and validation.
-        seed: Seed of initial weights, batch order, dropout and noise.
+        seed: Seed of initial weights, batch order and dropout.
         whitening: For recipes that whiten; by default fitted to the rows for training.
         ahead: Whiten all descriptors once and keep them in memory, instead of batch by batch.
         what: Name for progress.
@@ -126,7 +126,7 @@ def _epoch(
     active = [group for group in groups if not group.is_finished]
     for number, rows in enumerate(torch.split(shuffled, batch_size)):
         for group in active:
-            if group.is_random:
+            if group.has_dropout:
                 # Dropout takes no generator, so seed globally: each head sees the same noise
                 # regardless of the other heads.
                 torch.manual_seed(seed_of(f"dropout {seed} {epoch} {number}"))
@@ -147,7 +147,8 @@ class _Group:
         labels: ``(K, N, k)`` in standardised units; 0 where unknown.
         known: ``(K, N)``: 1 where a label is known, else 0.
         steps: Optimiser steps per epoch.
-        loss: Loss ``(B,)`` of outputs and labels in standardised units; by default the recipe's objective.
+        loss: Loss ``(B,)`` of outputs and labels in standardised units, of a head that is alone; by default the
+            recipe's objective.
     """
 
     names: list[str]
@@ -168,8 +169,7 @@ class _Group:
         self._stopping = EarlyStopping(self.recipe.patience, len(self.heads))
         self._kept: dict[str, Tensor] | None = None
         self._module = self.heads[0]
-        has_dropout = any(isinstance(module, nn.Dropout) for module in self._module.modules())
-        self.is_random = has_dropout or bool(self.recipe.noise)
+        self.has_dropout = any(isinstance(module, nn.Dropout) for module in self._module.modules())
 
     @property
     def is_finished(self) -> bool:
@@ -216,8 +216,6 @@ class _Group:
     def _losses(self, rows: Tensor) -> Tensor:
         """Return the mean loss of each head over the rows whose label is known, ``(K,)``."""
         inputs = self.rows_of(rows)
-        if self._module.training and self.recipe.noise:
-            inputs = inputs + self.recipe.noise * torch.randn_like(inputs)
         if len(self.heads) == 1:
             own = {name: value[0] for name, value in (self._parameters | self._buffers).items()}
             outputs = functional_call(self._module, own, (inputs,))[None]
@@ -227,7 +225,7 @@ class _Group:
             )
         labels, known = self.labels[:, rows], self.known[:, rows]
         if self.loss:
-            losses = torch.stack([self.loss(*each) for each in zip(outputs, labels, strict=True)])
+            losses = self.loss(outputs[0], labels[0])[None]
         elif self.recipe.objective == "bce":
             losses = nn.functional.binary_cross_entropy_with_logits(outputs, labels, reduction="none").mean(2)
         else:
@@ -282,13 +280,12 @@ def _grouped(
     rows_of: dict[bool, Callable[[Tensor], Tensor]],
     parts: Parts,
 ) -> list[_Group]:
-    """Stack tasks whose heads have equal layers and recipes; with losses of their own, only those with equal labels."""
-    together: dict[tuple[Recipe, str, int], list[Task]] = {}
+    """Stack tasks whose heads have equal layers and recipes; a task with a loss of its own stays alone."""
+    together: dict[tuple[Recipe, str, str], list[Task]] = {}
     losses = {task.name: _own_loss(task, readers[task.name]) for task in tasks}
     for task in tasks:
-        # Such a loss is in the labels' own units, and each set of labels is standardised by itself.
-        own = id(task.labels) if losses[task.name] else 0
-        together.setdefault((task.recipe, repr(readers[task.name].head), own), []).append(task)
+        alone = task.name if losses[task.name] else ""
+        together.setdefault((task.recipe, repr(readers[task.name].head), alone), []).append(task)
     groups = []
     for (recipe, *_), members in together.items():
         labels, known = [], []
