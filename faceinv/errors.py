@@ -145,10 +145,11 @@ def suggest(given: str, known: Iterable[str]) -> str:
     import difflib
 
     names = list(known)
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    # Compare without tags too: 'arcfase' is far from 'arcface.mobilefacenet', but close to 'arcface'.
+    heads = {name.split(".")[0]: name for name in reversed(names)}
+    close = [] if "." in given else difflib.get_close_matches(given, heads, n=1, cutoff=0.75)
+    close = [heads[head] for head in close] or difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     if not close:
-        # Compare without tags: 'arcfase' is far from 'arcface.mobilefacenet', but close to 'arcface'.
-        heads = {name.split(".")[0]: name for name in reversed(names)}
         close = [heads[head] for head in difflib.get_close_matches(given.split(".")[0], heads, n=1, cutoff=0.6)]
     return f" Did you mean '{close[0]}'?" if close else ""
 
