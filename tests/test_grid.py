@@ -179,6 +179,17 @@ def test_any_value_is_accepted_or_refused_in_one_line(value: object) -> None:
             assert "\n" not in message
 
 
+def test_a_config_that_ships_is_taken_by_its_name(run, cache: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = yaml.safe_load(run("config", "clean-licences").out)
+    assert (shipped["encoder"], shipped["critic"], shipped["generator"]) == (["dlib"], ["sface"], ["dcgan"])
+    misspelt = run("config", "clean-license")
+    assert misspelt.code == 2
+    assert "Did you mean 'clean-licences'?" in misspelt.err
+    (tmp_path / "clean-licences").write_text("encoder: arcface\n")
+    assert yaml.safe_load(run("config", "clean-licences").out)["encoder"] == ["arcface"]
+
+
 def test_the_output_of_config_is_a_config(run, cache: Path, tmp_path: Path) -> None:
     printed = run("config", "--steps", "3")
     assert printed.code == 0

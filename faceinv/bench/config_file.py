@@ -10,11 +10,14 @@ from typing import Any
 
 import yaml
 
-from faceinv.errors import UsageError, shown
+from faceinv.errors import UsageError, shown, suggest
 from faceinv.storage.regular import open_regular
 
 #: Largest file in bytes; most values, with those that aliases repeat; deepest nesting; longest text.
 _BYTES, _VALUES, _DEPTH, _TEXT = 2**17, 50_000, 16, 4096
+
+#: Configs that ship; ``faceinv bench`` takes the name of one in place of a file.
+_NAMED = {path.stem: path for path in Path(__file__).with_name("configs").glob("*.yaml")}
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -52,15 +55,25 @@ class Source:
 def read_config(path: Path) -> tuple[dict[str, Any], Source]:
     """Return the keys of a config file, and their lines.
 
+    Args:
+        path: The file, or the name of a config that ships, if there is no such file.
+
     Raises:
         UsageError: if the file is missing, not a YAML mapping, too large, or has a key twice; the message has its line.
     """
+    if str(path) in _NAMED and not path.exists():
+        path = _NAMED[str(path)]
     try:
         with open_regular(path) as file:
             content = file.read(_BYTES + 1)
         text = content.decode()
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file. Create one with 'faceinv config > {path}'.") from None
+        if path.suffix:
+            raise UsageError(f"{path}: no such file. Create one with 'faceinv config > {path}'.") from None
+        raise UsageError(
+            f"{path}: no such file, and no config that ships.{suggest(str(path), _NAMED)} "
+            f"Available: {', '.join(sorted(_NAMED))}."
+        ) from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if len(content) > _BYTES:

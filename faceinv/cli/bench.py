@@ -51,6 +51,7 @@ def bench(
       faceinv bench --encoder arcface --losses id,lm,hist
       faceinv bench --encoder arcface --losses id,lm,hist --ablate --limit 64
       faceinv bench --dataset folder:portraits --limit 20 --out runs/portraits
+      faceinv bench clean-licences
       faceinv bench bench.yaml --dry-run
       faceinv bench bench.yaml --workers 4
       faceinv bench bench.yaml --shard 3/8
