@@ -82,9 +82,11 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """The two runs and their losses."""
+        """The two runs, their losses and the attacked encoder."""
         losses = {self.reference.losses: None, self.other.losses: None}
-        return f"{self.names[1]} against {self.names[0]}, {' against '.join(reversed(losses))}"
+        encoders = {self.reference.settings["encoder"]: None, self.other.settings["encoder"]: None}
+        what, whom = (" against ".join(reversed(values)) for values in (losses, encoders))
+        return f"{self.names[1]} against {self.names[0]}, {what} on {whom}"
 
     @property
     def warnings(self) -> tuple[str, ...]:

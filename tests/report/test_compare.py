@@ -54,7 +54,7 @@ def test_the_verdict_knows_which_way_is_better(run, two: tuple[Path, Path]) -> N
     verdicts = {name: value["verdict"] for name, value in item["metrics"].items()}
     assert verdicts["psnr"] == verdicts["id_sim_critic"] == "better"
     assert verdicts["landmark_error"] == verdicts["mse"] == "worse"
-    assert item["verdict"].startswith("b against a, id: better on ")
+    assert item["verdict"].startswith("b against a, id on arcface.mobilefacenet: better on ")
     back = run("compare", *reversed(two), "--losses", "id", "--json").json[0]
     assert back["metrics"]["psnr"]["verdict"] == "worse"
     same = run("compare", two[0], two[0], "--losses", "id", "--json").json[0]
@@ -139,7 +139,7 @@ def test_a_comparison_is_a_table_a_verdict_and_a_page(run, two: tuple[Path, Path
     result = run("compare", *two, "--losses", "id", "--out", out)
     assert result.code == 0
     assert "better is closer to the target" in result.out
-    assert "b against a, id: better on" in result.out
+    assert "b against a, id on arcface.mobilefacenet: better on" in result.out
     assert result.err.strip().splitlines()[-1] == f"report: {out}"
     page = visit(out).page
     assert page.locator("svg.chart .forest").count() > 4
