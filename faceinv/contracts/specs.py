@@ -178,6 +178,7 @@ class ProbeSpec(Spec):
         needs: Names of the probes that it is computed from; ``target`` takes them, built, after the weights files.
         on_photographs: Name of the probe that measures the same attribute on photographs, if this one is made
             for a generator's samples.
+        not_drawn: Whether its labels say nothing of drawn faces, as those of a network that knows photographs alone.
     """
 
     kind: ClassVar[str] = "probe"
@@ -189,6 +190,7 @@ class ProbeSpec(Spec):
     exact: bool = False
     needs: tuple[str, ...] = ()
     on_photographs: str = ""
+    not_drawn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

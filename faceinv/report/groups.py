@@ -174,7 +174,7 @@ def _own_thresholds(column: Column, groups: Groups, embed: Embed | None) -> Iter
     files = [column.picture(index, "target") for index in range(column.record.n)]
     there = [file for file in files if file is not None]
     for role, block in column.record.recognition.items():
-        name = f"cosine_type2:{role}"
+        name = f"success_cosine_type2:{role}"
         if role == "attacked" or embed is None or name not in column.rows or len(there) < len(files):
             continue
         descriptors = embed(there, column.config.generator, block.encoder)

@@ -15,11 +15,11 @@ from faceinv.testing.checks import check, require
 from faceinv.testing.subjects import Subject
 from faceinv.testing.watch import untouched
 
-_DIM, _EXAMPLES, _LEAKED = 32, 400, 6
+_DIM, _EXAMPLES, _LEAKED = 64, 400, 6
 
 
 def descriptors(n: int, seed: int) -> Tensor:
-    """Return descriptors ``(n, 32)`` of length 1, with unequal axes as those of an encoder."""
+    """Return descriptors ``(n, 64)`` of length 1, with unequal axes as those of an encoder."""
     mixing = torch.randn(_DIM, _DIM, generator=torch.Generator().manual_seed(1)) * torch.linspace(1, 0.2, _DIM)
     rng = torch.Generator().manual_seed(seed)
     return F.normalize(torch.randn(n, _DIM, generator=rng) @ mixing.T + 0.2)
@@ -76,7 +76,7 @@ def the_key_decides(subject: Subject) -> None:
 
 @check("protection", fix="Return a score that is higher for more alike templates, stored ones in rows.")
 def compares_people(subject: Subject) -> None:
-    """``compare`` returns ``(N, K)``, and a template is most alike to what the same descriptor presents."""
+    """Templates compare as ``(N, K)``, and a template is most alike to what the same descriptor presents."""
     given, built = descriptors(_LEAKED, 5), subject.built
     scores = built.compare(built.protect(given, 3), built.present(given[:4], 3))
     require(tuple(scores.shape) == (_LEAKED, 4), f"{subject} compares 6 with 4 templates as {tuple(scores.shape)}.")
@@ -96,7 +96,7 @@ def the_attack_works(subject: Subject) -> None:
             return
         require(False, f"{subject} has an attack and declares none (ProtectionSpec.attack).")
     found = subject.built.recover(leaks, descriptors(_EXAMPLES, 9)).descriptors
-    require(tuple(found.shape) == tuple(leaked.shape), f"{subject} recovers {tuple(found.shape)} of (6, 32).")
+    require(tuple(found.shape) == tuple(leaked.shape), f"{subject} recovers {tuple(found.shape)} of ({_LEAKED}, {_DIM}).")
     cosines = F.normalize(found.float()) @ leaked.T
     own, others = float(cosines.diagonal().mean()), float((cosines.sum() - cosines.trace()) / (_LEAKED * 5))
     require(own > others + 0.05, f"{subject}: its attack reaches a cosine of {own:.2f}; strangers have {others:.2f}.")

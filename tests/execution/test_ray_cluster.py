@@ -276,9 +276,10 @@ def test_the_batches_of_a_node_that_is_removed_are_computed_elsewhere(
     cluster: Any, bench: Bench, tickets: Tickets, local: dict[str, Any], tmp_path: Path
 ) -> None:
     process = bench("--out", tmp_path / "run")
-    both(tickets, process)
+    pids = both(tickets, process)
     cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
-    # Workers may outlive their node for a moment and take some tickets.
+    # The worker may outlive its node for a moment.
+    wait_for(lambda: not all(map(alive, pids)), process)
     tickets.give(20)
     err = finished(process)
     assert "A worker was lost (" in err

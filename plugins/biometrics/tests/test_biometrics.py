@@ -54,7 +54,7 @@ def test_accepted_from_the_threshold_up() -> None:
 
 def test_where_no_threshold_could_be_measured_there_is_no_share() -> None:
     found = AttackSuccess()([scores((threshold(1e-4, None),))])
-    assert list(found.columns) == ["cosine_type2:critic"]
+    assert list(found.columns) == ["success_cosine_type2:critic"]
     for row in found.rows:
         assert row["share"] is row["accepted"] is row["low"] is row["threshold"] is None
         assert row["reason"] == "too few pairs: …"

@@ -37,7 +37,7 @@ class AttackSuccess:
         for scores in roles:
             another = scores.others[:, 0] if scores.others.shape[1] else torch.full_like(scores.leaked, torch.nan)
             if not another.isnan().all():
-                columns[f"cosine_type2:{scores.role}"] = another
+                columns[f"success_cosine_type2:{scores.role}"] = another
             for threshold in scores.thresholds:
                 for kind, cosines in (("I", scores.leaked), ("II", another)):
                     accepted = _accepted(cosines, threshold.threshold)

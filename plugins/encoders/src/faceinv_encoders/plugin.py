@@ -113,6 +113,7 @@ def faceinv_probes() -> list[ProbeSpec]:
             weights=("faceres.hse/json", "faceres.hse/bin"),
             unit=unit,
             options={"output": name},
+            not_drawn=True,
         )
         for name, summary, unit in (
             ("male", "Whether FaceRes takes the person for a man", "share wrong"),
