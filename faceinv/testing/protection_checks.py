@@ -96,7 +96,9 @@ def the_attack_works(subject: Subject) -> None:
             return
         require(False, f"{subject} has an attack and declares none (ProtectionSpec.attack).")
     found = subject.built.recover(leaks, descriptors(_EXAMPLES, 9)).descriptors
-    require(tuple(found.shape) == tuple(leaked.shape), f"{subject} recovers {tuple(found.shape)} of ({_LEAKED}, {_DIM}).")
+    require(
+        tuple(found.shape) == tuple(leaked.shape), f"{subject} recovers {tuple(found.shape)} of ({_LEAKED}, {_DIM})."
+    )
     cosines = F.normalize(found.float()) @ leaked.T
     own, others = float(cosines.diagonal().mean()), float((cosines.sum() - cosines.trace()) / (_LEAKED * 5))
     require(own > others + 0.05, f"{subject}: its attack reaches a cosine of {own:.2f}; strangers have {others:.2f}.")
