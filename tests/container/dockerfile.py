@@ -79,9 +79,10 @@ class Image:
 
     def run(self, line: str, values: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
         """Run a line with ``sh`` in the current folder, with the image's variables."""
-        outer = {
-            key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "FACEINV", "VIRTUAL"))
-        }
+        # An image does not have this machine's settings of pip.
+        own = ("PYTHON", "FACEINV", "VIRTUAL", "PIP_")
+        outer = {key: value for key, value in os.environ.items() if not key.startswith(own)}
+        outer["PIP_CONFIG_FILE"] = os.devnull
         path = f"{self.environment / 'bin'}:{os.environ['PATH']}"
         return subprocess.run(
             ["sh", "-euc", line], cwd=self.workdir, env={**outer, "PATH": path, **self.variables, **values},
