@@ -17,7 +17,7 @@ from faceinv.storage.regular import open_regular
 _BYTES, _VALUES, _DEPTH, _TEXT = 2**17, 50_000, 16, 4096
 
 #: Configs that ship; ``faceinv bench`` takes the name of one in place of a file.
-_NAMED = {path.stem: path for path in Path(__file__).with_name("configs").glob("*.yaml")}
+_SHIPPED = Path(__file__).with_name("configs")
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -61,19 +61,14 @@ def read_config(path: Path) -> tuple[dict[str, Any], Source]:
     Raises:
         UsageError: if the file is missing, not a YAML mapping, too large, or has a key twice; the message has its line.
     """
-    if str(path) in _NAMED and not path.exists():
-        path = _NAMED[str(path)]
+    if path.parent == Path() and not path.suffix and not path.exists():
+        path = _shipped(path.name)
     try:
         with open_regular(path) as file:
             content = file.read(_BYTES + 1)
         text = content.decode()
     except FileNotFoundError:
-        if path.suffix:
-            raise UsageError(f"{path}: no such file. Create one with 'faceinv config > {path}'.") from None
-        raise UsageError(
-            f"{path}: no such file, and no config that ships.{suggest(str(path), _NAMED)} "
-            f"Available: {', '.join(sorted(_NAMED))}."
-        ) from None
+        raise UsageError(f"{path}: no such file. Create one with 'faceinv config > {path}'.") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if len(content) > _BYTES:
@@ -92,6 +87,21 @@ def read_config(path: Path) -> tuple[dict[str, Any], Source]:
     if not isinstance(value, dict):
         raise UsageError(f"{path}:1: a config must be a mapping of keys to values, got a {type(value).__name__}.")
     return value, Source(path, {key.value: key.start_mark.line + 1 for key, _ in node.value})
+
+
+def _shipped(name: str) -> Path:
+    """Return the config that ships under a name.
+
+    Raises:
+        UsageError: if there is none; the message suggests the closest.
+    """
+    known = {path.stem: path for path in _SHIPPED.glob("*.yaml")}
+    if name not in known:
+        raise UsageError(
+            f"{name}: no such file, and no config that ships.{suggest(name, known)} "
+            f"Available: {', '.join(sorted(known))}."
+        )
+    return known[name]
 
 
 class _Values:
