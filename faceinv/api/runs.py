@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,60 @@ from faceinv.bench.config import load_config
 from faceinv.bench.grid import cells
 from faceinv.bench.reporting import Reporters
 from faceinv.bench.setup import make_runner
+from faceinv.errors import UsageError
 from faceinv.execution.local import InProcess
 from faceinv.execution.scheduler import GridRun
 from faceinv.plugins.host import Host
-from faceinv.report import comparison, runs as stored
+from faceinv.report import comparison, notebook, run_tables, runs as stored
 
 if TYPE_CHECKING:
     from faceinv.contracts.progress import Reporter
-    from faceinv.report.comparison import Comparison
-    from faceinv.report.runs import Runs
+
+
+@dataclass(frozen=True)
+class Runs(stored.Runs):
+    """The contents of some run folders, as plain objects, as a data frame, and as a notebook shows them.
+
+    Args:
+        paths: The folders.
+        studies: Finished cells, grouped by what may be compared.
+        failed: Records of cells that failed.
+        probes: Records of ``faceinv probe`` (the paper's Table 1).
+        problems: Files that could not be read, each with the reason.
+    """
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return an object per finished cell, as ``faceinv bench --json`` prints it."""
+        return run_tables.as_rows(list(self.columns))
+
+    def frame(self) -> Any:
+        """Return a pandas data frame with a row per finished cell and score: mean, interval and n.
+
+        Raises:
+            UsageError: if pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise UsageError("A data frame needs pandas: pip install pandas. Without it, use rows().") from None
+        return pandas.DataFrame(
+            {"id": column.id, "losses": column.losses}
+            | {key: column.settings[key] for key in ("encoder", "generator", "method", "objective", "dataset", "steps")}
+            | {"metric": name}
+            | {key: value for key, value in summary.as_json().items() if key in ("mean", "low", "high", "n", "unit")}
+            for column in self.columns
+            for name, summary in column.record.metrics.items()
+        )
+
+    def _repr_html_(self) -> str:
+        return notebook.of_runs(self)
+
+
+class Comparison(comparison.Comparison):
+    """Two cells on their common targets; a notebook shows the verdict and a table."""
+
+    def _repr_html_(self) -> str:
+        return notebook.of_comparison(self)
 
 
 def run(
@@ -75,7 +121,7 @@ def run(
     with Reporters.of(host, resolved.reporter, say) as reporters:
         reporters.run_started(resolved.out, resolved, len(grid))
         outcomes = GridRun(runner, grid, InProcess(runner, grid), None, progress, reporters=reporters).run()
-        found = stored.read_runs([runner.folder.path]).only(outcome.id for outcome in outcomes)
+        found = read_runs(runner.folder.path).only(outcome.id for outcome in outcomes)
         reporters.run_done(_page(found, runner.folder.path, host) if reporters else None)
     return found
 
@@ -103,7 +149,7 @@ def read_runs(*folders: str | Path) -> Runs:
     Raises:
         InputError: if a folder does not exist or holds no record.
     """
-    return stored.read_runs([Path(folder) for folder in folders])
+    return Runs(**vars(stored.read_runs([Path(folder) for folder in folders])))
 
 
 def compare(reference: str | Path, other: str | Path, *, losses: str = "") -> tuple[Comparison, ...]:
@@ -121,4 +167,5 @@ def compare(reference: str | Path, other: str | Path, *, losses: str = "") -> tu
         InputError: if the runs have no finished cell, or different targets.
         UsageError: if it is ambiguous which cells belong together.
     """
-    return comparison.compare(read_runs(reference), read_runs(other), losses)
+    found = comparison.compare(read_runs(reference), read_runs(other), losses)
+    return tuple(Comparison(**vars(item)) for item in found)

@@ -49,22 +49,6 @@ def show_plan(app: Application, config: BenchConfig, grid: Sequence[Cell], as_js
         app.say(f"Files to download: {', '.join(fetch)}.")
 
 
-def planned(app: Application, arguments: list[str]) -> list[Planned]:
-    """Return what ``faceinv bench`` with these arguments would compute."""
-    from faceinv.bench.config import load_config
-    from faceinv.bench.grid import cells
-    from faceinv.cli.bench import bench
-    from faceinv.cli.execution import taken
-    from faceinv.cli.options import overrides
-
-    given = dict(bench.make_context("bench", arguments, obj=app).params)
-    taken(given)
-    for name in ("dry_run", "as_json", "open_it"):
-        given.pop(name)
-    config, source = load_config(given.pop("config_file"), overrides(given, app.host))
-    return plan(config, cells(config, app.host, source), app.host, app.store)
-
-
 def _summary(planned: Sequence[Planned]) -> str:
     cached = sum(item.status == "cached" for item in planned)
     left = [item for item in planned if item.status != "cached"]

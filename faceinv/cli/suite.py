@@ -8,12 +8,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from faceinv.cli.application import Application
-from faceinv.errors import UsageError, shown, suggest
+from faceinv.errors import InputError, UsageError, shown, suggest
+
+if TYPE_CHECKING:
+    from faceinv.bench.plan import Planned
 
 #: Commands that a step may be; none of them needs a terminal.
 _COMMANDS = ("bench", "compare", "export", "probe", "report", "train", "verify")
@@ -33,11 +36,13 @@ class Step:
         name: Its name.
         arguments: The command and its options, with values in place of variables.
         left_out: Why it is left out, if it is.
+        failed: It ran, and there is nothing of it for later steps to read.
     """
 
     name: str
     arguments: tuple[str, ...]
     left_out: str = ""
+    failed: bool = False
 
     @property
     def out(self) -> str:
@@ -57,7 +62,7 @@ def suite(app: Application, file: Path, given: tuple[str, ...], only: tuple[str,
 
     The file has 'variables', each with a value or none, and 'steps', each a name and a command without 'faceinv', in
     which {name} stands for a variable and {here} for the file's folder. A step whose variable has no value is left out
-    and named; a step that fails does not stop the others.
+    and named. A step that fails does not stop the others, but those that need what it should have written are left out.
 
     \b
     Examples:
@@ -113,14 +118,15 @@ def read_suite(file: Path, given: Sequence[str]) -> list[Step]:
 
 
 def _with_runs(step: Step, before: Sequence[Step]) -> Step:
-    """Return the step without the runs of steps that are left out; left out itself if there is no other run."""
+    """Return the step without the runs of earlier ones that are missing; left out itself if there is no other run."""
     made = {earlier.out: earlier for earlier in before if earlier.out}
     runs = [part for part in step.arguments if part in made and part != step.out]
-    gone = [part for part in runs if made[part].left_out]
+    gone = [part for part in runs if made[part].left_out or made[part].failed]
     if not gone or step.left_out:
         return step
     if gone == runs:
-        return replace(step, left_out=f"needs {made[gone[0]].name}")
+        first = made[gone[0]]
+        return replace(step, left_out=f"step {first.name} failed" if first.failed else f"needs {first.name}")
     return replace(step, arguments=tuple(part for part in step.arguments if part not in gone))
 
 
@@ -157,7 +163,10 @@ def _run(app: Application, steps: Sequence[Step]) -> list[int]:
     from faceinv.cli.timetable import duration
 
     rows, codes = [], []
-    for number, step in enumerate(steps, 1):
+    ran: list[Step] = []
+    for number, planned in enumerate(steps, 1):
+        step = _with_runs(planned, ran)
+        ran.append(step)
         if step.left_out:
             rows.append((step.name, f"left out: {step.left_out}", ""))
             continue
@@ -166,10 +175,22 @@ def _run(app: Application, steps: Sequence[Step]) -> list[int]:
         codes.append(run_command(app, step.arguments))
         result = "done" if codes[-1] == 0 else f"failed (exit code {codes[-1]})"
         rows.append((step.name, result, duration(time.perf_counter() - began)))
+        ran[-1] = replace(step, failed=codes[-1] != 0 and not _has_results(step.out))
         if codes[-1] == _INTERRUPTED:
             break
     app.print_table(("step", "result", "time"), rows)
     return codes
+
+
+def _has_results(out: str) -> bool:
+    """Return whether a run folder has anything that was computed, now or earlier."""
+    from faceinv.report.runs import read_runs
+
+    try:
+        found = read_runs([Path(out)])
+    except InputError:
+        return False
+    return bool(found.studies or found.probes)
 
 
 def _show(app: Application, steps: Sequence[Step]) -> None:
@@ -192,9 +213,7 @@ def _left(app: Application, arguments: Sequence[str]) -> tuple[float, str]:
     """Return the seconds that a step takes, and what it computes; tables, figures and pages take moments."""
     command, rest = arguments[0], list(arguments[1:])
     if command == "bench":
-        from faceinv.cli.plan import planned
-
-        cells = planned(app, rest)
+        cells = _planned(app, rest)
         done = sum(item.status == "cached" for item in cells)
         basis = "; ".join(dict.fromkeys(item.basis for item in cells if item.status != "cached"))
         return sum(item.seconds for item in cells), f"{len(cells)} cells, {done} computed{basis and f' ({basis})'}"
@@ -211,3 +230,20 @@ def _left(app: Application, arguments: Sequence[str]) -> tuple[float, str]:
     if found is not None:
         found.make_context(command, rest, obj=app)
     return 0.0, ""
+
+
+def _planned(app: Application, arguments: list[str]) -> list[Planned]:
+    """Return what ``faceinv bench`` with these arguments would compute."""
+    from faceinv.bench.config import load_config
+    from faceinv.bench.grid import cells
+    from faceinv.bench.plan import plan
+    from faceinv.cli.bench import bench
+    from faceinv.cli.execution import taken
+    from faceinv.cli.options import overrides
+
+    given = dict(bench.make_context("bench", arguments, obj=app).params)
+    taken(given)
+    for name in ("dry_run", "as_json", "open_it"):
+        given.pop(name)
+    config, source = load_config(given.pop("config_file"), overrides(given, app.host))
+    return plan(config, cells(config, app.host, source), app.host, app.store)

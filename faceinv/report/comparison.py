@@ -107,11 +107,6 @@ class Comparison:
             parts.append(f"too few targets for {', '.join(named['few'])}")
         return f"{self.title}: {'; '.join(parts)}."
 
-    def _repr_html_(self) -> str:
-        from faceinv.report.notebook import of_comparison
-
-        return of_comparison(self)
-
 
 def compare(reference: Runs, other: Runs, losses: str = "") -> tuple[Comparison, ...]:
     """Pair the cells of two runs and their common targets.

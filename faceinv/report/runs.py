@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from faceinv.errors import InputError, UsageError
+from faceinv.errors import InputError
 from faceinv.plugins.protections import NONE, written
 from faceinv.storage.audit_records import ProbeRecord, read_probe
 from faceinv.storage.columns import check_rows
@@ -184,37 +184,7 @@ class Runs:
         """Every finished cell of ``faceinv bench``; those of ``faceinv invert`` have no data set and no times."""
         return [column for column in self.columns if column.record.kind == "bench"]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return an object per finished cell, as ``faceinv bench --json`` prints it."""
-        from faceinv.report.run_tables import as_rows
-
-        return as_rows(list(self.columns))
-
-    def frame(self) -> Any:
-        """Return a pandas data frame with a row per finished cell and score: mean, interval and n.
-
-        Raises:
-            UsageError: if pandas is not installed.
-        """
-        try:
-            import pandas
-        except ImportError:
-            raise UsageError("A data frame needs pandas: pip install pandas. Without it, use rows().") from None
-        return pandas.DataFrame(
-            {"id": column.id, "losses": column.losses}
-            | {key: column.settings[key] for key in ("encoder", "generator", "method", "objective", "dataset", "steps")}
-            | {"metric": name}
-            | {key: value for key, value in summary.as_json().items() if key in ("mean", "low", "high", "n", "unit")}
-            for column in self.columns
-            for name, summary in column.record.metrics.items()
-        )
-
-    def _repr_html_(self) -> str:
-        from faceinv.report.notebook import of_runs
-
-        return of_runs(self)
-
-    def only(self, ids: Iterable[str]) -> Runs:
+    def only(self, ids: Iterable[str]) -> Self:
         """Return the runs without cells other than these."""
         kept = set(ids)
         studies = (tuple(column for column in study.columns if column.id in kept) for study in self.studies)

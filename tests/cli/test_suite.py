@@ -19,7 +19,9 @@ steps:
   attack: >-
     bench --encoder toy.attacked --generator toy-faces --critic toy.critic --losses id --pairs 100 --steps 2
     --limit 2 --metric psnr --metric id_sim_critic --out '{{out}}/a run'
-  others: bench --encoder toy.attacked --dataset folder:{{people}} --out {{out}}/others
+  others: >-
+    bench --encoder toy.attacked --generator toy-faces --critic toy.critic --losses id --pairs 100 --steps 2
+    --dataset folder:{{people}} --out {{out}}/others
   table: export '{{out}}/a run' {{out}}/others --format csv --out {{out}}/table.csv
   others-table: export {{out}}/others --format csv --out {{out}}/others.csv
 """
@@ -52,6 +54,9 @@ def test_steps_run_in_order_and_compute_nothing_twice(run: Any, cache: Path, sui
     again = run("suite", suite, "--set", f"people={tmp_path / 'none'}")
     assert again.code == 3
     assert "failed (exit code 3)" in again.out
+    # One that has only the failed step's run to read is left out, instead of failing, too.
+    assert "left out: step others failed" in again.out
+    assert "no data for any table" not in again.err
     assert record.stat().st_mtime_ns == written
     assert (tmp_path / "table.csv").exists()
     assert "1 cells, 1 computed" in run("suite", suite, "--step", "attack", "--dry-run").out
