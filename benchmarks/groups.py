@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from first_run import PAIRS, PHASES, FirstRun
 from made_photographs import IMAGES, SOURCE, Photographs
+from rescored import TARGETS, Rescored
 from torch import Tensor, nn
 
 from faceinv.attack import build_objective, invert
@@ -329,6 +330,13 @@ def first_run(chain: Chain) -> Group:
         yield Row("first run", what, f"{PAIRS:,} samples, embedded", embedding / took, 0, f"{took:.2f} s")
 
 
+def rescoring(chain: Chain) -> Group:
+    run = Rescored(chain.folder / "rescored", "sface")
+    best = yield {"rescore": run.rescore, "critic": run.critic}
+    note = f"{TARGETS / best['rescore']:.0f} targets/s, files read and written"
+    yield Row("rescoring", f"{TARGETS} targets, SFace", "SFace alone", best["critic"] / best["rescore"], 0, note)
+
+
 def step_of(generator: Callable[..., Tensor], encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """Return the function from latents to descriptors."""
     return lambda latents: encode(generator(latents, "z"))
@@ -369,7 +377,9 @@ def compared(
         yield Row(group, f"{what}, {name}", reference, best[reference] / best[name], goal, note)
 
 
-MEASURED = (engine, encoders, embedding_bank, generators, losses, metrics, precision, compiled, start_up, first_run)
+MEASURED = (
+    engine, encoders, embedding_bank, generators, losses, metrics, rescoring, precision, compiled, start_up, first_run,
+)  # fmt: skip
 GROUPS = {f.__name__.replace("_", "-"): f for f in MEASURED}
 
 

@@ -22,6 +22,7 @@ JOBS = {
     "generators": ("ours", "plain"),
     "losses": ("ours", "kornia"),
     "metrics": ("ours", "skimage"),
+    "rescoring": ("rescore", "critic"),
     "precision": ("fp32", "bf16"),
     "start-up": ("help", "torch"),
 }
