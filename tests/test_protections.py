@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
-from faceinv.contracts import Framing
+from faceinv.attack.protected import ProtectedSystem
+from faceinv.contracts import Framing, Leak, Protection, ProtectionSpec, Recovered
 from faceinv.data import write_image
 from faceinv.scoring.protection import d_sys
 from faceinv.testing.faces import FRAME, draw_faces
@@ -54,6 +59,35 @@ def test_a_protection_that_leaks_is_reported_as_leaking(run, cache: Path, tmp_pa
     page = (out / "report.html").read_text()
     assert "Which protections hold" in page
     assert "leaky:offset=0.0 gives back 100 % of the people" in page
+
+
+class Folded(Protection):
+    """Squares of sums of neighbours, with an attack that only guesses."""
+
+    def protect(self, descriptors: Tensor, key: int) -> Tensor:
+        return (descriptors - 0.3 * descriptors.roll(1, 1)).square()
+
+    def recover(self, leaks: Sequence[Leak], prior: Tensor) -> Recovered:
+        return Recovered(prior.mean(0).expand(len(leaks[0].templates), -1), "guessing")
+
+
+@pytest.mark.parametrize(
+    ("differentiable", "found"),
+    [(True, "L-BFGS on the score, straight through the scheme"), (False, "CMA-ES on the score")],
+)
+def test_an_attack_that_fails_is_replaced_by_one_that_fits_every_scheme(differentiable: bool, found: str) -> None:
+    spec = ProtectionSpec(
+        name="folded", summary="s", licence="MIT", target="toy_protections:Folded", attack="guessing",
+        differentiable=differentiable,
+    )  # fmt: skip
+    # Positive and negative numbers are alike behind the scheme, so that no linear map undoes it.
+    faces = normalize(torch.randn(200, 8, generator=torch.Generator().manual_seed(0)).abs() + 0.2)
+    system = ProtectedSystem(spec, Folded(), seed=0, threat="key-known", prior=lambda: faces[4:])
+    recovered = system.recover(system.store(faces[:4], "abcd"), "abcd")
+    cosines = (recovered.descriptors * faces[:4]).sum(1)
+    assert set(recovered.tried) == {"guessing", "a linear map learnt from pairs", found}
+    assert recovered.attack == max(recovered.tried, key=lambda name: recovered.tried[name]) != "guessing"
+    assert cosines.mean() > recovered.tried["guessing"] + 0.01
 
 
 def test_without_the_key_less_comes_back(run, cache: Path, tmp_path: Path) -> None:

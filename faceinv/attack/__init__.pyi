@@ -4,13 +4,19 @@ from .adam import (
 from .engine import (
     invert as invert,
 )
+from .evolution import (
+    Strategies as Strategies,
+    by_evolution as by_evolution,
+)
 from .objective import (
     AttributeLoss as AttributeLoss,
     build_objective as build_objective,
 )
 from .recovery import (
     Spread as Spread,
+    by_constraints as by_constraints,
     by_descent as by_descent,
+    by_least_squares as by_least_squares,
     from_pairs as from_pairs,
     least_squares as least_squares,
 )

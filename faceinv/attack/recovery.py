@@ -163,3 +163,96 @@ def from_pairs(known: Tensor, prior: Tensor, templates: Tensor) -> Recovered:
     held = nn.functional.normalize(outputs[first:])
     best = max(_PENALTIES, key=lambda penalty: float((answer(inputs[first:], penalty) * held).sum(1).mean()))
     return Recovered(answer(templates, best).to(prior), "a linear map learnt from pairs", {"pairs": len(prior)})
+
+
+def by_least_squares(
+    values: Callable[[Tensor, int], Tensor],
+    leaks: Sequence[Leak],
+    prior: Tensor,
+    what: str,
+    *,
+    starts: Sequence[Tensor] = (),
+    guesses: int = GUESSES,
+    iterations: int = 20,
+    weight: float = 1e5,
+) -> Recovered:
+    """Return the descriptors that minimise squared residuals, by Levenberg and Marquardt from other faces' descriptors.
+
+    The prior's half squared whitened length is added, as in :func:`by_descent`.
+
+    Args:
+        values: Maps descriptors ``(B, D)`` and the key to templates ``(B, M)``; differentiable, row by row.
+        leaks: Templates of the same ``N`` people, each under another key.
+        prior: Descriptors ``(P, D)`` of other faces.
+        what: What is minimised, in words.
+        starts: Further starts, each ``(N, D)``.
+        guesses: Starts of each target, drawn from the prior.
+        iterations: Steps, each with one system of equations.
+        weight: Weight of the residuals, relative to a template's length, against the prior.
+    """
+    spread, n = Spread.of(prior), len(leaks[0].templates)
+    rows = torch.randint(len(prior), (n, guesses), generator=torch.Generator().manual_seed(0))
+    every = torch.cat([*(start[:, None].to(prior) for start in starts), prior[rows]], 1)
+    guesses = every.shape[1]
+    z = spread.coordinates(nn.functional.normalize(every.flatten(0, 1)))
+    known = torch.cat([leak.templates.double() for leak in leaks], 1)
+    scale = weight**0.5 / known.norm(dim=1).mean()
+    known = known.repeat_interleave(guesses, 0)
+
+    def templates(z: Tensor) -> Tensor:
+        found = spread.descriptors(z)
+        return torch.cat([values(found, leak.key) for leak in leaks], 1)
+
+    def one(z: Tensor) -> Tensor:
+        row: Tensor = templates(z[None]).flatten()
+        return row
+
+    def total(z: Tensor) -> Tensor:
+        return ((scale * (templates(z) - known)).square().sum(1) + z.square().sum(1)) / 2
+
+    # Whatever a scheme draws from its key is the same for all rows.
+    slope = torch.func.vmap(torch.func.jacrev(one), chunk_size=32, randomness="same")
+    identity = torch.eye(z.shape[1], dtype=z.dtype)
+    damping, least = torch.ones(len(z), dtype=z.dtype), total(z)
+    for _ in range(iterations):
+        jacobian = scale * slope(z)
+        rest = (jacobian.mT @ (scale * (templates(z) - known))[:, :, None]).squeeze(2) + z
+        step = torch.linalg.solve(jacobian.mT @ jacobian + (1 + damping)[:, None, None] * identity, rest)
+        value = total(z - step)
+        better = value < least
+        z, least = torch.where(better[:, None], z - step, z), torch.where(better, value, least)
+        damping = torch.where(better, damping / 5, damping * 5)
+    best = least.view(n, guesses).argmin(1)
+    found = spread.descriptors(z).view(n, guesses, -1)[torch.arange(n), best]
+    budget = {"guesses": guesses, "iterations": iterations, "templates": len(leaks)}
+    return Recovered(found.to(prior), f"Levenberg-Marquardt on {what}", budget)
+
+
+def by_constraints(
+    rows: Callable[[Leak], Tensor], leaks: Sequence[Leak], prior: Tensor, margin: float, what: str, sweeps: int = 60
+) -> Recovered:
+    """Return the most likely descriptors with ``a · x ≥ margin`` for every row ``a``, by Hildreth's method.
+
+    Args:
+        rows: Returns of a leak the rows ``(N, C, D)`` that must be at least ``margin``.
+        leaks: Templates of the same ``N`` people, each under another key.
+        prior: Descriptors ``(P, D)`` of other faces.
+        margin: Least value: descriptors in the middle of what is possible are closer than those on its edge.
+        what: What the constraints are, in words.
+        sweeps: Passes over all constraints.
+    """
+    spread = Spread.of(prior)
+    every = torch.cat([rows(leak).double() for leak in leaks], 1)
+    through, least = every @ spread.axes, margin - every @ spread.mean
+    lengths = through.square().sum(2).clamp_min(1e-12)
+    z = torch.zeros(len(every), every.shape[2], dtype=every.dtype)
+    prices = torch.zeros_like(least)
+    for _ in range(sweeps):
+        for place in range(every.shape[1]):
+            row, price = through[:, place], prices[:, place]
+            lacking = (least[:, place] - (row * z).sum(1)) / lengths[:, place]
+            change = torch.maximum(lacking, -price)
+            prices[:, place] = price + change
+            z = z + change[:, None] * row
+    budget = {"sweeps": sweeps, "constraints": every.shape[1], "templates": len(leaks)}
+    return Recovered(spread.descriptors(z).to(prior), f"hard constraints on {what}", budget)

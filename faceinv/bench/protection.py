@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from faceinv.attack.protected import ProtectedSystem
 from faceinv.bench.cell import Cell
+from faceinv.contracts.protections import Recovered
 from faceinv.data.targets import Targets
 from faceinv.scoring.gallery import Gallery
 from faceinv.scoring.protection import KEYS, irreversibility, unlinkability, utility
@@ -27,6 +28,12 @@ _LINKED = 400
 def people_of(targets: Targets) -> Sequence[str]:
     """Return the person in each target; a target of unknown identity is a person of its own."""
     return targets.identities if targets.identities is not None else targets.ids
+
+
+def attack_facts(recovered: Recovered) -> dict[str, Any]:
+    """Return the facts of a part about how descriptors were recovered."""
+    found = {"attack": recovered.attack, "budget": dict(recovered.budget), "tried": dict(recovered.tried)}
+    return {"recovery": found}
 
 
 def protection_facts(
@@ -64,8 +71,7 @@ def protection_facts(
         "length": templates.shape[1],
         "bytes": _bytes(templates, spec.output),
         "plain_bytes": 4 * leaked.shape[1],
-        "attack": facts["attack"],
-        "budget": facts["attack_budget"],
+        **facts["recovery"],
         "adaptive": system.adaptive,
         "prior": len(system.prior),
         "cosine": asdict(estimate(cosines.numpy(), people=people)),

@@ -20,7 +20,7 @@ from faceinv.bench.judge import Judge, Judgement
 from faceinv.bench.leaks import LEAK_COSINE, Leaks, leak_facts
 from faceinv.bench.methods import Methods
 from faceinv.bench.naming import NamedCell, metrics_of, preparation_key, probes_of
-from faceinv.bench.protection import LEAKED, RECOVERED, people_of, protection_facts
+from faceinv.bench.protection import LEAKED, RECOVERED, attack_facts, people_of, protection_facts
 from faceinv.bench.record import failed_record, finished_record, identity_facts
 from faceinv.bench.resources import Resources
 from faceinv.contracts.methods import Inversion
@@ -226,7 +226,7 @@ class Runner:
             "queries_sum": round(inversion.queries_mean * len(rows)),
             "image_steps_sum": round(inversion.image_steps_mean * len(rows)),
             "left_out": dict(pairs.left_out),
-            **({"attack": recovered.attack, "attack_budget": dict(recovered.budget)} if recovered else {}),
+            **(attack_facts(recovered) if recovered else {}),
             **known.facts,
             "seconds": {
                 "prepare": prepared - began,

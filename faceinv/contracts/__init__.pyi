@@ -41,6 +41,7 @@ from .protection_specs import (
     ProtectionSpec as ProtectionSpec,
 )
 from .protections import (
+    Attack as Attack,
     Leak as Leak,
     Protection as Protection,
     Recovered as Recovered,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -31,11 +31,17 @@ class Recovered:
         descriptors: ``(N, D)``; only their direction counts.
         attack: The attack in words, such as ``"least squares"``.
         budget: What it spent on each target, by unit, such as ``{"guesses": 20, "iterations": 100}``.
+        tried: Mean cosine that each attack reached on the attacker's own faces, which decided between them.
     """
 
     descriptors: Tensor
     attack: str
     budget: Mapping[str, int] = field(default_factory=dict)
+    tried: Mapping[str, float] = field(default_factory=dict)
+
+
+#: An attack: from templates and the prior to descriptors.
+Attack = Callable[[Sequence[Leak], Tensor], Recovered]
 
 
 class Protection(ABC):
@@ -64,6 +70,13 @@ class Protection(ABC):
             NotImplementedError: if no attack is known; its ``ProtectionSpec.attack`` is then empty.
         """
         raise NotImplementedError
+
+    def attacks(self) -> Sequence[Attack]:
+        """Return the attacks that are made for this scheme; by default :meth:`recover` alone.
+
+        An attacker tries them on own faces, together with those that fit every scheme, and runs the best.
+        """
+        return [self.recover]
 
 
 def cosine_scores(stored: Tensor, presented: Tensor) -> Tensor:

@@ -104,6 +104,8 @@ class Protected(Model):
     """How descriptors were recovered from templates, before they were inverted to pictures."""
     budget: dict[str, Count] = {}
     """What the attack spent on each target, by unit."""
+    tried: dict[str, Number] = {}
+    """Mean cosine that each attack reached on 16 of the attacker's own faces; the best was run on the targets."""
     adaptive: bool
     """Whether this is the best attack known on the scheme; if not, it is "not attacked adaptively"."""
     prior: Count

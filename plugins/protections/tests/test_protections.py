@@ -227,3 +227,22 @@ def test_the_adversarial_projection_hides_more_with_more_weight_and_keeps_cosine
     assert unexplained(strict, labels) > unexplained(free, labels) + 0.1
     assert (given @ given.T - free @ free.T).abs().mean() < 0.02
     assert torch.corrcoef(torch.stack([(given @ given.T).flatten(), (strict @ strict.T).flatten()]))[0, 1] > 0.5
+
+
+@pytest.mark.parametrize(("name", "made"), [("biohash", 2), ("iom", 2), ("polyprotect", 2), ("leace", 1)])
+def test_every_attack_made_for_a_scheme_beats_a_stranger(name: str, made: int) -> None:
+    own, leaked = scheme(name), faces(6, seed=5)
+    leaks = [Leak(own.protect(leaked, key), key) for key in (7, 8)]
+    attacks = own.attacks()
+    assert len({attack(leaks[:1], faces(400)).attack for attack in attacks}) == len(attacks) == made
+    for attack in attacks:
+        one, two = (cosine_similarity(attack(part, faces(400)).descriptors, leaked) for part in (leaks[:1], leaks))
+        assert one.mean() > 0.7
+        assert two.mean() > one.mean() - 0.02
+
+
+def test_descriptors_under_hard_constraints_have_the_template() -> None:
+    own, leaked = BioHash(CONTEXT, bits=16), faces(6, seed=5)
+    stored = own.protect(leaked, 7)
+    found = normalize(own.attacks()[1]([Leak(stored, 7)], faces(800)).descriptors)
+    assert torch.equal(own.protect(found, 7), stored)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import torch
-from cmaes import CMA, SepCMA
 from torch import Tensor
 
-from faceinv.attack import Best, rows_of, spread
+from faceinv.attack import Best, Strategies, rows_of, spread
 from faceinv.contracts import Inversion, InversionTask
 
 
@@ -40,21 +36,12 @@ class Evolution:
         mean, scale = spread(task.generator, task.space, like)
         first = self._begin(task)
         best = Best.none(first)
-        size = self.population or 4 + math.floor(3 * math.log(mean.numel()))
-        strategy = SepCMA if mean.numel() >= self.diagonal else CMA
-        strategies = [
-            # NumPy's seeds have 32 bits.
-            strategy(np.zeros(mean.numel()), self.sigma, seed=seed % 2**32, population_size=size)
-            for seed in task.seeds
-        ]
+        strategies = Strategies(mean.numel(), self.sigma, task.seeds, self.population, self.diagonal)
         if task.steps:
             self._offer(task, best, first[:, None])
-        for _ in range((task.steps - 1) // size):
-            asked = np.array([[one.ask() for _ in range(size)] for one in strategies])
-            moves = torch.from_numpy(asked).to(like).view(targets, size, *mean.shape)
-            values = self._offer(task, best, first[:, None] + scale * moves)
-            for one, points, scores in zip(strategies, asked, values.double().cpu().numpy(), strict=True):
-                one.tell(list(zip(points, scores.tolist(), strict=True)))
+        for _ in range((task.steps - 1) // strategies.size):
+            moves = strategies.ask().to(like).view(targets, -1, *mean.shape)
+            strategies.tell(self._offer(task, best, first[:, None] + scale * moves))
         images = task.generator(best.candidate, task.space)
         return Inversion(best.candidate, images, task.generator(first, task.space), best.trajectory())
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from faceinv.attack import by_descent, from_pairs
-from faceinv.contracts import Leak, Protection, ProtectionContext, Recovered, hamming_scores
+from faceinv.attack import by_constraints, by_descent, from_pairs
+from faceinv.contracts import Attack, Leak, Protection, ProtectionContext, Recovered, hamming_scores
 from faceinv_protections.keyed import orthonormal
 
 #: Steepness of the logistic function, in units of the usual length of a projection. The best of 1, 2, 3 and 10.
 _SHARPNESS = 3.0
+#: Least projection where signs are constraints, in the same units.
+_MARGIN = 0.3
 
 
 class BioHash(Protection):
@@ -48,3 +50,15 @@ class BioHash(Protection):
 
         starts = [from_pairs(self.protect(prior, leak.key), prior, leak.templates).descriptors for leak in leaks]
         return by_descent(misfit, leaks, prior, "the logistic loss of the bits", starts=starts)
+
+    def attacks(self) -> Sequence[Attack]:
+        """Return the descent on the logistic loss, and the signs as constraints."""
+        return [self.recover, self._with_signs]
+
+    def _with_signs(self, leaks: Sequence[Leak], prior: Tensor) -> Recovered:
+        """Return the most likely descriptors with these signs."""
+
+        def rows(leak: Leak) -> Tensor:
+            return (2 * leak.templates.double() - 1)[:, :, None] * self.matrix(leak.key)
+
+        return by_constraints(rows, leaks, prior, _MARGIN / self._dim**0.5, "the signs")

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from faceinv.attack import by_descent, from_pairs
-from faceinv.contracts import Leak, Protection, ProtectionContext, Recovered, hamming_scores
+from faceinv.attack import by_constraints, by_descent, from_pairs
+from faceinv.contracts import Attack, Leak, Protection, ProtectionContext, Recovered, hamming_scores
 from faceinv_protections.keyed import gaussian
 
 #: Steepness of the softmax, in units of the usual length of a projection.
 _SHARPNESS = 3.0
+#: Least difference to the largest projection where maxima are constraints, in the same units.
+_MARGIN = 0.3
 
 
 class IndexOfMax(Protection):
@@ -66,3 +68,20 @@ class IndexOfMax(Protection):
         ]
         found = [start.descriptors for start in starts]
         return by_descent(misfit, leaks, prior, "the cross-entropy of the indices", starts=found)
+
+    def attacks(self) -> Sequence[Attack]:
+        """Return the descent on the cross-entropy, and the maxima as constraints."""
+        return [self.recover, self._with_maxima]
+
+    def _with_maxima(self, leaks: Sequence[Leak], prior: Tensor) -> Recovered:
+        """Return the most likely descriptors whose projections are largest where the template has them."""
+
+        def rows(leak: Leak) -> Tensor:
+            directions, indices = self._directions(leak.key), leak.templates.long()
+            largest = directions[torch.arange(self._hashes), indices]
+            others = torch.ones(len(indices), self._hashes, self._projections, dtype=torch.bool)
+            others.scatter_(2, indices[:, :, None], False)
+            above = largest[:, :, None] - directions
+            return above[others].view(len(indices), -1, self._dim)
+
+        return by_constraints(rows, leaks, prior, _MARGIN, "the maxima", sweeps=10)

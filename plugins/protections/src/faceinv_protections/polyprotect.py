@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from faceinv.attack import by_descent, from_pairs
-from faceinv.contracts import Leak, Protection, ProtectionContext, Recovered
+from faceinv.attack import by_descent, by_least_squares, from_pairs
+from faceinv.contracts import Attack, Leak, Protection, ProtectionContext, Recovered
 from faceinv_protections.keyed import stream
 
 #: Weight of 1 − cosine in units of a log-likelihood: templates are exact, so that almost only they count.
@@ -47,7 +47,9 @@ class PolyProtect(Protection):
         coefficients, exponents = self.polynomial(key)
         step, given = self._window - self._overlap, descriptors.double()
         lacking = -(given.shape[1] - self._window) % step
-        windows = F.pad(given, (0, lacking)).unfold(1, self._window, step)
+        padded = F.pad(given, (0, lacking))
+        first = torch.arange(0, padded.shape[1] - self._window + 1, step)
+        windows = padded[:, first[:, None] + torch.arange(self._window)]
         return (windows**exponents * coefficients).sum(2)
 
     def protect(self, descriptors: Tensor, key: int) -> Tensor:
@@ -60,5 +62,17 @@ class PolyProtect(Protection):
         def misfit(found: Tensor, templates: Tensor, key: int) -> Tensor:
             return _WEIGHT * (1 - F.cosine_similarity(self._values(found, key), templates))
 
-        starts = [from_pairs(self.protect(prior, leak.key), prior, leak.templates).descriptors for leak in leaks]
+        starts = self._starts(leaks, prior)
         return by_descent(misfit, leaks, prior, "1 − cos of the templates", starts=starts)
+
+    def attacks(self) -> Sequence[Attack]:
+        """Return the descent on ``1 − cos``, and least squares on the values."""
+        return [self.recover, self._with_values]
+
+    def _with_values(self, leaks: Sequence[Leak], prior: Tensor) -> Recovered:
+        """Return the descriptors whose polynomials have the values of the template."""
+        starts = self._starts(leaks, prior)
+        return by_least_squares(self._values, leaks, prior, "the values of the polynomials", starts=starts, guesses=1)
+
+    def _starts(self, leaks: Sequence[Leak], prior: Tensor) -> list[Tensor]:
+        return [from_pairs(self.protect(prior, leak.key), prior, leak.templates).descriptors for leak in leaks]
