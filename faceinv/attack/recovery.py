@@ -204,11 +204,11 @@ def by_least_squares(
         return torch.cat([values(found, leak.key) for leak in leaks], 1)
 
     def one(z: Tensor) -> Tensor:
-        row: Tensor = templates(z[None]).flatten()
-        return row
+        return templates(z[None]).flatten()
 
     def total(z: Tensor) -> Tensor:
-        return ((scale * (templates(z) - known)).square().sum(1) + z.square().sum(1)) / 2
+        value: Tensor = ((scale * (templates(z) - known)).square().sum(1) + z.square().sum(1)) / 2
+        return value
 
     # Whatever a scheme draws from its key is the same for all rows.
     slope = torch.func.vmap(torch.func.jacrev(one), chunk_size=32, randomness="same")
