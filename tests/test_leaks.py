@@ -228,6 +228,7 @@ def test_one_face_of_several_descriptors(run: Any, cache: Path, tmp_path: Path) 
         (("--knowledge", "pairs:0"), "at least 10 pairs"),
         (("--knowledge", "pair:100"), "Did you mean 'pairs'"),
         (("--knowledge", "pairs:100", "--surrogate", "toy"), "which the attacker cannot run"),
+        (("--surrogate", "toy.critic"), "add --knowledge pairs:N"),
         (("--leaked-per-person", "0"), "greater than or equal to 1"),
         (("--leaked-per-person", "4"), "--min-photographs 5"),
         (("--leaked-per-person", "2", "--min-photographs", "3", "--fusion", "means"), "Did you mean 'mean'"),
@@ -237,6 +238,17 @@ def test_mistakes(run: Any, options: tuple[str, ...], told: str) -> None:
     result = run("bench", *SMALL, "--dataset", "toy-targets", *options, "--dry-run")
     assert result.code == 2
     assert told in result.err
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"),
+    [("sex", "No annotations of toy-targets, so there is no group 'sex'"), ("predicted:toy-brightnes", "Did you mean")],
+)
+def test_unknown_groups_stop_a_bench_before_it_computes(run: Any, tmp_path: Path, groups: str, told: str) -> None:
+    out = tmp_path / "run"
+    result = run("bench", *SMALL, "--dataset", "toy-targets", "--groups", groups, "--out", out)
+    assert (result.code, told in result.err) == (2, True), result.err
+    assert not list(out.rglob("*.json"))
 
 
 def test_people_with_too_few_photographs(run: Any, cache: Path, tmp_path: Path) -> None:

@@ -84,6 +84,10 @@ class _Grid:
     def cells(self) -> Iterator[Cell]:
         config = self._config
         shared = self._shared()
+        if config.surrogate and set(config.knowledge) <= {"encoder"}:
+            raise _KeyedError(
+                "surrogate", "an attacker who can run the attacked encoder needs no other one; add --knowledge pairs:N."
+            )
         axes: list[Sequence[Any]] = [
             config.encoder,
             config.generator,

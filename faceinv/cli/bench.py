@@ -10,7 +10,7 @@ import click
 
 from faceinv.cli.application import Application
 from faceinv.cli.execution import make_executor, placement_options, taken
-from faceinv.cli.groups import Wanted, group_options
+from faceinv.cli.groups import GroupTables, Wanted, group_options
 from faceinv.cli.options import CONFIG_FILE, config_options, overrides
 from faceinv.cli.report import OPEN, finish, make_report
 from faceinv.errors import StorageError
@@ -88,6 +88,8 @@ def bench(
     with app.progress(phases) as display, reporters:
         reporters.run_started(config.out, config, len(grid))
         runner = make_runner(app.host, app.store, config, grid, progress=display, say=app.say)
+        if wanted:
+            GroupTables(app, wanted, runner.loader).check(config)
         with make_executor(app, placement, config, grid, runner, display) as executor:
             run = GridRun(runner, grid, executor, shard, display, reporters=reporters)
             run.on_pictures = GrowingSheet(run, app.say).refresh

@@ -13,6 +13,7 @@ import click
 from faceinv.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from faceinv.bench.config import BenchConfig
     from faceinv.cli.application import Application
     from faceinv.data.groups import Grouping
     from faceinv.models.loader import Loader
@@ -109,6 +110,23 @@ class GroupTables:
         self._app, self._wanted = app, wanted
         self._networks = Networks(app, loader)
 
+    def check(self, config: BenchConfig) -> None:
+        """Check that the groups of a bench are known, before anything is computed.
+
+        Raises:
+            UsageError: if the data set, its labels file or the plugins lack one of them.
+            InputError: if the data set or its labels file cannot be read.
+        """
+        for name in self._wanted.predicted:
+            self._app.host.spec("probe", name)
+        if self._wanted.file or not self._wanted.known:
+            return
+        labels = Path(config.labels) if config.labels else None
+        for dataset in config.dataset:
+            known, source = self._known((), labels, dataset, config.dataset_options)
+            for name in self._wanted.known:
+                _grouping(name, known, source)
+
     def of_runs(self, runs: Runs) -> tuple[Table, ...]:
         """Return the tables of all studies and audits.
 
@@ -128,12 +146,12 @@ class GroupTables:
         return tuple(tables)
 
     def _of_targets(self, column: Column) -> list[Grouping]:
-        from faceinv.data.groups import Grouping, banded, column_of_numbers, grouping, prediction_error
+        from faceinv.data.groups import Grouping, banded, column_of_numbers, prediction_error
 
         config = column.config
         labels = self._wanted.file or (Path(config.labels) if config.labels else None)
         known, source = self._known(column.targets, labels, config.dataset, config.dataset_options)
-        found = [grouping(name, known, source) for name in self._wanted.known]
+        found = [_grouping(name, known, source) for name in self._wanted.known]
         for name in self._wanted.predicted:
             numbers, by = self._predicted(column, name)
             values = column_of_numbers(numbers, name)
@@ -149,7 +167,7 @@ class GroupTables:
             record: The audit.
             read: Of each attribute of one number, its label by image and what made it: ``"annotation"`` or a probe.
         """
-        from faceinv.data.groups import Grouping, banded, column_of_numbers, grouping, prediction_error
+        from faceinv.data.groups import Grouping, banded, column_of_numbers, prediction_error
 
         images = list(dict.fromkeys(image for values, _ in read.values() for image in values))
         found: list[Grouping] = []
@@ -161,7 +179,7 @@ class GroupTables:
             options = record.config.get("dataset_options") or {}
             more, source = self._known(images, self._wanted.file, record.dataset.name, options)
             known |= {name: dict(values) for name, values in more.items()}
-        found += [grouping(name, known, source) for name in self._wanted.known]
+        found += [_grouping(name, known, source) for name in self._wanted.known]
         for name in self._wanted.predicted:
             if name not in read:
                 raise UsageError(
@@ -184,7 +202,7 @@ class GroupTables:
 
         if labels is not None:
             columns = columns_of_file(labels, images)
-            if columns and not any(columns.values()):
+            if images and columns and not any(columns.values()):
                 raise InputError(
                     f"{labels} has no value for any of the {len(images)} images, such as '{images[0]}'; its column "
                     "'image' must have their names."
@@ -192,7 +210,7 @@ class GroupTables:
             return columns, f"{labels.name}"
         name, _ = parse_dataset(self._app.host, dataset)
         if not self._app.host.spec("dataset", name).real:
-            return {}, dataset
+            return {}, f"annotations of {dataset}"
         files = self._networks.loader.paths
         opened, _ = open_dataset(self._app.host, dataset, DatasetContext(None, None, "", 0, None), options, files=files)
         return columns_of_annotations(opened), f"annotations of {dataset}"
@@ -214,3 +232,14 @@ class GroupTables:
         if values[0].size != 1:
             raise UsageError(f"predicted:{name}: groups need one number for each picture, and it has {values[0].size}.")
         return dict(zip(column.targets, values.reshape(-1).tolist(), strict=True)), f"the probe '{name}'"
+
+
+def _grouping(name: str, known: Columns, source: str) -> Grouping:
+    from faceinv.data.groups import grouping
+
+    if not known:
+        raise UsageError(
+            f"No {source}, so there is no group '{name}'. Give --group-labels FILE.csv with that column, or let a "
+            "probe predict groups, as in --groups predicted:male."
+        )
+    return grouping(name, known, source)
