@@ -166,6 +166,17 @@ def test_readers_learn_anew_on_templates(run, cache: Path, tmp_path: Path) -> No
     assert (refused.code, "Unknown attribute of the protection 'smile'" in refused.err) == (2, True)
 
 
+def test_a_protection_learns_an_annotation_from_photographs_of_other_people(run, cache: Path, tmp_path: Path) -> None:
+    args = [{"toy-people": "toy-crowd"}.get(str(item), item) for item in (*GRID, "--method", "regression")]
+    done = run(*args, "--protect", "none,leace:bright", "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    block = records(tmp_path / "run")["leace"]["protection"]
+    assert (block["options"], block["cosine"]["mean"] > 0.8) == ({"attribute": "bright"}, True)
+    for given, code, text in (("bride", 2, "Did you mean 'bright'?"), ("human", 3, "'human' is the same for all")):
+        refused = run(*args, "--protect", f"leace:{given}", "--out", tmp_path / given)
+        assert (refused.code, text in refused.err) == (code, True)
+
+
 def test_d_sys_is_one_for_apart_and_zero_for_equal_scores() -> None:
     rng = np.random.default_rng(0)
     assert d_sys(rng.uniform(0.6, 1, 500), rng.uniform(0, 0.4, 500)) == 1

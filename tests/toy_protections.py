@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from faceinv import hookimpl
-from faceinv.contracts import Leak, Protection, ProtectionContext, ProtectionSpec, Recovered
+from faceinv.contracts import (
+    Dataset,
+    DatasetContext,
+    DatasetSpec,
+    Leak,
+    Protection,
+    ProtectionContext,
+    ProtectionSpec,
+    Recovered,
+)
+
+
+@hookimpl
+def faceinv_datasets() -> list[DatasetSpec]:
+    return [DatasetSpec(name="toy-crowd", summary="People", target="toy_protections:ToyCrowd", licence="MIT")]
 
 
 @hookimpl
@@ -19,6 +34,24 @@ def faceinv_protections() -> list[ProtectionSpec]:
         ProtectionSpec(name="opaque", target="toy_protections:Opaque", keys="person", **own),
         ProtectionSpec(name="eager", target="toy_protections:Eager", **own),
     ]
+
+
+class ToyCrowd(Dataset):
+    """Two photographs of each of 75 people, annotated as bright or dark, and with a label that everybody has."""
+
+    def __init__(self, path: Path | None, *, context: DatasetContext) -> None:
+        assert context.generator is not None
+        self.framing = context.framing
+        self.ids = [f"{row:03d}" for row in range(150)]
+        self.identities = [f"person {row // 2}" for row in range(150)]
+        people = torch.randn(75, 6, generator=torch.Generator().manual_seed(6)).repeat_interleave(2, 0)
+        with torch.inference_mode():
+            self._images = context.generator(people + 0.2 * people.roll(1, 1) * torch.arange(150)[:, None] % 2, "z")
+        light = self._images.mean((1, 2, 3))
+        self.annotations = {"bright": (light > light.median()).float(), "human": torch.ones(150)}
+
+    def load(self, index: int) -> Tensor:
+        return self._images[index]
 
 
 class Leaky(Protection):

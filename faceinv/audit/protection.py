@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from faceinv.attack.protected import ProtectedSystem
 from faceinv.audit.material import Material
 from faceinv.bank.bank import Bank
-from faceinv.contracts.protection_specs import ProtectionContext
+from faceinv.contracts.protection_specs import ATTRIBUTE, ProtectionContext
 from faceinv.contracts.protections import Protection
 from faceinv.contracts.specs import EncoderSpec
 from faceinv.errors import unknown_name
@@ -39,7 +39,7 @@ def protected_bank(bank: Bank, text: str, encoder: EncoderSpec, material: Materi
     assert found is not None, "only of a protection"
     spec, options = found
     names = {item.name: item for item in material.chosen}
-    hidden = options.get("attribute")
+    hidden = options.get(ATTRIBUTE)
     if hidden is not None and hidden not in names:
         raise unknown_name("attribute of the protection", str(hidden), names)
     rows = train if hidden is None else train[material.known(names[str(hidden)])[train]]

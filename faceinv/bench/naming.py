@@ -10,7 +10,7 @@ from typing import Any
 
 from faceinv.bank.labelling import labelling
 from faceinv.bench.cell import Cell
-from faceinv.contracts.protection_specs import ProtectionSpec
+from faceinv.contracts.protection_specs import ATTRIBUTE, ProtectionSpec
 from faceinv.contracts.specs import LossSpec, MetricSpec, Spec
 from faceinv.plugins.code import codes, core_hash
 from faceinv.plugins.host import Host
@@ -131,6 +131,8 @@ def objective_key(cell: Cell) -> tuple[Any, ...]:
 def protection_key(cell: Cell) -> tuple[Any, ...]:
     """Return the fields that decide the cell's protected system; cells with the same key share it."""
     own = (cell.protection, json.dumps(cell.protection_options, sort_keys=True), cell.threat, cell.seed)
+    # What learns from photographs must not see the targets' people.
+    own += targets_key(cell) if ATTRIBUTE in cell.protection_options else ()
     return (cell.encoder, cell.generator, cell.space, cell.pairs, *own)
 
 

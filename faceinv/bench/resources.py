@@ -15,7 +15,7 @@ from faceinv.attack.photographs import Photographs
 from faceinv.attack.preparation import Preparation
 from faceinv.attack.protected import PRIOR, ProtectedSystem
 from faceinv.bank.subset import Subset
-from faceinv.bench import apart
+from faceinv.bench import apart, hidden
 from faceinv.bench.cell import Cell
 from faceinv.bench.config import TARGETS
 from faceinv.bench.knowledge import Chunks, PairSource
@@ -34,7 +34,6 @@ from faceinv.bench.naming import (
 )
 from faceinv.contracts.data import Dataset, DatasetContext
 from faceinv.contracts.progress import Reporter
-from faceinv.contracts.protection_specs import ProtectionContext
 from faceinv.contracts.protections import Protection
 from faceinv.contracts.specs import DatasetSpec, Spec
 from faceinv.data.alignment import needs_detector
@@ -117,6 +116,9 @@ class Resources:
         dataset, _ = self.dataset(cell)
         used = [dataset]
         hashes["data set"] = dataset.fingerprint()
+        learnt = hidden.annotation(self.host, cell, dataset)
+        if learnt:
+            hashes[f"labels of {learnt}"] = hidden.annotation_hash(dataset, learnt)
         if cell.labels:
             hashes["labels"] = file_sha256(cell.labels)
         other = self.recognition_dataset(cell)
@@ -179,18 +181,13 @@ class Resources:
             (spec,) = protection_of(self.host, cell)
             samples = self.samples(cell, PRIOR)
 
-            def examples() -> Tensor:
+            def prior() -> Tensor:
                 return nn.functional.normalize(samples.pairs.descriptors)
 
-            context = ProtectionContext(
-                dim=samples.encoder.dim,
-                seed=cell.seed,
-                examples=examples,
-                labels=lambda name: samples.labels(self.host.spec("probe", name).name).flatten(1),
-            )
+            context = hidden.context_of(self, cell, samples)
             built: Protection = self.host.build(spec, context, **cell.protection_options)
             self._protected[key] = ProtectedSystem(
-                spec, built, seed=cell.seed, threat=cell.threat, prior=examples
+                spec, built, seed=cell.seed, threat=cell.threat, prior=prior
             )  # fmt: skip
         return self._protected[key]
 

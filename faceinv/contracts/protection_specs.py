@@ -15,6 +15,9 @@ THREATS = {
     "key-secret": "the templates and the scheme, not the key",
 }
 
+#: Option of a protection that names the attribute it learns to hide.
+ATTRIBUTE = "attribute"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProtectionSpec(Spec):

@@ -43,6 +43,7 @@ NUMBERS = (
     "attack",
     "bank",
     "scoring",
+    "bench/hidden.py",
     "bench/judge.py",
     "bench/methods.py",
     "bench/protection.py",

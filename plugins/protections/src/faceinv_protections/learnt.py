@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from faceinv.attack import from_pairs
 from faceinv.contracts import Leak, Protection, ProtectionContext, Recovered
+from faceinv.errors import InputError
 
 
 class Erasure(Protection):
@@ -36,10 +37,16 @@ class Erasure(Protection):
 
     @cached_property
     def labels(self) -> Tensor:
-        """Labels ``(N, k)`` of the examples, each column with mean 0 and variance 1; constant columns are left out."""
+        """Labels ``(N, k)`` of the examples, each column with mean 0 and variance 1; constant columns are left out.
+
+        Raises:
+            InputError: if all are constant.
+        """
         labels = self._context.labels(self._attribute).double().flatten(1)
         spread = labels.std(0)
         kept: Tensor = ((labels - labels.mean(0)) / spread)[:, spread > 1e-9]
+        if not kept.shape[1]:
+            raise InputError(f"'{self._attribute}' is the same for all {len(labels)} faces, so it cannot be hidden.")
         return kept
 
     def recover(self, leaks: Sequence[Leak], prior: Tensor) -> Recovered:
