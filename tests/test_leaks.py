@@ -11,10 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from faceinv.attack.leaks import Answers, recovered, spread
+from faceinv.attack import space_map
+from faceinv.attack.leaks import Answers, completed_view, from_scores, spread
 from faceinv.attack.space_map import fitted_map
-from faceinv.attack.templates import fused
+from faceinv.attack.templates import ObjectiveOfAll, fused
+from faceinv.attack.views import View
 from faceinv.contracts.leaks import FUSIONS, Leak, parse_leak
+from faceinv.contracts.methods import Candidate
 from faceinv.errors import PluginError, UsageError
 
 D = 16
@@ -34,7 +37,11 @@ def targets() -> Tensor:
 
 
 def cosine(leak: Leak, targets: Tensor, samples: Tensor) -> float:
-    found = recovered(Answers(targets, leak, samples), leak, samples)
+    if leak.kind == "scores":
+        found = from_scores(Answers(targets, leak), leak.n, samples)
+    else:
+        view = View(leak, samples)
+        found = completed_view(view, Answers(targets, leak, view=view).part(), samples)
     return float(nn.functional.cosine_similarity(found, targets).mean())
 
 
@@ -70,15 +77,17 @@ class Greedy:
 
 
 def test_an_attack_gets_no_more_than_its_leak(targets: Tensor, samples: Tensor) -> None:
-    answers, greedy = Answers(targets, Leak("scores", 7), samples), Greedy(samples)
+    answers, greedy = Answers(targets, Leak("scores", 7)), Greedy(samples)
     with pytest.raises(PluginError, match="asks for 9 answers, and the leak is 'scores:7'"):
         greedy.run(answers)
-    assert (greedy.got, answers.given) == (6, 6)
-    for ask in (answers.part, answers.codes):
-        with pytest.raises(PluginError, match="leaks none"):
-            ask()
-    part = Answers(targets, Leak("dims", 3, "first"), samples)
-    assert part.part()[1].shape == (20, 3)
+    assert (greedy.got, answers.asked.tolist()) == (6, [6] * 20)
+    with pytest.raises(PluginError, match="leaks none"):
+        answers.part()
+    with pytest.raises(PluginError, match="leaks none"):
+        answers.decisions(samples[:1], torch.zeros(1, dtype=torch.long))
+    leak = Leak("dims", 3, "first")
+    part = Answers(targets, leak, view=View(leak, samples))
+    assert part.part().shape == (20, 3)
     with pytest.raises(PluginError, match="asks for 6 answers"):
         part.part()
     with pytest.raises(PluginError, match="leaks none"):
@@ -117,13 +126,26 @@ def test_a_map_is_better_with_more_pairs() -> None:
     rng = torch.Generator().manual_seed(2)
     hidden = torch.randn(1200, D, generator=rng)
     other = torch.tanh(hidden @ torch.randn(D, 24, generator=rng)) + 0.3 * torch.randn(1200, 24, generator=rng)
-    truth = nn.functional.normalize(other[1000:])
     found = [
-        float((nn.functional.normalize(fitted_map(hidden[:n], other[:n])(hidden[1000:])) * truth).sum(1).mean())
-        for n in (20, 100, 1000)
+        float(nn.functional.cosine_similarity(fitted_map(hidden[:n], other[:n])(hidden[900:]), other[900:]).mean())
+        for n in (20, 100, 900)
     ]
     assert found[0] < found[1] < found[2]
     assert found[2] > 0.8
+
+
+def test_a_network_is_the_map_only_where_it_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space_map, "_FEWEST_FOR_NETWORK", 500)
+    monkeypatch.setattr(space_map, "_WIDTH", 64)
+    rng = torch.Generator().manual_seed(2)
+    hidden = torch.randn(700, 6, generator=rng)
+    linear = hidden @ torch.randn(6, 12, generator=rng)
+    bent = fitted_map(hidden[:600], linear[:600].abs())
+    assert bent.kind == "network"
+    reached = nn.functional.cosine_similarity(bent(hidden[600:]), linear[600:].abs()).mean()
+    assert bent.held_out == pytest.approx(float(reached), abs=0.05)
+    few = fitted_map(hidden[:400], linear[:400].abs())
+    assert (few.kind, few.held_out < bent.held_out - 0.02) == ("ridge", True)
 
 
 @pytest.mark.parametrize("how", FUSIONS)
@@ -143,10 +165,37 @@ def test_an_odd_one_out_is_dropped_and_moves_the_robust_mean_less() -> None:
     person = torch.randn(30, 1, D, generator=rng)
     templates = torch.cat([person + 0.3 * torch.randn(30, 4, D, generator=rng), -person], 1)
     mean, robust, drop = (
-        float(nn.functional.cosine_similarity(fused(templates, how), person[:, 0]).mean()) for how in FUSIONS
+        float(nn.functional.cosine_similarity(fused(templates, how), person[:, 0]).mean())
+        for how in ("mean", "robust", "drop")
     )
     assert mean < robust
     assert mean < drop
+
+
+class Squared:
+    """An objective: squared distance to a descriptor, and its first number."""
+
+    def prepare(self, descriptors: Tensor) -> Tensor:
+        return descriptors
+
+    def __call__(self, candidate: Candidate, prepared: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        apart = (candidate.descriptors - prepared).square()
+        return apart.sum(1), {"first": apart[:, 0]}
+
+
+def test_the_sum_of_objectives_sees_every_template() -> None:
+    rng = torch.Generator().manual_seed(5)
+    templates = torch.randn(4, 3, D, generator=rng)
+    given = fused(templates, "sum")
+    objective = ObjectiveOfAll(Squared(), given, templates)
+    rows = torch.tensor([2, 0, 0])
+    candidate = Candidate(None, torch.zeros(3, 3, 2, 2), torch.randn(3, D, generator=rng))
+    total, terms = objective(candidate, objective.prepare(given[rows]))
+    apart = (candidate.descriptors[:, None] - templates[rows]).square()
+    assert torch.allclose(total, apart.sum(2).mean(1))
+    assert torch.allclose(terms["first"], apart[:, :, 0].mean(1))
+    with pytest.raises(PluginError, match="other descriptors than the task's"):
+        objective.prepare(templates[:, 0])
 
 
 SMALL = ("--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--losses", "id", "--steps", "4",
@@ -191,9 +240,12 @@ def test_pairs_stand_for_the_encoder(run: Any, cache: Path, tmp_path: Path) -> N
 
 def test_several_descriptors_of_a_person(run: Any, cache: Path, tmp_path: Path) -> None:
     out, people = tmp_path / "run", ("--dataset", "toy-people", "--limit", "1", "--min-photographs", "3")
-    result = run(*PEOPLE, "bench", *SMALL, *people, "--leaked-per-person", "1,2", "--out", out)
+    result = run(*PEOPLE, "bench", *SMALL, *people, "--leaked-per-person", "1,2", "--fusion", "mean,sum", "--out", out)
     assert result.code == 0, result.err
-    one, two = sorted(records(out), key=lambda record: record["config"]["leaked_per_person"])
+    found = {record["config"]["fusion"]: record for record in records(out)}
+    one, two, summed = (found[how] for how in ("", "mean", "sum"))
+    assert summed["leak"]["cosine"] == two["leak"]["cosine"]
+    assert summed["trajectory"] != two["trajectory"]
     assert one["targets"] == two["targets"]
     assert two["config"]["fusion"] == "mean"
     assert two["leak"]["cosine"]["mean"] < 1
@@ -215,6 +267,8 @@ def test_one_face_of_several_descriptors(run: Any, cache: Path, tmp_path: Path) 
     result = run("invert", *both, "--one-person", "--fusion", "drop", *chain)
     assert result.code == 0, result.err
     assert {file.name for file in (tmp_path / "out").glob("*.png")} == {"one-person.png", "one-person-start.png"}
+    summed = run("invert", *both, "--one-person", "--fusion", "sum", *chain)
+    assert summed.code == 0, summed.err
     single = run("invert", both[0], "--one-person", *chain)
     assert (single.code, "needs several descriptors" in single.err) == (2, True)
     picture = run("invert", *both, tmp_path / "face.jpg", "--one-person", *chain)

@@ -13,13 +13,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from faceinv.attack.views import View
 from faceinv.contracts.leaks import Leak
-from faceinv.errors import PluginError
+from faceinv.errors import InputError, PluginError
 
 #: Samples of the generator that show an attacker how descriptors are distributed and that are shown for scores.
 SAMPLES = 4000
 #: Variance of a measurement's error, as a share of the mean variance of a direction: for rounding.
-_NOISE = 1e-6
+NOISE = 1e-6
 #: Least variance of a direction, as a share of the mean one.
 _FLOOR = 1e-4
 
@@ -30,37 +31,45 @@ class Answers:
     Args:
         descriptors: The descriptors ``(B, D)`` that the system stores.
         leak: What it gives away of each.
-        known: Descriptors of samples ``(S, D)``; ``principal`` keeps their first axes.
+        view: The part that leaks, for ``dims`` and ``bits``.
+        threshold: Cosine from which the system accepts an image, for ``decisions``.
     """
 
-    def __init__(self, descriptors: Tensor, leak: Leak, known: Tensor) -> None:
+    def __init__(
+        self, descriptors: Tensor, leak: Leak, *, view: View | None = None, threshold: float = math.nan
+    ) -> None:
         self._directions = nn.functional.normalize(descriptors.double())
-        self._leak = leak
-        self._rows = _rows(leak, known.double())
-        #: Answers about each descriptor so far.
-        self.given = 0
+        self._leak, self._view, self._threshold = leak, view, threshold
+        #: Answers about each descriptor so far, ``(B,)``.
+        self.asked = torch.zeros(len(descriptors), dtype=torch.long)
+        #: Whether an image was taken for the person of each descriptor, ``(B,)``.
+        self.entered = torch.zeros(len(descriptors), dtype=torch.bool)
 
-    def part(self) -> tuple[Tensor, Tensor]:
-        """Return the rows ``(N, D)`` that the descriptors' directions are measured along, and the measurements.
+    @property
+    def threshold(self) -> float:
+        """Cosine from which the system accepts an image; a deployed system states it, or its false match rate."""
+        return self._threshold
+
+    @property
+    def left(self) -> Tensor:
+        """Answers that may still be asked for about each descriptor, ``(B,)``."""
+        return self._most - self.asked
+
+    @property
+    def _most(self) -> int:
+        return self._directions.shape[1] if self._leak.kind == "bits" else self._leak.n
+
+    def part(self) -> Tensor:
+        """Return the part of every descriptor that leaks, ``(B, N)``.
 
         Raises:
-            PluginError: if no part of the descriptor leaks.
+            PluginError: if no part leaks, or it was asked for before.
         """
-        if self._leak.kind != "dims":
+        if self._view is None or self._leak.kind not in ("dims", "bits"):
             raise PluginError(f"An attack asks for a part of the descriptor, and '{self._leak}' leaks none.")
-        self._count(self._leak.n)
-        return self._rows, self._directions @ self._rows.T
-
-    def codes(self) -> Tensor:
-        """Return the directions ``(B, D)`` rounded to the bits that leak; see :func:`rounded_to_bits`.
-
-        Raises:
-            PluginError: if no codes leak.
-        """
-        if self._leak.kind != "bits":
-            raise PluginError(f"An attack asks for codes, and '{self._leak}' leaks none.")
-        self._count(self._directions.shape[1])
-        return rounded_to_bits(self._directions, self._leak.n)
+        self._count(self._view.dim)
+        part: Tensor = self._view(self._directions)
+        return part
 
     def scores(self, shown: Tensor) -> Tensor:
         """Return the cosine of every descriptor to images of the attacker's choice, ``(B, m)``.
@@ -76,45 +85,65 @@ class Answers:
         self._count(len(shown))
         return self._directions @ nn.functional.normalize(shown.double()).T
 
-    def _count(self, answers: int) -> None:
-        if self.given + answers > max(self._leak.n, self._directions.shape[1] if self._leak.kind == "bits" else 0):
-            raise PluginError(f"An attack asks for {self.given + answers} answers, and the leak is '{self._leak}'.")
-        self.given += answers
+    def decisions(self, shown: Tensor, of: Tensor) -> Tensor:
+        """Return whether the system takes images of the attacker's choice for the person, ``(m,)`` bool.
+
+        Args:
+            shown: Descriptors of the images, ``(m, D)``.
+            of: ``(m,)``: the row of the descriptor that each image is compared with.
+
+        Raises:
+            PluginError: if no decisions leak, or there would be more than the leak has.
+        """
+        if self._leak.kind != "decisions":
+            raise PluginError(f"An attack asks for decisions, and '{self._leak}' leaks none.")
+        self._count(torch.bincount(of, minlength=len(self._directions)))
+        cosines = (self._directions[of] * nn.functional.normalize(shown.double())).sum(1)
+        accepted = cosines >= self._threshold
+        self.entered[of[accepted]] = True
+        return accepted
+
+    def _count(self, answers: int | Tensor) -> None:
+        wanted = self.asked + answers
+        if int(wanted.max()) > self._most:
+            raise PluginError(f"An attack asks for {int(wanted.max())} answers, and the leak is '{self._leak}'.")
+        self.asked = wanted
 
 
-def recovered(answers: Answers, leak: Leak, samples: Tensor) -> Tensor:
-    """Return the directions ``(B, D)`` of length 1 that an attacker completes from what leaks.
+def completed_view(view: View, part: Tensor, samples: Tensor) -> Tensor:
+    """Return the directions ``(B, D)`` of length 1 that an attacker completes from the part ``(B, N)`` that leaks.
 
     Args:
-        answers: What the system tells.
-        leak: What may be asked.
-        samples: Descriptors of the generator's samples ``(S, D)``, which the attacker makes without asking.
+        view: What leaks.
+        part: The part that leaked.
+        samples: Descriptors ``(S, D)`` that show how whole ones are distributed.
     """
     known = nn.functional.normalize(samples.double())
-    if leak.kind == "bits":
-        found = _unrounded(answers.codes(), known, leak.n)
-    elif leak.kind == "dims":
-        found = completed(*answers.part(), known)
-    else:
-        shown = known[spread(known, leak.n)]
-        found = completed(shown, answers.scores(shown), known)
+    found = _unrounded(view, part, known) if view.leak.kind == "bits" else completed(view.rows, part, known)
     return nn.functional.normalize(found).float()
 
 
-def rounded_to_bits(directions: Tensor, bits: int) -> Tensor:
-    """Return directions ``(B, D)`` with each number replaced by the middle of its bin.
+def from_scores(answers: Answers, n: int, samples: Tensor) -> Tensor:
+    """Return the directions ``(B, D)`` of length 1 that an attacker finds from scores.
 
-    Bins of equal width reach to three standard deviations, 3 / √D for a direction; one bit is the sign.
+    Args:
+        answers: What the system tells.
+        n: How many scores may be asked for.
+        samples: Descriptors ``(S, D)`` of the images that may be shown, which the attacker has without asking.
+
+    Raises:
+        InputError: if there are fewer images than scores.
     """
-    count, reach = 2**bits, 3 / math.sqrt(directions.shape[1])
-    place = ((directions + reach) / (2 * reach) * count).floor().clamp(0, count - 1)
-    middle: Tensor = (place + 0.5) / count * 2 * reach - reach
-    return middle
+    if n > len(samples):
+        raise InputError(f"--leak scores:{n}: the attacker has only {len(samples)} images to show (--pairs).")
+    known = nn.functional.normalize(samples.double())
+    shown = known[spread(known, n)]
+    return nn.functional.normalize(completed(shown, answers.scores(shown), known)).float()
 
 
-def _unrounded(codes: Tensor, samples: Tensor, bits: int) -> Tensor:
+def _unrounded(view: View, codes: Tensor, samples: Tensor) -> Tensor:
     """Return the best linear guess ``(B, D)`` at rounded directions; the attacker rounds samples to learn it."""
-    own = rounded_to_bits(samples, bits)
+    own = view(samples)
     of_codes, of_samples = own.mean(0), samples.mean(0)
     inputs, outputs = own - of_codes, samples - of_samples
     gram = inputs.T @ inputs
@@ -131,17 +160,23 @@ def completed(rows: Tensor, measured: Tensor, samples: Tensor) -> Tensor:
         measured: ``(B, m)``.
         samples: ``(S, D)``.
     """
+    mean, covariance = distribution(samples)
+    gain = covariance @ rows.T
+    inner = rows @ gain + NOISE * covariance.diagonal().mean() * torch.eye(len(rows)).to(covariance)
+    found: Tensor = mean + (measured - rows @ mean) @ torch.linalg.solve(inner, gain.T)
+    return found
+
+
+def distribution(samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean ``(D,)`` and covariance ``(D, D)`` of directions distributed as ``samples`` ``(S, D)``.
+
+    Photographs vary a little in directions in which samples do not, so every direction gets a floor. A large one would
+    throw away that an encoder's numbers may depend on each other: the 192 of the default one span about 60 dimensions.
+    """
     mean = samples.mean(0)
     centred = samples - mean
     covariance = centred.T @ centred / len(samples)
-    dim, usual = len(mean), covariance.diagonal().mean()
-    # Photographs vary a little in directions in which samples do not. A large floor would throw away that an encoder's
-    # numbers may depend on each other: the 192 of the default one span about 60 dimensions.
-    covariance = covariance + _FLOOR * usual * torch.eye(dim).to(covariance)
-    gain = covariance @ rows.T
-    inner = rows @ gain + _NOISE * usual * torch.eye(len(rows)).to(covariance)
-    found: Tensor = mean + (measured - rows @ mean) @ torch.linalg.solve(inner, gain.T)
-    return found
+    return mean, covariance + _FLOOR * covariance.diagonal().mean() * torch.eye(len(mean)).to(covariance)
 
 
 def spread(samples: Tensor, n: int) -> Tensor:
@@ -166,19 +201,3 @@ def spread(samples: Tensor, n: int) -> Tensor:
     chosen = set(taken)
     taken += [row for row in range(len(samples)) if row not in chosen][: n - len(taken)]
     return torch.tensor(taken, dtype=torch.long)
-
-
-def _rows(leak: Leak, samples: Tensor) -> Tensor:
-    """Return the rows ``(N, D)`` along which a descriptor's direction leaks; none for other leaks than dims."""
-    dim = samples.shape[1]
-    if leak.kind != "dims":
-        return samples.new_empty(0, dim)
-    if leak.which == "principal":
-        directions = nn.functional.normalize(samples)
-        _, axes = torch.linalg.eigh(directions.T.cov())
-        principal: Tensor = axes.flip(1).T[: leak.n]
-        return principal
-    every = torch.eye(dim).to(samples)
-    if leak.which == "random":
-        return every[torch.randperm(dim, generator=torch.Generator().manual_seed(0))[: leak.n]]
-    return every[: leak.n]

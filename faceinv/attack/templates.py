@@ -1,11 +1,15 @@
-"""Several leaked descriptors of one person made into one."""
+"""Several leaked descriptors of one person: made into one, or each in an objective of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from faceinv.contracts.methods import Candidate, Objective
+from faceinv.errors import PluginError
 
 _STEPS = 50
 
@@ -38,6 +42,8 @@ _FUSED: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": mean_direction,
     "robust": robust_mean,
     "drop": without_odd_one,
+    # Where the search starts; the objective is that of all templates.
+    "sum": mean_direction,
 }
 
 
@@ -53,3 +59,37 @@ def fused(templates: Tensor, how: str) -> Tensor:
     directions = nn.functional.normalize(_FUSED[how](nn.functional.normalize(templates, dim=2)))
     found: Tensor = directions * templates.norm(dim=2).mean(1, keepdim=True)
     return found
+
+
+class ObjectiveOfAll:
+    """The mean of an objective over all templates of each person.
+
+    A method knows one descriptor of each person, and its templates are found by that.
+
+    Args:
+        objective: The objective for one template.
+        descriptors: The descriptors ``(N, D)`` that methods are given.
+        templates: ``(N, K, D)``.
+    """
+
+    def __init__(self, objective: Objective, descriptors: Tensor, templates: Tensor) -> None:
+        self._objective, self._descriptors, self._templates = objective, descriptors, templates
+
+    def prepare(self, descriptors: Tensor) -> list[Any]:
+        """Return what the objective computes once, for each of the templates behind descriptors ``(B, D)``.
+
+        Raises:
+            PluginError: if a method prepares a descriptor that it was not given.
+        """
+        same = (descriptors[:, None] == self._descriptors).all(2)
+        if not same.any(1).all():
+            raise PluginError("--fusion sum: the method prepares the objective for other descriptors than the task's.")
+        rows = same.int().argmax(1)
+        return [self._objective.prepare(own) for own in self._templates[rows].unbind(1)]
+
+    def __call__(self, candidate: Candidate, prepared: list[Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the mean of the weighted sums ``(B,)``, and of the unweighted terms by name."""
+        each = [self._objective(candidate, own) for own in prepared]
+        names = each[0][1]
+        terms = {name: torch.stack([values[name] for _, values in each]).mean(0) for name in names}
+        return torch.stack([total for total, _ in each]).mean(0), terms

@@ -11,9 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from faceinv.attack.leaks import SAMPLES
 from faceinv.attack.starts import VariedStart
 from faceinv.bench.cell import Cell
 from faceinv.bench.judge import Judge, Judgement
+from faceinv.bench.leaks import Known
 from faceinv.bench.methods import Methods
 from faceinv.bench.resources import Resources
 from faceinv.contracts.methods import Inversion
@@ -30,8 +32,6 @@ from faceinv.storage.schema import finite
 
 #: What answers and truth are measured by, where the plugins are installed.
 MEASURED = ("landmarks", "pose", "skin-colour")
-#: Samples that show the errors of the latent regressor.
-_SAMPLES = 4000
 #: Standard deviation of a pixel at which it is drawn as wholly unknown.
 _UNKNOWN = 0.2
 
@@ -66,13 +66,13 @@ class Answers:
         self._resources, self._judge, self._methods = resources, judge, methods
 
     def several(
-        self, cell: Cell, descriptors: Tensor, names: Sequence[str], targets: Tensor, first: Inversion
+        self, cell: Cell, known: Known, names: Sequence[str], targets: Tensor, first: Inversion
     ) -> Several | None:
         """Return all answers to a batch of targets; ``None`` for a single answer.
 
         Args:
             cell: The cell.
-            descriptors: What the attacker has of the targets.
+            known: What the attacker has of the targets.
             names: Name of each target.
             targets: Their images, for the truth.
             first: The first answer.
@@ -80,20 +80,27 @@ class Answers:
         if cell.answers < 2:
             return None
         images = [rounded(first.images)]
-        images += [rounded(self._further(cell, descriptors, names, number)) for number in range(2, cell.answers + 1)]
+        images += [rounded(self._further(cell, known, names, number)) for number in range(2, cell.answers + 1)]
         answers = torch.stack(images, 1)
         unsure = (answers.std(1).mean(1, keepdim=True) / _UNKNOWN).clamp(0, 1).expand(-1, 3, -1, -1)
         pictures = {f"-answer{number}": images[number - 1] for number in range(2, cell.answers + 1)}
         pictures |= {"-mean": answers.mean(1), "-unsure": unsure}
         return Several(pictures, {**self._measured(cell, answers, targets), **self._embedded(cell, answers, targets)})
 
-    def _further(self, cell: Cell, descriptors: Tensor, names: Sequence[str], number: int) -> Tensor:
+    def _further(self, cell: Cell, known: Known, names: Sequence[str], number: int) -> Tensor:
         start, own = self._methods.start(cell), [f"{name} answer {number}" for name in names]
         varied = None
         if start is not None:
-            pairs = self._resources.samples(cell, _SAMPLES, cell.steering).pairs
+            few = (
+                self._resources.preparation(cell)
+                if cell.part
+                else self._resources.samples(cell, SAMPLES, cell.steering)
+            )
+            pairs = few.pairs
             varied = VariedStart(start, pairs, [seed_of(f"{cell.seed} start of {name}") for name in own])
-        return self._methods.invert(cell, descriptors, own, len(descriptors), start=varied).images
+        return self._methods.invert(
+            cell, known.descriptors, own, len(own), start=varied, templates=known.templates
+        ).images
 
     def _measured(self, cell: Cell, answers: Tensor, targets: Tensor) -> dict[str, Floats]:
         loader, found = self._resources.loader, dict[str, Floats]()

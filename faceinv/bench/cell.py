@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from faceinv.contracts.leaks import PARTS
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -57,6 +59,11 @@ class Cell:
     def steering(self) -> str:
         """The encoder in the attacker's loss: the one that leaked, unless the attacker cannot run it."""
         return self.surrogate or self.encoder
+
+    @property
+    def part(self) -> str:
+        """The leak if the attacker inverts a part of each descriptor, seen as it is, and learns from such parts."""
+        return self.leak if self.leak.startswith(PARTS) and not self.surrogate else ""
 
     @property
     def changes_descriptors(self) -> bool:

@@ -216,6 +216,8 @@ class _Grid:
         with self._at("knowledge"):
             knowledge = choice.knowledge if parse_knowledge(choice.knowledge) else ""
         several = choice.leaked_per_person
+        if knowledge and leak.startswith("decisions"):
+            raise _KeyedError("leak", "finding a descriptor from decisions needs the encoder: --knowledge encoder.")
         if choice.protection != "none" and (leak or knowledge or several > 1):
             raise _KeyedError("protect", "a protected system leaks one template of each target; omit the leak.")
         if choice.fusion not in FUSIONS:

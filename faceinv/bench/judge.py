@@ -18,11 +18,14 @@ from faceinv.contracts.specs import DatasetSpec, Framing, MetricSpec
 from faceinv.data.alignment import needs_detector
 from faceinv.data.images import rounded
 from faceinv.data.targets import Targets
-from faceinv.errors import WeightsError
+from faceinv.errors import InputError, WeightsError
 from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.scoring.gallery import JUDGED, Gallery, gallery_of_dataset, gallery_of_people, gallery_of_targets
 from faceinv.scoring.pairs import embed_all, score_pairs, with_floors
 from faceinv.scoring.recognition import Recognition, cosines_of_pairs, identity_scores, measure_recognition
+
+#: False match rate that a system is set to whose decisions leak.
+SYSTEM_FMR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,41 @@ class Judge:
             people=gallery,
         )
 
+    def threshold(
+        self,
+        cell: Cell,
+        targets: Targets,
+        descriptors: Tensor,
+        dataset: Dataset,
+        recognition: tuple[Dataset, DatasetSpec] | None,
+    ) -> tuple[float, float]:
+        """Return the false match rate that a system is set to, 0.001 where it can be measured, and its threshold.
+
+        Args:
+            cell: The cell, for the attacked encoder.
+            targets: Its targets.
+            descriptors: Their descriptors ``(N, D)`` on that encoder.
+            dataset: The data set of the targets.
+            recognition: The data set that thresholds are measured on; ``None`` for the targets' people.
+
+        Raises:
+            InputError: if there are too few pairs of two people for any threshold.
+        """
+        name = cell.encoder
+        if recognition:
+            gallery = self._recognition_gallery(cell, *recognition, names=(name,))
+        else:
+            gallery = self._gallery(cell, targets, {name: descriptors}, dataset, names=(name,)).first_people(JUDGED)
+        known = {item.fmr: item.threshold for item in measure_recognition(gallery, name, cell.recognition).thresholds}
+        measured = {rate: value for rate, value in known.items() if value is not None}
+        if not measured:
+            raise InputError(
+                f"--leak {cell.leak}: a system's threshold is measured on pairs of two people, and there are too few; "
+                "take more targets (--limit) or another data set (--recognition)."
+            )
+        rate = SYSTEM_FMR if SYSTEM_FMR in measured else min(measured)
+        return rate, measured[rate]
+
     def _specs(self, cell: Cell) -> list[MetricSpec]:
         return [self._loader.host.spec("metric", name) for name in cell.metrics]
 
@@ -231,7 +269,14 @@ class Judge:
             role: identity_scores(role, name, descriptors[name][1], gallery) for role, name in self._roles(cell).items()
         }
 
-    def _gallery(self, cell: Cell, targets: Targets, descriptors: Mapping[str, Tensor], dataset: Dataset) -> Gallery:
+    def _gallery(
+        self,
+        cell: Cell,
+        targets: Targets,
+        descriptors: Mapping[str, Tensor],
+        dataset: Dataset,
+        names: Sequence[str] = (),
+    ) -> Gallery:
         """Return the targets and further photographs of their people."""
         detector = self._loader.detector(cell.detector) if needs_detector(dataset) else None
         told = self._told("embedding photographs of the targets' people")
@@ -243,7 +288,7 @@ class Judge:
                 targets, own, dataset, framing, encoders, detector=detector, device=device, progress=told
             )
 
-        return self._completed(targets_key(cell), cell, build)
+        return self._completed(targets_key(cell), cell, build, names)
 
     def _judged(self, key: tuple[Any, ...], encoder: str, gallery: Gallery, cell: Cell) -> Recognition:
         """Return how well an encoder tells the people of a gallery apart, computed once per key."""
@@ -251,7 +296,9 @@ class Judge:
             self._recognition[key, encoder] = measure_recognition(gallery, encoder, cell.recognition)
         return self._recognition[key, encoder]
 
-    def _recognition_gallery(self, cell: Cell, dataset: Dataset, spec: DatasetSpec) -> Gallery:
+    def _recognition_gallery(
+        self, cell: Cell, dataset: Dataset, spec: DatasetSpec, names: Sequence[str] = ()
+    ) -> Gallery:
         detector = self._loader.detector(cell.detector) if needs_detector(dataset) else None
         told = self._told(f"embedding photographs of {cell.recognition}")
 
@@ -261,15 +308,19 @@ class Judge:
                 dataset, framing, encoders, limit=limit, real=spec.real, detector=detector, device=device, progress=told
             )
 
-        return self._completed(recognition_key(cell), cell, build)
+        return self._completed(recognition_key(cell), cell, build, names)
 
     def _completed(
-        self, key: tuple[Any, ...], cell: Cell, build: Callable[[Mapping[str, FramedEncoder]], Gallery]
+        self,
+        key: tuple[Any, ...],
+        cell: Cell,
+        build: Callable[[Mapping[str, FramedEncoder]], Gallery],
+        names: Sequence[str] = (),
     ) -> Gallery:
-        """Return the gallery under ``key`` with descriptors of all of the cell's encoders; compute missing ones."""
+        """Return the gallery under ``key`` with the descriptors of encoders, by default all of the cell's."""
         there = self._galleries.get(key)
-        names = dict.fromkeys(self._roles(cell).values())
-        missing = [name for name in names if there is None or name not in there.descriptors]
+        wanted = dict.fromkeys(names or self._roles(cell).values())
+        missing = [name for name in wanted if there is None or name not in there.descriptors]
         if there is None or missing:
             built = build({name: self._encoder(cell, name) for name in missing})
             there = built if there is None else there.joined(built.descriptors)

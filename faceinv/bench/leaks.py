@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from faceinv.attack.leaks import SAMPLES, Answers, recovered
+from faceinv.attack.decisions import from_decisions
+from faceinv.attack.leaks import SAMPLES, Answers, completed_view, from_scores
 from faceinv.attack.preparation import Preparation
 from faceinv.attack.scale import at_likely_length
+from faceinv.attack.seen import SeenPreparation
 from faceinv.attack.space_map import SpaceMap, fitted_map
 from faceinv.attack.templates import fused
+from faceinv.attack.views import View
 from faceinv.bench.cell import Cell
 from faceinv.bench.judge import Judge
-from faceinv.bench.naming import leak_key, preparation_key
+from faceinv.bench.naming import leak_key, preparation_key, targets_key
 from faceinv.bench.resources import Resources
-from faceinv.contracts.leaks import parse_knowledge, parse_leak
+from faceinv.contracts.leaks import Leak, parse_knowledge, parse_leak
 from faceinv.data.targets import TargetFiles
 from faceinv.errors import InputError
 from faceinv.scoring.statistics import estimate
@@ -25,8 +30,9 @@ from faceinv.storage.parts import Part
 from faceinv.storage.records import LeakFacts
 from faceinv.storage.schema import finite
 
-#: Column of the rows: cosine of what is inverted to the target's own descriptor, on the encoder in the loss.
-LEAK_COSINE = "leak_cosine"
+#: Columns of the rows: cosine of what the attacker knows to the target's own descriptor, on the encoder in the loss;
+#: answers that the system gave about the descriptor; whether it took an image of the attacker's for the person.
+LEAK_COSINE, LEAK_ANSWERS, LEAK_ENTERED = LEAK_COLUMNS = ("leak_cosine", "leak_answers", "leak_entered")
 
 
 @dataclass(frozen=True)
@@ -34,37 +40,56 @@ class Known:
     """What an attacker has of some targets.
 
     Args:
-        descriptors: ``(n, D)``, of the encoder in the attacker's loss.
-        cosines: Cosine of each to the target's own descriptor on that encoder; ``None`` if they are the same.
-        answers: Answers that the system gave about each target.
+        descriptors: What is inverted ``(n, D)``: a descriptor of the encoder in the attacker's loss, or the part of it
+            that leaked.
+        columns: A value for each target, by column; empty if the target's own descriptor is inverted. The cosine is
+            that of what is inverted or, for a part, of the whole descriptor that it is completed to.
+        templates: All that leaked of each target's person ``(n, K, D)``, if the objectives of all are added up.
+        about: What the record notes of the leak.
     """
 
     descriptors: Tensor
-    cosines: Tensor | None = None
-    answers: int = 0
+    columns: Mapping[str, list[float]] = field(default_factory=dict)
+    templates: Tensor | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def columns(self) -> dict[str, list[float]]:
-        """A value for each target, by column."""
-        return {} if self.cosines is None else {LEAK_COSINE: self.cosines.tolist()}
-
-    @property
-    def facts(self) -> dict[str, int]:
+    def facts(self) -> dict[str, Any]:
         """What a part of the cell notes of it."""
-        return {} if self.cosines is None else {"answers": self.answers}
+        return {"leak": dict(self.about)} if self.columns else {}
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What an attacker makes of descriptors that leak.
+
+    Args:
+        inverted: What is inverted ``(B, ·)``.
+        whole: The whole descriptors ``(B, D)`` that it stands for.
+        system: The system that was asked; ``None`` if whole descriptors leaked.
+        about: What the record notes.
+    """
+
+    inverted: Tensor
+    whole: Tensor
+    system: Answers | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def leak_facts(cell: Cell, whole: Part) -> LeakFacts | None:
     """Return the record's entry on what leaked; ``None`` for whole descriptors of an encoder that can be run."""
     if LEAK_COSINE not in whole.columns:
         return None
-    found = estimate(whole.columns[LEAK_COSINE])
+    found, columns = estimate(whole.columns[LEAK_COSINE]), whole.columns
+    entered = {"entered": float(columns[LEAK_ENTERED].mean())} if LEAK_ENTERED in columns else {}
     content = {
         "leaked": cell.encoder,
         "steered_by": cell.steering,
         "judged_by": list(cell.critics),
-        "answers": whole.facts["answers"],
         "cosine": finite({"mean": found.mean, "low": found.low, "high": found.high}),
+        "answers": int(columns[LEAK_ANSWERS].max()),
+        **entered,
+        **whole.facts["leak"],
     }
     return LeakFacts.model_validate(content)
 
@@ -80,10 +105,12 @@ class Leaks:
     def __init__(self, resources: Resources, judge: Judge) -> None:
         self._resources, self._judge = resources, judge
         self._samples: dict[tuple[object, ...], Preparation] = {}
+        self._pairs: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
         self._maps: dict[tuple[object, ...], SpaceMap] = {}
+        self._thresholds: dict[tuple[object, ...], tuple[float, float]] = {}
 
     def known(self, cell: Cell, targets: TargetFiles, rows: range, images: Tensor) -> Known:
-        """Return what leaks of the cell's targets, as descriptors of the encoder in the loss.
+        """Return what leaks of the cell's targets, as descriptors of the encoder in the loss, or parts of them.
 
         Args:
             cell: The cell.
@@ -94,30 +121,75 @@ class Leaks:
         own = self._judge.embed(cell, cell.encoder, images, rows)
         if not cell.changes_descriptors:
             return Known(own)
-        found, answers = self._templates(cell, targets, rows, own), 0
+        stored = self._stored(cell, targets, rows, own)
         leak = parse_leak(cell.leak or "descriptor", own.shape[1])
-        if leak:
-            samples = self._prior(cell).pairs.descriptors
-            system = Answers(found, leak, samples)
-            found = recovered(system, leak, samples)
-            # The map to a surrogate takes directions.
-            found = found if cell.surrogate else at_likely_length(found, self._resources.preparation(cell))
-            answers = system.given
-        truth = own
-        if cell.surrogate:
-            truth = self._judge.embed(cell, cell.surrogate, images, rows)
-            found = self._map(cell)(found)
-        return Known(found, nn.functional.cosine_similarity(found, truth), answers)
+        truth = self._judge.embed(cell, cell.surrogate, images, rows) if cell.surrogate else own
+        found, of_person = self._found(cell, targets, leak, stored.flatten(0, 1)), stored.shape[:2]
+        each, wholes = found.inverted.view(*of_person, -1), found.whole.view(*of_person, -1)
+        cosines = nn.functional.cosine_similarity(fused(wholes, cell.fusion), truth)
+        asked = torch.zeros(of_person) if found.system is None else found.system.asked.view(of_person)
+        columns = {LEAK_COSINE: cosines.tolist(), LEAK_ANSWERS: asked.amax(1).tolist()}
+        if leak and leak.kind == "decisions" and found.system:
+            columns[LEAK_ENTERED] = found.system.entered.view(of_person).any(1).float().tolist()
+        return Known(fused(each, cell.fusion), columns, each if cell.fusion == "sum" else None, found.about)
 
-    def _templates(self, cell: Cell, targets: TargetFiles, rows: range, own: Tensor) -> Tensor:
-        """Return one descriptor of each target's person, made of all that leaked."""
+    def _stored(self, cell: Cell, targets: TargetFiles, rows: range, own: Tensor) -> Tensor:
+        """Return all descriptors ``(n, K, D)`` of each target's person that the system stores."""
         further = cell.leaked_per_person - 1
         if not further:
-            return own
+            return own[:, None]
         more = self._resources.companions(cell)
         places = range(rows.start * further, rows.stop * further)
         others = self._judge.embed(cell, cell.encoder, more.images(places))
-        return fused(torch.cat([own[:, None], others.view(len(own), further, -1)], 1), cell.fusion)
+        return torch.cat([own[:, None], others.view(len(own), further, -1)], 1)
+
+    def _found(self, cell: Cell, targets: TargetFiles, leak: Leak | None, stored: Tensor) -> _Found:
+        """Return what the attacker makes of the descriptors.
+
+        Args:
+            cell: The cell.
+            targets: Its targets.
+            leak: What leaks of each descriptor; ``None`` for all of it.
+            stored: The system's descriptors ``(B, D)``.
+        """
+        if cell.surrogate:
+            return self._mapped(cell, leak, stored)
+        if leak is None:
+            return _Found(stored, stored)
+        preparation = self._resources.preparation(cell)
+        if isinstance(preparation, SeenPreparation):
+            system = Answers(stored, leak, view=preparation.view)
+            part = system.part()
+            return _Found(part.float(), completed_view(preparation.view, part, preparation.samples), system)
+        samples, about = self._prior(cell).pairs, dict[str, Any]()
+        if leak.kind == "scores":
+            system = Answers(stored, leak)
+            found = from_scores(system, leak.n, samples.descriptors)
+        else:
+            rate, threshold = self._threshold(cell, targets)
+            system = Answers(stored, leak, threshold=threshold)
+            found = from_decisions(system, samples, partial(_embedded, self._prior(cell)))
+            about = {"fmr": rate, "threshold": threshold}
+        found = at_likely_length(found, preparation)
+        return _Found(found, found, system, about)
+
+    def _mapped(self, cell: Cell, leak: Leak | None, stored: Tensor) -> _Found:
+        """Return what an attacker makes of the leak who has pairs in place of the encoder; see :meth:`_found`."""
+        leaked, own = self._known_pairs(cell)
+        given, inputs, system = nn.functional.normalize(stored), nn.functional.normalize(leaked), None
+        if leak and leak.kind == "scores":
+            system = Answers(stored, leak)
+            given = from_scores(system, leak.n, leaked)
+        elif leak:
+            view = View(leak, leaked)
+            system = Answers(stored, leak, view=view)
+            given, inputs = system.part(), view(leaked)
+        key = (*leak_key(cell), cell.leak)
+        if key not in self._maps:
+            self._maps[key] = fitted_map(inputs, own)
+        mapped = self._maps[key]
+        found = mapped(given)
+        return _Found(found, found, system, {"map": mapped.kind, "map_cosine": mapped.held_out})
 
     def _prior(self, cell: Cell) -> Preparation:
         """Return samples of the generator, embedded by the encoder that leaked."""
@@ -126,14 +198,33 @@ class Leaks:
             self._samples[key] = self._resources.samples(cell, SAMPLES)
         return self._samples[key]
 
-    def _map(self, cell: Cell) -> SpaceMap:
-        """Return the map from the encoder that leaked to the surrogate."""
+    def _threshold(self, cell: Cell, targets: TargetFiles) -> tuple[float, float]:
+        """Return the false match rate that the system is set to, and its threshold."""
+        key = (targets_key(cell), cell.encoder, cell.recognition, cell.recognition_limit)
+        if key not in self._thresholds:
+            resources = self._resources
+            own = self._judge.embed(cell, cell.encoder, targets.images(range(len(targets.ids))))
+            self._thresholds[key] = self._judge.threshold(
+                cell, targets, own, resources.dataset(cell)[0], resources.recognition_dataset(cell)
+            )
+        return self._thresholds[key]
+
+    def _known_pairs(self, cell: Cell) -> tuple[Tensor, Tensor]:
+        """Return the attacker's pairs: descriptors of the encoder that leaked, and of the surrogate."""
         key = leak_key(cell)
-        if key not in self._maps:
+        if key not in self._pairs:
             wanted = parse_knowledge(cell.knowledge)
-            leaked, own = _taken(self._resources.knowledge_pairs(cell), wanted, cell)
-            self._maps[key] = fitted_map(leaked, own)
-        return self._maps[key]
+            self._pairs[key] = _taken(self._resources.knowledge_pairs(cell), wanted, cell)
+        return self._pairs[key]
+
+
+def _embedded(preparation: Preparation, latents: Tensor) -> Tensor:
+    """Return the descriptors ``(B, D)`` of the generator's images of latents, on the CPU."""
+    loader = preparation.loader
+    with torch.inference_mode():
+        images = preparation.generator.network(latents.to(loader.device, loader.dtype), preparation.space)
+        found: Tensor = preparation.encoder(images)
+    return found.float().cpu()
 
 
 def _taken(chunks: Iterator[tuple[Tensor, Tensor]], wanted: int, cell: Cell) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from faceinv.attack.engine import invert
 from faceinv.attack.objective import WeightedSum, prepared_objective
 from faceinv.attack.teaching import teach
+from faceinv.attack.templates import ObjectiveOfAll
 from faceinv.bench.cell import Cell
 from faceinv.bench.naming import losses_of, method_key, objective_key, preparation_key, probes_of
 from faceinv.bench.resources import Resources
@@ -100,6 +101,7 @@ class Methods:
         batch_size: int,
         on_step: Callable[[int], None] | None = None,
         start: Callable[[Tensor], Tensor] | None = None,
+        templates: Tensor | None = None,
     ) -> Inversion:
         """Run the cell's method.
 
@@ -110,20 +112,24 @@ class Methods:
             batch_size: Descriptors at a time.
             on_step: Called with the number of image-steps since the last call.
             start: Where the search starts; by default the latent regressor.
+            templates: All leaked descriptors of each person ``(N, K, D)``, if the objectives of all are added up.
 
         Raises:
             FaceinvError: if an image is not finite, because the objective diverged.
         """
         loader, spec = self._resources.loader, self.spec(cell)
         generator, encode = self._step_networks(cell, min(batch_size, len(descriptors)))
+        given, objective = sent(descriptors, loader.device, loader.dtype), self.objective(cell)
         inversion = invert(
             self.method(cell),
-            sent(descriptors, loader.device, loader.dtype),
+            given,
             encode=encode,
             access=spec.access,
             generator=generator,
             space=cell.space,
-            objective=self.objective(cell),
+            objective=objective
+            if templates is None
+            else ObjectiveOfAll(objective, given, sent(templates, loader.device, loader.dtype)),
             start=start or self.start(cell),
             steps=cell.steps,
             # A result depends on the run's seed and the target's name, not on its position.

@@ -112,7 +112,7 @@ def rescored_id(parent: str, cell: Cell, weights: Mapping[str, str], code: Mappi
 
 def preparation_key(cell: Cell) -> tuple[Any, ...]:
     """Return the fields that decide the attacker's preparation; cells with the same key share it."""
-    own = (cell.steering, cell.generator, cell.space, cell.pairs, cell.probes)
+    own = (cell.steering, cell.generator, cell.space, cell.pairs, cell.probes, cell.part)
     # Readers that learn from photographs depend on the targets, whose people they must not see.
     learnt = (cell.probe_data, cell.probe_data_limit, cell.detector, targets_key(cell)) if cell.probe_data else ()
     return (*own, *learnt)

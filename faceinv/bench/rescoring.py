@@ -18,7 +18,7 @@ from torch import Tensor
 
 from faceinv.bench.cell import Cell
 from faceinv.bench.judge import Judge, Judgement
-from faceinv.bench.leaks import LEAK_COSINE
+from faceinv.bench.leaks import LEAK_COLUMNS
 from faceinv.bench.naming import metrics_of, rescored_id, scoring_code
 from faceinv.bench.record import plugins_of, summary
 from faceinv.bench.resources import Resources
@@ -38,7 +38,7 @@ from faceinv.storage.schema import finite
 #: What makes the pictures of a run again.
 _REMEDY = "the command that made the run makes it again"
 #: Columns of a cell's rows that are no scores of its pictures, before and after those that are.
-_NOT_SCORED = (("target", "identity"), (LEAK_COSINE,))
+_NOT_SCORED = (("target", "identity"), LEAK_COLUMNS)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from faceinv.attack.photographs import Photographs
 from faceinv.attack.preparation import Preparation
 from faceinv.attack.protected import PRIOR, ProtectedSystem
+from faceinv.attack.seen import SeenPreparation
 from faceinv.bank.subset import Subset
 from faceinv.bench import apart, hidden
 from faceinv.bench.cell import Cell
@@ -33,6 +35,7 @@ from faceinv.bench.naming import (
     targets_key,
 )
 from faceinv.contracts.data import Dataset, DatasetContext
+from faceinv.contracts.leaks import parse_leak
 from faceinv.contracts.progress import Reporter
 from faceinv.contracts.protections import Protection
 from faceinv.contracts.specs import DatasetSpec, Spec
@@ -159,18 +162,24 @@ class Resources:
         """Return the attacker's preparation for the cell's encoder and generator."""
         key = preparation_key(cell)
         if key not in self._preparations:
-            self._preparations[key] = Preparation(
-                self.loader,
-                cell.steering,
-                cell.generator,
-                cell.space,
-                pairs=cell.pairs,
-                preset=cell.probes,
-                cache=TensorCache(self._cache, self.say, self._shipments),
-                progress=self.progress,
-                probes=self._probes,
-                photographs=self._photographs(cell),
-            )
+            given: dict[str, Any] = {
+                "loader": self.loader,
+                "encoder": cell.steering,
+                "generator": cell.generator,
+                "space": cell.space,
+                "pairs": cell.pairs,
+                "preset": cell.probes,
+                "cache": TensorCache(self._cache, self.say, self._shipments),
+                "progress": self.progress,
+                "probes": self._probes,
+                "photographs": self._photographs(cell),
+            }
+            leak = parse_leak(cell.part, self.host.spec("encoder", cell.encoder).dim) if cell.part else None
+            if leak:
+                whole = self.preparation(replace(cell, leak=""))
+                self._preparations[key] = SeenPreparation(whole, leak, **given)
+            else:
+                self._preparations[key] = Preparation(**given)
             self._say_remarks(cell)
         return self._preparations[key]
 

@@ -17,7 +17,7 @@ from faceinv.attack.shares import LossShare, loss_shares
 from faceinv.bench.answers import Answers, answers_facts, without_answers
 from faceinv.bench.cell import Cell
 from faceinv.bench.judge import Judge, Judgement
-from faceinv.bench.leaks import LEAK_COSINE, Leaks, leak_facts
+from faceinv.bench.leaks import LEAK_COLUMNS, Leaks, leak_facts
 from faceinv.bench.methods import Methods
 from faceinv.bench.naming import NamedCell, metrics_of, preparation_key, probes_of
 from faceinv.bench.protection import LEAKED, RECOVERED, attack_facts, people_of, protection_facts
@@ -149,7 +149,14 @@ class Runner:
         """Return the unit of the cell's ``steps``."""
         return "queries" if self._methods.spec(cell).access == "scores" else "image-steps"
 
-    def invert(self, cell: Cell, descriptors: Tensor, names: Sequence[str], label: str = "inverting") -> Inversion:
+    def invert(
+        self,
+        cell: Cell,
+        descriptors: Tensor,
+        names: Sequence[str],
+        label: str = "inverting",
+        templates: Tensor | None = None,
+    ) -> Inversion:
         """Run the cell's method on descriptors ``(N, D)``.
 
         Args:
@@ -157,6 +164,7 @@ class Runner:
             descriptors: The leaked descriptors.
             names: Name of each target; its random seed depends on it.
             label: Label of the progress.
+            templates: All leaked descriptors of each person ``(N, K, D)``, if the objectives of all are added up.
         """
         total, done = len(descriptors) * cell.steps, 0
 
@@ -166,7 +174,8 @@ class Runner:
             if self._progress:
                 self._progress(f"{label}, {self.budget_unit(cell)}", done, total)
 
-        return self._methods.invert(cell, descriptors, names, self.batch_size(cell), on_step)
+        size = self.batch_size(cell)
+        return self._methods.invert(cell, descriptors, names, size, on_step, templates=templates)
 
     def shares(self, cell: Cell, trajectory: Mapping[str, Sequence[float]]) -> dict[str, LossShare]:
         """Return the weighted share of each loss in a trajectory of the cell's method."""
@@ -209,9 +218,9 @@ class Runner:
         if recovered:
             descriptors, recovering = recovered.descriptors, time.perf_counter() - prepared
         self._show_starts(named, targets, rows, self._methods.starts(cell, descriptors))
-        inversion = self._methods.invert(cell, descriptors, [targets.ids[row] for row in rows], size, on_step)
         names = [targets.ids[row] for row in rows]
-        several = self._answers.several(cell, descriptors, names, images, inversion)
+        inversion = self._methods.invert(cell, descriptors, names, size, on_step, templates=known.templates)
+        several = self._answers.several(cell, replace(known, descriptors=descriptors), names, images, inversion)
         inverted = time.perf_counter()
         # Score the pixels as written, in the order of a picture that is read: the PNGs give the same scores to the bit.
         results = rounded(inversion.images).contiguous()
@@ -303,7 +312,7 @@ class Runner:
             leaked=self.resources.leaked_too(cell),
         )
         people = {} if targets.identities is None else {"identity": list(targets.identities)}
-        kept = {name: whole.columns[name].tolist() for name in (LEAK_COSINE,) if name in whole.columns}
+        kept = {name: whole.columns[name].tolist() for name in LEAK_COLUMNS if name in whole.columns}
         values = finite({**scores.columns, **scores.protocol_columns, **kept})
         digests |= self.folder.write_rows(named.id, {"target": list(targets.ids), **people, **values})
         probes = {name: preparation.probe_score(name) for name in probes_of(self.resources.host, cell)}

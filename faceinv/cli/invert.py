@@ -92,6 +92,8 @@ def invert(
     (cell,) = grid
     given_faces = _read(inputs, app.host.spec("encoder", cell.encoder))
     faces = [_one_person(given_faces)] if one_person else given_faces
+    if one_person and cell.protection and config.fusion[0] == "sum":
+        raise UsageError("--fusion sum needs the descriptors themselves; omit --protect, or choose another fusion.")
     _check_files(faces, config.out, [*inputs, config_file, *config.weights.values()])
     for warning in cell.warnings:
         app.warn(warning)
@@ -99,15 +101,19 @@ def invert(
         leaked = _hashes(faces) if cell.probe_data else []
         runner = make_runner(app.host, app.store, config, grid, progress=progress, say=app.say, leaked=leaked)
         descriptors, targets = _embedded(given_faces, runner, cell)
+        templates = None
         if one_person:
             from faceinv.attack.templates import fused
 
+            if config.fusion[0] == "sum":
+                templates = descriptors[None]
             descriptors = fused(descriptors[None], config.fusion[0])
         names = [face.name for face in faces]
         recovered = runner.recovered(cell, descriptors, names)
         if recovered:
             app.say(f"Protected with {written(cell.protection, cell.protection_options)}, then {recovered.attack}.")
-        inversion = runner.invert(cell, recovered.descriptors if recovered else descriptors, names)
+        inverted = recovered.descriptors if recovered else descriptors
+        inversion = runner.invert(cell, inverted, names, templates=templates)
         rows = _write_and_score(runner, cell, config.out, faces, descriptors, targets, inversion)
         _write_record(runner, cell, config.out, rows, descriptors, targets, inversion)
         with progress.hidden():

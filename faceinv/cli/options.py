@@ -88,7 +88,10 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         "--recognition-limit", type=int, help="Maximum number of photographs of that data set."
     ),
     "leak": click.option(
-        "--leak", multiple=True, metavar="A,B", help="What leaks: descriptor, dims:N[:WHICH], bits:N or scores:N."
+        "--leak",
+        multiple=True,
+        metavar="A,B",
+        help="What leaks: descriptor, dims:N[:WHICH], bits:N, scores:N or decisions:N.",
     ),
     "knowledge": click.option(
         "--knowledge",
@@ -106,7 +109,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         "--leaked-per-person", multiple=True, metavar="N,N,…", help="Leaked descriptors of each person."
     ),
     "fusion": click.option(
-        "--fusion", multiple=True, metavar="A,B", help="How several become one: mean, robust or drop."
+        "--fusion", multiple=True, metavar="A,B", help="How several are used: mean, robust, drop or sum."
     ),
     "answers": click.option(
         "--answers", type=int, help="Reconstructions of each target from different starts, to see how sure they are."

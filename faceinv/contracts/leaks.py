@@ -12,16 +12,19 @@ FORMS = {
     "dims": "dims:N[:first|random|principal]",
     "bits": "bits:N",
     "scores": "scores:N",
+    "decisions": "decisions:N",
 }
+#: Kinds of which the attacker sees a part of the descriptor itself, not answers about it.
+PARTS = ("dims", "bits")
 WHICH = ("first", "random", "principal")
 #: Fewest pairs that a map is fitted to.
 FEWEST_PAIRS = 10
-#: Ways to make one descriptor of several of a person.
-FUSIONS = ("mean", "robust", "drop")
+#: Ways to use several descriptors of a person: one is made of them, or the objectives of all are added up (``sum``).
+FUSIONS = ("mean", "robust", "drop", "sum")
 #: How the attacker's knowledge is written.
 KNOWLEDGE = ("encoder", "pairs:N")
 #: Most bits of a number, and most answers of a system.
-_MOST_BITS, _MOST_SCORES = 16, 4000
+_MOST_BITS, _MOST_SCORES, _MOST_DECISIONS = 16, 4000, 100_000
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Leak:
     """A part of a descriptor, or answers about it.
 
     Args:
-        kind: ``"dims"``, ``"bits"`` or ``"scores"``.
-        n: Numbers of the descriptor, bits of each number, or scores.
+        kind: ``"dims"``, ``"bits"``, ``"scores"`` or ``"decisions"``.
+        n: Numbers of the descriptor, bits of each number, scores, or decisions.
         which: Of dims, which ones.
     """
 
@@ -58,7 +61,8 @@ def parse_leak(text: str, dim: int) -> Leak | None:
         raise UsageError(f"Unknown leak '{text}'.{suggest(kind, FORMS)} Allowed: {', '.join(FORMS.values())}.")
     if kind == "descriptor" and not rest:
         return None
-    most = {"descriptor": 0, "dims": dim, "bits": _MOST_BITS, "scores": _MOST_SCORES}[kind]
+    limits = {"dims": dim, "bits": _MOST_BITS, "scores": _MOST_SCORES, "decisions": _MOST_DECISIONS}
+    most = limits.get(kind, 0)
     which = rest[1] if kind == "dims" and len(rest) == 2 else "first" if kind == "dims" else ""
     well_formed = (
         kind != "descriptor" and bool(rest) and rest[0].isdecimal() and len(rest) <= (2 if kind == "dims" else 1)

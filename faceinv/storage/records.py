@@ -182,9 +182,20 @@ class LeakFacts(Model):
     judged_by: list[str]
     """Encoders that judge."""
     answers: Count
-    """Numbers or scores that the system gave away of each target."""
+    """Numbers, scores or decisions that the system gave away of each descriptor, of the one that most were asked of."""
     cosine: Interval
-    """Cosine of what is inverted to the target's own descriptor, on the encoder in the loss: mean and interval."""
+    """Cosine of what is inverted, or of the whole descriptor that a part is completed to, to the target's own, on the
+    encoder in the loss: mean and interval."""
+    map: Literal["ridge", "network"] | None = None
+    """The map from the encoder that leaked to the surrogate, chosen on a fifth of the pairs."""
+    map_cosine: Number | None = None
+    """Cosine of mapped to true descriptors on that fifth."""
+    fmr: Share | None = None
+    """False match rate that the system is set to whose decisions leaked."""
+    threshold: Number | None = None
+    """Its threshold."""
+    entered: Share | None = None
+    """Share of targets for which the system accepted an image before the reconstruction."""
 
 
 class CellRecord(Model):

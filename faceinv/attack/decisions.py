@@ -1,0 +1,140 @@
+"""A descriptor from decisions alone: whether a system takes shown images for the person.
+
+A system that accepts from a cosine on is a linear classifier of directions, and its normal is the descriptor that it
+stores. Lowd and Meek (Adversarial learning, KDD 2005) find a linear classifier from its answers: from one accepted
+example, line searches towards others end on the boundary, and each end gives one equation. Here the lines run between
+latents of the generator, so that every image that is shown is a face.
+
+The first accepted image is found as by master faces (Shmelkin et al. 2021): samples are shown in an order in which each
+would be accepted for as many as possible of those people who would not have accepted any before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from faceinv.attack.leaks import Answers, distribution, spread
+from faceinv.attack.pairs import Pairs
+
+#: Answers that halve the way between an accepted and a refused image.
+_HALVINGS = 8
+#: Variance of an equation's error, as a share of the mean variance of a direction.
+_NOISE = 1e-4
+
+
+def from_decisions(answers: Answers, samples: Pairs, embed: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the directions ``(B, D)`` of length 1 that an attacker finds from decisions.
+
+    Without an accepted image, that is the mean of the samples that no refusal rules out.
+
+    Args:
+        answers: What the system tells.
+        samples: Latents and descriptors of images that may be shown.
+        embed: Returns the descriptors ``(B, D)`` of the images of latents.
+    """
+    known = nn.functional.normalize(samples.descriptors.double())
+    order, similar = _covering(known, answers.threshold)
+    first = _first_accepted(answers, known, order)
+    found = torch.zeros(len(first), known.shape[1]).to(known)
+    for row in (first < 0).nonzero().flatten().tolist():
+        possible = ~similar[order[: int(answers.asked[row])]].any(0)
+        found[row] = known[possible].mean(0) if possible.any() else known.mean(0)
+    accepted = (first >= 0).nonzero().flatten()
+    if len(accepted):
+        found[accepted] = _searched(answers, accepted, first[accepted], samples, known, embed)
+    return nn.functional.normalize(found).float()
+
+
+def _covering(known: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Return samples in the order in which they are shown, and who would accept whom ``(S, S)``."""
+    unit = known.float()
+    similar = unit @ unit.T >= threshold
+    similar.fill_diagonal_(True)
+    gains, left, order = similar.sum(1), torch.ones(len(known), dtype=torch.bool), list[int]()
+    taken = torch.zeros_like(left)
+    while left.any():
+        row = int(torch.where(taken, -1, gains).argmax())
+        order.append(row)
+        taken[row] = True
+        new = similar[row] & left
+        left &= ~new
+        gains = gains - similar[:, new].sum(1)
+    # What is left over covers nobody new among the samples, but photographs are not samples.
+    order += (~taken).nonzero().flatten().tolist()
+    return torch.tensor(order), similar
+
+
+def _first_accepted(answers: Answers, known: Tensor, order: Tensor) -> Tensor:
+    """Return the first sample that the system accepts for each descriptor ``(B,)``, −1 if none."""
+    waiting = torch.arange(len(answers.left))
+    first = torch.full_like(waiting, -1)
+    for row in order.tolist():
+        waiting = waiting[answers.left[waiting] > 0]
+        if not len(waiting):
+            break
+        accepted = answers.decisions(known[row].expand(len(waiting), -1), waiting)
+        first[waiting[accepted]] = row
+        waiting = waiting[~accepted]
+    return first
+
+
+def _searched(
+    answers: Answers, of: Tensor, first: Tensor, samples: Pairs, known: Tensor, embed: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return the directions found by line searches from each first accepted sample, ``(B, D)``.
+
+    Args:
+        answers: What the system tells.
+        of: Rows of the descriptors ``(B,)``.
+        first: The sample that is accepted for each.
+        samples: The samples.
+        known: Their directions.
+        embed: Embeds the images of latents.
+    """
+    ends = spread(known, min(len(known), 2 * known.shape[1])).tolist()
+    rows = [list[Tensor]() for _ in of]
+    for end in ends:
+        able = ((answers.left[of] >= _HALVINGS) & (first != end)).nonzero().flatten()
+        if not len(able):
+            break
+        near, far = torch.zeros(len(able)), torch.ones(len(able))
+        start, toward = samples.latents[first[able]], samples.latents[end].expand_as(samples.latents[first[able]])
+        for _ in range(_HALVINGS):
+            accepted = answers.decisions(embed(_between(start, toward, (near + far) / 2)), of[able])
+            near, far = torch.where(accepted, (near + far) / 2, near), torch.where(accepted, far, (near + far) / 2)
+        boundary = nn.functional.normalize(embed(_between(start, toward, (near + far) / 2)).double())
+        # A line that never left what is accepted does not end on the boundary.
+        for place, row, left in zip(able.tolist(), boundary, (far < 1).tolist(), strict=True):
+            if left:
+                rows[place].append(row)
+    return torch.stack([_solved(own, known[start], known, answers.threshold)
+                        for own, start in zip(rows, first.tolist(), strict=True)])  # fmt: skip
+
+
+def _solved(rows: list[Tensor], first: Tensor, known: Tensor, threshold: float) -> Tensor:
+    """Return the mean ``(D,)`` of directions given that their product with each row is the threshold.
+
+    Args:
+        rows: Directions on the boundary.
+        first: The direction of an accepted image: the product with it is somewhat more than the threshold.
+        known: Directions that show how others are distributed.
+        threshold: The threshold.
+    """
+    mean, covariance = distribution(known)
+    usual = covariance.diagonal().mean()
+    seen = torch.stack([first, *rows])
+    # An accepted image that is found by chance is about half of the way from the threshold to 1 at most.
+    above = torch.tensor([(1 - threshold) / 6, *([0.0] * len(rows))]).to(seen)
+    unsure = torch.tensor([((1 - threshold) / 6) ** 2, *([_NOISE * float(usual)] * len(rows))]).to(seen)
+    gain = covariance @ seen.T
+    found: Tensor = mean + gain @ torch.linalg.solve(seen @ gain + unsure.diag(), threshold + above - seen @ mean)
+    return found
+
+
+def _between(start: Tensor, toward: Tensor, share: Tensor) -> Tensor:
+    """Return latents on the straight line between others, at a share of the way ``(B,)``."""
+    along: Tensor = start + share.view(-1, *[1] * (start.dim() - 1)).to(start) * (toward - start)
+    return along
