@@ -14,41 +14,44 @@ from faceinv.errors import PluginError
 _STEPS = 50
 
 
-def mean_direction(templates: Tensor) -> Tensor:
-    """Return the mean of directions ``(N, K, D)``, ``(N, D)``."""
-    return templates.mean(1)
+def equal_weights(directions: Tensor) -> Tensor:
+    """Return the weights ``(N, K)`` of a mean."""
+    return torch.full(directions.shape[:2], 1 / directions.shape[1]).to(directions)
 
 
-def robust_mean(templates: Tensor) -> Tensor:
-    """Return the geometric median of directions ``(N, K, D)``, which one odd template moves little (Weiszfeld 1937)."""
-    found = templates.mean(1)
+def robust_weights(directions: Tensor) -> Tensor:
+    """Return the weights ``(N, K)`` of the geometric median, which one odd template moves little (Weiszfeld 1937)."""
+    weights = equal_weights(directions)
     for _ in range(_STEPS):
-        weights = 1 / (templates - found[:, None]).norm(dim=2).clamp_min(1e-6)
-        found = (weights[:, :, None] * templates).sum(1) / weights.sum(1, keepdim=True)
-    return found
+        median = (weights[:, :, None] * directions).sum(1, keepdim=True)
+        nearness = 1 / (directions - median).norm(dim=2).clamp_min(1e-6)
+        weights = nearness / nearness.sum(1, keepdim=True)
+    return weights
 
 
-def without_odd_one(templates: Tensor) -> Tensor:
-    """Return the mean of directions ``(N, K, D)`` without the one least like the others; of two, the mean of both."""
-    k = templates.shape[1]
+def weights_without_odd_one(directions: Tensor) -> Tensor:
+    """Return the weights ``(N, K)`` of a mean without the one least like the others; of two, the mean of both."""
+    k = directions.shape[1]
     if k < 3:
-        return templates.mean(1)
-    alike = (templates @ templates.transpose(1, 2)).sum(2)
-    kept = torch.ones_like(alike).scatter(1, alike.argmin(1, keepdim=True), 0.0)
-    return (kept[:, :, None] * templates).sum(1) / (k - 1)
+        return equal_weights(directions)
+    alike = (directions @ directions.transpose(1, 2)).sum(2)
+    return torch.full_like(alike, 1 / (k - 1)).scatter(1, alike.argmin(1, keepdim=True), 0.0)
 
 
-_FUSED: dict[str, Callable[[Tensor], Tensor]] = {
-    "mean": mean_direction,
-    "robust": robust_mean,
-    "drop": without_odd_one,
+_WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": equal_weights,
+    "robust": robust_weights,
+    "drop": weights_without_odd_one,
     # Where the search starts; the objective is that of all templates.
-    "sum": mean_direction,
+    "sum": equal_weights,
 }
 
 
 def fused(templates: Tensor, how: str) -> Tensor:
-    """Return one descriptor ``(N, D)`` of each person's ``(N, K, D)``, as long as theirs are on average.
+    """Return one descriptor ``(N, D)`` of each person's ``(N, K, D)``: a weighted mean.
+
+    It is shorter than the templates. Stretched to their length, it would lie far outside of where descriptors are: along
+    most axes they hardly differ, and stretching moves it along these too.
 
     Args:
         templates: The leaked descriptors.
@@ -56,9 +59,8 @@ def fused(templates: Tensor, how: str) -> Tensor:
     """
     if templates.shape[1] == 1:
         return templates[:, 0]
-    directions = nn.functional.normalize(_FUSED[how](nn.functional.normalize(templates, dim=2)))
-    found: Tensor = directions * templates.norm(dim=2).mean(1, keepdim=True)
-    return found
+    weights = _WEIGHTS[how](nn.functional.normalize(templates, dim=2))
+    return (weights[:, :, None] * templates).sum(1)
 
 
 class ObjectiveOfAll:

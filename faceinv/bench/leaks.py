@@ -188,7 +188,8 @@ class Leaks:
         if key not in self._maps:
             self._maps[key] = fitted_map(inputs, own)
         mapped = self._maps[key]
-        found = mapped(given)
+        # At the mean length, a map's result lies where no descriptor does.
+        found = at_likely_length(mapped(given), self._resources.preparation(cell))
         return _Found(found, found, system, {"map": mapped.kind, "map_cosine": mapped.held_out})
 
     def _prior(self, cell: Cell) -> Preparation:
