@@ -29,18 +29,16 @@ class SpaceMap:
     Args:
         kind: ``"ridge"`` or ``"network"``.
         function: Maps inputs ``(N, D)`` to directions ``(N, E)``.
-        length: Mean length of that encoder's descriptors.
         held_out: Cosine of mapped to true descriptors: mean over the pairs that the map was chosen on.
     """
 
     kind: str
     function: Callable[[Tensor], Tensor]
-    length: float
     held_out: float
 
     def __call__(self, leaked: Tensor) -> Tensor:
-        """Return descriptors of the encoder that can be run, ``(N, E)``, at its mean length."""
-        return nn.functional.normalize(self.function(leaked)).float() * self.length
+        """Return directions of the encoder that can be run, ``(N, E)``, of length 1."""
+        return nn.functional.normalize(self.function(leaked)).float()
 
 
 def fitted_map(leaked: Tensor, own: Tensor) -> SpaceMap:
@@ -50,7 +48,7 @@ def fitted_map(leaked: Tensor, own: Tensor) -> SpaceMap:
         leaked: ``(N, D)``: directions of the encoder that cannot be run, or the part of them that leaks.
         own: ``(N, E)``: descriptors of the same photographs by the other one.
     """
-    y, length = nn.functional.normalize(own), float(own.norm(dim=1).mean())
+    y = nn.functional.normalize(own)
     kept = len(leaked) - max(1, round(_HELD_OUT * len(leaked)))
 
     def cosine(function: Callable[[Tensor], Tensor]) -> float:
@@ -62,8 +60,8 @@ def fitted_map(leaked: Tensor, own: Tensor) -> SpaceMap:
         network = _network(leaked, y, kept)
         reached = cosine(network)
         if reached > scores[best]:
-            return SpaceMap("network", network, length, reached)
-    return SpaceMap("ridge", _ridge(leaked, y, best), length, scores[best])
+            return SpaceMap("network", network, reached)
+    return SpaceMap("ridge", _ridge(leaked, y, best), scores[best])
 
 
 def _ridge(leaked: Tensor, own: Tensor, penalty: float) -> Callable[[Tensor], Tensor]:
