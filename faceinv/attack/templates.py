@@ -50,8 +50,8 @@ _WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
 def fused(templates: Tensor, how: str) -> Tensor:
     """Return one descriptor ``(N, D)`` of each person's ``(N, K, D)``: a weighted mean.
 
-    It is shorter than the templates. Stretched to their length, it would lie far outside of where descriptors are: along
-    most axes they hardly differ, and stretching moves it along these too.
+    It is shorter than the templates. Stretched to their length, it would lie far outside of where descriptors are:
+    along most axes they hardly differ, and stretching moves it along these too.
 
     Args:
         templates: The leaked descriptors.

@@ -26,8 +26,8 @@ _TABLES = ("scores", "success", "identification", "cosines", "same-person", "tra
 )
 @click.option(
     "--figure",
-    type=click.Choice(["2", "3", "5", "6", "7", "8", "9"]),
-    help="Draw this figure of the paper; --out names a .png, .pdf or .svg file.",
+    type=click.Choice(["2", "3", "5", "6", "7", "8", "9", "leaks"]),
+    help="Draw this figure of the paper, or 'leaks': what an attacker needs. --out names a .png, .pdf or .svg file.",
 )
 @click.option(
     "--out",
@@ -67,7 +67,7 @@ def export(
     for problem in found.problems:
         app.warn(f"Not exported: {problem}")
     if figure:
-        _write_figure(app, found, int(figure), out or own_page(runs[0], f"figure-{figure}.png"))
+        _write_figure(app, found, figure, out or own_page(runs[0], f"figure-{figure}.png"))
     else:
         _write_tables(app, found, str(form), wanted, out)
 
@@ -90,16 +90,17 @@ def _write_tables(app: Application, runs: Runs, form: str, wanted: tuple[str, ..
         app.say(f"tables: {out}")
 
 
-def _write_figure(app: Application, runs: Runs, number: int, out: Path) -> None:
+def _write_figure(app: Application, runs: Runs, figure: str, out: Path) -> None:
     from faceinv.cli.measuring import stored_measure
     from faceinv.report.figures.drawing import draw
+    from faceinv.report.figures.leaks import draw_leaks
     from faceinv.report.figures.sheet import FORMATS
     from faceinv.storage.atomic import write_output
 
     form = out.suffix[1:].lower()
     if form not in FORMATS:
         raise UsageError(f"A figure is a {', '.join(f'.{name}' for name in FORMATS)} file, and --out is '{out}'.")
-    drawings = draw(runs, number, stored_measure(app))
+    drawings = draw_leaks(runs) if figure == "leaks" else draw(runs, int(figure), stored_measure(app))
     for drawing in drawings:
         file = out if len(drawings) == 1 else out.with_name(f"{out.stem}-{drawing.name}{out.suffix}")
         write_output(file, drawing.content(form))

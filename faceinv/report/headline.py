@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from faceinv.report import recognition, wording
+from faceinv.report.leaks import source
 from faceinv.report.runs import Column, Study
 from faceinv.report.sections import Change, change
 from faceinv.report.values import Interval, Value, interval_of_record, pointer
@@ -31,6 +32,7 @@ class Finding:
         effect_name: Name of that metric for readers.
         effect_unit: Its unit.
         reference: The losses that it is compared with.
+        source: What faces were rebuilt from, before and after the number of targets.
     """
 
     critic: str
@@ -44,6 +46,7 @@ class Finding:
     effect_name: str
     effect_unit: str
     reference: str
+    source: tuple[str, str]
 
 
 def finding(study: Study) -> Finding:
@@ -63,6 +66,7 @@ def finding(study: Study) -> Finding:
         effect_name=wording.metric_name(name),
         effect_unit=wording.unit(study.metric(name)) if name else "",
         reference=study.first.losses,
+        source=source(column.config),
     )
 
 

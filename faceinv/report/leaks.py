@@ -1,18 +1,48 @@
-"""The table of leaks: what the attacker had, and what it is worth."""
+"""What the attacker had, and what it is worth: a table, the points of a chart, and the words of the headline."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from faceinv.report import recognition
 from faceinv.report.runs import Column, Study
 from faceinv.report.table import Cell, Line, Table
 from faceinv.report.values import Interval, interval_of_record, of_record
+from faceinv.storage.records import CellConfig
 
 _NOTE = (
-    "Answers: numbers or scores that the system gave away of each target. Cosine: of what is inverted to the target's "
-    "own descriptor, on the encoder in the loss. Type II: share of reconstructions that the encoder accepts as the "
-    "person, against another photograph, at FMR "
+    "Answers: numbers, scores or decisions that the system gave away of each descriptor. Cosine to the target's own "
+    "descriptor, on the encoder in the loss: of what is inverted or, where a part leaks, of the whole descriptor that "
+    "it is completed to. Type II: share of reconstructions that the encoder accepts as the person, against another "
+    "photograph, at FMR "
 )
 WHOLE = "whole descriptor"
+#: The kinds of leaks in the order of the chart.
+_KINDS = {
+    "dims": "numbers of the descriptor",
+    "bits": "rounded numbers",
+    "scores": "scores",
+    "decisions": "decisions",
+    "pairs": "pairs in place of the encoder",
+    "several": "descriptors of one person",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """What an attacker had, and how often it was enough.
+
+    Args:
+        kind: What kind of leak it is, for readers.
+        name: How much of it.
+        critic: Share of reconstructions that the critic accepts, in percent; ``None`` if it was not measured.
+        attacked: The same by the encoder that leaked.
+    """
+
+    kind: str
+    name: str
+    critic: Interval | None
+    attacked: Interval | None
 
 
 def leak_of(column: Column) -> str:
@@ -26,14 +56,79 @@ def leak_of(column: Column) -> str:
     return ", ".join(parts)
 
 
+def source(config: CellConfig) -> tuple[str, str]:
+    """Return what faces were rebuilt from, as the words before and after the targets in the headline."""
+    kind, _, number = config.leak.partition(":")
+    n, which = number.split(":")[0], number.partition(":")[2]
+    before, after = {
+        "dims": (f"{n} numbers ({which}) of each descriptor of", ""),
+        "bits": ("descriptors of", f"rounded to {n} bit{'s' if n != '1' else ''} a number"),
+        "scores": (f"{n} scores that a system gave for each of", ""),
+        "decisions": (f"at most {n} decisions of a system on each of", ""),
+    }.get(kind, ("the stored descriptors of" if not config.protection else "the protected templates of", ""))
+    details = [after] if after else []
+    if config.leaked_per_person > 1:
+        details.append(f"with those of {config.leaked_per_person - 1} further photographs of each person")
+    if config.knowledge:
+        pairs = int(config.knowledge.partition(":")[2])
+        details.append(f"without the encoder, but with {pairs:,} photographs and their descriptors")
+    if not (config.leak or details or config.protection):
+        details = ["alone"]
+    return f"From {before}", "".join(f", {detail}" for detail in details) + ","
+
+
 def table(study: Study) -> Table:
     """Return a row for each column; without lines if every attacker had whole descriptors and the encoder."""
     columns = study.columns if any(column.record.leak for column in study.columns) else ()
-    fmr = recognition.preferred(recognition.success(study)) if columns else ""
+    fmr = rate(study) if columns else ""
     lines = tuple(_line(column, fmr) for column in columns)
     headings = ("encoder in the loss", "answers", "cosine", f"type II by {study.first.critic}", "by the leaked encoder")
     title = f"What leaked of {study.first.config.encoder}"
-    return Table("leaks", title, f"{_NOTE}{fmr}.", headings, lines, corner="leak")
+    note = f"{_NOTE}{fmr}."
+    shares = [
+        f"{leak_of(column)} for {100 * column.record.leak.entered:.0f} %"
+        for column in columns
+        if column.record.leak and column.record.leak.entered is not None
+    ]
+    if shares:
+        note += f" Targets whose system accepted an image before the reconstruction: {', '.join(shares)}."
+    return Table("leaks", title, note, headings, lines, corner="leak")
+
+
+def points(study: Study) -> tuple[Point, ...]:
+    """Return what each attacker had, by kind and from little to much; nothing if all had the same."""
+    columns = [column for column in study.columns if column.record.success]
+    if len(columns) < 2 or not any(column.record.leak for column in columns):
+        return ()
+    fmr, kinds = rate(study), list(_KINDS)
+    found = []
+    for column in columns:
+        config = column.config
+        kind, n = _kind(config)
+        losses = f", {column.losses}" if len({other.losses for other in columns}) > 1 else ""
+        point = Point(
+            _KINDS.get(kind, "everything"),
+            f"{leak_of(column)}{losses}",
+            _accepted(column, "critic", fmr),
+            _accepted(column, "attacked", fmr),
+        )
+        found.append((kinds.index(kind) if kind else len(kinds), n, len(found), point))
+    return tuple(point for *_, point in sorted(found, key=lambda item: item[:3]))
+
+
+def _kind(config: CellConfig) -> tuple[str, int]:
+    """Return the kind of leak, empty for whole descriptors and the encoder, and how much there was of it."""
+    if config.leaked_per_person > 1:
+        return "several", config.leaked_per_person
+    if config.knowledge:
+        return "pairs", int(config.knowledge.partition(":")[2])
+    kind, _, rest = config.leak.partition(":")
+    return kind, int(rest.split(":")[0]) if rest else 0
+
+
+def rate(study: Study) -> str:
+    """Return the false match rate of the table and of the points, such as ``0.001``."""
+    return recognition.preferred(recognition.success(study))
 
 
 def _line(column: Column, fmr: str) -> Line:

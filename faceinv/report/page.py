@@ -34,6 +34,7 @@ from faceinv.report import (
 )
 from faceinv.report.figures import probing, same_person
 from faceinv.report.figures.drawing import every_reading
+from faceinv.report.leak_chart import leak_chart
 from faceinv.report.overlays import Measure
 from faceinv.report.pictures import BUDGET, Pictures, data_uri
 from faceinv.report.runs import Runs, Study
@@ -94,11 +95,11 @@ def render(
         tables_1=tables_1,
         tables=[
             *(
-                ("What does an attacker need?", "Leaks", found)
+                ("What does an attacker need?", "Leaks", found, leak_chart(study))
                 for study in runs.studies
                 if (found := leaks.table(study)).lines
             ),
-            *(("For whom is it worse?", "Groups", table) for table in groups),
+            *(("For whom is it worse?", "Groups", table, None) for table in groups),
         ],
         drawn=_drawn(runs) if images else (),
         probe_lead=table_1.lead(tables_1),
