@@ -37,12 +37,10 @@ def _row(point: Point, x: Axis, middle: float) -> str:
     parts = [f'<text class="tick" x="12" y="{middle + 4:g}">{escape(point.name)}</text>']
     for role, style, shift in _ENCODERS:
         share = getattr(point, role)
-        if share is None or share.mean.value is None:
+        if share is None:
             continue
-        at, y = x.at(share.mean.value), middle + shift
-        if share.low.value is not None and share.high.value is not None:
-            low, high = x.at(share.low.value), x.at(share.high.value)
-            parts.append(f'<line class="bar {style}" x1="{low}" x2="{high}" y1="{y:g}" y2="{y:g}"/>')
+        (at, low, high), y = map(x.at, share), middle + shift
+        parts.append(f'<line class="bar {style}" x1="{low}" x2="{high}" y1="{y:g}" y2="{y:g}"/>')
         parts.append(f'<circle class="end {style}" cx="{at}" cy="{y:g}" r="3.5"/>')
     return "".join(parts)
 
@@ -68,7 +66,5 @@ def _legend(study: Study) -> str:
 
 
 def _described(found: Sequence[Point]) -> str:
-    shares: list[tuple[str, float]] = [
-        (point.name, point.critic.mean.value) for point in found if point.critic and point.critic.mean.value is not None
-    ]
-    return "Accepted by the critic: " + "; ".join(f"{name}: {share:.0f} %" for name, share in shares)
+    shares = [f"{point.name}: {point.critic[0]:.0f} %" for point in found if point.critic]
+    return f"Accepted by the critic: {'; '.join(shares)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from faceinv.report import recognition
@@ -28,6 +29,10 @@ _KINDS = {
 }
 
 
+#: A share and its 95 % interval, in percent.
+Share = tuple[float, float, float]
+
+
 @dataclass(frozen=True)
 class Point:
     """What an attacker had, and how often it was enough.
@@ -35,14 +40,14 @@ class Point:
     Args:
         kind: What kind of leak it is, for readers.
         name: How much of it.
-        critic: Share of reconstructions that the critic accepts, in percent; ``None`` if it was not measured.
+        critic: Share of reconstructions that the critic accepts; ``None`` if it was not measured.
         attacked: The same by the encoder that leaked.
     """
 
     kind: str
     name: str
-    critic: Interval | None
-    attacked: Interval | None
+    critic: Share | None
+    attacked: Share | None
 
 
 def leak_of(column: Column) -> str:
@@ -79,7 +84,7 @@ def source(config: CellConfig) -> tuple[str, str]:
 
 def table(study: Study) -> Table:
     """Return a row for each column; without lines if every attacker had whole descriptors and the encoder."""
-    columns = study.columns if any(column.record.leak for column in study.columns) else ()
+    columns = _ordered(study.columns) if any(column.record.leak for column in study.columns) else []
     fmr = rate(study) if columns else ""
     lines = tuple(_line(column, fmr) for column in columns)
     headings = ("encoder in the loss", "answers", "cosine", f"type II by {study.first.critic}", "by the leaked encoder")
@@ -97,23 +102,37 @@ def table(study: Study) -> Table:
 
 def points(study: Study) -> tuple[Point, ...]:
     """Return what each attacker had, by kind and from little to much; nothing if all had the same."""
-    columns = [column for column in study.columns if column.record.success]
+    columns = _ordered([column for column in study.columns if column.record.success])
     if len(columns) < 2 or not any(column.record.leak for column in columns):
         return ()
-    fmr, kinds = rate(study), list(_KINDS)
-    found = []
-    for column in columns:
-        config = column.config
-        kind, n = _kind(config)
-        losses = f", {column.losses}" if len({other.losses for other in columns}) > 1 else ""
-        point = Point(
-            _KINDS.get(kind, "everything"),
-            f"{leak_of(column)}{losses}",
-            _accepted(column, "critic", fmr),
-            _accepted(column, "attacked", fmr),
+    fmr, several = rate(study), len({column.losses for column in columns}) > 1
+    return tuple(
+        Point(
+            _KINDS.get(_kind(column.config)[0], "everything"),
+            f"{leak_of(column)}, {column.losses}" if several else leak_of(column),
+            _share(column, "critic", fmr),
+            _share(column, "attacked", fmr),
         )
-        found.append((kinds.index(kind) if kind else len(kinds), n, len(found), point))
-    return tuple(point for *_, point in sorted(found, key=lambda item: item[:3]))
+        for column in columns
+    )
+
+
+def _ordered(columns: Sequence[Column]) -> list[Column]:
+    """Return columns by kind of leak, each kind from little to much, and whole descriptors last."""
+    kinds = list(_KINDS)
+
+    def place(column: Column) -> tuple[int, int]:
+        kind, n = _kind(column.config)
+        return kinds.index(kind) if kind else len(kinds), n
+
+    return sorted(columns, key=place)
+
+
+def _share(column: Column, role: str, fmr: str) -> Share | None:
+    found = _accepted(column, role, fmr)
+    if found is None or found.mean.value is None or found.low.value is None or found.high.value is None:
+        return None
+    return 100 * found.mean.value, 100 * found.low.value, 100 * found.high.value
 
 
 def _kind(config: CellConfig) -> tuple[str, int]:

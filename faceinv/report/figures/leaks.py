@@ -49,11 +49,9 @@ def _drawn(study: Study) -> Drawing:
         for point in (point for point in found if point.kind == kind):
             names.append((place, point.name))
             for share, colour, shift in ((point.critic, "critic", -0.15), (point.attacked, "attacked", 0.15)):
-                if share is None or share.mean.value is None:
-                    continue
-                axes.plot(share.mean.value, place + shift, "o", color=_COLOURS[colour], markersize=3.5)
-                if share.low.value is not None and share.high.value is not None:
-                    bounds = [share.low.value, share.high.value]
+                if share is not None:
+                    mean, *bounds = share
+                    axes.plot(mean, place + shift, "o", color=_COLOURS[colour], markersize=3.5)
                     axes.plot(bounds, [place + shift] * 2, color=_COLOURS[colour], linewidth=1)
             place += 1
     for role, name in (("critic", study.first.critic), ("attacked", f"{config.encoder}, which leaked")):
