@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 
 from faceinv.contracts.specs import Spec
 
+#: The threat model in which the attacker has everything.
+KEY_KNOWN = "key-known"
 #: Threat models of a system that stores protected templates, and what the attacker has in each.
 THREATS = {
-    "key-known": "the templates, the scheme and the key",
+    KEY_KNOWN: "the templates, the scheme and the key",
     "key-stolen-late": "the templates, the scheme, and the attacker's own faces protected under the key, not the key",
     "key-secret": "the templates and the scheme, not the key",
 }

@@ -40,6 +40,7 @@ from faceinv.report.pictures import BUDGET, Pictures, data_uri
 from faceinv.report.runs import Runs, Study
 from faceinv.report.table import Table
 from faceinv.report.values import Value, of_record
+from faceinv.storage.audit_records import ProbeRecord
 from faceinv.storage.records import FinishedCell
 from faceinv.storage.schema import finite
 
@@ -83,7 +84,7 @@ def render(
         repeated = sum(10 + tradeoffs.repeated(study) for study in runs.studies)
         pictures = Pictures.fitting(files, BUDGET - 20_000 * repeated)
     tables_1 = table_1.tables(runs.probes)
-    studies = [_study(study, place, pictures, measure) for place, study in enumerate(runs.studies)]
+    studies = [_study(study, place, pictures, measure, runs.probes) for place, study in enumerate(runs.studies)]
     return render_template(
         "report.html.j2",
         script="report.js",
@@ -155,7 +156,9 @@ def render_template(template: str, *, script: str, **context: Any) -> str:
     )
 
 
-def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure | None) -> dict[str, Any]:
+def _study(
+    study: Study, place: int, pictures: Pictures | None, measure: Measure | None, probes: Sequence[ProbeRecord]
+) -> dict[str, Any]:
     tables, figures = recognition.success(study), sections.figure_9(study)
     shown = gallery.gallery(study, pictures, measure) if pictures else None
     pairs = same_person.nearer(study, measure) if measure else ()
@@ -173,7 +176,7 @@ def _study(study: Study, place: int, pictures: Pictures | None, measure: Measure
         "changes": sections.changes(study),
         "figures": figures,
         "notes": list(dict.fromkeys(note for figure in figures for note in figure.notes)),
-        "tradeoffs": tradeoffs.overview(study, pictures),
+        "tradeoffs": tradeoffs.overview(study, pictures, probes),
         "encoders": recognition.encoders(study),
         "success": tables,
         "fmr": recognition.preferred(tables),

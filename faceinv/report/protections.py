@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from faceinv.plugins.protections import written
+from faceinv.report.attribute_leaks import headings, leaks
 from faceinv.report.runs import Column, Study
 from faceinv.report.table import Cell, Line, Table
 from faceinv.report.values import interval_of_record, of_record
+from faceinv.storage.audit_records import ProbeRecord
 
 #: Mark of results under an attack that does not know the scheme.
 NOT_ADAPTIVE = "not attacked adaptively"
@@ -14,16 +18,30 @@ _NOTE = (
     "Change: paired difference to the same photographs without protection. Recovered cosine: of the leaked descriptor "
     "and the one that the attack finds. Inversion success: share of targets whose recovered descriptor the protected "
     "system accepts for the template and the unprotected system for the person, at the same false match rate. Dsys: "
-    "whether templates under different keys can be linked, 0 to 1."
+    "whether templates under different keys can be linked, 0 to 1. Read: the best reader of an attribute, trained on "
+    "templates (faceinv probe --protect)."
 )
 
 
-def table(study: Study) -> Table:
-    """Return the table of a study's protections; without lines if it has none."""
-    lines = tuple(_line(column) for column in study.columns if column.record.protection)
+def table(study: Study, probes: Sequence[ProbeRecord] = ()) -> Table:
+    """Return the table of a study's protections; without lines if it has none.
+
+    Args:
+        study: The study.
+        probes: Records of audits; what readers read behind the same protections has columns of its own.
+    """
+    protected = [column for column in study.columns if column.record.protection]
+    read = [leaks(column, probes) for column in protected]
+    attributes = headings(read)
+    lines = tuple(
+        _line(column, [found[name].cell if name in found else Cell() for name in attributes])
+        for column, found in zip(protected, read, strict=True)
+    )
     columns = (
         *("bytes", "equal error rate", "TMR at FMR 0.001", "change", "rank 1", "recovered cosine"),
-        *("inversion success at FMR 0.01", "at FMR 0.001", "Dsys", "attack"),
+        *("inversion success at FMR 0.01", "at FMR 0.001", "Dsys"),
+        *(f"{name} read, {unit}" for name, unit in attributes.items()),
+        "attack",
     )
     title = f"Protections of {study.first.config.encoder}, and what an attack brings back"
     return Table("protections", title, _NOTE, columns, lines, corner="protection")
@@ -43,7 +61,7 @@ def attack(column: Column) -> str:
     return f"{block.attack} ({budget})" + ("" if block.adaptive else f"; {NOT_ADAPTIVE}")
 
 
-def _line(column: Column) -> Line:
+def _line(column: Column, read: Sequence[Cell]) -> Line:
     record, block = column.record, column.record.protection
     assert block is not None, "only of cells with a protection"
     cells = [Cell(f"{block.bytes} of {block.plain_bytes}", value=block.bytes)]
@@ -66,7 +84,7 @@ def _line(column: Column) -> Line:
     cells.append(
         Cell.of_interval(interval_of_record(record, 2, "protection", "unlinkability", "d_sys")) if linked else Cell()
     )
-    return Line(heading(column), "", "", (*cells, Cell(attack(column))))
+    return Line(heading(column), "", "", (*cells, *read, Cell(attack(column))))
 
 
 def _share(column: Column, *at: str | int) -> Cell:

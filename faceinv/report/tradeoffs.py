@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
 from faceinv.report import wording
+from faceinv.report.attribute_leaks import Leak, headings, leaks
 from faceinv.report.charts import Axis, horizontal, path, svg
 from faceinv.report.pictures import Pictures
 from faceinv.report.protections import NOT_ADAPTIVE, heading, table
 from faceinv.report.runs import Column, Study
 from faceinv.report.table import Table
+from faceinv.storage.audit_records import ProbeRecord
 from faceinv.storage.schema import Interval
 
 _WIDTH, _HEIGHT, _STYLES = 420.0, 320.0, 10
@@ -35,6 +37,7 @@ class Point:
         recognition: Share of genuine pairs that it accepts.
         identity: Share of targets whose recovered descriptor is accepted.
         picture: Share of reconstructions that the critic accepts.
+        attributes: What readers trained on its templates read, by attribute.
     """
 
     column: Column
@@ -42,6 +45,7 @@ class Point:
     recognition: Interval | None
     identity: Interval | None
     picture: Interval | None
+    attributes: Mapping[str, Leak]
 
 
 @dataclass(frozen=True)
@@ -71,30 +75,40 @@ class Overview:
     strips: tuple[Strip, ...]
 
 
-def overview(study: Study, pictures: Pictures | None) -> Overview | None:
-    """Return the section, or ``None`` for a study without protections."""
+def overview(study: Study, pictures: Pictures | None, probes: Sequence[ProbeRecord] = ()) -> Overview | None:
+    """Return the section, or ``None`` for a study without protections.
+
+    Args:
+        study: The study.
+        pictures: Reads pictures; ``None`` leaves them out.
+        probes: Records of ``faceinv probe``, for what is read behind the same protections.
+    """
     protected = [column for column in study.columns if column.record.protection]
     if not protected:
         return None
     rate = _rate(protected)
-    points = [_point(column, rate) for column in protected]
+    points = [_point(column, rate, leaks(column, probes)) for column in protected]
     names = list(dict.fromkeys(point.name for point in points))
     plain = next((column for column in study.columns if not column.record.protection), None)
     charts: list[tuple[str, Markup]] = []
-    kinds: tuple[tuple[str, str, Callable[[Point], Interval | None]], ...] = (
-        ("Identity", f"recovered descriptors accepted at FMR {rate:g}", lambda point: point.identity),
-        ("Picture", f"pictures accepted by {study.first.critic}", lambda point: point.picture),
-    )
-    for title, what, value in kinds:
+    accepted = accepted_by_critic(plain, rate) if plain else None
+    kinds: list[tuple[str, str, Callable[[Point], Interval | None], Interval | None]] = [
+        ("Identity", f"recovered descriptors accepted at FMR {rate:g}", lambda point: point.identity, None),
+        ("Picture", f"pictures accepted by {study.first.critic}", lambda point: point.picture, accepted),
+    ]
+    without = leaks(plain, probes) if plain else {}
+    for name, unit in headings([point.attributes for point in points]).items():
+        what = f"{'2 AUC − 1' if unit == 'AUC' else unit} of the best reader of templates, %"
+        kinds.append((f"Attribute {name}", what, _reading(name), without[name].share if name in without else None))
+    for title, what, value, reference in kinds:
         lines = [[point for point in points if point.name == name] for name in names]
-        reference = accepted_by_critic(plain, rate) if plain and title == "Picture" else None
         if any(value(point) and point.recognition for point in points):
             charts.append((f"{title}: {what}", _chart(lines, value, what, rate, reference)))
     return Overview(
         tuple(charts),
-        tuple((f"c{place % _STYLES}", name) for place, name in enumerate(names)),
-        tuple(_sentence(point, rate) for point in points),
-        table(study),
+        tuple((_style(place), name) for place, name in enumerate(names)),
+        tuple(_sentence(point, rate, without) for point in points),
+        table(study, probes),
         _strips(study, plain, protected, pictures) if pictures else (),
     )
 
@@ -123,7 +137,12 @@ def _rate(columns: Sequence[Column]) -> float:
     return min(shared) if shared else 1e-2
 
 
-def _point(column: Column, rate: float) -> Point:
+def _reading(attribute: str) -> Callable[[Point], Interval | None]:
+    """Return what gives a point's share of an attribute."""
+    return lambda point: point.attributes[attribute].share if attribute in point.attributes else None
+
+
+def _point(column: Column, rate: float, attributes: Mapping[str, Leak]) -> Point:
     block = column.record.protection
     assert block is not None, "only of cells with a protection"
     rates = block.utility.rates if block.utility else []
@@ -133,10 +152,11 @@ def _point(column: Column, rate: float) -> Point:
         next((row.tmr for row in rates if row.fmr == rate and row.tmr.mean is not None), None),
         next((row.success for row in block.irreversibility if row.fmr == rate), None),
         accepted_by_critic(column, rate),
+        attributes,
     )
 
 
-def _sentence(point: Point, rate: float) -> str:
+def _sentence(point: Point, rate: float, without: Mapping[str, Leak]) -> str:
     """Return what a protection is worth and costs, in words."""
     block = point.column.record.protection
     assert block is not None, "only of cells with a protection"
@@ -151,7 +171,19 @@ def _sentence(point: Point, rate: float) -> str:
         text += f", and the critic accepts {100 * point.picture.mean:.0f} % of the pictures"
     if point.recognition is not None and point.recognition.mean is not None:
         text += f"; it keeps {100 * point.recognition.mean:.0f} % of the genuine comparisons"
+    read = [
+        f"{name} with {leak.unit} {wording.number(leak.value.mean, 2)}"
+        + (f" ({wording.number(without[name].value.mean, 2)} without protection)" if name in without else "")
+        for name, leak in point.attributes.items()
+    ]
+    if read:
+        text += f". Readers trained on its templates read {', '.join(read)}"
     return f"{text}. n {point.column.record.n}." + ("" if block.adaptive else f" It was {NOT_ADAPTIVE}.")
+
+
+def _style(place: int) -> str:
+    """Return the classes of a scheme: a colour, and hollow marks when the colours are used up."""
+    return f"c{place % _STYLES}" + (" again" if place >= _STYLES else "")
 
 
 def _chart(
@@ -177,7 +209,7 @@ def _chart(
         parts.append(f'<path class="line across" d="M46,{height}L{_WIDTH - 14:g},{height}"/>')
         parts.append(f'<text class="tick" x="50" y="{height - 4:g}">without protection</text>')
     for place, points in enumerate(lines):
-        style, marks = f"c{place % _STYLES}", []
+        style, marks = _style(place), []
         for point in points:
             found = value(point)
             if found is None or found.mean is None or point.recognition is None or point.recognition.mean is None:

@@ -1,0 +1,82 @@
+"""What readers trained on protected templates read of each attribute: records of ``faceinv probe --protect``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from faceinv.contracts.protection_specs import KEY_KNOWN
+from faceinv.plugins.protections import written
+from faceinv.report.runs import Column
+from faceinv.report.table import Cell
+from faceinv.report.values import interval_of_record
+from faceinv.storage.audit_records import ProbeRecord
+from faceinv.storage.schema import Interval
+
+#: Scores of a reader that a chart can show, the first that an attribute has: name, and how it is written.
+_SCORES = (("auc", "AUC"), ("r2", "R²"))
+
+
+@dataclass(frozen=True)
+class Leak:
+    """What the best reader of an attribute reads.
+
+    Args:
+        record: The record.
+        row: Index of its row.
+        score: Name of the score, ``auc`` or ``r2``.
+        unit: How the score is written.
+        value: The score.
+        share: The score from 0, no better than a guess, to 1, no error: ``2 AUC − 1``, or R².
+    """
+
+    record: ProbeRecord
+    row: int
+    score: str
+    unit: str
+    value: Interval
+    share: Interval
+
+    @property
+    def cell(self) -> Cell:
+        """The score as a cell of a table."""
+        return Cell.of_interval(interval_of_record(self.record, 3, "rows", self.row, "metrics", self.score))
+
+
+def leaks(column: Column, probes: Sequence[ProbeRecord]) -> dict[str, Leak]:
+    """Return what is read behind the protection of a column, or from its descriptors if it has none, by attribute.
+
+    Args:
+        column: The column.
+        probes: Records of audits, of which those of its encoder, protection and threat count.
+    """
+    config = column.config
+    text = written(config.protection, config.protection_options) if config.protection else ""
+    found: dict[str, Leak] = {}
+    for record in probes:
+        own = record.config
+        threat = own.get("threat", KEY_KNOWN)
+        if (own.get("encoder"), own.get("protect", "")) != (config.encoder, text) or (text and threat != config.threat):
+            continue
+        for place, row in enumerate(record.rows):
+            score = next(((name, unit) for name, unit in _SCORES if name in row.metrics), None)
+            if row.source != "descriptor" or score is None:
+                continue
+            leak = _leak(record, place, *score, row.metrics[score[0]])
+            known = found.get(row.attribute)
+            if leak and (known is None or (leak.value.mean or 0) > (known.value.mean or 0)):
+                found[row.attribute] = leak
+    return found
+
+
+def headings(of_columns: Sequence[Mapping[str, Leak]]) -> dict[str, str]:
+    """Return the unit of each attribute that any column has."""
+    return {name: leak.unit for found in of_columns for name, leak in found.items()}
+
+
+def _leak(record: ProbeRecord, row: int, score: str, unit: str, value: Interval) -> Leak | None:
+    if value.mean is None:
+        return None
+    ends = (value.mean, value.low, value.high)
+    mean, low, high = (None if end is None else max(0.0, 2 * end - 1 if score == "auc" else end) for end in ends)
+    return Leak(record, row, score, unit, value, Interval(mean=mean, low=low, high=high))
