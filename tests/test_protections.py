@@ -154,7 +154,7 @@ def test_readers_learn_anew_on_templates(run, cache: Path, tmp_path: Path) -> No
     args = ("probe", "--encoder", "toy", "--dataset", f"folder:{tmp_path / 'faces'}", "--attributes", "brightness")
     done = run(
         "--plugin", PLUGINS[1], *args, "--no-image", "--recipe", "linear", "--out", tmp_path / "run", "--json",
-        "--protect", "none,leaky,leace:brightness",
+        "--protect", "none,leaky,leace:brightness,polyprotect:overlap=4", "--threat", "key-known,key-secret",
     )  # fmt: skip
     assert done.code == 0, done.err
     score = {row["encoder"]: row["metrics"]["r2"]["mean"] for row in done.json if row["source"] == "descriptor"}
@@ -162,8 +162,16 @@ def test_readers_learn_anew_on_templates(run, cache: Path, tmp_path: Path) -> No
     assert plain > 0.5
     assert leaky == pytest.approx(plain, abs=0.15)
     assert score["toy.attacked behind leace:attribute=brightness"] < 0.1
-    refused = run(*args, "--protect", "leace:smile", "--out", tmp_path / "run")
-    assert (refused.code, "Unknown attribute of the protection 'smile'" in refused.err) == (2, True)
+    # Without the key, readers of other keys' templates read nothing; schemes without keys know one threat alone.
+    assert score["toy.attacked behind polyprotect:overlap=4:window=5:largest=50"] > 0.2
+    assert score["toy.attacked behind polyprotect:overlap=4:window=5:largest=50, key-secret"] < 0.1
+    assert len(score) == 5
+    for given, text in (
+        (("--protect", "leace:smile"), "Unknown attribute of the protection 'smile'"),
+        (("--protect", "biohash", "--threat", "key-secrets"), "Did you mean 'key-secret'?"),
+    ):
+        refused = run(*args, *given, "--out", tmp_path / "run")
+        assert (refused.code, text in refused.err) == (2, True)
 
 
 def test_a_protection_learns_an_annotation_from_photographs_of_other_people(run, cache: Path, tmp_path: Path) -> None:

@@ -80,14 +80,25 @@ class ProtectedSystem:
         whose = f"person {person}" if self.spec.keys == "person" else "system"
         return seed_of(f"faceinv key {number} of {whose} {self._seed}")
 
+    @cached_property
+    def own_keys(self) -> list[int]:
+        """Keys of the attacker's own; 0 for a protection without keys."""
+        if self.spec.keys == "none":
+            return [0]
+        return [seed_of(f"faceinv attacker's key {number} {self._seed}") for number in range(_OWN_KEYS)]
+
     def store(self, descriptors: Tensor, people: Sequence[str]) -> Tensor:
         """Return the templates ``(N, M)`` of descriptors ``(N, D)``, each under the key of its person."""
-        unit = nn.functional.normalize(descriptors)
-        parts = {key: self.protection.protect(unit[rows], key) for key, rows in self._by_key(people).items()}
+        return self.under([self.key(person) for person in people], descriptors)
+
+    def under(self, keys: Sequence[int], descriptors: Tensor) -> Tensor:
+        """Return the templates ``(N, M)`` of descriptors ``(N, D)``, each under its key."""
+        unit, rows = nn.functional.normalize(descriptors), _by_key(keys)
+        parts = {key: self.protection.protect(unit[own], key) for key, own in rows.items()}
         first = next(iter(parts.values()))
-        templates = torch.empty(len(people), first.shape[1], dtype=first.dtype)
-        for key, rows in self._by_key(people).items():
-            templates[rows] = parts[key]
+        templates = torch.empty(len(keys), first.shape[1], dtype=first.dtype)
+        for key, own in rows.items():
+            templates[own] = parts[key]
         return templates
 
     @property
@@ -100,7 +111,7 @@ class ProtectedSystem:
         descriptors = torch.empty(len(templates), self.prior.shape[1])
         found = None
         with _one_thread():
-            for key, rows in self._by_key(people).items():
+            for key, rows in _by_key([self.key(person) for person in people]).items():
                 found = self._attack(templates[rows], key)
                 descriptors[rows] = nn.functional.normalize(found.descriptors).float()
         assert found is not None, "at least one template leaked"
@@ -110,7 +121,7 @@ class ProtectedSystem:
         """Return the score ``(N,)`` of each template with what is made of the descriptor in its row at a login."""
         scores = torch.empty(len(templates))
         unit = nn.functional.normalize(descriptors)
-        for key, rows in self._by_key(people).items():
+        for key, rows in _by_key([self.key(person) for person in people]).items():
             presented = self.protection.present(unit[rows], key)
             scores[rows] = self.protection.compare(templates[rows], presented).diagonal().float()
         return scores
@@ -121,11 +132,8 @@ class ProtectedSystem:
             return replace(attack([Leak(templates, key)], self.prior), tried=tried)
         if self.threat == "key-stolen-late":
             return self._by_map([Leak(templates, key)], self.prior)
-        keys = [seed_of(f"faceinv attacker's key {number} {self._seed}") for number in range(_OWN_KEYS)]
-        own = torch.cat([self.protection.protect(self.prior[place::_OWN_KEYS], key) for place, key in enumerate(keys)])
-        prior = torch.cat([self.prior[place::_OWN_KEYS] for place in range(_OWN_KEYS)])
-        mixed = torch.randperm(len(prior), generator=torch.Generator().manual_seed(0))
-        return from_pairs(self.numbers(own)[mixed], prior[mixed], self.numbers(templates))
+        keys = [self.own_keys[row % len(self.own_keys)] for row in range(len(self.prior))]
+        return from_pairs(self.numbers(self.under(keys, self.prior)), self.prior, self.numbers(templates))
 
     @cached_property
     def _best(self) -> tuple[Attack, dict[str, float]]:
@@ -196,8 +204,10 @@ class ProtectedSystem:
     def _values(self) -> int:
         return int(self.protection.protect(self.prior, self.key("")).max()) + 1
 
-    def _by_key(self, people: Sequence[str]) -> dict[int, Tensor]:
-        rows: dict[int, list[int]] = {}
-        for row, person in enumerate(people):
-            rows.setdefault(self.key(person), []).append(row)
-        return {key: torch.tensor(of_key) for key, of_key in rows.items()}
+
+def _by_key(keys: Sequence[int]) -> dict[int, Tensor]:
+    """Return the rows of each key."""
+    rows: dict[int, list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(key, []).append(row)
+    return {key: torch.tensor(of_key) for key, of_key in rows.items()}

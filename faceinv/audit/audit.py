@@ -19,6 +19,7 @@ from faceinv.audit.rows import Reading, score_attribute
 from faceinv.audit.settings import RECIPES, AuditSettings, deciding
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.progress import Reporter
+from faceinv.contracts.protection_specs import KEY_KNOWN
 from faceinv.contracts.specs import DatasetSpec, EncoderSpec, Spec
 from faceinv.data.images import write_image
 from faceinv.errors import UsageError
@@ -86,18 +87,20 @@ class Audit:
                     self.loader.hashes(spec)
         refusals.end()
 
-    def run(self, encoder: str, protection: str = "") -> ProbeRecord:
+    def run(self, encoder: str, protection: str = "", threat: str = KEY_KNOWN) -> ProbeRecord:
         """Return the record of an encoder; compute and write it unless it is there.
 
         Args:
             encoder: Name of the encoder.
             protection: How its descriptors are protected, ``NAME[:OPTION=VALUE]``; readers learn from the templates.
+            threat: What the attacker has of that system, one of :data:`faceinv.contracts.THREATS`.
         """
         spec: EncoderSpec = self.loader.host.spec("encoder", encoder)
         weights, code = self._hashes(spec), self._code(spec, protection)
         names = [item.name for item in self.material.chosen]
         config = asdict(self.settings) | {"encoder": spec.name, "attributes": names}
         config |= {"protect": protection} if protection else {}
+        config |= {"threat": threat} if protection and threat != KEY_KNOWN else {}
         parts_of_id = {"version": _VERSION, "config": deciding(config), "weights": weights, "code": code}
         record_id = fingerprint(parts_of_id)
         known = self.folder.finished(record_id, self._say)
@@ -111,7 +114,9 @@ class Audit:
         embedded = time.perf_counter()
         self.attributes = self.material.readable(parts)
         if protection:
-            bank = protected_bank(bank, protection, spec, self.material, parts["train"], self.loader.host)
+            bank = protected_bank(
+                bank, protection, threat, spec, self.material, parts["train"], parts["test"], self.loader.host
+            )
         read = descriptor_readings(self.material, self.attributes, bank, parts, self._progress)
         trained = time.perf_counter()
         image = image_readings(self.material, self.attributes, parts, self._trained, self._progress)
@@ -122,6 +127,7 @@ class Audit:
             for item in self.attributes
         }
         shown = f"{spec.name} behind {protection}" if protection else spec.name
+        shown += f", {threat}" if "threat" in config else ""
         rows = self._scored(shown, readings, parts["test"], columns)
         digests = self.folder.write_rows(record_id, columns)
         facts = {

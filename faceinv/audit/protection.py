@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from faceinv.attack.protected import ProtectedSystem
 from faceinv.audit.material import Material
 from faceinv.bank.bank import Bank
-from faceinv.contracts.protection_specs import ATTRIBUTE, ProtectionContext
+from faceinv.contracts.protection_specs import ATTRIBUTE, KEY_SECRET, ProtectionContext
 from faceinv.contracts.protections import Protection
 from faceinv.contracts.specs import EncoderSpec
 from faceinv.errors import unknown_name
@@ -21,18 +21,30 @@ from faceinv.plugins.protections import parse_protection
 _EXAMPLES = 10_000
 
 
-def protected_bank(bank: Bank, text: str, encoder: EncoderSpec, material: Material, train: Tensor, host: Host) -> Bank:
-    """Return the bank with templates in place of descriptors, all under one key, which the attacker knows.
+def protected_bank(
+    bank: Bank,
+    text: str,
+    threat: str,
+    encoder: EncoderSpec,
+    material: Material,
+    train: Tensor,
+    test: Tensor,
+    host: Host,
+) -> Bank:
+    """Return the bank with templates in place of descriptors.
 
-    A reader of templates under a person's key learns from photographs that the attacker protects under that key; which
-    key it is makes no difference on average.
+    All are under one key if the attacker knows it, or has own faces under it: readers learn from photographs that are
+    protected under the key, and which key it is makes no difference on average. Without the key, readers learn from
+    templates under keys of the attacker's own, and are scored on templates under the keys of the people.
 
     Args:
         bank: The photographs.
         text: The protection, as on the command line.
+        threat: What the attacker has, one of :data:`faceinv.contracts.THREATS`.
         encoder: The encoder's declaration.
         material: The attributes of the photographs, which protections may learn to hide.
         train: Rows of the training part, the only ones that a protection learns from.
+        test: Rows of the photographs that readers are scored on.
         host: The plugins.
     """
     found = parse_protection(text, encoder.dim, host)
@@ -53,8 +65,13 @@ def protected_bank(bank: Bank, text: str, encoder: EncoderSpec, material: Materi
         encoder.dim, material.settings.seed, examples, lambda name: material.labels[name][rows].flatten(1)
     )
     built: Protection = host.build(spec, context, **options)
-    system = ProtectedSystem(spec, built, seed=material.settings.seed, threat="key-known", prior=examples)
+    system = ProtectedSystem(spec, built, seed=material.settings.seed, threat=threat, prior=examples)
+    keys = [system.key("everybody")] * len(descriptors)
+    if threat == KEY_SECRET:
+        keys = [system.own_keys[row % len(system.own_keys)] for row in range(len(descriptors))]
+        for row in test.tolist():
+            keys[row] = system.key(material.people[row])
     # Rows without a face hold NaN, which no scheme has to accept.
-    templates = system.numbers(system.store(descriptors.nan_to_num(), ["everybody"] * len(descriptors)))
+    templates = system.numbers(system.under(keys, descriptors.nan_to_num()))
     templates[~bank.usable] = torch.nan
     return replace(bank, descriptors=templates)

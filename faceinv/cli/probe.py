@@ -13,7 +13,8 @@ from faceinv.cli.application import Application
 from faceinv.cli.completion import names_of
 from faceinv.cli.groups import GroupTables, Wanted, group_options
 from faceinv.cli.options import Standard, named_files
-from faceinv.errors import UsageError
+from faceinv.contracts.protection_specs import KEY_KNOWN, THREATS
+from faceinv.errors import UsageError, unknown_name
 from faceinv.plugins.protections import NONE, parse_protection, written
 
 #: Photographs in a data set whose number is not known yet.
@@ -50,6 +51,13 @@ def _listed(values: tuple[str, ...]) -> list[str]:
     metavar="NAME[:OPTION=VALUE],…",
     shell_complete=names_of("protection"),
     help="Protections of the descriptors, such as none,leace:smiling; readers are trained anew on the templates.",
+)
+@click.option(
+    "--threat",
+    "threats",
+    multiple=True,
+    metavar="NAME,…",
+    help=f"What the attacker has of a protected system: {', '.join(THREATS)}. By default {KEY_KNOWN}.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of training and intervals.")
 @click.option(
@@ -91,6 +99,7 @@ def probe(
     weights: tuple[str, ...],
     device: str,
     protect: tuple[str, ...],
+    threats: tuple[str, ...],
     form: str | None,
     figures: bool,
     groups: str | None,
@@ -110,6 +119,7 @@ def probe(
       faceinv probe --dataset folder:photos --labels labels.csv --attributes beard,landmarks --json
       faceinv probe --encoder arcface --dataset synthetic
       faceinv probe --dataset lfw:lfw --attributes smiling --recipe tuned,linear --protect none,leace:smiling
+      faceinv probe --dataset lfw:lfw --protect none,biohash:bits=96 --threat key-known,key-secret
       faceinv probe --dataset lfw:lfw --attributes smiling,male,landmarks --groups predicted:male
     """
     from faceinv.audit.image_reader import ImageRecipe
@@ -121,7 +131,7 @@ def probe(
         raise UsageError(f"--groups prints its tables as text; omit --{form}, or add --groups to 'faceinv report'.")
     names = [app.host.spec("encoder", name).name for name in _listed(encoders) or [Standard("encoder")()]]
     loader = make_loader(app.host, app.store, weights=named_files(weights, names[0], app.host), device=device)
-    protections = _protections(app, names, _listed(protect) or [NONE])
+    protections = _protections(app, names, _listed(protect) or [NONE], _listed(threats) or [KEY_KNOWN])
     by_paper = image and "paper" in _listed(recipes)
     phases = _phases(len(protections), given["limit"] or _MANY, image_epochs if image else 0, by_paper)
     with app.progress(phases) as progress:
@@ -135,7 +145,7 @@ def probe(
             **given,
         )
         audit.require_files(names)
-        records = [audit.run(name, text) for name, text in protections]
+        records = [audit.run(*protected) for protected in protections]
     _print_tables(app, records, form)
     if wanted:
         _print_groups(app, audit, records, wanted)
@@ -146,14 +156,22 @@ def probe(
         app.say(f"record: {audit.folder.record_path(record.id)}")
 
 
-def _protections(app: Application, encoders: list[str], given: list[str]) -> list[tuple[str, str]]:
-    """Return each encoder with each protection, written with all of its options; nothing for none."""
-    pairs = []
+def _protections(
+    app: Application, encoders: list[str], given: list[str], threats: list[str]
+) -> list[tuple[str, str, str]]:
+    """Return each encoder with each protection, written with all of its options, and each threat; nothing for none."""
+    unknown = next((threat for threat in threats if threat not in THREATS), None)
+    if unknown is not None:
+        raise unknown_name("threat", unknown, THREATS)
+    found: dict[tuple[str, str, str], None] = {}
     for name in encoders:
         for text in given:
-            found = parse_protection(text, app.host.spec("encoder", name).dim, app.host)
-            pairs.append((name, written(found[0].name, found[1]) if found else ""))
-    return pairs
+            protection = parse_protection(text, app.host.spec("encoder", name).dim, app.host)
+            own = written(protection[0].name, protection[1]) if protection else ""
+            # Without keys, no threat model differs from another.
+            keyed = protection is not None and protection[0].keys != "none"
+            found |= dict.fromkeys((name, own, threat) for threat in (threats if keyed else [KEY_KNOWN]))
+    return list(found)
 
 
 def _phases(encoders: int, images: int, image_epochs: int, by_paper: bool) -> list[Phase]:

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 from faceinv.contracts.specs import Spec
 
-#: The threat model in which the attacker has everything.
-KEY_KNOWN = "key-known"
+#: The threat models in which the attacker has everything, and no key.
+KEY_KNOWN, KEY_SECRET = "key-known", "key-secret"
 #: Threat models of a system that stores protected templates, and what the attacker has in each.
 THREATS = {
     KEY_KNOWN: "the templates, the scheme and the key",
     "key-stolen-late": "the templates, the scheme, and the attacker's own faces protected under the key, not the key",
-    "key-secret": "the templates and the scheme, not the key",
+    KEY_SECRET: "the templates and the scheme, not the key",
 }
 
 #: Option of a protection that names the attribute it learns to hide.
