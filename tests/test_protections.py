@@ -83,7 +83,7 @@ def test_an_attack_that_fails_is_replaced_by_one_that_fits_every_scheme(differen
     # Positive and negative numbers are alike behind the scheme, so that no linear map undoes it.
     faces = normalize(torch.randn(200, 8, generator=torch.Generator().manual_seed(0)).abs() + 0.2)
     system = ProtectedSystem(spec, Folded(), seed=0, threat="key-known", prior=lambda: faces[4:])
-    recovered = system.recover(system.store(faces[:4], "abcd"), "abcd")
+    recovered = system.recover([system.store(faces[:4], "abcd")], "abcd")
     cosines = (recovered.descriptors * faces[:4]).sum(1)
     assert set(recovered.tried) == {"guessing", "a linear map learnt from pairs", found}
     assert recovered.attack == max(recovered.tried, key=lambda name: recovered.tried[name]) != "guessing"
@@ -98,6 +98,19 @@ def test_without_the_key_less_comes_back(run, cache: Path, tmp_path: Path) -> No
     cosine = {block["threat"]: block["cosine"]["mean"] for block in found}
     assert cosine["key-secret"] < cosine["key-stolen-late"]
     assert cosine["key-secret"] < cosine["key-known"]
+
+
+def test_templates_under_several_keys_and_renewed_noise_give_more_back(run, cache: Path, tmp_path: Path) -> None:
+    args = ("--protect", "biohash:bits=8,noise:sigma=1,truncate:dims=4", "--issued", "1,6", "--method", "regression")
+    result = run(*GRID, *args, "--out", tmp_path)
+    assert result.code == 0, result.err
+    found = [json.loads(path.read_text())["protection"] for path in (tmp_path / "cells").glob("*.json")]
+    cosine = {(block["scheme"], block["issued"]): block["cosine"]["mean"] for block in found}
+    # Templates without keys or noise are all the same.
+    assert len(cosine) == len(found) == 5
+    assert cosine["biohash", 6] > cosine["biohash", 1] + 0.05
+    assert cosine["noise", 6] > cosine["noise", 1] + 0.02
+    assert {block["budget"].get("templates") for block in found if block["scheme"] == "biohash"} == {1, 6}
 
 
 @pytest.mark.parametrize(

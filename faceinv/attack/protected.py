@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from faceinv.attack.evolution import by_evolution
 from faceinv.attack.recovery import by_descent, from_pairs
-from faceinv.contracts.protection_specs import ProtectionSpec
+from faceinv.contracts.protection_specs import KEY_KNOWN, KEY_SECRET, ProtectionSpec
 from faceinv.contracts.protections import Attack, Leak, Protection, Recovered
 from faceinv.storage.hashing import seed_of
 
@@ -62,6 +62,7 @@ class ProtectedSystem:
     ) -> None:
         self.spec, self.protection, self.threat = spec, protection, threat
         self._seed, self._prior = seed, prior
+        self._tried: dict[int, tuple[Attack, Mapping[str, float]]] = {}
 
     @cached_property
     def prior(self) -> Tensor:
@@ -69,14 +70,14 @@ class ProtectedSystem:
         return nn.functional.normalize(self._prior())
 
     def key(self, person: str, number: int = 0) -> int:
-        """Return a key of a person, or of the system; 0 for a protection without keys.
+        """Return a key of a person, or of the system; for a protection without keys, the number itself.
 
         Args:
             person: The person.
             number: Number of the key: revoked templates are issued again under the next.
         """
         if self.spec.keys == "none":
-            return 0
+            return number
         whose = f"person {person}" if self.spec.keys == "person" else "system"
         return seed_of(f"faceinv key {number} of {whose} {self._seed}")
 
@@ -87,9 +88,9 @@ class ProtectedSystem:
             return [0]
         return [seed_of(f"faceinv attacker's key {number} {self._seed}") for number in range(_OWN_KEYS)]
 
-    def store(self, descriptors: Tensor, people: Sequence[str]) -> Tensor:
-        """Return the templates ``(N, M)`` of descriptors ``(N, D)``, each under the key of its person."""
-        return self.under([self.key(person) for person in people], descriptors)
+    def store(self, descriptors: Tensor, people: Sequence[str], number: int = 0) -> Tensor:
+        """Return the templates ``(N, M)`` of descriptors ``(N, D)``, each under a key of its person."""
+        return self.under([self.key(person, number) for person in people], descriptors)
 
     def under(self, keys: Sequence[int], descriptors: Tensor) -> Tensor:
         """Return the templates ``(N, M)`` of descriptors ``(N, D)``, each under its key."""
@@ -104,15 +105,22 @@ class ProtectedSystem:
     @property
     def adaptive(self) -> bool:
         """Whether the best attack known is the one that is run."""
-        return bool(self.spec.attack) or self.threat != "key-known"
+        return bool(self.spec.attack) or self.threat != KEY_KNOWN
 
-    def recover(self, templates: Tensor, people: Sequence[str]) -> Recovered:
-        """Return the descriptors ``(N, D)``, of length 1, that the attacker recovers from templates ``(N, M)``."""
-        descriptors = torch.empty(len(templates), self.prior.shape[1])
+    def recover(self, issued: Sequence[Tensor], people: Sequence[str]) -> Recovered:
+        """Return the descriptors ``(N, D)``, of length 1, that the attacker recovers.
+
+        Args:
+            issued: Templates ``(N, M)`` that leaked, those under the first key of each person first.
+            people: The person behind each row.
+        """
+        descriptors = torch.empty(len(people), self.prior.shape[1])
         found = None
         with _one_thread():
-            for key, rows in _by_key([self.key(person) for person in people]).items():
-                found = self._attack(templates[rows], key)
+            for rows in _by_key([self.key(person) for person in people]).values():
+                person = people[int(rows[0])]
+                leaks = [Leak(part[rows], self.key(person, number)) for number, part in enumerate(issued)]
+                found = self._attack(leaks)
                 descriptors[rows] = nn.functional.normalize(found.descriptors).float()
         assert found is not None, "at least one template leaked"
         return replace(found, descriptors=descriptors)
@@ -126,26 +134,31 @@ class ProtectedSystem:
             scores[rows] = self.protection.compare(templates[rows], presented).diagonal().float()
         return scores
 
-    def _attack(self, templates: Tensor, key: int) -> Recovered:
-        if self.threat == "key-known" or self.spec.keys == "none":
-            attack, tried = self._best
-            return replace(attack([Leak(templates, key)], self.prior), tried=tried)
-        if self.threat == "key-stolen-late":
-            return self._by_map([Leak(templates, key)], self.prior)
+    def _attack(self, leaks: Sequence[Leak]) -> Recovered:
+        if self.threat == KEY_KNOWN or self.spec.keys == "none":
+            attack, tried = self._best(len(leaks))
+            return replace(attack(leaks, self.prior), tried=tried)
+        if self.threat != KEY_SECRET:
+            return self._by_map(leaks, self.prior)
         keys = [self.own_keys[row % len(self.own_keys)] for row in range(len(self.prior))]
-        return from_pairs(self.numbers(self.under(keys, self.prior)), self.prior, self.numbers(templates))
+        own = self.numbers(self.under(keys, self.prior))
+        # Which key a template is under is not known, so each answers alone.
+        found = [from_pairs(own, self.prior, self.numbers(leak.templates)) for leak in leaks]
+        return replace(found[0], descriptors=torch.stack([one.descriptors for one in found]).mean(0))
 
-    @cached_property
-    def _best(self) -> tuple[Attack, dict[str, float]]:
-        """The attack that recovers most of the attacker's own faces, and what each reached.
+    def _best(self, issued: int) -> tuple[Attack, Mapping[str, float]]:
+        """Return the attack that recovers most of the attacker's own faces from so many templates, and what each did.
 
         The scheme's own attack stays unless another is clearly better. None has seen the faces that it is tried on.
         """
+        if issued in self._tried:
+            return self._tried[issued]
         attacks: list[Attack] = [*self.protection.attacks()] if self.spec.attack else []
         attacks += [self._by_map, self._through if self.spec.differentiable else self._by_score]
         held = min(_TRIED_ON, len(self.prior) // 2)
-        prior, faces, key = self.prior[:-held], self.prior[-held:], self.key("faceinv attacker")
-        leaks = [Leak(self.protection.protect(faces, key), key)]
+        prior, faces = self.prior[:-held], self.prior[-held:]
+        keys = [self.key("faceinv attacker", number) for number in range(issued)]
+        leaks = [Leak(self.protection.protect(faces, key), key) for key in keys]
         tried: dict[str, float] = {}
         best = attacks[0], -1.0
         for attack in attacks:
@@ -155,7 +168,7 @@ class ProtectedSystem:
             if cosine > best[1] + (_CLEARLY if tried else 0):
                 best = attack, cosine
             tried.setdefault(found.attack, cosine)
-        return best[0], tried
+        return self._tried.setdefault(issued, (best[0], tried))
 
     def _by_map(self, leaks: Sequence[Leak], prior: Tensor) -> Recovered:
         """Attack with a linear map, learnt from templates of the attacker's own faces under the key."""

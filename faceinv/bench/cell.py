@@ -46,6 +46,7 @@ class Cell:
     protection: str
     protection_options: Mapping[str, Any]
     threat: str
+    issued: int
     leak: str
     knowledge: str
     surrogate: str

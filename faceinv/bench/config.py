@@ -111,6 +111,7 @@ class BenchConfig(BaseModel):
     weights: dict[str, FilePath]
     protect: Methods
     threat: Methods
+    issued: Annotated[list[Annotated[int, Field(ge=1, le=100)]], BeforeValidator(_split), Field(min_length=1)]
     precision: Precisions
     compile: bool
     cuda_graph: bool

@@ -14,7 +14,7 @@ from faceinv.bench.config import TARGETS, BenchConfig
 from faceinv.bench.config_file import Source
 from faceinv.bench.naming import cell_id
 from faceinv.contracts.leaks import FUSIONS, parse_knowledge, parse_leak
-from faceinv.contracts.protection_specs import THREATS
+from faceinv.contracts.protection_specs import KEY_KNOWN, THREATS
 from faceinv.contracts.specs import PRESETS, DatasetSpec, EncoderSpec, GeneratorSpec, MethodSpec, Spec
 from faceinv.data.opening import parse_dataset
 from faceinv.errors import UsageError, unknown_name
@@ -63,6 +63,7 @@ class _Choice:
     steps: int
     protection: str
     threat: str
+    issued: int
     leak: str
     knowledge: str
     leaked_per_person: int
@@ -100,6 +101,7 @@ class _Grid:
             config.steps,
             config.protect,
             config.threat,
+            config.issued,
             config.leak,
             config.knowledge,
             config.leaked_per_person,
@@ -268,13 +270,15 @@ class _Grid:
         except UsageError as error:
             raise _KeyedError("protect", error) from None
         if found is None:
-            return {"protection": "", "protection_options": {}, "threat": ""}
+            return {"protection": "", "protection_options": {}, "threat": "", "issued": 1}
         spec, options = found
         # Without keys, no threat model differs from another.
         return {
             "protection": spec.name,
             "protection_options": options,
-            "threat": "key-known" if spec.keys == "none" else choice.threat,
+            "threat": KEY_KNOWN if spec.keys == "none" else choice.threat,
+            # All templates of a descriptor are the same where nothing is drawn for each.
+            "issued": choice.issued if spec.keys != "none" or spec.renewed else 1,
         }
 
     def _check_access(self, method: MethodSpec, encoder: EncoderSpec) -> None:

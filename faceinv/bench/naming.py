@@ -130,7 +130,7 @@ def objective_key(cell: Cell) -> tuple[Any, ...]:
 
 def protection_key(cell: Cell) -> tuple[Any, ...]:
     """Return the fields that decide the cell's protected system; cells with the same key share it."""
-    own = (cell.protection, json.dumps(cell.protection_options, sort_keys=True), cell.threat, cell.seed)
+    own = (cell.protection, json.dumps(cell.protection_options, sort_keys=True), cell.threat, cell.issued, cell.seed)
     # What learns from photographs must not see the targets' people.
     own += targets_key(cell) if ATTRIBUTE in cell.protection_options else ()
     return (cell.encoder, cell.generator, cell.space, cell.pairs, *own)

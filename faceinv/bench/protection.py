@@ -65,6 +65,7 @@ def protection_facts(
         "scheme": cell.protection,
         "options": dict(cell.protection_options),
         "threat": cell.threat,
+        "issued": cell.issued,
         "keys": spec.keys,
         "output": spec.output,
         "comparison": spec.comparison,

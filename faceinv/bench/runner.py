@@ -276,7 +276,8 @@ class Runner:
         if not cell.protection:
             return None
         system = self.resources.protected(cell)
-        found = system.recover(system.store(descriptors, people), people)
+        issued = [system.store(descriptors, people, number) for number in range(cell.issued)]
+        found = system.recover(issued, people)
         return replace(found, descriptors=at_likely_length(found.descriptors, self.preparation(cell)))
 
     def finish(self, named: NamedCell) -> FinishedCell:

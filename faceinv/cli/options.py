@@ -125,6 +125,9 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "threat": click.option(
         "--threat", multiple=True, metavar="A,B", help="What the attacker has: key-known, key-stolen-late, key-secret."
     ),
+    "issued": click.option(
+        "--issued", multiple=True, metavar="N,N,…", help="Leaked templates of each target, each under another key."
+    ),
     "precision": click.option(
         "--precision", multiple=True, metavar="A,B", help="Precision of optimisation steps: fp32, bf16 or both."
     ),

@@ -30,6 +30,8 @@ class ProtectionSpec(Spec):
     Args:
         keys: Who has a key: ``"none"``, ``"system"`` (one for everybody) or ``"person"``.
         output: What a template consists of: ``"real"`` numbers or ``"binary"`` ones; ``"symbols"`` for whole numbers.
+        renewed: Whether every template of a descriptor differs from the last although there are no keys, as noise makes
+            it; the number of the template takes the place of the key.
         comparison: How templates are compared: ``"cosine"``, ``"hamming"`` (share of equal numbers) or ``"euclidean"``.
         differentiable: Whether gradients flow from templates to descriptors.
         attack: The best attack known, which its ``recover`` runs; empty if there is none, so that results are marked
@@ -42,6 +44,7 @@ class ProtectionSpec(Spec):
 
     keys: str = "none"
     output: str = "real"
+    renewed: bool = False
     comparison: str = "cosine"
     differentiable: bool = True
     attack: str = ""

@@ -50,7 +50,8 @@ def table(study: Study, probes: Sequence[ProbeRecord] = ()) -> Table:
 def heading(column: Column) -> str:
     """Return a protection and its threat model as they are written on the command line."""
     config = column.config
-    return f"{written(config.protection, config.protection_options)}, {config.threat}"
+    several = f", {config.issued} templates" if config.issued > 1 else ""
+    return f"{written(config.protection, config.protection_options)}, {config.threat}{several}"
 
 
 def attack(column: Column) -> str:

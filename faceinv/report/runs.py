@@ -25,6 +25,8 @@ R = TypeVar("R")
 #: Precision that is not mentioned.
 EXACT = "fp32"
 
+#: What an attacker had of a protected system.
+_HAD = ("threat", "issued")
 #: Keys that never tell columns apart: losses are shown separately, and the others are not choices between columns.
 _NOT_NAMED = ("losses", "metrics", "encoder", "generator", "dataset", "detector", "limit")
 
@@ -57,8 +59,8 @@ class Column:
     def settings(self) -> dict[str, Any]:
         """The config as it stands in the record, by key; a protection is one text, and without one has no key."""
         config = self.config.as_json()
-        name, options, threat = (config.pop(key, None) for key in ("protection", "protection_options", "threat"))
-        return config | ({"protect": written(name, options), "threat": threat} if name else {})
+        name, options, *had = (config.pop(key, None) for key in ("protection", "protection_options", *_HAD))
+        return config | ({"protect": written(name, options), **dict(zip(_HAD, had, strict=True))} if name else {})
 
     @property
     def losses(self) -> str:
@@ -270,7 +272,7 @@ def _order(column: Column) -> tuple[Any, ...]:
         bool(config.protection), *_leak_order(config), config.objective, config.method, config.steps,
         len(config.losses), column.losses,
         column.precision != EXACT, bool(config.loss_weights), _plain(config.loss_weights),
-        config.protection, _plain(config.protection_options), config.threat, column.id,
+        config.protection, _plain(config.protection_options), config.threat, config.issued, column.id,
     )  # fmt: skip
 
 
@@ -298,6 +300,8 @@ def _named(key: str, value: Any) -> str:
         return str(value or NONE)
     if key == "threat":
         return str(value or "")
+    if key == "issued":
+        return f"{value or 1} templates"
     if key == "leak":
         return str(value or "whole descriptor")
     if key in ("knowledge", "surrogate", "fusion"):

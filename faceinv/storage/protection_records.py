@@ -88,6 +88,8 @@ class Protected(Model):
     """Its options."""
     threat: str
     """What the attacker has: ``key-known``, ``key-stolen-late`` or ``key-secret``."""
+    issued: Count = 1
+    """Templates of each target that leaked, each under another key, or with other noise."""
     keys: str
     """Who has a key: ``none``, ``system`` or ``person``. Keys are derived from ``config.seed``."""
     output: str

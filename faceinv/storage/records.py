@@ -154,6 +154,8 @@ class CellConfig(Model):
     """Options of the protection."""
     threat: str = ""
     """What the attacker has of a protected system; empty without protection."""
+    issued: Positive = 1
+    """Templates of each target that leaked, each under another key."""
     leak: str = ""
     """What leaked of each descriptor, such as ``scores:64``; nothing for the whole descriptor."""
     knowledge: str = ""

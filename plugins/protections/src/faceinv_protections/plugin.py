@@ -52,6 +52,7 @@ def _reduced() -> list[ProtectionSpec]:
             name="noise",
             summary="Normal noise added to every descriptor, drawn anew for each",
             target="faceinv_protections.noise:Noise",
+            renewed=True,
             licence="MIT",
             attack=_LINEAR,
             strength="sigma",
