@@ -212,8 +212,10 @@ def ordered(places: Sequence[Place]) -> tuple[Place, ...]:
 
 def _references(column: Column, columns: list[Column], method: str) -> list[Column]:
     """Return the cells of ``method`` to compare ``column`` with: with default options and in fp32, if there are any."""
-    keys = ("losses", "objective", "steps", "seed", "leak", "knowledge", "surrogate", "leaked_per_person", "fusion")
-    keys += ("protection", "protection_options", "threat", "issued")
+    keys = (
+        *("losses", "objective", "steps", "seed", "leak", "knowledge", "surrogate", "leaked_per_person", "fusion"),
+        *("protection", "protection_options", "threat", "issued"),
+    )
     same = [
         other for other in columns if all(getattr(other.config, key) == getattr(column.config, key) for key in keys)
     ]
