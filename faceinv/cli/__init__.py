@@ -54,11 +54,12 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import and return one command."""
+        app = ctx.ensure_object(Application)
+        # A suite runs commands of both kinds.
+        app.foreign_command = name not in COMMANDS
         if name in COMMANDS:
             return with_shared_options(pkgutil.resolve_name(COMMANDS[name][0]))
-        app = ctx.ensure_object(Application)
         app.add_plugin_commands(self)
-        app.foreign_command = True
         found = super().get_command(ctx, name)
         return with_shared_options(found) if found else None
 

@@ -18,7 +18,7 @@ from faceinv.errors import InputError, UsageError, shown, suggest
 if TYPE_CHECKING:
     from faceinv.bench.plan import Planned
 
-#: Commands that a step may be; none of them needs a terminal.
+#: Commands that a step may be, as may those of plugins; none of them needs a terminal.
 _COMMANDS = ("bench", "compare", "export", "probe", "report", "train", "verify")
 _VARIABLE = re.compile(r"\{(\w+)\}")
 #: Photographs per second that one encoder embeds where nothing is known: a small one on two cores.
@@ -69,7 +69,10 @@ def suite(app: Application, file: Path, given: tuple[str, ...], only: tuple[str,
       faceinv suite benchmarks/suites/paper-default.yaml --dry-run
       faceinv suite benchmarks/suites/paper-default.yaml --set lfw=PATH/TO/lfw
     """
-    steps = read_suite(file, given)
+    from faceinv.cli import COMMANDS, cli
+
+    added = set(cli.list_commands(click.get_current_context())) - set(COMMANDS)
+    steps = read_suite(file, given, (*_COMMANDS, *sorted(added)))
     for name in only:
         if name not in {step.name for step in steps}:
             names = [step.name for step in steps]
@@ -84,8 +87,13 @@ def suite(app: Application, file: Path, given: tuple[str, ...], only: tuple[str,
         click.get_current_context().exit(failed[0])
 
 
-def read_suite(file: Path, given: Sequence[str]) -> list[Step]:
-    """Return the steps of a file, with the variables set to the values ``NAME=VALUE``.
+def read_suite(file: Path, given: Sequence[str], commands: Sequence[str]) -> list[Step]:
+    """Return the steps of a file.
+
+    Args:
+        file: The suite.
+        given: Values of variables, ``NAME=VALUE``.
+        commands: What a step may be.
 
     Raises:
         UsageError: the file is not a suite, or there is no such variable.
@@ -96,8 +104,8 @@ def read_suite(file: Path, given: Sequence[str]) -> list[Step]:
     unknown = sorted(set(content) - {"variables", "steps"})
     if unknown:
         raise UsageError(f"{file}: unknown key '{shown(unknown[0])}'. A suite has 'variables' and 'steps'.")
-    commands = _mapping(file, content, "steps")
-    if not commands:
+    written = _mapping(file, content, "steps")
+    if not written:
         raise UsageError(f"{file} has no steps.")
     values = {
         name: None if value is None else str(value) for name, value in _mapping(file, content, "variables").items()
@@ -112,8 +120,8 @@ def read_suite(file: Path, given: Sequence[str]) -> list[Step]:
         values[name] = value
     values[_HERE] = str(file.parent)
     steps: list[Step] = []
-    for name, command in commands.items():
-        steps.append(_with_runs(_step(file, str(name), command, values), steps))
+    for name, command in written.items():
+        steps.append(_with_runs(_step(file, str(name), command, values, commands), steps))
     return steps
 
 
@@ -137,14 +145,14 @@ def _mapping(file: Path, content: Mapping[str, Any], key: str) -> Mapping[str, A
     return value
 
 
-def _step(file: Path, name: str, command: Any, values: Mapping[str, str | None]) -> Step:
+def _step(file: Path, name: str, command: Any, values: Mapping[str, str | None], commands: Sequence[str]) -> Step:
     try:
         parts = shlex.split(command) if isinstance(command, str) else []
     except ValueError as error:
         raise UsageError(f"{file}: the step '{name}' cannot be read: {error}.") from None
-    if not parts or parts[0] not in _COMMANDS:
+    if not parts or parts[0] not in commands:
         what = parts[0] if parts else str(command)
-        raise UsageError(f"{file}: the step '{name}' begins with '{shown(what)}'; allowed are {', '.join(_COMMANDS)}.")
+        raise UsageError(f"{file}: the step '{name}' begins with '{shown(what)}'; allowed are {', '.join(commands)}.")
     used = [variable for part in parts for variable in _VARIABLE.findall(part)]
     for variable in used:
         if variable not in values:
@@ -202,11 +210,22 @@ def _show(app: Application, steps: Sequence[Step]) -> None:
         if step.left_out:
             rows.append((step.name, step.arguments[0], f"left out: {step.left_out}", ""))
             continue
-        seconds, what = _left(app, step.arguments)
+        seconds, what = _left(app, _without_weights(step.arguments, [other.out for other in steps]))
         total += seconds
         rows.append((step.name, step.arguments[0], what, duration(seconds) if seconds else ""))
     app.print_table(("step", "command", "what", "left"), rows)
-    app.say(f"About {duration(total)} on one worker, without the training of readers ({total / 3600:.1f} h).")
+    app.say(
+        f"About {duration(total)} on one worker, without the training of readers and other networks "
+        f"({total / 3600:.1f} h)."
+    )
+
+
+def _without_weights(arguments: Sequence[str], made: Sequence[str]) -> list[str]:
+    """Return arguments without the weights files that steps have yet to make; they change no plan."""
+    pending = {file for file in made if file and not Path(file).exists()}
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    gone = [option == "--weights" and value.partition("=")[2] in pending for option, value in pairs]
+    return [part for place, part in enumerate(arguments) if not gone[place] and not (place and gone[place - 1])]
 
 
 def _left(app: Application, arguments: Sequence[str]) -> tuple[float, str]:

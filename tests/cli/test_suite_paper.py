@@ -26,6 +26,7 @@ PORTRAIT = Framing("portrait", (120, 100), ((0.35, 0.42), (0.65, 0.42), (0.5, 0.
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str | Path]:
     """The command, with every variable set to a stand-in, and everything that takes long made short."""
+    from faceinv_landmarks import training
     from faceinv_landmarks.probe import LandmarksProbe
     from faceinv_lfw.dataset import DEEP_FUNNELED
     from faceinv_photographs import mofa_test
@@ -34,6 +35,8 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str | Path]:
     monkeypatch.setattr(mofa_test, "PEOPLE", len(MOFA))
     recipe = replace(LandmarksProbe.paper_recipe(cast(LandmarksProbe, None)), epochs=2)
     monkeypatch.setattr(LandmarksProbe, "paper_recipe", lambda self: recipe)
+    for name, schedule in training.RECIPES.items():
+        monkeypatch.setitem(training.RECIPES, name, replace(schedule, epochs=1))
     paper_files.shrink_networks(monkeypatch)
     files = paper_files.write_networks(tmp_path)
     celeba = paper_files.write_celeba(tmp_path / "celeba")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--weights", multiple=True, metavar="[NAME=]FILE", help="Your own weights file of the generator.")
 @click.option("--dataset", metavar="NAME:PATH", help="Train on photographs instead of the generator's samples.")
 @click.option("--detector", default="mtcnn", show_default=True, help="Finds faces in photographs without a framing.")
-@click.option("--samples", default=20_000, show_default=True, type=click.IntRange(1_000), help="Number of samples.")
+@click.option("--samples", default=20_000, show_default=True, type=click.IntRange(100), help="Number of samples.")
 @click.option(
     "--recipe", default="tuned", show_default=True, type=click.Choice(["tuned", "paper"]), help="How to train."
 )
@@ -41,7 +41,7 @@ def train_landmarks(
     """Train a landmark network for a generator's frame, on samples or photographs labelled by dlib.
 
     Writes it as safetensors. A bench with that generator then measures with --weights landmarks=FILE (measure)
-    and scores with --weights landmark_error=FILE (judge).
+    and scores with --weights landmark_error=FILE (judge). What was trained before is only written again.
 
     \b
     The files that ship were made with the first two:
@@ -52,44 +52,29 @@ def train_landmarks(
     """
     from dataclasses import replace
 
-    import torch
-
     from faceinv.cli.options import named_files
     from faceinv.models import Loader
-    from faceinv_landmarks.material import Material, labelled_photographs, labelled_samples
+    from faceinv_landmarks.kept import trained_network
+    from faceinv_landmarks.material import photographs_of, samples_of
     from faceinv_landmarks.networks import network_frame, save_network
-    from faceinv_landmarks.probe import interocular_error
-    from faceinv_landmarks.training import RECIPES, as_floats, train_network
+    from faceinv_landmarks.training import RECIPES
 
     seed = {"measure": 1, "judge": 2}[kind] if seed is None else seed
     files = named_files(weights, generator, app.host)
     loader = Loader(app.host, app.store, files={app.host.weighted(name).name: file for name, file in files.items()})
     frame = network_frame(loader.generator(generator).framing)
-    with app.progress() as progress:
-        material: Material = (
-            labelled_photographs(loader, dataset, frame, detector, progress)
-            if dataset
-            else labelled_samples(loader, generator, frame, samples, seed, progress)
-        )
-    schedule = RECIPES[recipe] if epochs is None else replace(RECIPES[recipe], epochs=epochs)
-    network = train_network(
-        kind,
-        material.images[material.train],
-        material.points[material.train],
-        seed=seed,
-        frame=frame,
-        trained_on=material.origin,
-        schedule=schedule,
-        progress=lambda epoch, loss: app.say(f"epoch {epoch} of {schedule.epochs}: loss {loss:.4f}"),
+    source = (
+        photographs_of(loader, dataset, frame, detector)
+        if dataset
+        else samples_of(loader, generator, frame, samples, seed)
     )
-    with torch.inference_mode():
-        truth = material.points[material.test]
-        read = torch.cat([network(as_floats(material.images[rows])) for rows in material.test.split(64)])
-        own = interocular_error(read, truth).mean()
-        guess = interocular_error(material.points[material.train].mean(0).expand_as(truth), truth).mean()
-    save_network(network, out)
+    schedule = RECIPES[recipe] if epochs is None else replace(RECIPES[recipe], epochs=epochs)
+    with app.progress() as progress:
+        made = trained_network(kind, source, frame, seed=seed, schedule=schedule, say=app.say, progress=progress)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_network(made.network, out)
     app.store.vouch(f"landmarks/{kind}", out)
     app.say(
-        f"{out}: error {own:.2f} % of the interocular distance on {len(truth)} held-out images (mean shape {guess:.2f} "
-        f"%); trained on {material.origin} in the frame '{frame.name}'"
+        f"{out}: error {made.error:.2f} % of the interocular distance on {made.held_out} held-out images (mean shape "
+        f"{made.guess:.2f} %); trained on {source.origin} in the frame '{frame.name}'"
     )

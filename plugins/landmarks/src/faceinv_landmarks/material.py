@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +16,7 @@ from faceinv.framing import warp_between
 from faceinv_landmarks.dlib_labels import DlibLandmarks, label_images
 
 if TYPE_CHECKING:
-    from faceinv.contracts import Reporter
+    from faceinv.contracts import Dataset, Reporter
     from faceinv.models import Loader
 
 #: Fewest images in which dlib has to find a face.
@@ -32,22 +34,61 @@ class Material:
         points: ``(N, 68, 2)`` in frame coordinates.
         train: Rows to train on.
         test: Held-out rows; of photographs, those of other people.
-        origin: What they are, for records.
     """
 
     images: Tensor
     points: Tensor
     train: Tensor
     test: Tensor
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the images come from.
+
+    Args:
+        origin: What they are, for records.
+        made_of: Everything that they and their labels depend on, for cache keys.
+        label: Collects and labels them.
+    """
+
     origin: str
+    made_of: Mapping[str, object]
+    label: Callable[[Reporter], Material]
 
 
-def labelled_samples(loader: Loader, name: str, frame: Framing, n: int, seed: int, progress: Reporter) -> Material:
-    """Return those of ``n`` samples of the generator ``name`` in which dlib finds exactly one face.
+def samples_of(loader: Loader, name: str, frame: Framing, n: int, seed: int) -> Source:
+    """Return those of ``n`` samples of the generator ``name`` in which dlib finds exactly one face."""
+    spec = loader.generator(name).spec
+    return Source(
+        f"samples of {spec.name}",
+        {"generator": loader.provenance(spec), "samples": n, "seed": seed, **_labels(loader, frame)},
+        partial(_labelled_samples, loader, name, frame, n, seed),
+    )
+
+
+def photographs_of(loader: Loader, given: str, frame: Framing, detector: str) -> Source:
+    """Return those photographs of a data set, ``NAME:PATH``, in which dlib finds exactly one face.
 
     Raises:
-        InputError: if it finds one in too few of them.
+        InputError: the path does not hold such a data set, or cannot be read.
     """
+    from faceinv.data import open_dataset
+
+    dataset, spec = open_dataset(loader.host, given)
+    finder = loader.provenance(loader.host.spec("detector", detector)) if dataset.framing is None else None
+    return Source(
+        f"photographs of {spec.name} ({dataset.fingerprint()})",
+        {"photographs": dataset.fingerprint(), "detector": finder, **_labels(loader, frame)},
+        partial(_labelled_photographs, loader, dataset, spec.name, frame, detector),
+    )
+
+
+def _labels(loader: Loader, frame: Framing) -> dict[str, object]:
+    return {"labels": loader.provenance(loader.host.spec("probe", "landmarks.dlib")), "frame": asdict(frame)}
+
+
+def _labelled_samples(loader: Loader, name: str, frame: Framing, n: int, seed: int, progress: Reporter) -> Material:
     landmarks, generator = DlibLandmarks(loader.store.path("landmarks/dlib68")), loader.generator(name)
     rng = torch.Generator().manual_seed(seed)
     warp = warp_between(generator.framing, frame)
@@ -68,24 +109,20 @@ def labelled_samples(loader: Loader, name: str, frame: Framing, n: int, seed: in
     all_images, all_points = torch.cat(images).clone(), torch.cat(points).clone()
     _check(len(all_points), n, f"samples of {generator.spec.name}")
     rows, held_out = torch.arange(len(all_points)), len(all_points) // 10
-    origin = f"samples of {generator.spec.name}"
-    return Material(all_images, all_points, rows[held_out:], rows[:held_out], origin)
+    return Material(all_images, all_points, rows[held_out:], rows[:held_out])
 
 
-def labelled_photographs(loader: Loader, dataset: str, frame: Framing, detector: str, progress: Reporter) -> Material:
-    """Return the photographs of a data set in which dlib finds exactly one face; a fifth of the people is held out.
-
-    Raises:
-        InputError: if it finds one in too few of them.
-    """
+def _labelled_photographs(
+    loader: Loader, dataset: Dataset, name: str, frame: Framing, detector: str, progress: Reporter
+) -> Material:
+    """Label them; a fifth of the people is held out."""
     from faceinv.bank import BankSettings, open_bank
-    from faceinv.data import hashed_splits, open_dataset
+    from faceinv.data import hashed_splits
     from faceinv.storage import cache_folder
 
-    opened, spec = open_dataset(loader.host, dataset)
     bank = open_bank(
         loader,
-        opened,
+        dataset,
         probes=["landmarks.dlib"],
         settings=BankSettings(frame=frame, crop=frame, detector=detector),
         folder=cache_folder() / "banks",
@@ -93,12 +130,12 @@ def labelled_photographs(loader: Loader, dataset: str, frame: Framing, detector:
     )
     points = bank.attributes["landmarks.dlib"]
     found = points.isfinite().flatten(1).all(1) & bank.usable
-    _check(int(found.sum()), len(found), f"photographs of {dataset}")
-    part = hashed_splits(opened.identities or opened.ids)
+    _check(int(found.sum()), len(found), f"photographs of {name}")
+    part = hashed_splits(dataset.identities or dataset.ids)
     held_out = torch.tensor([name == "test" for name in part])
     assert bank.crops is not None
     train, test = ((found & which).nonzero().flatten() for which in (~held_out, held_out))
-    return Material(bank.crops, points, train, test, f"photographs of {spec.name} ({opened.fingerprint()})")
+    return Material(bank.crops, points, train, test)
 
 
 def _check(found: int, of: int, what: str) -> None:
