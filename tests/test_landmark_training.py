@@ -33,10 +33,19 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("stand_in", "cache")
-def test_a_network_for_a_generator_of_ones_own(run: Callable[..., Any], tmp_path: Path) -> None:
-    own = tmp_path / "own.safetensors"
-    made = run("train-landmarks", "measure", "--generator", "toy-faces", "--samples", 1000, "--epochs", 1, "--out", own)
+def test_a_network_for_a_generator_of_ones_own(
+    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, same = tmp_path / "own.safetensors", tmp_path / "new folder" / "same.safetensors"
+    train = ("train-landmarks", "measure", "--generator", "toy-faces", "--samples", 1000, "--epochs", 1, "--out")
+    made = run(*train, own)
     assert made.code == 0, made.err
+    with monkeypatch.context() as patch:
+        patch.setattr(material, "label_images", None)  # nothing is labelled again
+        again = run(*train, same)
+    assert again.code == 0, again.err
+    assert own.read_bytes() == same.read_bytes()
+    assert again.err.replace(str(same), str(own)).splitlines()[-1] == made.err.splitlines()[-1]
     assert "on 50 held-out images" in made.err
     assert "trained on samples of toy-faces in the frame 'toy'" in made.err
     few = (*CHAIN, "--losses", "id,lm", "--limit", 2, "--steps", 2, "--pairs", 200, "--metric", "mse")

@@ -43,7 +43,7 @@ from faceinv.data.alignment import needs_detector
 from faceinv.data.companions import choose_companions
 from faceinv.data.opening import open_dataset
 from faceinv.data.targets import Selection, TargetFiles, Targets, choose_targets, target_files
-from faceinv.errors import InputError, WeightsError
+from faceinv.errors import InputError, UntrustedError, WeightsError
 from faceinv.models.loader import Loader
 from faceinv.plugins.code import codes
 from faceinv.storage.cache import cache_folder
@@ -92,7 +92,6 @@ class Resources:
         self._named: dict[str, NamedCell] = {}
         self._preparations: dict[tuple[Any, ...], Preparation] = {}
         self._protected: dict[tuple[Any, ...], ProtectedSystem] = {}
-        self._metric_files: dict[str, str] = {}
         self._missing: set[str] = set()
         self._datasets: dict[tuple[Any, ...], tuple[Dataset, DatasetSpec]] = {}
         self._targets: dict[tuple[Any, ...], TargetFiles] = {}
@@ -111,11 +110,11 @@ class Resources:
         for spec in networks_of(self.host, cell):
             with refusals.gathered():
                 hashes |= self._hashes(spec, optional=spec.name in cell.optional_critics)
-        refusals.end()
         for metric in metrics_of(self.host, cell):
             # A metric is left out if its weights cannot be fetched; once they can, it is another cell.
-            for file in metric.weights:
-                hashes[file] = self._metric_file(file)
+            with refusals.gathered():
+                hashes |= self._hashes(metric, optional=True)
+        refusals.end()
         dataset, _ = self.dataset(cell)
         used = [dataset]
         hashes["data set"] = dataset.fingerprint()
@@ -137,26 +136,16 @@ class Resources:
         return hashes
 
     def _hashes(self, spec: Spec, *, optional: bool) -> dict[str, str]:
-        """Return the SHA-256 of each weights file of a network; of an ``optional`` one, perhaps ``"not here"``."""
+        """Return the SHA-256 of each weights file of a spec; of an ``optional`` one, perhaps ``"not here"``."""
         if optional and spec.name in self._missing:
             return dict.fromkeys(spec.weights, "not here")
         try:
             return self.loader.hashes(spec)
-        except WeightsError:
-            if not optional:
+        except WeightsError as error:
+            if not optional or isinstance(error, UntrustedError):
                 raise
             self._missing.add(spec.name)
             return dict.fromkeys(spec.weights, "not here")
-
-    def _metric_file(self, file: str) -> str:
-        """Return the SHA-256 of a metric's weights file, fetching it now, or ``"not here"``."""
-        if file not in self._metric_files:
-            try:
-                self.loader.store.path(file)
-                self._metric_files[file] = self.loader.store.sha256(file)
-            except WeightsError:
-                self._metric_files[file] = "not here"
-        return self._metric_files[file]
 
     def preparation(self, cell: Cell) -> Preparation:
         """Return the attacker's preparation for the cell's encoder and generator."""

@@ -126,13 +126,18 @@ def read_suite(file: Path, given: Sequence[str], commands: Sequence[str]) -> lis
 
 
 def _with_runs(step: Step, before: Sequence[Step]) -> Step:
-    """Return the step without the runs of earlier ones that are missing; left out itself if there is no other run."""
+    """Return the step without the runs of earlier ones that are missing.
+
+    It is left out itself if there is no other run, or if a file is missing that it is given as NAME=FILE.
+    """
     made = {earlier.out: earlier for earlier in before if earlier.out}
+    missing = {out for out, earlier in made.items() if earlier.left_out or earlier.failed}
     runs = [part for part in step.arguments if part in made and part != step.out]
-    gone = [part for part in runs if made[part].left_out or made[part].failed]
+    files = [value for part in step.arguments if (value := part.partition("=")[2]) in missing]
+    gone = files or [part for part in runs if part in missing]
     if not gone or step.left_out:
         return step
-    if gone == runs:
+    if files or gone == runs:
         first = made[gone[0]]
         return replace(step, left_out=f"step {first.name} failed" if first.failed else f"needs {first.name}")
     return replace(step, arguments=tuple(part for part in step.arguments if part not in gone))

@@ -134,9 +134,12 @@ class Study:
             for key in dict.fromkeys(key for column in self.columns for key in column.settings)
             if key not in _NOT_NAMED and len({_plain(column.settings.get(key)) for column in self.columns}) > 1
         ]
+        settings = {key: [column.settings.get(key) for column in self.columns] for key in differing}
+        if "method_options" in settings:
+            settings["method_options"] = _own_options(settings["method_options"])
         return tuple(
-            (column.losses, *filter(None, (_named(key, column.settings.get(key)) for key in differing)))
-            for column in self.columns
+            (column.losses, *filter(None, (_named(key, values[place]) for key, values in settings.items())))
+            for place, column in enumerate(self.columns)
         )
 
     @cached_property
@@ -306,11 +309,21 @@ def _named(key: str, value: Any) -> str:
         return str(value or "whole descriptor")
     if key in ("knowledge", "surrogate", "fusion"):
         return f"{key} {value}" if value else ""
+    if key == "method_options" and value is None:
+        return ""
     if key == "leaked_per_person":
         return f"{value or 1} leaked per person"
     if key == "loss_weights":
         return ", ".join(f"{name} {weight:g}" for name, weight in (value or {}).items())
     return f"{key} {_short(value)}"
+
+
+def _own_options(options: Sequence[Mapping[str, Any] | None]) -> list[dict[str, Any] | None]:
+    """Return the options of each cell that not all have alike; ``None`` if it has no others."""
+    given = [each or {} for each in options]
+    shared = {key for key in given[0] if len({_plain(each.get(key)) for each in given}) == 1}
+    own = [{key: value for key, value in each.items() if key not in shared} for each in given]
+    return [each or None for each in own] if shared else list(own)
 
 
 def _plain(value: Any) -> str:

@@ -114,3 +114,20 @@ def test_what_is_no_suite_is_one_line(
     assert (result.code, result.out) == (2, "")
     assert message in result.err
     assert "Traceback" not in result.err
+
+
+def test_a_step_that_is_given_a_file_of_another_is_left_out_with_it(run: Any, cache: Path, tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(
+        "variables: {photographs: }\n"
+        "steps:\n"
+        "  network: train-landmarks measure --dataset folder:{photographs} --out m.safetensors\n"
+        "  attack: bench --losses id,lm --weights landmarks=m.safetensors\n"
+    )
+    planned = run("suite", path, "--dry-run")
+    assert planned.code == 0, planned.err
+    assert "left out: needs network" in planned.out
+    # Before the file is there, the attack is planned without it.
+    planned = run("suite", path, "--dry-run", "--set", f"photographs={tmp_path}")
+    assert planned.code == 0, planned.err
+    assert "1 cells, 0 computed" in planned.out

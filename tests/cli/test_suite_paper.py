@@ -77,11 +77,13 @@ def test_the_papers_suite_runs_from_files_in_the_official_formats(
     assert {(cell["config"]["dataset"].partition(":")[0], cell["n"]) for cell in cells} == {
         ("mofa-test", 3), ("lfw.deepfunneled", 2)
     }  # fmt: skip
+    judge = hashlib.sha256((out / "judge.safetensors").read_bytes()).hexdigest()
     of_networks = {hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in FILES}
     for cell in cells:
         assert cell["status"] == "ok"
         # Every record contains the hash of every file that its numbers depend on.
         assert of_networks <= set(cell["weights"].values())
+        assert cell["weights"]["landmarks/judge"] == judge
         assert cell["config"]["objective"] == "paper"
         assert all(score["learnt_from"].startswith("100 photographs") for score in cell["probes"].values()), cell
     encoders = {json.loads(text)["config"]["encoder"] for path, text in records.items() if path.parent.name == "probes"}

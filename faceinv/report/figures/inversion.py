@@ -81,16 +81,17 @@ def figure_8(study: Study) -> Drawing:
     # As in the paper, a case in which the pose is wrong.
     left = [index for index in range(len(errors)) if index not in shown and errors[index] == errors[index]]
     failure = max(left, key=errors.__getitem__, default=None)
+    evenly = len(shown)
     shown += [] if failure is None else [failure]
     rows = [
         Row("input", tiles(full, shown, TARGET)),
         Row("ID loss only", tiles(alone, shown, scored=True)),
         Row(full.losses, tiles(full, shown, scored=True)),
     ]
-    last = "" if failure is None else " The last one is a failure: the largest landmark error of the others."
+    last = "" if failure is None else " The last one is a failure: the largest landmark error of the other targets."
     caption = (
         f"Figure 8. Inversions by the ID loss and by all losses, with the cosine by {full.critic}; "
-        f"{len(shown)} of {len(full.targets)} {_EVENLY} with {full.losses}.{last} {wording.of_study(study)}"
+        f"{evenly} of {len(full.targets)} {_EVENLY} with {full.losses}.{last} {wording.of_study(study)}"
     )
     return Drawing(8, study_name(study), caption, grid(rows, caption))
 

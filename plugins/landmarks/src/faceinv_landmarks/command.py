@@ -54,9 +54,9 @@ def train_landmarks(
 
     from faceinv.cli.options import named_files
     from faceinv.models import Loader
-    from faceinv_landmarks.kept import trained_network
+    from faceinv_landmarks.kept import trained_network, write_network
     from faceinv_landmarks.material import photographs_of, samples_of
-    from faceinv_landmarks.networks import network_frame, save_network
+    from faceinv_landmarks.networks import network_frame
     from faceinv_landmarks.training import RECIPES
 
     seed = {"measure": 1, "judge": 2}[kind] if seed is None else seed
@@ -72,7 +72,7 @@ def train_landmarks(
     with app.progress() as progress:
         made = trained_network(kind, source, frame, seed=seed, schedule=schedule, say=app.say, progress=progress)
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_network(made.network, out)
+    write_network(made.network, out)
     app.store.vouch(f"landmarks/{kind}", out)
     app.say(
         f"{out}: error {made.error:.2f} % of the interocular distance on {made.held_out} held-out images (mean shape "

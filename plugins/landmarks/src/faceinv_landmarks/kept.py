@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from faceinv.contracts import Framing
-from faceinv.plugins.code import MAKING, core_hash, module_hash
-from faceinv.storage import cache_folder
-from faceinv.storage.tensors import TensorCache
+from faceinv.storage import cache_folder, fingerprint, load_or_make
 from faceinv_landmarks.material import Source
-from faceinv_landmarks.networks import NETWORKS, LandmarkNetwork
+from faceinv_landmarks.networks import NETWORKS, LandmarkNetwork, save_network
 from faceinv_landmarks.probe import interocular_error
 from faceinv_landmarks.training import Schedule, as_floats, train_network
 
@@ -85,14 +85,14 @@ def trained_network(
         return {**network.state_dict(), _ERRORS: errors.clone()}
 
     made_of = {
+        "version": _VERSION,
         "kind": kind,
         "seed": seed,
         "schedule": asdict(schedule),
         "images": source.made_of,
-        "core": core_hash(of=MAKING),
-        "code": module_hash(__name__),
     }
-    tensors = TensorCache(cache_folder() / "trained").load_or_make(f"landmark network {kind}", made_of, make)
+    path = cache_folder() / "trained" / f"landmark network {kind}-{fingerprint(made_of)}.safetensors"
+    tensors = load_or_make(path, make, say, made_of)
     errors = tensors.pop(_ERRORS)
     with torch.device("meta"):
         network = NETWORKS[kind](frame, source.origin)
@@ -101,5 +101,18 @@ def trained_network(
     return Trained(network.eval(), own, guess, errors.shape[1])
 
 
+def write_network(network: LandmarkNetwork, path: Path) -> None:
+    """Write a network as safetensors: the same network as the same bytes, so that records made with it stay valid."""
+    save_network(network, path)
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    # safetensors writes the metadata in another order each time.
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
+
+
+#: Of the training, to be raised with a change of it: the parts of a cache key contain no code but that of probes.
+_VERSION = 1
 #: The errors of the network and of the mean shape, next to the network's tensors.
 _ERRORS = "held-out errors"
