@@ -34,7 +34,8 @@ def of_study(study: Study, *, critic: bool = False, dataset: bool = False) -> st
         differing.append("MoFA-Test")
     if config.objective != "paper":
         differing.append("its own weights of the losses")
-    return f"{given}; objective {config.objective}, {config.steps} step{"s" if config.steps != 1 else ""}. {_paper_used(differing)}"
+    steps = f"{config.steps} step{'s' if config.steps != 1 else ''}"
+    return f"{given}; objective {config.objective}, {steps}. {_paper_used(differing)}"
 
 
 def of_probe(record: ProbeRecord, encoder: str, recipe: str) -> str:
