@@ -20,7 +20,7 @@ from faceinv.framing import pixel_points
 from faceinv.testing import draw_faces
 
 #: VGGFace2's ResNet: stage → (inner width, blocks, stride).
-STAGES = {2: (16, 1, 1), 3: (16, 1, 2), 4: (32, 1, 2), 5: (512, 1, 2)}
+STAGES = {2: (16, 1, 2), 3: (16, 1, 2), 4: (32, 1, 2), 5: (512, 1, 2)}
 
 #: VGG-Face: (channels, convolutions) of each stage.
 WIDTHS = ((8, 2), (8, 2), (16, 3), (16, 3), (32, 3))
