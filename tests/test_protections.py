@@ -59,6 +59,19 @@ def test_a_protection_that_leaks_is_reported_as_leaking(run, cache: Path, tmp_pa
     page = (out / "report.html").read_text()
     assert "Which protections hold" in page
     assert "leaky:offset=0.0 gives back 100 % of the people" in page
+    # What reads a run knows which cell is behind which protection.
+    for command, text in (
+        (("export", out, "--format", "csv", "--table", "protections"), "biohash:bits=8, key-known"),
+        (("compare", out), "latent-adam biohash:bits=8, key-known"),
+        (("compare", out, out, "--json"), "behind opaque, key-known"),
+    ):
+        assert text in run(*command).out
+    again = run("--plugin", PLUGINS[0], "--plugin", PLUGINS[1], "rescore", out, "--out", tmp_path / "again")
+    assert again.code == 0, again.err
+    scored = records(tmp_path / "again")
+    assert {name: record.get("protection") for name, record in scored.items()} == {
+        name: record.get("protection") for name, record in found.items()
+    }
 
 
 class Folded(Protection):

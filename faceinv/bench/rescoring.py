@@ -270,8 +270,8 @@ class Rescorer:
         Raises:
             InputError: if the attacked encoder or the data set is not the one of the run.
         """
-        # The losses, what they learned from and what they ran on have no part in the scores.
-        scored = replace(cell, losses=(), probe_data="", probe_data_limit=0, surrogate="")
+        # The losses, what they learned from and what they ran on have no part in the scores, nor what a scheme learned.
+        scored = replace(cell, losses=(), probe_data="", probe_data_limit=0, surrogate="", protection_options={})
         weights = self._resources.weights(scored)
         for name in (*self._host.spec("encoder", cell.encoder).weights, "data set", "labels"):
             before, now = kept.record.weights.get(name), weights.get(name)

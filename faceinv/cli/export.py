@@ -15,7 +15,18 @@ from faceinv.errors import UsageError
 if TYPE_CHECKING:
     from faceinv.report.runs import Runs
 
-_TABLES = ("scores", "success", "identification", "cosines", "same-person", "transfer", "probes", "leaks", "answers")
+_TABLES = (
+    "scores",
+    "success",
+    "identification",
+    "cosines",
+    "same-person",
+    "transfer",
+    "probes",
+    "leaks",
+    "answers",
+    "protections",
+)
 
 
 @click.command()

@@ -15,6 +15,7 @@ import numpy as np
 from faceinv.errors import InputError, UsageError
 from faceinv.report import provenance, wording
 from faceinv.report.pictures import read_picture
+from faceinv.report.protections import heading
 from faceinv.report.runs import Column, Runs, Study, steered_by
 from faceinv.report.sections import VERDICTS, verdict
 from faceinv.scoring.statistics import FEW, Estimate, estimate, paired_difference
@@ -82,8 +83,12 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """The two runs, their losses and the attacked encoder."""
-        losses = {self.reference.losses: None, self.other.losses: None}
+        """The two runs, their losses and the attacked encoder, with the protection of its descriptors."""
+        both = (self.reference, self.other)
+        losses = dict.fromkeys(
+            f"{column.losses} behind {heading(column)}" if column.record.protection else column.losses
+            for column in both
+        )
         encoders = {self.reference.settings["encoder"]: None, self.other.settings["encoder"]: None}
         what, whom = (" against ".join(reversed(values)) for values in (losses, encoders))
         return f"{self.names[1]} against {self.names[0]}, {what} on {whom}"

@@ -11,6 +11,7 @@ from faceinv.errors import UsageError, unknown_name
 from faceinv.plugins.bundled import bundled
 from faceinv.report import provenance
 from faceinv.report.leaks import leak_of
+from faceinv.report.protections import heading
 from faceinv.report.runs import EXACT, Column, Runs, Study, steered_by
 from faceinv.scoring.statistics import Estimate, estimate, paired_difference, wilson
 
@@ -244,6 +245,7 @@ def _place(column: Column, references: list[Column]) -> Place:
         options=",".join(
             [f"{key}={value}" for key, value in column.config.method_options.items()]
             + ([leak_of(column)] if record.leak else [])
+            + ([heading(column)] if record.protection else [])
         ),
         losses=column.losses,
         steps=column.config.steps,

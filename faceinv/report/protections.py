@@ -58,8 +58,10 @@ def attack(column: Column) -> str:
     """Return how descriptors were recovered, with the budget, and whether that is the best attack known."""
     block = column.record.protection
     assert block is not None, "only of cells with a protection"
-    budget = ", ".join(f"{number:,} {unit}" for unit, number in block.budget.items())
-    return f"{block.attack} ({budget})" + ("" if block.adaptive else f"; {NOT_ADAPTIVE}")
+    # A single template goes without saying.
+    spent = {unit: number for unit, number in block.budget.items() if (unit, number) != ("templates", 1)}
+    budget = ", ".join(f"{number:,} {unit}" for unit, number in spent.items())
+    return block.attack + (f" ({budget})" if budget else "") + ("" if block.adaptive else f"; {NOT_ADAPTIVE}")
 
 
 def _line(column: Column, read: Sequence[Cell]) -> Line:

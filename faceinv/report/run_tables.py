@@ -50,7 +50,7 @@ def exported(runs: Runs, only: Sequence[str] = (), measure: Measure | None = Non
             success(study, headings),
             identification(study, headings),
             cosines(study),
-            protections.table(study),
+            protections.table(study, runs.probes),
             leaks.table(study),
             answers.table(study),
         ]
@@ -78,7 +78,7 @@ def shown(runs: Runs) -> tuple[Table, ...]:
             differences(study),
             readers(study),
             shares(study, labels),
-            protections.table(study),
+            protections.table(study, runs.probes),
             leaks.table(study),
             answers.table(study),
             success(study, labels),
@@ -104,6 +104,7 @@ def as_rows(columns: Sequence[Column]) -> list[dict[str, Any]]:
             "left_out",
             "leak",
             "answers",
+            "protection",
         )
         rows.append(
             {
