@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from faceinv.attack.equal import at_equal_cosine
 from faceinv.scoring.calibration import LEVELS, calibrate, student_quantile
 
 TOY = ("--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--losses", "id", "--steps", "6",
@@ -48,6 +50,21 @@ def test_one_person_has_no_factor() -> None:
     assert np.isnan(held.factor)
 
 
+def test_answers_are_taken_back_to_one_cosine() -> None:
+    rng = torch.Generator().manual_seed(0)
+    wanted = torch.randn(6, 5, generator=rng)
+    starts = [0.4 * torch.randn(6, 5, generator=rng) - 0.5 * wanted for _ in range(3)]
+    # Each answer is nearer than its start, by another share.
+    ends = [start + share * (wanted - start) for start, share in zip(starts, (0.9, 0.8, 0.7), strict=True)]
+    found, reached = at_equal_cosine(starts, ends, wanted, lambda latents: latents.tanh() + latents)
+    cosines = [torch.nn.functional.cosine_similarity(some.tanh() + some, wanted) for some in found]
+    for each in cosines:
+        assert torch.allclose(each, reached.min(1).values, atol=0.02)
+    lowest = reached.argmin(1)
+    for row, answer in enumerate(lowest.tolist()):
+        assert torch.equal(found[answer][row], ends[answer][row])
+
+
 def test_several_answers_are_recorded_and_shown(run: Any, cache: Path, tmp_path: Path) -> None:
     def bench(name: str, *more: str) -> dict[str, Any]:
         people = ("--dataset", "toy-people", "--limit", "4", "--per-person", "1", "--out", tmp_path / name)
@@ -60,6 +77,11 @@ def test_several_answers_are_recorded_and_shown(run: Any, cache: Path, tmp_path:
     facts = record["answers"]
     assert facts["answers"] == len(facts["cosines"]) == 3
     assert min(facts["cosines"]) > 0.5
+    # At one cosine for each target, the least that was reached; here the first start is above it, and stays there.
+    apart = abs(facts["cosines"][1] - facts["cosines"][2])
+    assert apart < 0.01
+    assert apart < abs(facts["reached"][1] - facts["reached"][2])
+    assert facts["cosines"][0] < facts["reached"][0]
     pictures = tmp_path / "whole" / "cells" / record["id"]
     first, second, third = ((pictures / f"00000{what}.png").read_bytes() for what in ("", "-answer2", "-answer3"))
     assert len({first, second, third}) == 3

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from faceinv.attack.equal import between
 from faceinv.attack.leaks import Answers, distribution, spread
 from faceinv.attack.pairs import Pairs
 
@@ -103,9 +104,9 @@ def _searched(
         near, far = torch.zeros(len(able)), torch.ones(len(able))
         start, toward = samples.latents[first[able]], samples.latents[end].expand_as(samples.latents[first[able]])
         for _ in range(_HALVINGS):
-            accepted = answers.decisions(embed(_between(start, toward, (near + far) / 2)), of[able])
+            accepted = answers.decisions(embed(between(start, toward, (near + far) / 2)), of[able])
             near, far = torch.where(accepted, (near + far) / 2, near), torch.where(accepted, far, (near + far) / 2)
-        boundary = nn.functional.normalize(embed(_between(start, toward, (near + far) / 2)).double())
+        boundary = nn.functional.normalize(embed(between(start, toward, (near + far) / 2)).double())
         # A line that never left what is accepted does not end on the boundary.
         for place, row, left in zip(able.tolist(), boundary, (far < 1).tolist(), strict=True):
             if left:
@@ -132,9 +133,3 @@ def _solved(rows: list[Tensor], first: Tensor, known: Tensor, threshold: float) 
     gain = covariance @ seen.T
     found: Tensor = mean + gain @ torch.linalg.solve(seen @ gain + unsure.diag(), threshold + above - seen @ mean)
     return found
-
-
-def _between(start: Tensor, toward: Tensor, share: Tensor) -> Tensor:
-    """Return latents on the straight line between others, at a share of the way ``(B,)``."""
-    along: Tensor = start + share.view(-1, *[1] * (start.dim() - 1)).to(start) * (toward - start)
-    return along

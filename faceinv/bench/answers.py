@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from faceinv.attack.equal import at_equal_cosine
 from faceinv.attack.leaks import SAMPLES
+from faceinv.attack.rendering import descriptors_of, images_of
 from faceinv.attack.starts import VariedStart
 from faceinv.bench.cell import Cell
 from faceinv.bench.judge import Judge, Judgement
@@ -22,6 +25,7 @@ from faceinv.contracts.methods import Inversion
 from faceinv.data.images import rounded
 from faceinv.data.targets import Targets
 from faceinv.errors import WeightsError
+from faceinv.hardware import sent
 from faceinv.scoring.calibration import LEVELS, calibrate
 from faceinv.scoring.recognition import cosines_of_pairs, identity_scores
 from faceinv.scoring.statistics import Estimate, estimate
@@ -37,7 +41,11 @@ _UNKNOWN = 0.2
 
 _ANSWERS, _TRUTH, _OWN, _FOUND = "answers of ", "truth of ", "target by ", "answers by "
 
+#: Cosine of what each answer was before they were brought to one, to what was inverted.
+REACHED = "reached by answers"
+
 Floats = npt.NDArray[np.float32]
+Start = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -79,17 +87,36 @@ class Answers:
         """
         if cell.answers < 2:
             return None
-        images = [rounded(first.images)]
-        images += [rounded(self._further(cell, known, names, number)) for number in range(2, cell.answers + 1)]
+        starts: list[Start | None] = [self._methods.start(cell)]
+        starts += [self._start(cell, names, number) for number in range(2, cell.answers + 1)]
+        found = [first, *(self._found(cell, known, names, start, 2 + k) for k, start in enumerate(starts[1:]))]
+        images, arrays = [rounded(answer.images) for answer in found], dict[str, Floats]()
+        ends = [answer.latents for answer in found if answer.latents is not None]
+        if len(ends) == len(found) and all(starts):
+            images, reached = self._equal(cell, known, [start for start in starts if start], ends)
+            arrays[REACHED] = reached.numpy()
         answers = torch.stack(images, 1)
         unsure = (answers.std(1).mean(1, keepdim=True) / _UNKNOWN).clamp(0, 1).expand(-1, 3, -1, -1)
-        pictures = {f"-answer{number}": images[number - 1] for number in range(2, cell.answers + 1)}
+        pictures = {f"-answer{number}": shown for number, shown in enumerate(images, 1)}
         pictures |= {"-mean": answers.mean(1), "-unsure": unsure}
-        return Several(pictures, {**self._measured(cell, answers, targets), **self._embedded(cell, answers, targets)})
+        arrays |= {**self._measured(cell, answers, targets), **self._embedded(cell, answers, targets)}
+        return Several(pictures, arrays)
 
-    def _further(self, cell: Cell, known: Known, names: Sequence[str], number: int) -> Tensor:
-        start, own = self._methods.start(cell), [f"{name} answer {number}" for name in names]
-        varied = None
+    def _equal(
+        self, cell: Cell, known: Known, starts: Sequence[Start], ends: Sequence[Tensor]
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return the answers at one cosine for each target, and the cosines ``(B, K)`` that they had reached."""
+        preparation = self._resources.preparation(cell)
+        with torch.inference_mode():
+            given = sent(known.descriptors, preparation.loader.device, preparation.loader.dtype)
+            first = [start(given).float().cpu() for start in starts]
+        latents, reached = at_equal_cosine(first, ends, known.descriptors, partial(descriptors_of, preparation))
+        return [rounded(images_of(preparation, some)) for some in latents], reached
+
+    def _start(self, cell: Cell, names: Sequence[str], number: int) -> Start | None:
+        """Return the start of a further answer; ``None`` for a method without a regressor."""
+        start = self._methods.start(cell)
+        own = _named(names, number)
         if start is not None:
             few = (
                 self._resources.preparation(cell)
@@ -97,10 +124,12 @@ class Answers:
                 else self._resources.samples(cell, SAMPLES, cell.steering)
             )
             pairs = few.pairs
-            varied = VariedStart(start, pairs, [seed_of(f"{cell.seed} start of {name}") for name in own])
-        return self._methods.invert(
-            cell, known.descriptors, own, len(own), start=varied, templates=known.templates
-        ).images
+            return VariedStart(start, pairs, [seed_of(f"{cell.seed} start of {name}") for name in own])
+        return None
+
+    def _found(self, cell: Cell, known: Known, names: Sequence[str], start: Start | None, number: int) -> Inversion:
+        own = _named(names, number)
+        return self._methods.invert(cell, known.descriptors, own, len(own), start=start, templates=known.templates)
 
     def _measured(self, cell: Cell, answers: Tensor, targets: Tensor) -> dict[str, Floats]:
         loader, found = self._resources.loader, dict[str, Floats]()
@@ -128,9 +157,16 @@ class Answers:
         return found
 
 
+def _named(names: Sequence[str], number: int) -> list[str]:
+    """Return the names of the targets of a further answer, which its random seeds depend on."""
+    return [f"{name} answer {number}" for name in names]
+
+
 def without_answers(read: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arrays of a part that do not belong to several answers."""
-    return {name: array for name, array in read.items() if not name.startswith((_ANSWERS, _TRUTH, _OWN, _FOUND))}
+    return {
+        name: array for name, array in read.items() if not name.startswith((_ANSWERS, _TRUTH, _OWN, _FOUND, REACHED))
+    }
 
 
 def answers_facts(cell: Cell, targets: Targets, whole: Part, scores: Judgement) -> AnswersFacts | None:
@@ -159,6 +195,7 @@ def answers_facts(cell: Cell, targets: Targets, whole: Part, scores: Judgement) 
     content = {
         "answers": cell.answers,
         "cosines": [float(cosines_of_pairs(own, some).mean()) for some in found.unbind(1)],
+        "reached": whole.read[REACHED].mean(0).tolist() if REACHED in whole.read else None,
         "accepted": _accepted(cell, whole, scores, people),
         "calibration": calibration,
     }

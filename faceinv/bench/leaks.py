@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from faceinv.attack.decisions import from_decisions
 from faceinv.attack.leaks import SAMPLES, Answers, completed_view, from_scores
 from faceinv.attack.preparation import Preparation
+from faceinv.attack.rendering import descriptors_of
 from faceinv.attack.scale import at_likely_length
 from faceinv.attack.seen import SeenPreparation
 from faceinv.attack.space_map import SpaceMap, fitted_map
@@ -168,7 +169,7 @@ class Leaks:
         else:
             rate, threshold = self._threshold(cell, targets)
             system = Answers(stored, leak, threshold=threshold)
-            found = from_decisions(system, samples, partial(_embedded, self._prior(cell)))
+            found = from_decisions(system, samples, partial(descriptors_of, self._prior(cell)))
             about = {"fmr": rate, "threshold": threshold}
         found = at_likely_length(found, preparation)
         return _Found(found, found, system, about)
@@ -217,15 +218,6 @@ class Leaks:
             wanted = parse_knowledge(cell.knowledge)
             self._pairs[key] = _taken(self._resources.knowledge_pairs(cell), wanted, cell)
         return self._pairs[key]
-
-
-def _embedded(preparation: Preparation, latents: Tensor) -> Tensor:
-    """Return the descriptors ``(B, D)`` of the generator's images of latents, on the CPU."""
-    loader = preparation.loader
-    with torch.inference_mode():
-        images = preparation.generator.network(latents.to(loader.device, loader.dtype), preparation.space)
-        found: Tensor = preparation.encoder(images)
-    return found.float().cpu()
 
 
 def _taken(chunks: Iterator[tuple[Tensor, Tensor]], wanted: int, cell: Cell) -> tuple[Tensor, Tensor]:

@@ -51,8 +51,14 @@ def _note(column: Column) -> str:
     facts = column.record.answers
     assert facts is not None, "only of cells with several answers"
     low, high = min(facts.cosines), max(facts.cosines)
+    equal = (
+        f" at one cosine for each target: the lowest that an answer reached (their means: {min(facts.reached):.3f} to "
+        f"{max(facts.reached):.3f})"
+        if facts.reached
+        else ""
+    )
     text = (
-        "From different starts, at the same budget each; mean cosine to what leaked, by answer: "
+        f"From different starts, at the same budget each{equal}; mean cosine to what leaked, by answer: "
         f"{low:.3f} to {high:.3f}. Spread left: of one target's answers, as a share of that over targets. In range: "
         "how often the truth, measured on the target's picture by the same probe, lies in the range of its answers "
         "(Student's); it should be as often as the column says. Scaled: after multiplication by the factor that made "
@@ -120,6 +126,8 @@ def answers_sheet(runs: Runs) -> Path | None:
 
 def strips(column: Column) -> list[tuple[str, str]]:
     """Return caption and suffix of the pictures of a target that say what is known and what is guessed."""
-    answers = [(f"answer {number}", f"answer{number}" if number > 1 else "") for number in range(1, _SHOWN + 1)]
+    facts = column.record.answers
+    first = "answer1" if facts and facts.reached else ""
+    answers = [(f"answer {number}", f"answer{number}" if number > 1 else first) for number in range(1, _SHOWN + 1)]
     known = [("target", "target"), ("all agree on", "mean"), ("bright: guessed", "unsure")]
     return [*known, *answers[: column.config.answers]]

@@ -57,6 +57,8 @@ class AnswersFacts(Model):
     """Answers to each target."""
     cosines: list[Number]
     """Cosine of each answer to what leaked, on the encoder in the loss: mean over the targets."""
+    reached: list[Number] | None = None
+    """The same before the answers to a target were brought to one cosine; ``null`` if they were not."""
     accepted: list[AcceptedAnswers]
     """How many are accepted, by role and false match rate."""
     calibration: list[Calibrated]
