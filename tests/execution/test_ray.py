@@ -17,6 +17,7 @@ from faceinv.testing import toy
 GRID = [
     "bench", "--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--dataset", "toy-targets",
     "--batch-size", "2", "--pairs", "200", "--losses", "id,brightness", "--limit", "24", "--steps", "150",
+    "--leak", "decisions:40",
     "--metric", "mse", "--metric", "id_sim_attacked", "--metric", "id_sim_critic",
 ]  # fmt: skip
 
@@ -53,7 +54,7 @@ def test_files_are_returned_if_no_folder_is_shared(
     monkeypatch.setenv("FACEINV_CACHE", str(shared / "cache"))
     setup = Setup(plugins=(toy.__file__,), offline=True)
     (record,) = (json.loads(path.read_text()) for path in (local / "cells").glob("*.json"))
-    given = {key: record["config"][key] for key in ("encoder", "generator", "dataset", "limit", "steps", "pairs")}
+    given = {key: record["config"][key] for key in ("encoder", "generator", "dataset", "limit", "steps", "pairs", "leak")}
     given |= {"critic": "toy.critic", "losses": "id,brightness", "metrics": record["config"]["metrics"]}
     config, source = load_config(None, given | {"batch_size": 2})
     factory = WorkerFactory.of(setup, config, cells(config, setup.host(), source))
