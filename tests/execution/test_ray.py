@@ -54,7 +54,9 @@ def test_files_are_returned_if_no_folder_is_shared(
     monkeypatch.setenv("FACEINV_CACHE", str(shared / "cache"))
     setup = Setup(plugins=(toy.__file__,), offline=True)
     (record,) = (json.loads(path.read_text()) for path in (local / "cells").glob("*.json"))
-    given = {key: record["config"][key] for key in ("encoder", "generator", "dataset", "limit", "steps", "pairs", "leak")}
+    given = {
+        key: record["config"][key] for key in ("encoder", "generator", "dataset", "limit", "steps", "pairs", "leak")
+    }
     given |= {"critic": "toy.critic", "losses": "id,brightness", "metrics": record["config"]["metrics"]}
     config, source = load_config(None, given | {"batch_size": 2})
     factory = WorkerFactory.of(setup, config, cells(config, setup.host(), source))
