@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -156,11 +158,11 @@ def test_templates_of_a_file(run, cache: Path, tmp_path: Path) -> None:
     given = np.random.default_rng(0).normal(size=(5, 24)).astype(np.float32)
     np.save(tmp_path / "d.npy", given)
     np.save(tmp_path / "bad.npy", np.where(np.arange(24) == 3, np.nan, given))
-    command = ("protect", tmp_path / "d.npy", "--out", tmp_path / "t.npy", "--with")
+    command = ("protect", tmp_path / "d.npy", "--out", tmp_path / "t", "--with")
     assert run(*command, "biohash:bits=16", "--key", "7").code == 0
-    bits = np.load(tmp_path / "t.npy")
+    bits = load_file(tmp_path / "t")["templates"]
     assert bits.shape == (5, 16)
-    assert set(np.unique(bits)) == {0, 1}
+    assert set(bits.unique().tolist()) == {0, 1}
     for args, text in (
         (("biohash:bits=16",), "needs a key"),
         (("noise", "--key", "1"), "has no key"),
@@ -171,6 +173,54 @@ def test_templates_of_a_file(run, cache: Path, tmp_path: Path) -> None:
         assert (result.code, text in result.err) == (2, True)
     result = run("protect", tmp_path / "bad.npy", "--with", "noise", "--out", tmp_path / "u.npy")
     assert (result.code, "5 of 5 descriptors are not finite" in result.err) == (3, True)
+
+
+def test_templates_of_a_file_are_attacked_and_those_of_another_scheme_or_key_refused(
+    run, cache: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    known, others = (rng.normal(size=(n, 12)).astype(np.float32) for n in (4, 300))
+    np.save(tmp_path / "d.npy", known)
+    np.save(tmp_path / "o.npy", others)
+    np.save(tmp_path / "short.npy", others[:, :8])
+    np.save(tmp_path / "more.npy", np.concatenate([known, known]))
+    for name, source, *args in (
+        ("a", "d", "random-projection:dims=8", "--key", "7"),
+        ("b", "d", "random-projection:dims=8", "--key", "8"),
+        ("more", "more", "random-projection:dims=8", "--key", "7"),
+        ("q", "d", "quantise:bits=2", "--examples", tmp_path / "d.npy"),
+    ):
+        made = run("protect", tmp_path / f"{source}.npy", "--out", tmp_path / name, "--with", *args)
+        assert made.code == 0, made.err
+
+    def recover(*args: object) -> Any:
+        return run("recover", *args, "--out", tmp_path / "r.npy")
+
+    a, b, o = tmp_path / "a", tmp_path / "b", ("--examples", tmp_path / "o.npy")
+    cosines = []
+    for args in ((a, "--key", "7"), (a, b, "--key", "7", "--key", "8")):
+        done = recover(*args, *o)
+        assert done.code == 0, done.err
+        found = torch.from_numpy(np.load(tmp_path / "r.npy"))
+        cosines.append(float(torch.cosine_similarity(found, torch.from_numpy(known)).mean()))
+    assert 0.6 < cosines[0] < 0.95
+    assert cosines[1] > 0.999
+    for args, code, text in (
+        ((a, "--key", "9", *o), 3, "under another key than 9"),
+        ((a, *o), 2, "--key NUMBER"),
+        ((a, "--key", "7", "--key", "8", *o), 2, "1 files need 1 keys"),
+        ((a, "--key", "7", "--with", "random-projection:dims=9", *o), 3, "not of random-projection:dims=9"),
+        ((a, tmp_path / "q", "--key", "7", "--key", "7", *o), 3, "holds templates of quantise"),
+        ((tmp_path / "q", *o), 3, "learned from other examples"),
+        ((tmp_path / "q", "--key", "1", *o), 2, "has no key"),
+        ((a, tmp_path / "more", "--key", "7", "--key", "7", *o), 3, "8 templates"),
+        ((a, "--key", "7", "--examples", tmp_path / "short.npy"), 3, "the examples have 8"),
+        ((tmp_path / "o.npy", *o), 2, "is an input"),
+        ((tmp_path / "none", *o), 3, "no such file"),
+    ):
+        out = ("--out", tmp_path / "o.npy") if code == 2 and text == "is an input" else ("--out", tmp_path / "r.npy")
+        refused = run("recover", *args, *out)
+        assert (refused.code, text in refused.err.splitlines()[-1]) == (code, True), refused.err
 
 
 def test_readers_learn_anew_on_templates(run, cache: Path, tmp_path: Path) -> None:

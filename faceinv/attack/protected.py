@@ -120,7 +120,7 @@ class ProtectedSystem:
             for rows in _by_key([self.key(person) for person in people]).values():
                 person = people[int(rows[0])]
                 leaks = [Leak(part[rows], self.key(person, number)) for number, part in enumerate(issued)]
-                found = self._attack(leaks)
+                found = self.attack(leaks)
                 descriptors[rows] = nn.functional.normalize(found.descriptors).float()
         assert found is not None, "at least one template leaked"
         return replace(found, descriptors=descriptors)
@@ -134,7 +134,8 @@ class ProtectedSystem:
             scores[rows] = self.protection.compare(templates[rows], presented).diagonal().float()
         return scores
 
-    def _attack(self, leaks: Sequence[Leak]) -> Recovered:
+    def attack(self, leaks: Sequence[Leak]) -> Recovered:
+        """Return what the attacker recovers of people whose templates leaked under these keys."""
         if self.threat == KEY_KNOWN or self.spec.keys == "none":
             attack, tried = self._best(len(leaks))
             return replace(attack(leaks, self.prior), tried=tried)

@@ -33,6 +33,7 @@ COMMANDS = {
     "plugins": ("faceinv.cli.plugins:plugins", "List what the installed plugins offer, or show one item."),
     "probe": ("faceinv.cli.probe:probe", "Infer attributes from descriptors of photographs: the paper's Table 1."),
     "protect": ("faceinv.cli.protect:protect", "Write protected templates of your own descriptors."),
+    "recover": ("faceinv.cli.recover:recover", "Recover descriptors from protected templates, as an attacker would."),
     "report": ("faceinv.cli.report:report", "Write one self-contained HTML page about runs."),
     "rescore": ("faceinv.cli.rescore:rescore", "Score the pictures of a run again, without inverting again."),
     "submit": ("faceinv.cli.submit:submit", "Write a run's results into one file that others can check."),

@@ -32,28 +32,30 @@ if TYPE_CHECKING:
     metavar="FILE.npy",
     help="Descriptors of other faces that schemes such as quantise learn from; by default DESCRIPTORS.npy.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File.npy to write.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 @click.pass_obj
 def protect(app: Application, file: Path, given: str, key: int | None, examples: Path | None, out: Path) -> None:
-    """Write the protected templates of descriptors (N, D), scaled to length 1 first, as a float32 array (N, M).
+    """Write the protected templates (N, M) of descriptors (N, D), scaled to length 1 first, as a safetensors file.
 
-    All rows are stored under one key. Protections that learn an attribute need labels, and are available in
+    All rows are stored under one key. The file names the scheme, its options and a fingerprint of the key;
+    'faceinv recover' attacks it. Protections that learn an attribute need labels, and are available in
     'faceinv bench' and 'faceinv probe' only.
 
     \b
     Examples:
-      faceinv protect descriptors.npy --with polyprotect:overlap=3 --key 7 --out templates.npy
-      faceinv protect descriptors.npy --with quantise:bits=2 --examples others.npy --out templates.npy
+      faceinv protect descriptors.npy --with polyprotect:overlap=3 --key 7 --out templates.safetensors
+      faceinv protect descriptors.npy --with quantise:bits=2 --examples others.npy --out templates.safetensors
     """
     from torch.nn.functional import normalize
 
-    from faceinv.cli.files import check_outputs, save_array
+    from faceinv.cli.files import check_outputs
+    from faceinv.cli.template_files import TemplateFile, fingerprint_of, key_fingerprint
     from faceinv.contracts.protection_specs import ProtectionContext
     from faceinv.contracts.protections import Protection
-    from faceinv.plugins.protections import parse_protection
+    from faceinv.plugins.protections import parse_protection, written
 
     check_outputs([out], [file, examples])
-    descriptors = _read(file)
+    descriptors = read_descriptors(file)
     found = parse_protection(given, descriptors.shape[1], app.host)
     if found is None:
         raise UsageError("--with none protects nothing. 'faceinv plugins' lists the protections.")
@@ -62,7 +64,7 @@ def protect(app: Application, file: Path, given: str, key: int | None, examples:
         raise UsageError(f"The protection '{spec.name}' needs a key: --key NUMBER.")
     if key is not None and spec.keys == "none":
         raise UsageError(f"The protection '{spec.name}' has no key; leave out --key.")
-    others = descriptors if examples is None else _read(examples)
+    others = descriptors if examples is None else read_descriptors(examples)
     if others.shape[1] != descriptors.shape[1]:
         raise InputError(
             f"{examples}: descriptors of length {others.shape[1]}; those of {file} have {descriptors.shape[1]}."
@@ -73,14 +75,28 @@ def protect(app: Application, file: Path, given: str, key: int | None, examples:
             f"The protection '{spec.name}' learns the attribute '{name}' from labels; use 'faceinv probe'."
         )
 
-    context = ProtectionContext(descriptors.shape[1], 0, lambda: normalize(others), refuse)
+    learned_from: list[Tensor] = []
+
+    def learn() -> Tensor:
+        learned_from.append(normalize(others))
+        return learned_from[0]
+
+    context = ProtectionContext(descriptors.shape[1], 0, learn, refuse)
     protection: Protection = app.host.build(spec, context, **options)
     templates = protection.protect(normalize(descriptors), key or 0)
-    save_array(templates.numpy(), out)
+    text = written(spec.name, options)
+    TemplateFile(
+        out,
+        templates,
+        text,
+        descriptors.shape[1],
+        key_fingerprint(text, key) if key is not None else "",
+        fingerprint_of(learned_from[0]) if learned_from else "",
+    ).write()
     app.say(f"{out}: {len(templates)} templates of {templates.shape[1]} numbers ({spec.output}, {spec.comparison})")
 
 
-def _read(path: Path) -> Tensor:
+def read_descriptors(path: Path) -> Tensor:
     """Return descriptors ``(N, D)``.
 
     Raises:
