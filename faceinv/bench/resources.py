@@ -85,7 +85,7 @@ class Resources:
         self.folder = folder
         self._cache, self._shipments = cache, shipments
         self.progress = progress
-        self.say = say
+        self._say = say
         self._probes = tuple(probes)
         self._leaked = frozenset(leaked)
         self._said: set[str] = set()
@@ -95,6 +95,12 @@ class Resources:
         self._missing: set[str] = set()
         self._datasets: dict[tuple[Any, ...], tuple[Dataset, DatasetSpec]] = {}
         self._targets: dict[tuple[Any, ...], TargetFiles] = {}
+
+    def say(self, text: str) -> None:
+        """Say a remark, once for all cells."""
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
 
     def name(self, cell: Cell) -> NamedCell:
         """Return the cell with its id; weights are fetched and the data set is opened for that."""
@@ -294,9 +300,7 @@ class Resources:
         framing = self.loader.generator(cell.generator).framing
         for name in probes_of(self.host, cell):
             for remark in self.loader.probe(name, framing).remarks:
-                if remark not in self._said:
-                    self._said.add(remark)
-                    self.say(remark)
+                self.say(remark)
 
     def dataset(self, cell: Cell) -> tuple[Dataset, DatasetSpec]:
         """Return the data set of the cell's targets, opened, and its spec."""
