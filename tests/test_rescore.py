@@ -82,6 +82,10 @@ def test_an_older_record_and_an_empty_run(run, toy_run: Path, tmp_path: Path) ->
     result = run("rescore", toy_run, "--out", tmp_path / "again")
     assert result.code == 3
     assert "older version" in result.err
+    path.write_text(json.dumps(content | {"n": 1}))
+    result = run("rescore", toy_run, "--out", tmp_path / "again")
+    assert result.code == 3
+    assert "its checksum differs" in result.err
     (tmp_path / "empty").mkdir()
     result = run("rescore", tmp_path / "empty")
     assert result.code == 3

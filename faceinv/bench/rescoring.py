@@ -140,7 +140,7 @@ def kept_cells(run: Path) -> Iterator[Kept | InputError]:
     """Yield the finished cells of a run, and an error for each record that cannot be scored again.
 
     Raises:
-        InputError: if the run has no finished cell.
+        InputError: if the run has no record, or none of a finished cell.
     """
     folder, found = RunFolder(run), False
     for path in sorted(folder.records.glob("*.json")):
@@ -148,12 +148,12 @@ def kept_cells(run: Path) -> Iterator[Kept | InputError]:
             record = read_cell(path)
             if not isinstance(record, FinishedCell):
                 continue
-            found = True
             yield _kept(folder, record)
         except (OSError, ValueError) as error:
             yield InputError(f"{path} cannot be scored again: {error}.")
         except InputError as error:
             yield error
+        found = True
     if not found:
         raise InputError(f"The folder '{run}' holds no finished cell: 'faceinv bench --out {run}' writes them.")
 

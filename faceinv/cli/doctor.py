@@ -129,7 +129,7 @@ def _default_chain(app: Application) -> dict[str, Any]:
     speed = timing(grid[0])
     return files | {
         "default run": f"about {duration(first.seconds)}: {phases}",
-        "image-steps per second": f"{1 / (2 * speed.a_pass):.0f} ({speed.basis})",
+        "image-steps per second": f"{1 / (2 * speed.a_pass):.2g} ({speed.basis})",
     }
 
 

@@ -77,6 +77,8 @@ def read_submission(path: Path) -> Submission:
                 raise ValueError(f"the record of cell {cell.record.id} was edited (its checksum differs)")
     except ValidationError as error:
         raise InputError(f"'{path}' is not a submission: {reason_of(error)}.") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"'{path}' is not a submission: it is cut off, or not JSON ({error}).") from None
     except ValueError as error:
         raise InputError(f"'{path}' is not a submission: {error}.") from None
     return found

@@ -42,6 +42,8 @@ class MLflow(RunReporter):
             # MLflow 3.7 and newer ask for this word before they write a file store.
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
             uri = (run.out.absolute() / "mlruns").as_uri()
+        # Seven tries, MLflow's default, take four minutes, longer than a run waits at its end for the reason.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
         self._client = self._mlflow.MlflowClient(tracking_uri=uri)
         found = self._client.get_experiment_by_name(self._experiment)
         self._place = found.experiment_id if found else self._client.create_experiment(self._experiment)
