@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -129,3 +130,27 @@ def test_readers_and_objective_see_only_the_part(run: Any, cache: Path, tmp_path
     # What is read from two numbers is read worse than from all of them.
     error = {name: record["probes"]["brightness"]["descriptor"] for name, record in by.items()}
     assert error[""] < error["dims:2:first"]
+
+
+def test_a_method_reaches_nothing_but_what_leaked(
+    run: Any, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    monkeypatch.setenv("PEEPING", str(folder))
+    leaks = ("descriptor", "dims:2", "bits:1", "scores:3", "decisions:30")
+    peeping = ("--plugin", str(Path(__file__).with_name("toy_peeping.py")), "bench", *SMALL, "--method", "peeping")
+    result = run(*peeping, "--losses", "id", "--limit", "16", "--leak", ",".join(leaks), "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    found = []
+    for number in range(len(leaks)):
+        with np.load(folder / f"{number}.npz") as arrays:
+            found.append([torch.from_numpy(arrays[name]).float() for name in arrays.files])
+    whole = next(tensor for tensor in found[0] if tensor.shape == (16, D))
+
+    def shown(tensors: list[Tensor]) -> bool:
+        """Return whether any of the tensors has a target's descriptor, at any length."""
+        alike = [nn.functional.normalize(tensor) for tensor in tensors if tensor.shape[1] == D]
+        return any(float((rows @ nn.functional.normalize(whole).T).max()) > 0.9999 for rows in alike)
+
+    assert [shown(tensors) for tensors in found] == [True, False, False, False, False]
