@@ -36,7 +36,6 @@ class ProtectionSpec(Spec):
         differentiable: Whether gradients flow from templates to descriptors.
         attack: The best attack known, which its ``recover`` runs; empty if there is none, so that results are marked
             "not attacked adaptively".
-        strength: Name of the option that makes it stronger or weaker, for curves.
         ranges: Lowest and highest value of options; ``"dim"`` stands for the length of a descriptor.
     """
 
@@ -48,7 +47,6 @@ class ProtectionSpec(Spec):
     comparison: str = "cosine"
     differentiable: bool = True
     attack: str = ""
-    strength: str = ""
     ranges: Mapping[str, tuple[float, float | str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from faceinv_protections.quantise import Quantise
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
+from faceinv.attack import Spread
 from faceinv.contracts import Leak, Protection, ProtectionContext
 
 DIM = 24
@@ -202,6 +203,49 @@ def test_leace_is_that_of_its_authors() -> None:
     given, labels = faces(800).double(), smiles(faces(800)).double()
     theirs = package.LeaceEraser.fit(given, labels, shrinkage=False)(given)
     assert torch.allclose(Leace(CONTEXT).protect(given, 0).double(), theirs, atol=1e-5)
+
+
+def test_hard_constraints_are_solved_as_scipy_solves_them() -> None:
+    scipy = pytest.importorskip("scipy.optimize", reason="scipy is not installed")
+    own, leaked, prior = BioHash(CONTEXT, bits=16), faces(3, seed=5), faces(800)
+    stored, spread = own.protect(leaked, 7), Spread.of(prior)
+    found = own.attacks()[1]([Leak(stored, 7)], prior).descriptors
+    rows = (2 * stored.double() - 1)[:, :, None] * own.matrix(7)
+    for row, descriptor in zip(rows, found, strict=True):
+        through, least = (row @ spread.axes).numpy(), (0.3 / DIM**0.5 - row @ spread.mean).numpy()
+        constraint = {"type": "ineq", "fun": lambda z, a=through, b=least: a @ z - b, "jac": lambda z, a=through: a}
+        theirs = scipy.minimize(
+            lambda z: z @ z / 2,
+            torch.zeros(DIM).double().numpy(),
+            jac=lambda z: z,
+            method="SLSQP",
+            constraints=[constraint],
+        )
+        expected = spread.descriptors(torch.from_numpy(theirs.x)[None])[0]
+        assert cosine_similarity(descriptor.double(), expected, dim=0) > 0.9999
+
+
+def test_least_squares_reach_the_values_of_the_template() -> None:
+    own, leaked = PolyProtect(CONTEXT, overlap=4), faces(3, seed=5)
+    stored = own.protect(leaked, 7)
+    found = normalize(own.attacks()[1]([Leak(stored, 7)], faces(800)).descriptors)
+    assert cosine_similarity(own.protect(found, 7), stored).min() > 0.9999
+
+
+def test_inlp_is_that_of_ridge_regressions_trained_in_turn() -> None:
+    linear = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed")
+    given, labels = faces(800).double(), smiles(faces(800)).double()
+    left, taken = given.clone(), []
+    for _ in range(2):
+        # Ours is a share of the mean variance; scikit-learn's is on the sum of squares.
+        variance = float((left - left.mean(0)).square().sum(0).mean()) / (len(left) - 1)
+        reader = linear.Ridge(1e-3 * variance * (len(left) - 1)).fit(left.numpy(), labels.numpy())
+        direction = torch.from_numpy(reader.coef_).reshape(-1)
+        for earlier in taken:
+            direction = direction - (direction @ earlier) * earlier
+        taken.append(direction / direction.norm())
+        left = left - (left @ taken[-1])[:, None] * taken[-1]
+    assert torch.allclose(Inlp(CONTEXT, rounds=2).protect(given, 0).double(), left, atol=1e-5)
 
 
 def test_inlp_takes_one_direction_a_round() -> None:

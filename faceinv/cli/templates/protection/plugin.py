@@ -20,7 +20,6 @@ def faceinv_protections() -> list[ProtectionSpec]:
             comparison="hamming",
             differentiable=False,
             attack="a linear map learnt from pairs",
-            strength="bits",
             ranges={"bits": (1, 4096)},
         )
     ]
