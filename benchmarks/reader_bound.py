@@ -6,7 +6,7 @@ with the fewest losses. A loss cannot pull a picture closer to its target than t
 And what a histogram loss could do to the pixels of that cell at best: its colours are mapped, channel by channel, so
 that its histograms become those of the target, or those that were read.
 
-    faceinv bench --losses id,lm,hist --ablate --limit 64 --seed 5 --out runs/dev
+    faceinv bench --losses id,lm,hist --ablate --limit 64 --seed 5 --steps 100 --out runs/dev
     python benchmarks/reader_bound.py runs/dev
 """
 

@@ -201,7 +201,7 @@ def test_unknown_commands_and_options_exit_with_2(run) -> None:
     assert "Did you mean 'bench'" in run("bensh").err
     assert run("bensh").code == 2
     assert run("bench", "--stepz", "3").code == 2
-    assert json.loads(run("config", "--json").out)["config"]["steps"] == [100]
+    assert json.loads(run("config", "--json").out)["config"]["steps"] == [80]
 
 
 def test_invert_warns_if_the_attacked_encoder_is_a_critic(run, leaked: Path, cache: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class LatentAdam:
 
     Args:
         learning_rate: Adam's step size. The paper's 0.001 is for StyleGAN2 and an unstated number of
-            steps; 0.05 suffices in 100 steps on the default chain, and 0.1 strays too far from typical faces.
+            steps; 0.05 suffices in 80 steps on the default chain, and 0.1 strays too far from typical faces.
         patience: Steps without progress after which a target has converged; 0: never, as in the paper.
         tolerance: Progress is a decrease of the objective by more than this share of its best value.
     """
