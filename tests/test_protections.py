@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from faceinv.attack.protected import ProtectedSystem
-from faceinv.contracts import Framing, Leak, Protection, ProtectionSpec, Recovered
+from faceinv.contracts import Framing, Leak, Protection, ProtectionSpec, Recovered, cosine_scores
 from faceinv.data import write_image
-from faceinv.scoring.protection import d_sys
+from faceinv.scoring.protection import d_sys, unlinkability
 from faceinv.testing.faces import FRAME, draw_faces
 
 PLUGINS = [Path(__file__).with_name(name) for name in ("toy_people.py", "toy_protections.py")]
@@ -259,6 +259,18 @@ def test_a_protection_learns_an_annotation_from_photographs_of_other_people(run,
     for given, code, text in (("bride", 2, "Did you mean 'bright'?"), ("human", 3, "'human' is the same for all")):
         refused = run(*args, "--protect", f"leace:{given}", "--out", tmp_path / given)
         assert (refused.code, text in refused.err) == (code, True)
+
+
+def test_the_interval_of_d_sys_is_around_it() -> None:
+    rng = torch.Generator().manual_seed(0)
+    faces = normalize(torch.randn(80, 8, generator=rng))
+    found = unlinkability(
+        lambda given, key: given.roll(key, 1), lambda given, key: given.roll(key, 1), cosine_scores, faces,
+        [row // 2 for row in range(80)], range(10),
+    )  # fmt: skip
+    assert found is not None
+    d = found["d_sys"]
+    assert 0 <= d["low"] < d["mean"] < d["high"] <= 1
 
 
 def test_d_sys_is_one_for_apart_and_zero_for_equal_scores() -> None:

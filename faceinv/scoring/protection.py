@@ -196,9 +196,13 @@ def _with_interval(score: Scores, mated: Flags, person: npt.NDArray[Any], rng: n
         flags = mated[rows]
         if flags.any() and not flags.all():
             drawn.append(d_sys(score[rows][flags], score[rows][~flags], low=low, high=high))
-    ends = np.percentile(drawn, [2.5, 97.5]) if drawn else (np.nan, np.nan)
     mean = d_sys(score[mated], score[~mated], low=low, high=high)
-    return {"mean": mean, "low": float(ends[0]), "high": float(ends[1])}
+    if not drawn:
+        return {"mean": mean, "low": np.nan, "high": np.nan}
+    # Fewer people leave more bins empty, which biases the resamples upward, often beyond the estimate: the ends are
+    # shifted back by that bias.
+    ends = np.percentile(drawn, [2.5, 97.5]) - (np.mean(drawn) - mean)
+    return {"mean": mean, "low": max(0.0, float(ends[0])), "high": min(1.0, float(ends[1]))}
 
 
 def _accepted(pairs: Pairs, threshold: float | None) -> npt.NDArray[np.float64]:
