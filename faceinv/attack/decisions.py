@@ -5,8 +5,8 @@ stores. Lowd and Meek (Adversarial learning, KDD 2005) find a linear classifier 
 example, line searches towards others end on the boundary, and each end gives one equation. Here the lines run between
 latents of the generator, so that every image that is shown is a face.
 
-The first accepted image is found as by master faces (Shmelkin et al. 2021): samples are shown in an order in which each
-would be accepted for as many as possible of those people who would not have accepted any before.
+The first accepted image is found by showing samples of the generator. An order that covers as many other samples as
+possible first, as master faces do (Shmelkin et al. 2021), was tried on photographs and found no image sooner.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def from_decisions(answers: Answers, samples: Pairs, embed: Callable[[Tensor], T
         embed: Returns the descriptors ``(B, D)`` of the images of latents.
     """
     known = nn.functional.normalize(samples.descriptors.double())
-    order, similar = _covering(known, answers.threshold)
-    first = _first_accepted(answers, known, order)
+    first = _first_accepted(answers, known)
     found = torch.zeros(len(first), known.shape[1]).to(known)
     for row in (first < 0).nonzero().flatten().tolist():
-        possible = ~similar[order[: int(answers.asked[row])]].any(0)
+        refused = known[: int(answers.asked[row])]
+        possible = (refused @ known.T < answers.threshold).all(0)
         found[row] = known[possible].mean(0) if possible.any() else known.mean(0)
     accepted = (first >= 0).nonzero().flatten()
     if len(accepted):
@@ -49,30 +49,11 @@ def from_decisions(answers: Answers, samples: Pairs, embed: Callable[[Tensor], T
     return nn.functional.normalize(found).float()
 
 
-def _covering(known: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """Return samples in the order in which they are shown, and who would accept whom ``(S, S)``."""
-    unit = known.float()
-    similar = unit @ unit.T >= threshold
-    similar.fill_diagonal_(True)
-    gains, left, order = similar.sum(1), torch.ones(len(known), dtype=torch.bool), list[int]()
-    taken = torch.zeros_like(left)
-    while left.any():
-        row = int(torch.where(taken, -1, gains).argmax())
-        order.append(row)
-        taken[row] = True
-        new = similar[row] & left
-        left &= ~new
-        gains = gains - similar[:, new].sum(1)
-    # What is left over covers nobody new among the samples, but photographs are not samples.
-    order += (~taken).nonzero().flatten().tolist()
-    return torch.tensor(order), similar
-
-
-def _first_accepted(answers: Answers, known: Tensor, order: Tensor) -> Tensor:
+def _first_accepted(answers: Answers, known: Tensor) -> Tensor:
     """Return the first sample that the system accepts for each descriptor ``(B,)``, −1 if none."""
     waiting = torch.arange(len(answers.left))
     first = torch.full_like(waiting, -1)
-    for row in order.tolist():
+    for row in range(len(known)):
         waiting = waiting[answers.left[waiting] > 0]
         if not len(waiting):
             break
