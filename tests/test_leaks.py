@@ -18,7 +18,7 @@ from faceinv.attack.templates import ObjectiveOfAll, fused
 from faceinv.attack.views import View
 from faceinv.contracts.leaks import FUSIONS, Leak, parse_leak
 from faceinv.contracts.methods import Candidate
-from faceinv.errors import PluginError, UsageError
+from faceinv.errors import InputError, PluginError, UsageError
 
 D = 16
 
@@ -120,6 +120,11 @@ def test_leaks_that_are_not_there(text: str, told: str) -> None:
         parse_leak(text, D)
     assert parse_leak("descriptor", D) is None
     assert str(parse_leak("dims:4", D)) == "dims:4:first"
+
+
+def test_more_scores_than_images_are_refused(targets: Tensor, samples: Tensor) -> None:
+    with pytest.raises(InputError, match="has only 5 images to show"):
+        from_scores(Answers(targets, Leak("scores", 9)), 9, samples[:5])
 
 
 def test_a_map_is_better_with_more_pairs() -> None:
