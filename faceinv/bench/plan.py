@@ -136,7 +136,10 @@ def _is_learned(cell: Cell, host: Host) -> bool:
     """
     from faceinv.storage.shipments import made_for
 
-    of = (cell.encoder, cell.generator, cell.pairs, core_hash(of=TRAINING))
+    if cell.part:
+        # What is learnt from whole descriptors has the same names.
+        return False
+    of = (cell.steering, cell.generator, cell.pairs, core_hash(of=TRAINING))
     needed = ["whitening", *(f"{name} probe errors" for name in probes_of(host, cell))]
     folders = [cache_folder() / "trained", *(shipment.folder for shipment in host.shipments())]
     return all(any(made_for(folder, what, *of) for folder in folders) for what in needed)
