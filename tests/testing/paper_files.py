@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import official
@@ -14,13 +15,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from faceinv.contracts import Framing
+from faceinv.contracts import EncoderSpec, Framing
 from faceinv.data import write_image
 from faceinv.framing import pixel_points
 from faceinv.testing import draw_faces
 
 #: VGGFace2's ResNet: stage → (inner width, blocks, stride).
-STAGES = {2: (16, 1, 2), 3: (16, 1, 2), 4: (32, 1, 2), 5: (512, 1, 2)}
+STAGES = {2: (16, 1, 2), 3: (16, 1, 2), 4: (32, 1, 2), 5: (64, 1, 2)}
+
+#: Numbers of its descriptor, in place of 2,048, which take seconds to whiten.
+LENGTH = 4 * STAGES[5][0]
 
 #: VGG-Face: (channels, convolutions) of each stage.
 WIDTHS = ((8, 2), (8, 2), (16, 3), (16, 3), (32, 3))
@@ -57,7 +61,7 @@ def resnet50_dag() -> Iterator[tuple[str, Tensor]]:
             if block == 1:
                 yield from convolution(f"conv{stage}_{block}_1x1_proj", 4 * inner, width, 1)
             width = 4 * inner
-    yield "classifier.weight", torch.zeros(8631, 2048, 1, 1)
+    yield "classifier.weight", torch.zeros(8631, LENGTH, 1, 1)
     yield "classifier.bias", torch.zeros(8631)
 
 
@@ -78,11 +82,16 @@ def shrink_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the encoders few blocks or narrow ones; the files of :func:`write_networks` are of these."""
     import timm
     from faceinv_arcface import iresnet
-    from faceinv_vggface2 import resnet50
+    from faceinv_vggface2 import plugin, resnet50
 
     monkeypatch.setattr(resnet50, "STAGES", STAGES)
+    monkeypatch.setattr(plugin, "EncoderSpec", _narrow)
     monkeypatch.setitem(iresnet.DEPTHS, 50, (1, 1, 1, 1))
     monkeypatch.setitem(timm.models.vgg.cfgs, "vgg16", [x for width, steps in WIDTHS for x in [*[width] * steps, "M"]])
+
+
+def _narrow(**given: Any) -> EncoderSpec:
+    return EncoderSpec(**given | ({"dim": LENGTH} if given["dim"] == 2048 else {}))
 
 
 def write_networks(folder: Path) -> dict[str, Path]:
