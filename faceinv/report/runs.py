@@ -275,8 +275,16 @@ def _order(column: Column) -> tuple[Any, ...]:
         bool(config.protection), *_leak_order(config), config.objective, config.method, config.steps,
         len(config.losses), column.losses,
         column.precision != EXACT, bool(config.loss_weights), _plain(config.loss_weights),
-        config.protection, _plain(config.protection_options), config.threat, config.issued, column.id,
+        config.protection, _strength(config.protection_options), config.threat, config.issued, column.id,
     )  # fmt: skip
+
+
+def _strength(options: Mapping[str, Any]) -> tuple[tuple[str, float, str], ...]:
+    """Return the place of a protection's options: by number where they have one, else by text."""
+    return tuple(
+        (key, float(value), "") if isinstance(value, int | float) else (key, 0.0, str(value))
+        for key, value in options.items()
+    )
 
 
 def _leak_order(config: CellConfig) -> tuple[Any, ...]:
@@ -304,7 +312,7 @@ def _named(key: str, value: Any) -> str:
     if key == "threat":
         return str(value or "")
     if key == "issued":
-        return f"{value or 1} templates"
+        return f"{value} templates" if (value or 1) > 1 else ""
     if key == "leak":
         return str(value or "whole descriptor")
     if key in ("knowledge", "surrogate", "fusion"):
