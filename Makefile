@@ -6,7 +6,7 @@ INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(B
 # One process per core with one thread each: small networks gain nothing from more threads, and processes would compete.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: bench shipped test check hostile docs lock dist smoke install clean
+.PHONY: bench shipped submissions test check hostile docs lock dist smoke install clean
 
 # The main job: install, fetch the weights, rebuild faces from descriptors, print the scores.
 bench: .venv/.installed
@@ -17,6 +17,15 @@ SHIPPED := plugins/arcface/src/faceinv_arcface/trained
 shipped: .venv/.installed
 	rm -rf $(SHIPPED)
 	$(BIN)/faceinv train --encoder arcface --losses id,lm,hist --export $(SHIPPED)
+
+# The submissions on the leaderboard's page, made anew: the default chain, and every method at 100 steps.
+SUBMISSIONS := benchmarks/results/submissions
+submissions: .venv/.installed
+	rm -rf runs/submissions
+	$(BIN)/faceinv bench --encoder arcface --losses id,lm,hist --limit 16 --out runs/submissions/latent-adam-16
+	$(BIN)/faceinv bench benchmarks/suites/methods.yaml --limit 16 --steps 100 --out runs/submissions/methods-16
+	for name in latent-adam-16 methods-16; do \
+		$(BIN)/faceinv submit runs/submissions/$$name --out $(SUBMISSIONS)/$$name.json || exit 1; done
 
 # Install the test dependencies, then run the tests.
 test: .venv/.tested

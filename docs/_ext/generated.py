@@ -163,9 +163,13 @@ def leaderboard() -> str:
         "Inversion methods at equal budgets, on the same targets, judged by a critic that none of them saw;",
         "[](../../explanation/comparing-methods.md) explains how and why. White-box budgets are image-steps,",
         "scores-only budgets are queries, so the two are separate leagues. Mean [95 % interval]; Δ is the paired",
-        "difference to the named method at the same budget. Generated from `benchmarks/results`: the suites are output",
-        "of `faceinv compare RUN --json`; the results at the end are [submissions](../../how-to/submit-results.md),",
-        "which `faceinv verify` checks.",
+        "difference to the named method at the same budget.",
+        "",
+        "Two kinds of results are on this page. The [submissions](../../how-to/submit-results.md) at the end are files",
+        "that `faceinv verify` checks, and `make submissions` makes them again. The suites before them are aggregates,",
+        "the output of `faceinv compare RUN --json`: hours of computing with the code of the commit that added them.",
+        "Their pictures are not kept, so they can be run again but not verified. Those on photographs will remain",
+        "aggregates, because a submission names its targets.",
         "",
     ]
     for name, (title, reference, command) in SUITES.items():
