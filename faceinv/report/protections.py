@@ -14,12 +14,12 @@ from faceinv.storage.audit_records import ProbeRecord
 #: Mark of results under an attack that does not know the scheme.
 NOT_ADAPTIVE = "not attacked adaptively"
 _NOTE = (
-    "Mean [95 % interval] over people. TMR, rank 1 and equal error rate: recognition with templates under one key. "
-    "Change: paired difference to the same photographs without protection. Recovered cosine: of the leaked descriptor "
-    "and the one that the attack finds. Inversion success: share of targets whose recovered descriptor the protected "
-    "system accepts for the template and the unprotected system for the person, at the same false match rate. Dsys: "
-    "whether templates under different keys can be linked, 0 to 1. Read: the best reader of an attribute, trained on "
-    "templates (faceinv probe --protect)."
+    "Mean [95 % interval] over people. Bytes, time: of one template. TMR, rank 1 and equal error rate: recognition with "
+    "templates under one key. Change: paired difference to the same photographs without protection. Recovered cosine: of "
+    "the leaked descriptor and the one that the attack finds. Inversion success: share of targets whose recovered "
+    "descriptor the protected system accepts for the template and the unprotected system for the person, at the same "
+    "false match rate. Dsys: whether templates under different keys can be linked, 0 to 1. Read: the best reader of an "
+    "attribute, trained on templates (faceinv probe --protect)."
 )
 
 
@@ -38,7 +38,7 @@ def table(study: Study, probes: Sequence[ProbeRecord] = ()) -> Table:
         for column, found in zip(protected, read, strict=True)
     )
     columns = (
-        *("bytes", "equal error rate", "TMR at FMR 0.001", "change", "rank 1", "recovered cosine"),
+        *("bytes", "time", "equal error rate", "TMR at FMR 0.001", "change", "rank 1", "recovered cosine"),
         *("inversion success at FMR 0.01", "at FMR 0.001", "Dsys"),
         *(f"{name} read, {unit}" for name, unit in attributes.items()),
         "attack",
@@ -67,7 +67,11 @@ def attack(column: Column) -> str:
 def _line(column: Column, read: Sequence[Cell]) -> Line:
     record, block = column.record, column.record.protection
     assert block is not None, "only of cells with a protection"
-    cells = [Cell(f"{block.bytes} of {block.plain_bytes}", value=block.bytes)]
+    took = record.seconds.protect
+    cells = [
+        Cell(f"{block.bytes} of {block.plain_bytes}", value=block.bytes),
+        Cell() if took is None else Cell(f"{1000 * took:.2g} ms", value=took),
+    ]
     if block.utility is None:
         cells += [Cell()] * 4
     else:
