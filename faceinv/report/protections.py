@@ -14,12 +14,12 @@ from faceinv.storage.audit_records import ProbeRecord
 #: Mark of results under an attack that does not know the scheme.
 NOT_ADAPTIVE = "not attacked adaptively"
 _NOTE = (
-    "Mean [95 % interval] over people. Bytes, time: of one template. TMR, rank 1 and equal error rate: recognition with "
-    "templates under one key. Change: paired difference to the same photographs without protection. Recovered cosine: of "
-    "the leaked descriptor and the one that the attack finds. Inversion success: share of targets whose recovered "
-    "descriptor the protected system accepts for the template and the unprotected system for the person, at the same "
-    "false match rate. Dsys: whether templates under different keys can be linked, 0 to 1. Read: the best reader of an "
-    "attribute, trained on templates (faceinv probe --protect)."
+    "Mean [95 % interval] over people. Bytes, time: of one template. TMR, rank 1 and equal error rate: recognition "
+    "with templates under one key. Change: paired difference to the same photographs without protection. Recovered "
+    "cosine: of the leaked descriptor and the one that the attack finds. Inversion success: share of targets whose "
+    "recovered descriptor the protected system accepts for the template and the unprotected system for the person, at "
+    "the same false match rate. Dsys: whether templates under different keys can be linked, 0 to 1. Read: the best "
+    "reader of an attribute, trained on templates (faceinv probe --protect)."
 )
 
 
