@@ -83,16 +83,13 @@ def test_an_attack_gets_no_more_than_decisions(faces: Faces) -> None:
             ask()
 
 
-def test_a_view_shows_what_leaks_and_passes_gradients() -> None:
-    whole = torch.randn(5, D, generator=torch.Generator().manual_seed(3)).requires_grad_()
+def test_a_view_shows_what_leaks() -> None:
+    whole = torch.randn(5, D, generator=torch.Generator().manual_seed(3))
     directions = nn.functional.normalize(whole)
-    dims, bits = View(Leak("dims", 4, "random"), whole.detach()), View(Leak("bits", 2), whole.detach())
+    dims, bits = View(Leak("dims", 4, "random"), whole), View(Leak("bits", 2), whole)
     assert torch.allclose(dims(whole), directions @ dims.rows.float().T)
     assert torch.allclose(bits(whole), rounded_to_bits(directions, 2), atol=1e-6)
     assert len(bits(whole).unique()) <= 4
-    bits(whole).sum().backward()
-    assert whole.grad is not None
-    assert whole.grad.abs().sum() > 0
 
 
 SMALL = ("--encoder", "toy", "--critic", "toy.critic", "--generator", "toy-faces", "--steps", "4", "--pairs", "200",

@@ -1,4 +1,9 @@
-"""The attacker's preparation where only a part of each descriptor leaks: everything is learnt from that part."""
+"""The attacker's preparation where only a part of each descriptor leaks: everything is learnt from that part.
+
+A part is represented by the whole descriptor that it makes most likely, which depends on nothing else. Readers and the
+latent regressor learn from such descriptors of the samples, and the objective compares a candidate's descriptor with
+the target's. To compare only the numbers that leaked was tried, and is worse: a search then moves the others freely.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +11,17 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from faceinv.attack.leaks import SAMPLES
+from faceinv.attack.leaks import SAMPLES, completed_view
 from faceinv.attack.pairs import Pairs
 from faceinv.attack.preparation import Preparation
+from faceinv.attack.scale import at_likely_length
 from faceinv.attack.views import View
 from faceinv.contracts.leaks import Leak
-from faceinv.contracts.specs import EncoderSpec
-from faceinv.models.loader import FramedEncoder
 from faceinv.plugins.code import core_hash
 from faceinv.probes.reader import Examples
 from faceinv.probes.whitening import Whitening
-
-
-class SeenEncoder(FramedEncoder):
-    """An encoder of which only a part of each descriptor is seen.
-
-    Args:
-        whole: The encoder.
-        view: The part.
-    """
-
-    def __init__(self, whole: FramedEncoder, view: View) -> None:
-        nn.Module.__init__(self)
-        self.encoder, self.warp, self.view = whole.encoder, whole.warp, view
-
-    @property
-    def spec(self) -> EncoderSpec:
-        """The whole encoder's declaration, with the length of the part."""
-        return replace(self.encoder.spec, dim=self.view.dim)
-
-    @property
-    def dim(self) -> int:
-        """Length of the part."""
-        return self.view.dim
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the part ``(B, N)`` of the descriptors of images ``(B, 3, H, W)`` in the generator's framing."""
-        part: Tensor = self.view(super().forward(images))
-        return part
 
 
 class SeenPreparation(Preparation):
@@ -60,8 +36,7 @@ class SeenPreparation(Preparation):
     def __init__(self, whole: Preparation, leak: Leak, **given: Any) -> None:
         super().__init__(**given)
         self._whole, self._leak = whole, leak
-        self.view = View(leak, whole.pairs.descriptors[:SAMPLES])
-        self.encoder = SeenEncoder(whole.encoder, self.view).to(whole.loader.device)
+        self.view = View(leak, self._samples)
 
     @cached_property
     def provenance(self) -> dict[str, object]:
@@ -69,10 +44,14 @@ class SeenPreparation(Preparation):
         code = core_hash(of=("attack/leaks.py", "attack/seen.py", "attack/views.py"))
         return {**self._whole.provenance, "leak": str(self._leak), "leak code": code}
 
+    def completed(self, part: Tensor) -> Tensor:
+        """Return the most likely descriptors ``(B, D)`` given the part ``(B, N)`` that leaks of each."""
+        return at_likely_length(completed_view(self.view, part, self._samples), self._whole)
+
     @cached_property
     def pairs(self) -> Pairs:
-        """The pairs of the whole encoder, with the part of each descriptor that is seen."""
-        return replace(self._whole.pairs, descriptors=self._part(self._whole.pairs.descriptors))
+        """The pairs of the whole encoder, with what the part that leaks tells of each descriptor."""
+        return replace(self._whole.pairs, descriptors=self._known(self._whole.pairs.descriptors))
 
     @cached_property
     def reading_whitening(self) -> Whitening:
@@ -80,8 +59,8 @@ class SeenPreparation(Preparation):
         return self.whitening
 
     @property
-    def samples(self) -> Tensor:
-        """Whole descriptors ``(S, D)`` that show how those are distributed."""
+    def _samples(self) -> Tensor:
+        """Descriptors ``(S, D)`` that show how whole ones are distributed."""
         return self._whole.pairs.descriptors[:SAMPLES]
 
     def labels(self, name: str) -> Tensor:
@@ -89,10 +68,9 @@ class SeenPreparation(Preparation):
         return self._whole.labels(name)
 
     def examples(self, name: str) -> Examples:
-        """Return what the reader of the probe ``name`` learns from: parts of descriptors."""
+        """Return what the reader of the probe ``name`` learns from: what their parts tell of descriptors."""
         whole = self._whole.examples(name)
-        return replace(whole, descriptors=self._part(whole.descriptors))
+        return replace(whole, descriptors=self._known(whole.descriptors))
 
-    def _part(self, descriptors: Tensor) -> Tensor:
-        part: Tensor = self.view(descriptors).detach()
-        return part
+    def _known(self, descriptors: Tensor) -> Tensor:
+        return self.completed(self.view(descriptors.double()))

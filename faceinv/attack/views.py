@@ -31,13 +31,10 @@ class View(nn.Module):
         return len(self.rows)
 
     def forward(self, descriptors: Tensor) -> Tensor:
-        """Return what leaks ``(B, N)`` of whole descriptors ``(B, D)``, differentiable.
-
-        Rounding passes gradients on unchanged (the straight-through estimator of Bengio et al. 2013).
-        """
+        """Return what leaks ``(B, N)`` of whole descriptors ``(B, D)``."""
         directions = nn.functional.normalize(descriptors)
         if self.leak.kind == "bits":
-            return directions + (rounded_to_bits(directions, self.leak.n) - directions).detach()
+            return rounded_to_bits(directions, self.leak.n)
         return directions @ self.rows.to(directions).T
 
 

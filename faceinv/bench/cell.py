@@ -63,7 +63,7 @@ class Cell:
 
     @property
     def part(self) -> str:
-        """The leak if the attacker inverts a part of each descriptor, seen as it is, and learns from such parts."""
+        """The leak if the attacker learns from parts of descriptors; empty if not."""
         return self.leak if self.leak.startswith(PARTS) and not self.surrogate else ""
 
     @property

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from faceinv.attack.decisions import from_decisions
-from faceinv.attack.leaks import SAMPLES, Answers, completed_view, from_scores
+from faceinv.attack.leaks import SAMPLES, Answers, from_scores
 from faceinv.attack.preparation import Preparation
 from faceinv.attack.rendering import descriptors_of
 from faceinv.attack.scale import at_likely_length
@@ -31,7 +31,7 @@ from faceinv.storage.parts import Part
 from faceinv.storage.records import LeakFacts
 from faceinv.storage.schema import finite
 
-#: Columns of the rows: cosine of what the attacker knows to the target's own descriptor, on the encoder in the loss;
+#: Columns of the rows: cosine of what is inverted to the target's own descriptor, on the encoder in the loss;
 #: answers that the system gave about the descriptor; whether it took an image of the attacker's for the person.
 LEAK_COSINE, LEAK_ANSWERS, LEAK_ENTERED = LEAK_COLUMNS = ("leak_cosine", "leak_answers", "leak_entered")
 
@@ -41,10 +41,8 @@ class Known:
     """What an attacker has of some targets.
 
     Args:
-        descriptors: What is inverted ``(n, D)``: a descriptor of the encoder in the attacker's loss, or the part of it
-            that leaked.
-        columns: A value for each target, by column; empty if the target's own descriptor is inverted. The cosine is
-            that of what is inverted or, for a part, of the whole descriptor that it is completed to.
+        descriptors: ``(n, D)``, of the encoder in the attacker's loss.
+        columns: A value for each target, by column; empty if the target's own descriptor is inverted.
         templates: All that leaked of each target's person ``(n, K, D)``, if the objectives of all are added up.
         about: What the record notes of the leak.
     """
@@ -65,14 +63,12 @@ class _Found:
     """What an attacker makes of descriptors that leak.
 
     Args:
-        inverted: What is inverted ``(B, ·)``.
-        whole: The whole descriptors ``(B, D)`` that it stands for.
+        inverted: What is inverted ``(B, D)``, on the encoder in the loss.
         system: The system that was asked; ``None`` if whole descriptors leaked.
         about: What the record notes.
     """
 
     inverted: Tensor
-    whole: Tensor
     system: Answers | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -111,7 +107,7 @@ class Leaks:
         self._thresholds: dict[tuple[object, ...], tuple[float, float]] = {}
 
     def known(self, cell: Cell, targets: TargetFiles, rows: range, images: Tensor) -> Known:
-        """Return what leaks of the cell's targets, as descriptors of the encoder in the loss, or parts of them.
+        """Return what leaks of the cell's targets, as descriptors of the encoder in the loss.
 
         Args:
             cell: The cell.
@@ -126,13 +122,14 @@ class Leaks:
         leak = parse_leak(cell.leak or "descriptor", own.shape[1])
         truth = self._judge.embed(cell, cell.surrogate, images, rows) if cell.surrogate else own
         found, of_person = self._found(cell, targets, leak, stored.flatten(0, 1)), stored.shape[:2]
-        each, wholes = found.inverted.view(*of_person, -1), found.whole.view(*of_person, -1)
-        cosines = nn.functional.cosine_similarity(fused(wholes, cell.fusion), truth)
+        each = found.inverted.view(*of_person, -1)
+        inverted = fused(each, cell.fusion)
+        cosines = nn.functional.cosine_similarity(inverted, truth)
         asked = torch.zeros(of_person) if found.system is None else found.system.asked.view(of_person)
         columns = {LEAK_COSINE: cosines.tolist(), LEAK_ANSWERS: asked.amax(1).tolist()}
         if leak and leak.kind == "decisions" and found.system:
             columns[LEAK_ENTERED] = found.system.entered.view(of_person).any(1).float().tolist()
-        return Known(fused(each, cell.fusion), columns, each if cell.fusion == "sum" else None, found.about)
+        return Known(inverted, columns, each if cell.fusion == "sum" else None, found.about)
 
     def _stored(self, cell: Cell, targets: TargetFiles, rows: range, own: Tensor) -> Tensor:
         """Return all descriptors ``(n, K, D)`` of each target's person that the system stores."""
@@ -156,12 +153,11 @@ class Leaks:
         if cell.surrogate:
             return self._mapped(cell, leak, stored)
         if leak is None:
-            return _Found(stored, stored)
+            return _Found(stored)
         preparation = self._resources.preparation(cell)
         if isinstance(preparation, SeenPreparation):
             system = Answers(stored, leak, view=preparation.view)
-            part = system.part()
-            return _Found(part.float(), completed_view(preparation.view, part, preparation.samples), system)
+            return _Found(preparation.completed(system.part()), system)
         samples, about = self._prior(cell).pairs, dict[str, Any]()
         if leak.kind == "scores":
             system = Answers(stored, leak)
@@ -172,7 +168,7 @@ class Leaks:
             found = from_decisions(system, samples, partial(descriptors_of, self._prior(cell)))
             about = {"fmr": rate, "threshold": threshold}
         found = at_likely_length(found, preparation)
-        return _Found(found, found, system, about)
+        return _Found(found, system, about)
 
     def _mapped(self, cell: Cell, leak: Leak | None, stored: Tensor) -> _Found:
         """Return what an attacker makes of the leak who has pairs in place of the encoder; see :meth:`_found`."""
@@ -191,7 +187,7 @@ class Leaks:
         mapped = self._maps[key]
         # At the mean length, a map's result lies where no descriptor does.
         found = at_likely_length(mapped(given), self._resources.preparation(cell))
-        return _Found(found, found, system, {"map": mapped.kind, "map_cosine": mapped.held_out})
+        return _Found(found, system, {"map": mapped.kind, "map_cosine": mapped.held_out})
 
     def _prior(self, cell: Cell) -> Preparation:
         """Return samples of the generator, embedded by the encoder that leaked."""

@@ -12,10 +12,9 @@ from faceinv.report.values import Interval, interval_of_record, of_record
 from faceinv.storage.records import CellConfig
 
 _NOTE = (
-    "Answers: numbers, scores or decisions that the system gave away of each descriptor. Cosine to the target's own "
-    "descriptor, on the encoder in the loss: of what is inverted or, where a part leaks, of the whole descriptor that "
-    "it is completed to. Type II: share of reconstructions that the encoder accepts as the person, against another "
-    "photograph, at FMR "
+    "Answers: numbers, scores or decisions that the system gave away of each descriptor. Cosine: of what is inverted "
+    "to the target's own descriptor, on the encoder in the loss. Type II: share of reconstructions that the encoder "
+    "accepts as the person, against another photograph, at FMR "
 )
 WHOLE = "whole descriptor"
 #: The kinds of leaks in the order of the chart.

@@ -186,8 +186,7 @@ class LeakFacts(Model):
     answers: Count
     """Numbers, scores or decisions that the system gave away of each descriptor, of the one that most were asked of."""
     cosine: Interval
-    """Cosine of what is inverted, or of the whole descriptor that a part is completed to, to the target's own, on the
-    encoder in the loss: mean and interval."""
+    """Cosine of what is inverted to the target's own descriptor, on the encoder in the loss: mean and interval."""
     map: Literal["ridge", "network"] | None = None
     """The map from the encoder that leaked to the surrogate, chosen on a fifth of the pairs."""
     map_cosine: Number | None = None
