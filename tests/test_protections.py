@@ -246,7 +246,7 @@ def test_readers_learn_anew_on_templates(run, cache: Path, tmp_path: Path) -> No
         (("--protect", "leace:smile"), "Unknown attribute of the protection 'smile'"),
         (("--protect", "biohash", "--threat", "key-secrets"), "Did you mean 'key-secret'?"),
     ):
-        refused = run(*args, *given, "--out", tmp_path / "run")
+        refused = run(*args, "--no-image", *given, "--out", tmp_path / "run")
         assert (refused.code, text in refused.err) == (2, True)
 
 
