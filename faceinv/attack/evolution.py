@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from cmaes import CMA, SepCMA
 from torch import Tensor, nn
 
 from faceinv.attack.recovery import Spread
@@ -34,6 +33,9 @@ class Strategies:
     def __init__(
         self, dimensions: int, sigma: float, seeds: Sequence[int], size: int = 0, diagonal: int = DIAGONAL
     ) -> None:
+        # It imports scipy.stats, which takes longer than many runs that need no strategy.
+        from cmaes import CMA, SepCMA
+
         #: Candidates of a generation.
         self.size = size or 4 + math.floor(3 * math.log(dimensions))
         strategy = SepCMA if dimensions >= diagonal else CMA
