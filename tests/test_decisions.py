@@ -17,6 +17,8 @@ from faceinv.attack.pairs import Pairs
 from faceinv.attack.views import View, rounded_to_bits
 from faceinv.contracts.leaks import Leak
 from faceinv.errors import PluginError
+from faceinv.report.leaks import source
+from faceinv.storage.records import CellConfig
 
 D, THRESHOLD = 12, 0.55
 
@@ -107,6 +109,12 @@ def test_decisions_are_counted_and_recorded(run: Any, cache: Path, tmp_path: Pat
     result = run("bench", *SMALL, *few)
     assert result.code == 0, result.err
     by = {name: record["leak"] for name, record in records(out).items()}
+    headlines = {name: source(CellConfig.model_validate(record["config"])) for name, record in records(out).items()}
+    assert headlines["decisions:5"] == ("From at most 5 decisions of a system on each of", ",")
+    drawn = run("export", out, "--figure", "leaks", "--out", tmp_path / "leaks.svg")
+    assert drawn.code == 0, drawn.err
+    assert "decisions:400" in (tmp_path / "leaks.svg").read_text()
+    assert 'aria-label="What does an attacker need?' in (out / "report.html").read_text()
     assert by["decisions:5"]["answers"] <= 5
     assert by["decisions:5"]["cosine"]["mean"] < by["decisions:400"]["cosine"]["mean"]
     assert by["decisions:5"]["entered"] <= by["decisions:400"]["entered"]
