@@ -24,9 +24,6 @@ NOT_ADAPTIVE = "not attacked adaptively"
 _OWN_KEYS = 8
 #: Own faces on which attackers try the attacks that they know, under a key of their own.
 _TRIED_ON = 16
-#: How much more another attack must recover than the scheme's own to be run in its place: the own one is accepted by
-#: the protected system more often.
-_CLEARLY = 0.01
 #: Weight of a score against the prior where any scheme is attacked through its score: templates without noise are
 #: approached as closely as possible; of ``M`` symbols, each counts a few times its logarithm.
 _EXACT, _PER_SYMBOL = 1e5, 4.0
@@ -149,7 +146,7 @@ class ProtectedSystem:
     def _best(self, issued: int) -> tuple[Attack, Mapping[str, float]]:
         """Return the attack that recovers most of the attacker's own faces from so many templates, and what each did.
 
-        The scheme's own attack stays unless another is clearly better. None has seen the faces that it is tried on.
+        Of equal ones, the scheme's own comes first. None has seen the faces that it is tried on.
         """
         if issued in self._tried:
             return self._tried[issued]
@@ -165,7 +162,7 @@ class ProtectedSystem:
             found = attack(leaks, prior)
             cosine = float((nn.functional.normalize(found.descriptors.float()) * faces).sum(1).mean())
             cosine = round(cosine, 3) if math.isfinite(cosine) else -1.0
-            if cosine > best[1] + (_CLEARLY if tried else 0):
+            if cosine > best[1]:
                 best = attack, cosine
             tried.setdefault(found.attack, cosine)
         return self._tried.setdefault(issued, (best[0], tried))
