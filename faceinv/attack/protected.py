@@ -11,6 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from faceinv.attack.evolution import by_evolution
 from faceinv.attack.recovery import by_descent, from_pairs
 from faceinv.contracts.protection_specs import KEY_KNOWN, KEY_SECRET, ProtectionSpec
 from faceinv.contracts.protections import Attack, Leak, Protection, Recovered
@@ -184,9 +185,6 @@ class ProtectedSystem:
 
     def _by_score(self, leaks: Sequence[Leak], prior: Tensor) -> Recovered:
         """Attack a scheme without gradients through its score alone, by CMA-ES."""
-        # cmaes imports scipy.stats, which every bench would otherwise wait for.
-        from faceinv.attack.evolution import by_evolution
-
         weight = _EXACT if self.spec.output == "real" else _PER_SYMBOL * leaks[0].templates.shape[1]
 
         def misfit(found: Tensor, leaks: Sequence[Leak]) -> Tensor:
