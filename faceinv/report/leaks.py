@@ -74,8 +74,10 @@ def source(config: CellConfig) -> tuple[str, str]:
     if config.leaked_per_person > 1:
         details.append(f"with those of {config.leaked_per_person - 1} further photographs of each person")
     if config.knowledge:
-        pairs = int(config.knowledge.partition(":")[2])
-        details.append(f"without the encoder, but with {pairs:,} photographs and their descriptors")
+        pairs = config.knowledge.partition(":")[2]
+        # A record may have been edited.
+        known = f"{int(pairs):,} photographs and their descriptors" if pairs.isdecimal() else config.knowledge
+        details.append(f"without the encoder, but with {known}")
     if not (config.leak or details or config.protection):
         details = ["alone"]
     return f"From {before}", "".join(f", {detail}" for detail in details) + ","
