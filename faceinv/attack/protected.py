@@ -142,7 +142,8 @@ class ProtectedSystem:
         own = self.numbers(self.under(keys, self.prior))
         # Which key a template is under is not known, so each answers alone.
         found = [from_pairs(own, self.prior, self.numbers(leak.templates)) for leak in leaks]
-        return replace(found[0], descriptors=torch.stack([one.descriptors for one in found]).mean(0))
+        mean = torch.stack([one.descriptors for one in found]).mean(0)
+        return replace(found[0], descriptors=mean, budget={**found[0].budget, "templates": len(leaks)})
 
     def _best(self, issued: int) -> tuple[Attack, Mapping[str, float]]:
         """Return the attack that recovers most of the attacker's own faces from so many templates, and what each did.
@@ -171,7 +172,8 @@ class ProtectedSystem:
     def _by_map(self, leaks: Sequence[Leak], prior: Tensor) -> Recovered:
         """Attack with a linear map, learnt from templates of the attacker's own faces under the key."""
         known = [self.numbers(self.protection.protect(prior, leak.key)) for leak in leaks]
-        return from_pairs(torch.cat(known, 1), prior, torch.cat([self.numbers(leak.templates) for leak in leaks], 1))
+        found = from_pairs(torch.cat(known, 1), prior, torch.cat([self.numbers(leak.templates) for leak in leaks], 1))
+        return replace(found, budget={**found.budget, "templates": len(leaks)})
 
     def _through(self, leaks: Sequence[Leak], prior: Tensor) -> Recovered:
         """Attack a differentiable scheme with gradients of its score, straight through it."""
