@@ -79,7 +79,7 @@ def source(config: CellConfig) -> tuple[str, str]:
         known = f"{int(pairs):,} photographs and their descriptors" if pairs.isdecimal() else config.knowledge
         details.append(f"without the encoder, but with {known}")
     if not (config.leak or details or config.protection):
-        details = ["alone"]
+        before = f"nothing but {before}"
     return f"From {before}", "".join(f", {detail}" for detail in details) + ","
 
 
