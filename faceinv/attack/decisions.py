@@ -12,16 +12,15 @@ possible first, as master faces do (Shmelkin et al. 2021), was tried on photogra
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from faceinv.attack.equal import between
+from faceinv.attack.equal import HALVINGS, between, halved
 from faceinv.attack.leaks import Answers, distribution, spread
 from faceinv.attack.pairs import Pairs
 
-#: Answers that halve the way between an accepted and a refused image.
-_HALVINGS = 8
 #: Variance of an equation's error, as a share of the mean variance of a direction.
 _NOISE = 1e-4
 
@@ -79,14 +78,11 @@ def _searched(
     ends = spread(known, min(len(known), 2 * known.shape[1])).tolist()
     rows = [list[Tensor]() for _ in of]
     for end in ends:
-        able = ((answers.left[of] >= _HALVINGS) & (first != end)).nonzero().flatten()
+        able = ((answers.left[of] >= HALVINGS) & (first != end)).nonzero().flatten()
         if not len(able):
             break
-        near, far = torch.zeros(len(able)), torch.ones(len(able))
         start, toward = samples.latents[first[able]], samples.latents[end].expand_as(samples.latents[first[able]])
-        for _ in range(_HALVINGS):
-            accepted = answers.decisions(embed(between(start, toward, (near + far) / 2)), of[able])
-            near, far = torch.where(accepted, (near + far) / 2, near), torch.where(accepted, far, (near + far) / 2)
+        near, far = halved(start, toward, partial(_accepted, answers, of[able], embed))
         boundary = nn.functional.normalize(embed(between(start, toward, (near + far) / 2)).double())
         # A line that never left what is accepted does not end on the boundary.
         for place, row, left in zip(able.tolist(), boundary, (far < 1).tolist(), strict=True):
@@ -94,6 +90,11 @@ def _searched(
                 rows[place].append(row)
     return torch.stack([_solved(own, known[start], known, answers.threshold)
                         for own, start in zip(rows, first.tolist(), strict=True)])  # fmt: skip
+
+
+def _accepted(answers: Answers, of: Tensor, embed: Callable[[Tensor], Tensor], latents: Tensor) -> Tensor:
+    """Return whether the system takes the images of latents for the people behind the rows ``of``."""
+    return answers.decisions(embed(latents), of)
 
 
 def _solved(rows: list[Tensor], first: Tensor, known: Tensor, threshold: float) -> Tensor:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-#: Halvings of the way from a start to an answer: its cosine is then known to a few thousandths.
-_HALVINGS = 8
+#: Halvings of the way between two latents: a cosine on it is then known to a few thousandths.
+HALVINGS = 8
 
 
 def at_equal_cosine(
@@ -33,14 +33,26 @@ def at_equal_cosine(
     level = reached.min(1).values
     found = []
     for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        low, high = torch.zeros(len(end)), torch.ones(len(end))
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            above = cosines(between(start, end, middle)) > level
-            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+        low, _ = halved(start, end, lambda latents: ~(cosines(latents) > level))
         share = torch.where(reached[:, place] > level, low, torch.ones_like(low))
         found.append(between(start, end, share))
     return found, reached
+
+
+def halved(start: Tensor, end: Tensor, inside: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Return shares of the way from start to end ``(B,)``: the last one known to be inside, the first known to be not.
+
+    Args:
+        start: Latents ``(B, *latent_shape)`` that are taken to be inside.
+        end: Latents that are taken to be outside.
+        inside: Returns whether latents are inside ``(B,)``; asked :data:`HALVINGS` times.
+    """
+    low, high = torch.zeros(len(end)), torch.ones(len(end))
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        within = inside(between(start, end, middle))
+        low, high = torch.where(within, middle, low), torch.where(within, high, middle)
+    return low, high
 
 
 def between(start: Tensor, end: Tensor, share: Tensor) -> Tensor:

@@ -108,10 +108,9 @@ def by_descent(
         iterations: Iterations of L-BFGS.
     """
     spread, n = Spread.of(prior), len(leaks[0].templates)
-    rows = torch.randint(len(prior), (n, guesses), generator=torch.Generator().manual_seed(0))
-    every = torch.cat([*(start[:, None].to(prior) for start in starts), prior[rows]], 1)
-    guesses = every.shape[1]
-    state = spread.coordinates(nn.functional.normalize(every.flatten(0, 1))).requires_grad_(True)
+    first = _guessed(n, guesses, starts, prior)
+    guesses = first.shape[1]
+    state = spread.coordinates(first.flatten(0, 1)).requires_grad_(True)
 
     def total(z: Tensor) -> Tensor:
         found = spread.descriptors(z)
@@ -136,6 +135,13 @@ def by_descent(
         found = spread.descriptors(state).view(n, guesses, -1)[torch.arange(n), best]
     budget = {"guesses": guesses, "iterations": iterations, "templates": len(leaks)}
     return Recovered(found.to(prior), f"L-BFGS on {what}", budget)
+
+
+def _guessed(n: int, guesses: int, starts: Sequence[Tensor], prior: Tensor) -> Tensor:
+    """Return the directions ``(n, K, D)`` that a search begins at: the given starts, then other faces at random."""
+    rows = torch.randint(len(prior), (n, guesses), generator=torch.Generator().manual_seed(0))
+    every = torch.cat([*(start[:, None].to(prior) for start in starts), prior[rows]], 1)
+    return nn.functional.normalize(every, dim=2)
 
 
 def from_pairs(known: Tensor, prior: Tensor, templates: Tensor) -> Recovered:
@@ -191,10 +197,9 @@ def by_least_squares(
         weight: Weight of the residuals, relative to a template's length, against the prior.
     """
     spread, n = Spread.of(prior), len(leaks[0].templates)
-    rows = torch.randint(len(prior), (n, guesses), generator=torch.Generator().manual_seed(0))
-    every = torch.cat([*(start[:, None].to(prior) for start in starts), prior[rows]], 1)
-    guesses = every.shape[1]
-    z = spread.coordinates(nn.functional.normalize(every.flatten(0, 1)))
+    first = _guessed(n, guesses, starts, prior)
+    guesses = first.shape[1]
+    z = spread.coordinates(first.flatten(0, 1))
     known = torch.cat([leak.templates.double() for leak in leaks], 1)
     scale = weight**0.5 / known.norm(dim=1).mean()
     known = known.repeat_interleave(guesses, 0)

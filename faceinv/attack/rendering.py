@@ -11,16 +11,18 @@ from faceinv.hardware import sent
 
 def images_of(preparation: Preparation, latents: Tensor) -> Tensor:
     """Return the generator's images ``(B, 3, H, W)`` of latents."""
-    loader = preparation.loader
     with torch.inference_mode():
-        images: Tensor = preparation.generator.network(sent(latents, loader.device, loader.dtype), preparation.space)
-    return images.float().cpu()
+        return _rendered(preparation, latents).float().cpu()
 
 
 def descriptors_of(preparation: Preparation, latents: Tensor) -> Tensor:
     """Return the descriptors ``(B, D)`` of the generator's images of latents, by the preparation's encoder."""
-    loader = preparation.loader
     with torch.inference_mode():
-        images = preparation.generator.network(sent(latents, loader.device, loader.dtype), preparation.space)
-        found: Tensor = preparation.encoder(images)
+        found: Tensor = preparation.encoder(_rendered(preparation, latents))
     return found.float().cpu()
+
+
+def _rendered(preparation: Preparation, latents: Tensor) -> Tensor:
+    loader = preparation.loader
+    images: Tensor = preparation.generator.network(sent(latents, loader.device, loader.dtype), preparation.space)
+    return images
