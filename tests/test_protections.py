@@ -115,6 +115,13 @@ def test_without_the_key_less_comes_back(run, cache: Path, tmp_path: Path) -> No
     assert cosine["key-secret"] < cosine["key-known"]
 
 
+def test_a_protection_is_measured_if_no_metric_needs_the_attacked_encoder(run, cache: Path, tmp_path: Path) -> None:
+    result = run(*GRID, "--protect", "biohash:bits=8", "--metric", "mse", "--method", "regression", "--out", tmp_path)
+    assert result.code == 0, result.err
+    (record,) = [json.loads(path.read_text()) for path in (tmp_path / "cells").glob("*.json")]
+    assert record["protection"]["utility"]["rates"]
+
+
 def test_templates_under_several_keys_and_renewed_noise_give_more_back(run, cache: Path, tmp_path: Path) -> None:
     args = ("--protect", "biohash:bits=8,noise:sigma=1,truncate:dims=4", "--issued", "1,4", "--method", "regression")
     result = run(*GRID, "--limit", "5", *args, "--out", tmp_path)

@@ -245,9 +245,10 @@ class Judge:
         return [self._loader.host.spec("metric", name) for name in cell.metrics]
 
     def _roles(self, cell: Cell) -> dict[str, str]:
-        """Return the encoders that the metrics need, by role, without further critics whose weights are missing."""
+        """Return the encoders that scores need, by role, without further critics whose weights are missing."""
         specs = self._specs(cell)
-        kinds = {spec.encoder for spec in specs}
+        # Recognition with templates is measured on the encoder that they protect, whatever the metrics need.
+        kinds = {spec.encoder for spec in specs} | ({"attacked"} if cell.protection else set())
         every = any(spec.protocol for spec in specs)
         needed = {role: name for role, name in cell.roles.items() if every or role.partition(":")[0] in kinds}
         return {role: name for role, name in needed.items() if self._is_here(cell, name)}
