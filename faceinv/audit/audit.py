@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,17 @@ from typing import Any
 from torch import Tensor
 
 from faceinv.audit.attributes import Attribute
+from faceinv.audit.exposure import Exposure
 from faceinv.audit.image_reader import backbone_options
+from faceinv.audit.leaked import leaked_bank
 from faceinv.audit.material import Material
 from faceinv.audit.protection import protected_bank
-from faceinv.audit.readings import baseline, descriptor_readings, digest, image_readings
+from faceinv.audit.readings import Rows, baseline, descriptor_readings, digest, image_readings
 from faceinv.audit.rows import Reading, score_attribute
 from faceinv.audit.settings import RECIPES, AuditSettings, deciding
+from faceinv.bank.bank import Bank
 from faceinv.contracts.data import Dataset
 from faceinv.contracts.progress import Reporter
-from faceinv.contracts.protection_specs import KEY_KNOWN
 from faceinv.contracts.specs import DatasetSpec, EncoderSpec, Spec
 from faceinv.data.images import write_image
 from faceinv.errors import UsageError
@@ -33,6 +35,7 @@ from faceinv.weights.trust import Refusals
 
 #: Increased whenever the same settings give other numbers.
 _VERSION = 3
+_WHOLE = Exposure()
 
 
 class Audit:
@@ -78,29 +81,26 @@ class Audit:
         #: The attributes that are read: the chosen ones, except those known for too few images.
         self.attributes = self.material.chosen
 
-    def require_files(self, encoders: Sequence[str]) -> None:
+    def require_files(self, exposed: Iterable[tuple[str, Exposure]]) -> None:
         """Fetch every weights file that the encoders need, so that one refusal names all that have to be trusted."""
         refusals = Refusals(asks=self.loader.store.asks)
-        for encoder in encoders:
-            for spec in self._networks(self.loader.host.spec("encoder", encoder)):
+        for encoder, exposure in exposed:
+            for spec in self._networks(self.loader.host.spec("encoder", encoder), exposure):
                 with refusals.gathered():
                     self.loader.hashes(spec)
         refusals.end()
 
-    def run(self, encoder: str, protection: str = "", threat: str = KEY_KNOWN) -> ProbeRecord:
+    def run(self, encoder: str, exposure: Exposure = _WHOLE) -> ProbeRecord:
         """Return the record of an encoder; compute and write it unless it is there.
 
         Args:
             encoder: Name of the encoder.
-            protection: How its descriptors are protected, ``NAME[:OPTION=VALUE]``; readers learn from the templates.
-            threat: What the attacker has of that system, one of :data:`faceinv.contracts.THREATS`.
+            exposure: What the attacker has of the system; by default whole descriptors, and the encoder.
         """
         spec: EncoderSpec = self.loader.host.spec("encoder", encoder)
-        weights, code = self._hashes(spec), self._code(spec, protection)
+        weights, code = self._hashes(spec, exposure), self._code(spec, exposure)
         names = [item.name for item in self.material.chosen]
-        config = asdict(self.settings) | {"encoder": spec.name, "attributes": names}
-        config |= {"protect": protection} if protection else {}
-        config |= {"threat": threat} if protection and threat != KEY_KNOWN else {}
+        config = asdict(self.settings) | {"encoder": spec.name, "attributes": names} | exposure.config
         parts_of_id = {"version": _VERSION, "config": deciding(config), "weights": weights, "code": code}
         record_id = fingerprint(parts_of_id)
         known = self.folder.finished(record_id, self._say)
@@ -112,12 +112,9 @@ class Audit:
         bank = self.material.bank(spec.name)
         parts = self.material.parts(bank)
         embedded = time.perf_counter()
-        self.attributes = self.material.readable(parts)
-        if protection:
-            bank = protected_bank(
-                bank, protection, threat, spec, self.material, parts["train"], parts["test"], self.loader.host
-            )
-        read = descriptor_readings(self.material, self.attributes, bank, parts, self._progress)
+        seen, learned = self._seen(bank, exposure, spec, parts)
+        self.attributes = self.material.readable(learned)
+        read = descriptor_readings(self.material, self.attributes, seen, learned, self._progress)
         trained = time.perf_counter()
         image = image_readings(self.material, self.attributes, parts, self._trained, self._progress)
         looked = time.perf_counter()
@@ -126,9 +123,7 @@ class Audit:
             item.name: [*read[item.name], *image[item.name], baseline(self.material, item, parts)]
             for item in self.attributes
         }
-        shown = f"{spec.name} behind {protection}" if protection else spec.name
-        shown += f", {threat}" if "threat" in config else ""
-        rows = self._scored(shown, readings, parts["test"], columns)
+        rows = self._scored(exposure.title(spec.name), readings, parts["test"], columns)
         digests = self.folder.write_rows(record_id, columns)
         facts = {
             "kind": "probe",
@@ -161,6 +156,16 @@ class Audit:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_image(self.material.framed(rows[name]), path)
 
+    def _seen(self, bank: Bank, exposure: Exposure, encoder: EncoderSpec, parts: Rows) -> tuple[Bank, Rows]:
+        """Return the bank with what the attacker sees, and the rows that readers learn from."""
+        if exposure.protect:
+            rows = parts["train"], parts["test"]
+            protect, threat = exposure.protect, exposure.threat
+            return protected_bank(bank, protect, threat, encoder, self.material, *rows, self.loader.host), parts
+        if exposure == _WHOLE:
+            return bank, parts
+        return leaked_bank(bank, exposure, self.material, parts)
+
     def _scored(
         self, encoder: str, readings: Mapping[str, list[Reading]], test: Tensor, columns: dict[str, list[Any]]
     ) -> list[dict[str, Any]]:
@@ -175,26 +180,27 @@ class Audit:
             )  # fmt: skip
         return rows
 
-    def _networks(self, encoder: EncoderSpec) -> list[Spec]:
+    def _networks(self, encoder: EncoderSpec, exposure: Exposure) -> list[Spec]:
         """Return the specs of all networks and probes that the numbers depend on."""
         host, chosen = self.loader.host, self.material.chosen
         specs: list[Spec] = [encoder, *(item.spec for item in chosen if item.spec is not None)]
+        specs += [host.spec("encoder", exposure.surrogate)] if exposure.surrogate else []
         specs += [host.spec("probe", name) for item in chosen for name in item.measured]
         if self.material.dataset.framing is None and self.settings.detector:
             specs.append(host.spec("detector", self.settings.detector))
         return specs
 
-    def _code(self, encoder: EncoderSpec, protection: str) -> dict[str, str]:
+    def _code(self, encoder: EncoderSpec, exposure: Exposure) -> dict[str, str]:
         """Return a hash of each piece of code that the numbers depend on, by what it is."""
-        specs: list[Spec] = [*self._networks(encoder), self.material.spec]
-        if protection:
-            specs.append(self.loader.host.spec("protection", protection.partition(":")[0]))
+        specs: list[Spec] = [*self._networks(encoder, exposure), self.material.spec]
+        if exposure.protect:
+            specs.append(self.loader.host.spec("protection", exposure.protect.partition(":")[0]))
         return {"faceinv": core_hash("audit", "bank")} | codes(self.loader.host, specs)
 
-    def _hashes(self, encoder: EncoderSpec) -> dict[str, str]:
+    def _hashes(self, encoder: EncoderSpec, exposure: Exposure) -> dict[str, str]:
         """Return the hash of each weights file, and of images, annotations and splits, that the numbers depend on."""
         hashes: dict[str, str] = {}
-        for spec in self._networks(encoder):
+        for spec in self._networks(encoder, exposure):
             hashes |= self.loader.hashes(spec)
         dataset = self.material.dataset
         annotated: list[Attribute] = [item for item in self.material.chosen if item.annotation]

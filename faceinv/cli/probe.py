@@ -12,10 +12,9 @@ from faceinv.bench.phases import Phase
 from faceinv.cli.application import Application
 from faceinv.cli.completion import names_of
 from faceinv.cli.groups import GroupTables, Wanted, group_options
-from faceinv.cli.options import Standard, named_files
+from faceinv.cli.options import Standard, config_options, named_files
 from faceinv.contracts.protection_specs import KEY_KNOWN, THREATS
-from faceinv.errors import UsageError, unknown_name
-from faceinv.plugins.protections import NONE, parse_protection, written
+from faceinv.errors import UsageError
 
 #: Photographs in a data set whose number is not known yet.
 _MANY = 10_000
@@ -59,6 +58,7 @@ def _listed(values: tuple[str, ...]) -> list[str]:
     metavar="NAME,…",
     help=f"What the attacker has of a protected system: {', '.join(THREATS)}. By default {KEY_KNOWN}.",
 )
+@config_options(only=("leak", "knowledge", "surrogate"))
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of training and intervals.")
 @click.option(
     "--detector", default=Standard("detector"), show_default=True, help="Finds faces in photographs without a framing."
@@ -100,6 +100,9 @@ def probe(
     device: str,
     protect: tuple[str, ...],
     threats: tuple[str, ...],
+    leak: tuple[str, ...],
+    knowledge: tuple[str, ...],
+    surrogate: str | None,
     form: str | None,
     figures: bool,
     groups: str | None,
@@ -120,8 +123,11 @@ def probe(
       faceinv probe --encoder arcface --dataset synthetic
       faceinv probe --dataset lfw:lfw --attributes smiling --recipe tuned,linear --protect none,leace:smiling
       faceinv probe --dataset lfw:lfw --protect none,biohash:bits=96 --threat key-known,key-secret
+      faceinv probe --dataset lfw:lfw --leak descriptor,dims:64:random,bits:1,scores:32
+      faceinv probe --dataset lfw:lfw --knowledge encoder,pairs:100,pairs:1000 --surrogate sface
       faceinv probe --dataset lfw:lfw --attributes smiling,male,landmarks --groups predicted:male
     """
+    from faceinv.audit.exposure import exposures
     from faceinv.audit.image_reader import ImageRecipe
     from faceinv.audit.setup import make_audit
     from faceinv.bench.setup import make_loader
@@ -131,9 +137,16 @@ def probe(
         raise UsageError(f"--groups prints its tables as text; omit --{form}, or add --groups to 'faceinv report'.")
     names = [app.host.spec("encoder", name).name for name in _listed(encoders) or [Standard("encoder")()]]
     loader = make_loader(app.host, app.store, weights=named_files(weights, names[0], app.host), device=device)
-    protections = _protections(app, names, _listed(protect) or [NONE], _listed(threats) or [KEY_KNOWN])
+    exposed = [
+        (name, exposure)
+        for name in names
+        for exposure in exposures(
+            app.host, app.host.spec("encoder", name), protect=_listed(protect), threats=_listed(threats),
+            leaks=_listed(leak), knowledge=_listed(knowledge), surrogate=surrogate or "",
+        )
+    ]  # fmt: skip
     by_paper = image and "paper" in _listed(recipes)
-    phases = _phases(len(protections), given["limit"] or _MANY, image_epochs if image else 0, by_paper)
+    phases = _phases(len(exposed), given["limit"] or _MANY, image_epochs if image else 0, by_paper)
     with app.progress(phases) as progress:
         audit = make_audit(
             loader,
@@ -144,8 +157,8 @@ def probe(
             say=app.say,
             **given,
         )
-        audit.require_files(names)
-        records = [audit.run(*protected) for protected in protections]
+        audit.require_files(exposed)
+        records = [audit.run(*item) for item in exposed]
     _print_tables(app, records, form)
     if wanted:
         _print_groups(app, audit, records, wanted)
@@ -154,24 +167,6 @@ def probe(
         _draw(app, audit, records)
     for record in records:
         app.say(f"record: {audit.folder.record_path(record.id)}")
-
-
-def _protections(
-    app: Application, encoders: list[str], given: list[str], threats: list[str]
-) -> list[tuple[str, str, str]]:
-    """Return each encoder with each protection, written with all of its options, and each threat; nothing for none."""
-    unknown = next((threat for threat in threats if threat not in THREATS), None)
-    if unknown is not None:
-        raise unknown_name("threat", unknown, THREATS)
-    found: dict[tuple[str, str, str], None] = {}
-    for name in encoders:
-        for text in given:
-            protection = parse_protection(text, app.host.spec("encoder", name).dim, app.host)
-            own = written(protection[0].name, protection[1]) if protection else ""
-            # Without keys, no threat model differs from another.
-            keyed = protection is not None and protection[0].keys != "none"
-            found |= dict.fromkeys((name, own, threat) for threat in (threats if keyed else [KEY_KNOWN]))
-    return list(found)
 
 
 def _phases(encoders: int, images: int, image_epochs: int, by_paper: bool) -> list[Phase]:

@@ -1,4 +1,4 @@
-"""What readers trained on protected templates read of each attribute: records of ``faceinv probe --protect``."""
+"""What readers trained on what leaks, or on templates, read of each attribute: records of ``faceinv probe``."""
 
 from __future__ import annotations
 
@@ -44,19 +44,21 @@ class Leak:
 
 
 def leaks(column: Column, probes: Sequence[ProbeRecord]) -> dict[str, Leak]:
-    """Return what is read behind the protection of a column, or from its descriptors if it has none, by attribute.
+    """Return what is read of what leaked in a column, or behind its protection, by attribute.
 
     Args:
         column: The column.
-        probes: Records of audits, of which those of its encoder, protection and threat count.
+        probes: Records of audits, of which those of its encoder count that expose it in the same way. An attacker with
+            pairs may train readers on the pairs alone, or use the surrogate.
     """
     config = column.config
     text = written(config.protection, config.protection_options) if config.protection else ""
+    wanted = (config.encoder, text, config.threat if text else KEY_KNOWN, config.leak, config.knowledge)
     found: dict[str, Leak] = {}
     for record in probes:
         own = record.config
-        threat = own.get("threat", KEY_KNOWN)
-        if (own.get("encoder"), own.get("protect", "")) != (config.encoder, text) or (text and threat != config.threat):
+        exposed = (own.get("protect", ""), own.get("threat", KEY_KNOWN), own.get("leak", ""), own.get("knowledge", ""))
+        if (own.get("encoder"), *exposed) != wanted or own.get("surrogate", "") not in ("", config.surrogate):
             continue
         for place, row in enumerate(record.rows):
             score = next(((name, unit) for name, unit in _SCORES if name in row.metrics), None)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from faceinv.report import recognition
+from faceinv.report.attribute_leaks import headings, leaks
 from faceinv.report.runs import Column, Study
 from faceinv.report.table import Cell, Line, Table
 from faceinv.report.values import Interval, interval_of_record, of_record
+from faceinv.storage.audit_records import ProbeRecord
 from faceinv.storage.records import CellConfig
 
 _NOTE = (
@@ -16,6 +18,7 @@ _NOTE = (
     "to the target's own descriptor, on the encoder in the loss. Type II: share of reconstructions that the encoder "
     "accepts as the person, against another photograph, at FMR "
 )
+_NOTE_OF_READERS = " Read: the best reader of an attribute (faceinv probe --leak, --knowledge)."
 WHOLE = "whole descriptor"
 #: The kinds of leaks in the order of the chart.
 _KINDS = {
@@ -83,14 +86,27 @@ def source(config: CellConfig) -> tuple[str, str]:
     return f"From {before}", "".join(f", {detail}" for detail in details) + ","
 
 
-def table(study: Study) -> Table:
-    """Return a row for each column; without lines if every attacker had whole descriptors and the encoder."""
+def table(study: Study, probes: Sequence[ProbeRecord] = ()) -> Table:
+    """Return a row for each column; without lines if every attacker had whole descriptors and the encoder.
+
+    Args:
+        study: The study.
+        probes: Records of audits; what readers read of the same leaks has columns of its own.
+    """
     columns = _ordered(study.columns) if any(column.record.leak for column in study.columns) else []
     fmr = rate(study) if columns else ""
-    lines = tuple(_line(column, fmr) for column in columns)
-    headings = ("encoder in the loss", "answers", "cosine", f"type II by {study.first.critic}", "by the leaked encoder")
+    read = [{} if column.config.leaked_per_person > 1 else leaks(column, probes) for column in columns]
+    attributes = headings(read)
+    lines = tuple(
+        _line(column, fmr, [found[name].cell if name in found else Cell() for name in attributes])
+        for column, found in zip(columns, read, strict=True)
+    )
+    shown = (
+        *("encoder in the loss", "answers", "cosine", f"type II by {study.first.critic}", "by the leaked encoder"),
+        *(f"{name} read, {unit}" for name, unit in attributes.items()),
+    )
     title = f"What leaked of {study.first.config.encoder}"
-    note = f"{_NOTE}{fmr}."
+    note = f"{_NOTE}{fmr}.{_NOTE_OF_READERS if attributes else ''}"
     shares = [
         f"{leak_of(column)} for {100 * column.record.leak.entered:.0f} %"
         for column in columns
@@ -98,7 +114,7 @@ def table(study: Study) -> Table:
     ]
     if shares:
         note += f" Targets whose system accepted an image before the reconstruction: {', '.join(shares)}."
-    return Table("leaks", title, note, headings, lines, corner="leak")
+    return Table("leaks", title, note, shown, lines, corner="leak")
 
 
 def points(study: Study) -> tuple[Point, ...]:
@@ -151,7 +167,7 @@ def rate(study: Study) -> str:
     return recognition.preferred(recognition.success(study))
 
 
-def _line(column: Column, fmr: str) -> Line:
+def _line(column: Column, fmr: str, read: Sequence[Cell]) -> Line:
     record, leak = column.record, column.record.leak
     cells = (
         Cell(leak.steered_by if leak else column.config.encoder),
@@ -159,6 +175,7 @@ def _line(column: Column, fmr: str) -> Line:
         Cell.of_interval(interval_of_record(record, 3, "leak", "cosine")) if leak else Cell("1", value=1.0),
         Cell.of_interval(_accepted(column, "critic", fmr), "%"),
         Cell.of_interval(_accepted(column, "attacked", fmr), "%"),
+        *read,
     )
     losses = f"{column.losses}: " if len(column.config.losses) > 1 else ""
     return Line(f"{losses}{leak_of(column)}", "", "", cells)

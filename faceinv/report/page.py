@@ -98,7 +98,7 @@ def render(
             *(
                 ("What does an attacker need?", "Leaks", found, leak_chart(study))
                 for study in runs.studies
-                if (found := leaks.table(study)).lines
+                if (found := leaks.table(study, runs.probes)).lines
             ),
             *(("For whom is it worse?", "Groups", table, None) for table in groups),
         ],

@@ -51,7 +51,7 @@ def exported(runs: Runs, only: Sequence[str] = (), measure: Measure | None = Non
             identification(study, headings),
             cosines(study),
             protections.table(study, runs.probes),
-            leaks.table(study),
+            leaks.table(study, runs.probes),
             answers.table(study),
         ]
         if measure and (not only or "same-person" in only):
@@ -79,7 +79,7 @@ def shown(runs: Runs) -> tuple[Table, ...]:
             readers(study),
             shares(study, labels),
             protections.table(study, runs.probes),
-            leaks.table(study),
+            leaks.table(study, runs.probes),
             answers.table(study),
             success(study, labels),
             identification(study, labels),
