@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor, nn
@@ -230,6 +231,25 @@ def test_leaks_are_axes_of_the_grid(run: Any, cache: Path, tmp_path: Path) -> No
     again = run("bench", *SMALL, "--dataset", "toy-targets", "--limit", "6", "--out", out, "--leak", "scores:3")
     assert again.code == 0
     assert len(records(out)) == 4
+
+
+def test_the_table_of_leaks_compares_with_whole_descriptors(run: Any, cache: Path, tmp_path: Path) -> None:
+    out, people = tmp_path / "run", ("--dataset", "toy-people", "--limit", "12", "--per-person", "1")
+    result = run(
+        *PEOPLE, "bench", *SMALL, *people, "--min-photographs", "2", "--leak", "descriptor,dims:2", "--out", out
+    )
+    assert result.code == 0, result.err
+    accepted = {
+        json.loads(file.read_text())["config"]["leak"]: pq.read_table(file.with_suffix(".parquet"))
+        for file in (out / "cells").glob("*.json")
+    }
+    name = "success_type2@0.01:attacked"
+    whole, part = (np.mean(accepted[leak][name].to_pylist()) for leak in ("", "dims:2:first"))
+    table = run("export", out, "--table", "leaks", "--format", "json").json[0]
+    change = {row["name"]: row["cells"][table["columns"].index("change by it")]["value"] for row in table["rows"]}
+    assert change["whole descriptor"] is None
+    assert change["dims:2:first"] == pytest.approx(100 * (part - whole))
+    assert part < whole
 
 
 def test_pairs_stand_for_the_encoder(run: Any, cache: Path, tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ from faceinv.report.attribute_leaks import headings, leaks
 from faceinv.report.runs import Column, Study
 from faceinv.report.table import Cell, Line, Table
 from faceinv.report.values import Interval, interval_of_record, of_record
+from faceinv.scoring.statistics import paired_difference
 from faceinv.storage.audit_records import ProbeRecord
 from faceinv.storage.records import CellConfig
 
 _NOTE = (
     "Answers: numbers, scores or decisions that the system gave away of each descriptor. Cosine: of what is inverted "
     "to the target's own descriptor, on the encoder in the loss. Type II: share of reconstructions that the encoder "
-    "accepts as the person, against another photograph, at FMR "
+    "accepts as the person, against other photographs, at FMR "
 )
+_NOTE_OF_CHANGES = " Change: paired difference to whole descriptors, in percentage points."
 _NOTE_OF_READERS = " Read: the best reader of an attribute (faceinv probe --leak, --knowledge)."
 WHOLE = "whole descriptor"
 #: The kinds of leaks in the order of the chart.
@@ -98,15 +100,18 @@ def table(study: Study, probes: Sequence[ProbeRecord] = ()) -> Table:
     read = [{} if column.config.leaked_per_person > 1 else leaks(column, probes) for column in columns]
     attributes = headings(read)
     lines = tuple(
-        _line(column, fmr, [found[name].cell if name in found else Cell() for name in attributes])
+        _line(
+            column, fmr, _whole(study, column), [found[name].cell if name in found else Cell() for name in attributes]
+        )
         for column, found in zip(columns, read, strict=True)
     )
     shown = (
-        *("encoder in the loss", "answers", "cosine", f"type II by {study.first.critic}", "by the leaked encoder"),
+        *("encoder in the loss", "answers", "cosine", f"type II by {study.first.critic}", "change"),
+        *("type II by the leaked encoder", "change by it"),
         *(f"{name} read, {unit}" for name, unit in attributes.items()),
     )
     title = f"What leaked of {study.first.config.encoder}"
-    note = f"{_NOTE}{fmr}.{_NOTE_OF_READERS if attributes else ''}"
+    note = f"{_NOTE}{fmr}.{_NOTE_OF_CHANGES}{_NOTE_OF_READERS if attributes else ''}"
     shares = [
         f"{leak_of(column)} for {100 * column.record.leak.entered:.0f} %"
         for column in columns
@@ -167,18 +172,40 @@ def rate(study: Study) -> str:
     return recognition.preferred(recognition.success(study))
 
 
-def _line(column: Column, fmr: str, read: Sequence[Cell]) -> Line:
+def _whole(study: Study, column: Column) -> Column | None:
+    """Return the column of whole descriptors that another one is compared with: same targets, same losses."""
+    return next(
+        (
+            item
+            for item in study.columns
+            if not item.record.leak and item.losses == column.losses and item.targets == column.targets
+        ),
+        None,
+    )
+
+
+def _line(column: Column, fmr: str, whole: Column | None, read: Sequence[Cell]) -> Line:
     record, leak = column.record, column.record.leak
     cells = (
         Cell(leak.steered_by if leak else column.config.encoder),
         Cell.of_value(of_record(record, 0, "leak", "answers")) if leak else Cell(),
         Cell.of_interval(interval_of_record(record, 3, "leak", "cosine")) if leak else Cell("1", value=1.0),
         Cell.of_interval(_accepted(column, "critic", fmr), "%"),
+        _change(column, whole, f"success_type2@{fmr}:critic"),
         Cell.of_interval(_accepted(column, "attacked", fmr), "%"),
+        _change(column, whole, f"success_type2@{fmr}:attacked"),
         *read,
     )
     losses = f"{column.losses}: " if len(column.config.losses) > 1 else ""
     return Line(f"{losses}{leak_of(column)}", "", "", cells)
+
+
+def _change(column: Column, whole: Column | None, name: str) -> Cell:
+    """Return by how many percentage points more reconstructions are accepted than of whole descriptors."""
+    if whole is None or whole is column or name not in column.rows or name not in whole.rows:
+        return Cell()
+    own, others = ([100 * value for value in item.floats(name)] for item in (column, whole))
+    return Cell.of_estimate(paired_difference(own, others, people=column.people), 0, signed=True)
 
 
 def _accepted(column: Column, role: str, fmr: str) -> Interval | None:
