@@ -106,9 +106,9 @@ def table(study: Study, probes: Sequence[ProbeRecord] = ()) -> Table:
         for column, found in zip(columns, read, strict=True)
     )
     shown = (
-        *("encoder in the loss", "answers", "cosine", f"type II by {study.first.critic}", "change"),
-        *("type II by the leaked encoder", "change by it"),
+        *("answers", "cosine", f"type II by {study.first.critic}", "change", "by the leaked encoder", "change by it"),
         *(f"{name} read, {unit}" for name, unit in attributes.items()),
+        "encoder in the loss",
     )
     title = f"What leaked of {study.first.config.encoder}"
     note = f"{_NOTE}{fmr}.{_NOTE_OF_CHANGES}{_NOTE_OF_READERS if attributes else ''}"
@@ -187,7 +187,6 @@ def _whole(study: Study, column: Column) -> Column | None:
 def _line(column: Column, fmr: str, whole: Column | None, read: Sequence[Cell]) -> Line:
     record, leak = column.record, column.record.leak
     cells = (
-        Cell(leak.steered_by if leak else column.config.encoder),
         Cell.of_value(of_record(record, 0, "leak", "answers")) if leak else Cell(),
         Cell.of_interval(interval_of_record(record, 3, "leak", "cosine")) if leak else Cell("1", value=1.0),
         Cell.of_interval(_accepted(column, "critic", fmr), "%"),
@@ -195,6 +194,7 @@ def _line(column: Column, fmr: str, whole: Column | None, read: Sequence[Cell]) 
         Cell.of_interval(_accepted(column, "attacked", fmr), "%"),
         _change(column, whole, f"success_type2@{fmr}:attacked"),
         *read,
+        Cell(leak.steered_by if leak else column.config.encoder),
     )
     losses = f"{column.losses}: " if len(column.config.losses) > 1 else ""
     return Line(f"{losses}{leak_of(column)}", "", "", cells)
