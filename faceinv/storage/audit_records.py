@@ -89,8 +89,8 @@ class ProbeRecord(Model):
     status: Literal["ok"] = "ok"
     """``ok``."""
     config: dict[str, Any] = {}
-    """Encoder, data set, attributes, recipes, detector, limit, seed, image network, precision, compile; what an attacker
-    has, where it is not the default: protect, threat, leak, knowledge, surrogate."""
+    """Encoder, data set, attributes, recipes, detector, limit, seed, image network, precision, compile; what the
+    attacker has, where it is not the default: protect, threat, leak, knowledge, surrogate."""
     weights: dict[str, str] = {}
     """SHA-256 of each weights file; hashes of images, annotations and parts."""
     code: dict[str, str] = {}
