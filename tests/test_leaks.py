@@ -104,6 +104,25 @@ def test_images_for_scores_are_spread(samples: Tensor) -> None:
     assert smallest[0] > smallest[1]
 
 
+def test_faint_axes_are_found_where_the_leak_tells_them_and_stay_likely_where_not() -> None:
+    rng = torch.Generator().manual_seed(1)
+    spread_of = torch.cat([torch.ones(8), torch.logspace(-2, -4, 8)]).double()
+    turn = torch.linalg.qr(torch.randn(D, D, generator=rng).double())[0]
+    known, hidden = ((torch.randn(n, D, generator=rng) * spread_of) @ turn.T + turn[:, 0] * 3 for n in (2000, 50))
+    true = nn.functional.normalize(hidden)
+    axes = turn[:, 8:]
+    usual = (nn.functional.normalize(known) @ axes).std(0)
+
+    def error(found: Tensor) -> float:
+        return float((((found - true) @ axes) / usual).square().mean())
+
+    every = from_scores(Answers(hidden, Leak("scores", D)), D, known)
+    assert error(every) < 0.6
+    view = View(Leak("dims", 12, "first"), known)
+    part = completed_view(view, Answers(hidden, view.leak, view=view).part(), known)
+    assert error(part) < 1.5
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -19,10 +19,12 @@ from faceinv.errors import InputError, PluginError
 
 #: Samples of the generator that show an attacker how descriptors are distributed and that are shown for scores.
 SAMPLES = 4000
-#: Variance of a measurement's error, as a share of the mean variance of a direction: for rounding.
-NOISE = 1e-6
-#: Least variance of a direction, as a share of the mean one.
-_FLOOR = 1e-4
+#: Variance of a measurement's error, as a share of the mean variance of a direction: answers are numbers in float32.
+_NOISE = 1e-13
+#: Least variance of a direction, as a share of the mean one. With a higher one, directions that samples rule out
+#: take part in explaining a measurement: at 1e-4, a completed descriptor is off by ten times the spread of the faint
+#: axes, which tell pose and smile.
+_FLOOR = 1e-8
 
 
 class Answers:
@@ -69,7 +71,7 @@ class Answers:
             raise PluginError(f"An attack asks for a part of the descriptor, and '{self._leak}' leaks none.")
         self._count(self._view.dim)
         part: Tensor = self._view(self._directions)
-        return part
+        return _stated(part)
 
     def scores(self, shown: Tensor) -> Tensor:
         """Return the cosine of every descriptor to images of the attacker's choice, ``(B, m)``.
@@ -83,7 +85,7 @@ class Answers:
         if self._leak.kind != "scores":
             raise PluginError(f"An attack asks for scores, and '{self._leak}' leaks none.")
         self._count(len(shown))
-        return self._directions @ nn.functional.normalize(shown.double()).T
+        return _stated(self._directions @ nn.functional.normalize(shown.double()).T)
 
     def decisions(self, shown: Tensor, of: Tensor) -> Tensor:
         """Return whether the system takes images of the attacker's choice for the person, ``(m,)`` bool.
@@ -108,6 +110,11 @@ class Answers:
         if int(wanted.max()) > self._most:
             raise PluginError(f"An attack asks for {int(wanted.max())} answers, and the leak is '{self._leak}'.")
         self.asked = wanted
+
+
+def _stated(numbers: Tensor) -> Tensor:
+    """Return numbers as a system states them, in float32."""
+    return numbers.float().double()
 
 
 def completed_view(view: View, part: Tensor, samples: Tensor) -> Tensor:
@@ -162,7 +169,7 @@ def completed(rows: Tensor, measured: Tensor, samples: Tensor) -> Tensor:
     """
     mean, covariance = distribution(samples)
     gain = covariance @ rows.T
-    inner = rows @ gain + NOISE * covariance.diagonal().mean() * torch.eye(len(rows)).to(covariance)
+    inner = rows @ gain + _NOISE * covariance.diagonal().mean() * torch.eye(len(rows)).to(covariance)
     found: Tensor = mean + (measured - rows @ mean) @ torch.linalg.solve(inner, gain.T)
     return found
 
@@ -170,8 +177,8 @@ def completed(rows: Tensor, measured: Tensor, samples: Tensor) -> Tensor:
 def distribution(samples: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean ``(D,)`` and covariance ``(D, D)`` of directions distributed as ``samples`` ``(S, D)``.
 
-    Photographs vary a little in directions in which samples do not, so every direction gets a floor. A large one would
-    throw away that an encoder's numbers may depend on each other: the 192 of the default one span about 60 dimensions.
+    Photographs vary a little in directions in which samples do not, so every direction gets a floor. It is low because
+    an encoder's numbers may depend on each other: the 192 of the default one span about 60 dimensions.
     """
     mean = samples.mean(0)
     centred = samples - mean
