@@ -117,3 +117,11 @@ def test_the_tuned_regressor_is_linear_and_the_papers_is_the_papers(host: Host, 
     rows = Split.of(N).test
     error = (tuned(pairs.descriptors[rows]) - pairs.latents[rows]).square().mean()
     assert error < pairs.latents[rows].var()
+
+
+def test_regressed_latents_are_not_pulled_to_the_mean(host: Host, tmp_path: Path) -> None:
+    made = prepared(host, tmp_path)
+    rows = Split.of(N).train
+    latents, read = made.pairs.latents[rows], made.regressor(made.pairs.descriptors[rows])
+    away, true = read - latents.mean(0), latents - latents.mean(0)
+    assert float((away * true).sum() / away.square().sum()) == pytest.approx(1, abs=0.01)

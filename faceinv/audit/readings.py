@@ -20,7 +20,7 @@ from faceinv.contracts.probes import DerivedProbe, Probe, Recipe
 from faceinv.contracts.progress import Reporter
 from faceinv.plugins.code import MAKING, core_hash
 from faceinv.probes.reader import Reader, TunedHead
-from faceinv.probes.recipe import LATENTS as LINEAR, TUNED
+from faceinv.probes.recipe import LINEAR, TUNED
 from faceinv.probes.training import Parts, Task, train_heads
 from faceinv.storage.hashing import fingerprint
 from faceinv.storage.tensors import load_or_make
