@@ -22,7 +22,7 @@ from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.plugins.code import TRAINING, core_hash
 from faceinv.probes.kept import trained_reader
 from faceinv.probes.reader import Examples, Reader, Split, TunedHead, latent_head
-from faceinv.probes.recipe import LATENT_RECIPE, LATENTS, ON_PAIRS
+from faceinv.probes.recipe import LATENT_RECIPE, LATENTS, ON_PAIRS, ON_PHOTOGRAPHS
 from faceinv.probes.whitening import Whitening
 from faceinv.storage.tensors import TensorCache, tensors_sha256
 
@@ -241,6 +241,8 @@ class Preparation:
             return self._readers[name]
         probe, dim, paper = self.probe(name), self.encoder.dim, self._preset == "paper"
 
+        own = ON_PAIRS if self.photographs is None else ON_PHOTOGRAPHS
+
         def make_head() -> nn.Module:
             return probe.paper_head(dim) if paper else TunedHead(dim, math.prod(probe.shape))
 
@@ -248,7 +250,7 @@ class Preparation:
             make_head,
             tuple(probe.shape),
             lambda: self.examples(name),
-            probe.paper_recipe() if paper else ON_PAIRS,
+            probe.paper_recipe() if paper else own,
             seed=self._seed,
             what=f"{name} probe",
             parts=self._read_by(name),
