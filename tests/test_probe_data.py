@@ -130,7 +130,7 @@ def test_the_record_says_what_was_learnt_from(run: Callable[..., Any], cache: Pa
         made = run(*PLUGIN, "bench", *chain, *small, *more, "--out", tmp_path / name)
         assert made.code == 0, made.err
         (done[name],) = records(tmp_path / name)
-    assert done["samples"].probes["brightness"].learnt_from == "160 samples of toy-faces"
+    assert done["samples"].probes["brightness"].learnt_from == "180 samples of toy-faces"
     assert "photographs of" in done["photographs"].probes["brightness"].learnt_from
     assert "toy-crowd" in done["photographs"].probes["brightness"].learnt_from
     assert (done["samples"].config.probe_data, done["photographs"].config.probe_data) == ("", "toy-crowd")

@@ -40,7 +40,7 @@ def test_a_loss_far_below_the_others_is_named_with_what_to_do() -> None:
 
 def test_a_run_shows_the_shares_and_warns(run, cache: Path, tmp_path: Path) -> None:
     arguments = [*TOY, "--losses", "id,brightness", "--ablate", "--out", tmp_path / "run"]
-    result = run(*arguments, "--loss-weights", "brightness=1e-7")
+    result = run(*arguments, "--loss-weights", "brightness=1e-9")
     assert result.code == 0, result.err
     assert "Weighted share of each loss in the objective" in result.out
     assert "The loss 'brightness' is" in " ".join(result.out.split())
@@ -50,14 +50,14 @@ def test_a_run_shows_the_shares_and_warns(run, cache: Path, tmp_path: Path) -> N
     )
     assert alone["shares"] == {"id": {"weight": 1.0, "start": 1.0, "end": 1.0}}
     for place, step in (("start", 0), ("end", -1)):
-        share = 1e-7 * both["trajectory"]["brightness"][step] / both["trajectory"]["total"][step]
+        share = 1e-9 * both["trajectory"]["brightness"][step] / both["trajectory"]["total"][step]
         assert both["shares"]["brightness"][place] == pytest.approx(share, rel=1e-4)
     assert [text for text in both["warnings"] if "'brightness' is" in text]
     assert alone["warnings"] == []
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Share of each loss" in page
     assert f'data-pointer="/shares/brightness/end">{"&lt; 0.001 %"}</data>' in page
-    (_, row) = run(*arguments, "--loss-weights", "brightness=1e-7", "--json").json
+    (_, row) = run(*arguments, "--loss-weights", "brightness=1e-9", "--json").json
     assert row["shares"] == json.loads(json.dumps(both["shares"]))
 
 
