@@ -8,9 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -114,12 +115,28 @@ def test_the_problems_of_one_plugin_are_bounded(write: Callable[[str], Path]) ->
     assert str(host.problems[-1]).endswith("its further problems are not listed")
 
 
-def test_ctrl_c_of_the_user_still_interrupts(write: Callable[[str], Path]) -> None:
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[Any], None]]:
+    """Set what Ctrl-C does, which tests in the background of a shell find ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    yield lambda handler: signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_of_the_user_still_interrupts(write: Callable[[str], Path], ctrl_c: Callable[[Any], None]) -> None:
     path = write(f"import signal\nsignal.raise_signal({signal.SIGINT})")
-    handler = signal.getsignal(signal.SIGINT)
+    ctrl_c(signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt):
         Host(entry_points=False, paths=[path])
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_plugins_own_interrupt_is_reported_where_ctrl_c_is_ignored(
+    write: Callable[[str], Path], ctrl_c: Callable[[Any], None]
+) -> None:
+    ctrl_c(signal.SIG_IGN)
+    host = Host(entry_points=False, paths=[write("raise KeyboardInterrupt")])
+    assert "KeyboardInterrupt" in str(host.problems[-1])
 
 
 NOISE = """

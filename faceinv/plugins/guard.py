@@ -71,7 +71,9 @@ def guarded() -> Iterator[None]:
     except Exception:
         raise
     except BaseException as error:
-        if pressed or (isinstance(error, KeyboardInterrupt) and handler is None):
+        # Where Ctrl-C is ignored, as in the background of a shell, an interrupt can only be the plugin's own.
+        unclear = handler is None and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        if pressed or (isinstance(error, KeyboardInterrupt) and unclear):
             raise
         raise ended(error) from error
     finally:
