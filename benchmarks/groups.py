@@ -88,7 +88,7 @@ class Chain:
             with torch.no_grad():
                 read = probe.measure(self.images).flip(0)
             contexts[spec.name] = LossContext("balanced", 1.0, probe, lambda given, read=read: read[: len(given)])
-        objective = build_objective(specs, contexts, {}, "balanced")
+        objective = build_objective(specs, contexts, {}, "balanced", self.host.build)
         method = self.host.spec("method", "latent-adam")
         return lambda: invert(
             load_target(method)(),
