@@ -22,6 +22,8 @@ _NOTE = (
 _NOTE_OF_CHANGES = " Change: paired difference to whole descriptors, in percentage points."
 _NOTE_OF_READERS = " Read: the best reader of an attribute (faceinv probe --leak, --knowledge)."
 WHOLE = "whole descriptor"
+#: What the attacker had, in a config.
+_AXES = ("leak", "knowledge", "surrogate", "leaked_per_person", "fusion")
 #: The kinds of leaks in the order of the chart.
 _KINDS = {
     "dims": "numbers of the descriptor",
@@ -173,15 +175,21 @@ def rate(study: Study) -> str:
 
 
 def _whole(study: Study, column: Column) -> Column | None:
-    """Return the column of whole descriptors that another one is compared with: same targets, same losses."""
+    """Return the column of whole descriptors that another one is compared with: everything else is the same."""
     return next(
         (
             item
             for item in study.columns
-            if not item.record.leak and item.losses == column.losses and item.targets == column.targets
+            if not item.record.leak and _besides(item) == _besides(column) and item.targets == column.targets
         ),
         None,
     )
+
+
+def _besides(column: Column) -> dict[str, object]:
+    """Return the settings of a column besides what leaked; a surrogate may be missing among the further critics."""
+    config = column.config
+    return config.model_dump(exclude={*_AXES, "critics"}) | {"critic": config.critics[:1]}
 
 
 def _line(column: Column, fmr: str, whole: Column | None, read: Sequence[Cell]) -> Line:
