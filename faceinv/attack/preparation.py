@@ -240,7 +240,6 @@ class Preparation:
         if name in self._readers:
             return self._readers[name]
         probe, dim, paper = self.probe(name), self.encoder.dim, self._preset == "paper"
-
         own = ON_PAIRS if self.photographs is None else ON_PHOTOGRAPHS
 
         def make_head() -> nn.Module:
