@@ -34,6 +34,7 @@ from faceinv.framing import framing_similarity
 from faceinv.models import Loader
 from faceinv.plugins import Host
 from faceinv.storage import cache_folder
+from faceinv.storage.tensors import TensorCache
 from faceinv.weights import WeightStore
 
 WEIGHTS = {"id": 1.0, "lm": 0.0006, "hist": 0.01}
@@ -119,10 +120,11 @@ class Chain:
             "z",
             pairs=pairs,
             preset="tuned",
-            folder=cache_folder() / "trained",
+            cache=TensorCache(cache_folder() / "trained"),
             probes=tuple(names.values()),
         )
         made = self.preparation
+        self.regressor = made.regressor(names.values())
         self.generator, self.encode = made.generator.network, made.encoder
         with torch.no_grad():
             latents = self.generator.sample(targets, "z", torch.Generator().manual_seed(seed))
@@ -153,7 +155,7 @@ class Chain:
 
     def start(self, objective: WeightedSum) -> tuple[dict[str, float], dict[str, float]]:
         """Return the share of each loss in the sum at the regressor's latents, and in the lengths of the gradients."""
-        latents = self.preparation.regressor(self.descriptors).detach().requires_grad_()
+        latents = self.regressor(self.descriptors).detach().requires_grad_()
         images = self.generator(latents, "z")
         candidate = Candidate(latents, images, self.encode(images))
         values, lengths = {}, {}
@@ -174,7 +176,7 @@ class Chain:
             generator=self.generator,
             space="z",
             objective=objective,
-            start=self.preparation.regressor,
+            start=self.regressor,
             steps=steps,
             seeds=range(len(self.descriptors)),
         )

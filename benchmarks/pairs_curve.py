@@ -69,8 +69,8 @@ def told(what: str, done: int, of: int) -> None:
 
 
 def trained(made: Preparation) -> list[float]:
-    """Train regressor and readers; return the processor time of each in seconds, without that of other programs."""
-    jobs = [lambda: made.regressor, *(partial(made.reader, name) for name in PROBES)]
+    """Train readers and regressor; return the processor time of each in seconds, without that of other programs."""
+    jobs = [*(partial(made.reader, name) for name in PROBES), partial(made.regressor, PROBES)]
     moments = [time.process_time()]
     for job in jobs:
         job()
@@ -83,7 +83,7 @@ def errors(made: Preparation, whole: Preparation) -> dict[str, Tensor]:
     descriptors, latents = whole.pairs.descriptors[-HELD:], whole.pairs.latents[-HELD:]
     found = {name: made.probe(name).error(made.read(name, descriptors), whole.labels(name)[-HELD:]) for name in PROBES}
     with torch.inference_mode():
-        read = made.regressor(descriptors)
+        read = made.regressor(PROBES)(descriptors)
     return found | {"latent": (read - latents).square().flatten(1).mean(1) / latents.var()}
 
 
@@ -103,7 +103,7 @@ def scores(made: Preparation, critic: FramedEncoder, targets: int) -> dict[str, 
         generator=network,
         space=made.space,
         objective=prepared_objective(made, [host.spec("loss", name) for name in ("id", "lm", "hist")], "balanced", {}),
-        start=made.regressor,
+        start=made.regressor(PROBES),
         steps=STEPS,
         seeds=[seed_of(str(row)) for row in range(targets)],
         batch_size=made.batch_size(),
@@ -150,7 +150,7 @@ def main() -> None:
             rows.append((f"{n:,}", *found, *(f"{value:.1f}" for value in seconds)))
             if given.targets:
                 scored[n] = scores(made, critic, given.targets)
-    took = ("latents, s", "landmarks, s", "histogram, s")
+    took = ("landmarks, s", "histogram, s", "latents, s")
     table(("pairs", "landmarks, %", "histogram, EMD", "latent, share of variance", *took), rows)
     if given.targets:
         last = scored[given.pairs[-1]]

@@ -59,7 +59,7 @@ def main() -> None:
             errors = [float(probe.error(made.read(name, descriptors), truth).mean()) for made in (shipped, anew)]
             rows.append((f"{name}: error, {spec.unit}", errors))
         with torch.inference_mode():
-            guesses = [made.regressor(descriptors).flatten(1) for made in (shipped, anew)]
+            guesses = [made.regressor(names)(descriptors).flatten(1) for made in (shipped, anew)]
             true = [float(torch.cosine_similarity(guess, latents.flatten(1)).mean()) for guess in guesses]
             images = anew.generator.network(latents[: given.images], anew.space).float()
             shown = [made.conditional_mean(descriptors[: given.images]) for made in (shipped, anew)]

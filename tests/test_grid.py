@@ -30,7 +30,7 @@ def test_command_line_over_file_over_defaults(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("steps: 7\nlimit: 3\nablate: true\n")
     config, _ = load_config(path, {"limit": 5, "ablate": False})
-    assert (config.steps, config.limit, config.ablate, config.pairs) == ([7], 5, False, 8000)
+    assert (config.steps, config.limit, config.ablate, config.pairs) == ([7], 5, False, 6500)
 
 
 def test_names_are_resolved_and_the_grid_is_the_product(host: Host) -> None:

@@ -36,7 +36,7 @@ def everything(made: Preparation, descriptors: torch.Tensor) -> list[object]:
         made.probe_score("brightness"),
         made.error_covariance("brightness").tolist(),
         made.read("brightness", descriptors).tolist(),
-        made.regressor(descriptors).tolist(),
+        made.regressor(["brightness"])(descriptors).tolist(),
         made.conditional_mean(descriptors).tolist(),
         at_scale(descriptors * 30, made, [str(row) for row in range(len(descriptors))], lambda text: None).tolist(),
     ]
@@ -111,7 +111,7 @@ def test_the_expected_image_is_made_in_the_pass_that_embeds(
 
 
 def test_the_tuned_regressor_is_linear_and_the_papers_is_the_papers(host: Host, tmp_path: Path) -> None:
-    tuned, paper = (prepared(host, tmp_path, preset).regressor for preset in ("tuned", "paper"))
+    tuned, paper = (prepared(host, tmp_path, preset).regressor(["brightness"]) for preset in ("tuned", "paper"))
     assert isinstance(tuned.head, torch.nn.Linear)
     assert [layer.out_features for layer in paper.head if isinstance(layer, torch.nn.Linear)][:3] == [2048] * 3
     pairs = prepared(host, tmp_path).pairs
@@ -120,9 +120,19 @@ def test_the_tuned_regressor_is_linear_and_the_papers_is_the_papers(host: Host, 
     assert error < pairs.latents[rows].var()
 
 
+def test_each_set_of_losses_has_its_own_start(host: Host, tmp_path: Path) -> None:
+    made = prepared(host, tmp_path)
+    alone, seeing, descriptors = made.regressor(), made.regressor(["brightness", "brightness"]), made.pairs.descriptors
+    assert seeing.head.in_features == alone.head.in_features + 3
+    assert not torch.allclose(alone(descriptors), seeing(descriptors))
+    assert {"latent regressor", "latent regressor brightness"} <= set(made.cache.origins)
+    paper = prepared(host, tmp_path, "paper")
+    assert paper.regressor(["brightness"]) is paper.regressor()
+
+
 def test_regressed_latents_are_not_pulled_to_the_mean(host: Host, tmp_path: Path) -> None:
     made = prepared(host, tmp_path)
     rows = Split.of(N).train
-    latents, read = made.pairs.latents[rows], made.regressor(made.pairs.descriptors[rows])
+    latents, read = made.pairs.latents[rows], made.regressor()(made.pairs.descriptors[rows])
     away, true = read - latents.mean(0), latents - latents.mean(0)
     assert float((away * true).sum() / away.square().sum()) == pytest.approx(1, abs=0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 from faceinv.contracts import Recipe
 from faceinv.probes import Whitening
 from faceinv.probes.kept import trained_reader
-from faceinv.probes.reader import Examples, Split, TunedHead, latent_head
-from faceinv.probes.recipe import TUNED
+from faceinv.probes.reader import Examples, Reader, Readings, Split, TunedHead, latent_head
+from faceinv.probes.recipe import LATENTS, TUNED
 from faceinv.storage.tensors import TensorCache
 
 
@@ -59,6 +60,63 @@ def test_training_is_repeatable_cached_and_leaves_the_global_state(data: tuple[T
     assert torch.equal(train(data, tmp_path / "a")(x), first(x))
     assert file.stat().st_mtime_ns == written
     assert not torch.equal(train(data, tmp_path / "a", seed=1)(x), first(x))
+
+
+@pytest.mark.parametrize("own", [None, lambda raw, truth: (raw - truth).abs().flatten(1).sum(1)])
+def test_members_are_trained_as_if_alone_and_averaged(data: tuple[Tensor, Tensor], tmp_path: Path, own: object) -> None:
+    recipe = replace(TUNED, epochs=3, noise=0.3)
+    alone = train(data, tmp_path, recipe, reading_loss=own)
+    three = train(data, tmp_path, recipe, reading_loss=own, members=3)
+    x, heads = alone.inputs(data[0][:8]), three.head.heads
+    torch.testing.assert_close(heads[0](x), alone.head(x))
+    assert not torch.allclose(heads[1](x), heads[2](x))
+    torch.testing.assert_close(three.head(x), (heads[0](x) + heads[1](x) + heads[2](x)) / 3)
+    assert torch.equal(train(data, tmp_path, recipe, reading_loss=own, members=3)(x), three(x))
+
+
+def test_noise_shrinks_a_linear_head_as_a_ridge_penalty_does(tmp_path: Path) -> None:
+    descriptors = torch.randn(1000, 16, generator=torch.Generator().manual_seed(0))
+    targets = descriptors[:, :6]
+
+    def slope(noise: float) -> float:
+        recipe = Recipe(
+            "adam", learning_rate=0.01, batch_size=50, epochs=20, schedule="cosine", whiten=True, noise=noise
+        )
+        reader = trained_reader(
+            lambda: nn.Linear(16, 6), (6,), lambda: Examples.of(descriptors, targets), recipe,
+            seed=0, what="test", parts={}, cache=TensorCache(tmp_path), whitening=whitened(descriptors),
+        )  # fmt: skip
+        return float((reader(descriptors) * targets).sum() / targets.square().sum())
+
+    assert slope(0.0) == pytest.approx(1, abs=0.01)
+    # Whitened descriptors have variance 1, noisy ones 2.
+    assert slope(1.0) == pytest.approx(0.5, abs=0.05)
+
+
+class Product(nn.Module):
+    """Reads the product of the first two numbers, which a linear regression cannot."""
+
+    def forward(self, descriptors: Tensor) -> Tensor:
+        return descriptors[:, :1] * descriptors[:, 1:2]
+
+
+def test_a_linear_regression_finds_more_in_what_a_reader_has_read(tmp_path: Path) -> None:
+    descriptors = torch.randn(1000, 8, generator=torch.Generator().manual_seed(0))
+    latents = torch.cat([descriptors[:, 2:4], Product()(descriptors)], 1)
+    split, whitening = Split.of(1000), whitened(descriptors)
+
+    def errors(*readers: Reader) -> list[float]:
+        inputs = Readings(whitening, readers)
+        regressor = trained_reader(
+            lambda: nn.Linear(inputs.outputs, 3), (3,), lambda: Examples.of(descriptors, latents), LATENTS,
+            seed=0, what="test", parts={"readers": len(readers)}, cache=TensorCache(tmp_path), whitening=inputs,
+        )  # fmt: skip
+        return (regressor(descriptors) - latents)[split.test].square().mean(0).tolist()
+
+    without, seen = errors(), errors(Reader(Product(), (1,)))
+    assert without[:2] == pytest.approx([0, 0], abs=1e-4)
+    assert without[2] > 0.5
+    assert seen == pytest.approx([0, 0, 0], abs=1e-4)
 
 
 def test_a_damaged_cache_file_is_made_anew(data: tuple[Tensor, Tensor], tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from faceinv.storage.tensors import TensorCache
 from faceinv.weights import WeightStore
 
 PARTS = {
-    "whitening", "descriptor statistics", "latent regressor", "conditional mean",
+    "whitening", "descriptor statistics", "latent regressor brightness", "conditional mean",
     "brightness probe", "brightness probe score", "brightness probe errors",
 }  # fmt: skip
 CHAIN = [
@@ -53,7 +53,7 @@ def read(made: Preparation, descriptors: torch.Tensor) -> dict[str, torch.Tensor
     return {
         "whitened": made.whitening(descriptors),
         "statistics": torch.tensor(list(asdict(made.descriptor_statistics).values()), dtype=torch.float64),
-        "latents": made.regressor(descriptors),
+        "latents": made.regressor(["brightness"])(descriptors),
         "images": made.conditional_mean(descriptors),
         "read": made.read("brightness", descriptors),
         "score": torch.tensor([score.descriptor, score.baseline, score.n]),
@@ -113,7 +113,7 @@ def test_weights_ship_in_half_precision_and_all_else_as_it_is(shipped: Any) -> N
         types[what] = {tensor.dtype for tensor in tensors.values() if tensor.ndim > 1}
     assert set(types) == PARTS
     halved = {what for what, found in types.items() if found == {torch.half}}
-    assert halved == {"latent regressor", "conditional mean", "brightness probe"}
+    assert halved == {"latent regressor brightness", "conditional mean", "brightness probe"}
     assert types["whitening"] == types["brightness probe errors"] == {torch.float64}
 
 

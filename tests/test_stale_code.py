@@ -106,7 +106,7 @@ class Workplace:
             "pairs": made.pairs.descriptors,
             "labels": made.labels("p"),
             "reader": made.read("p", made.pairs.descriptors[:4]),
-            "regressor": made.regressor(made.pairs.descriptors[:4]),
+            "regressor": made.regressor(["p"])(made.pairs.descriptors[:4]),
             "whitening": made.whitening.matrix,
             "mean": made.conditional_mean(made.pairs.descriptors[:4]),
             "method": method.learnt["factor"],

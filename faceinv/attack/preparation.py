@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 
@@ -21,8 +21,8 @@ from faceinv.models.batching import batch_size_for
 from faceinv.models.loader import FramedEncoder, Loader
 from faceinv.plugins.code import TRAINING, core_hash
 from faceinv.probes.kept import trained_reader
-from faceinv.probes.reader import Examples, Reader, Split, TunedHead, latent_head
-from faceinv.probes.recipe import LATENT_RECIPE, LATENTS, ON_PAIRS, ON_PHOTOGRAPHS
+from faceinv.probes.reader import Examples, Reader, Readings, Split, TunedHead, latent_head, pairs_head
+from faceinv.probes.recipe import LATENT_RECIPE, LATENTS, MEMBERS, ON_PAIRS, ON_PHOTOGRAPHS
 from faceinv.probes.whitening import Whitening
 from faceinv.storage.tensors import TensorCache, tensors_sha256
 
@@ -106,6 +106,7 @@ class Preparation:
         self._progress = progress
         self._seed = seed
         self._readers: dict[str, Reader] = {}
+        self._regressors: dict[str, Reader] = {}
         self._probes = tuple(probes)
         self.photographs = photographs
 
@@ -196,24 +197,37 @@ class Preparation:
         found = self.cache.load_or_make("conditional mean", self._whitened_by(self.whitening), make)
         return ConditionalMean(self.whitening, found["all"], self.generator.framing.size)
 
-    @cached_property
-    def regressor(self) -> Reader:
-        """The regressor from descriptors to latents."""
-        shape = torch.Size(self.generator.network.latent_shape(self.space))
-        dim, outputs, paper = self.encoder.dim, shape.numel(), self._preset == "paper"
-        reader = trained_reader(
-            lambda: latent_head(dim, outputs) if paper else nn.Linear(dim, outputs),
-            shape,
-            lambda: Examples.of(self.pairs.descriptors, self.pairs.latents),
-            LATENT_RECIPE if paper else LATENTS,
-            seed=self._seed,
-            what="latent regressor",
-            parts=self._whitened_by(self.whitening),
-            cache=self.cache,
-            whitening=self.whitening,
-            progress=self._progress,
-        )
-        return reader.to(self.loader.device, self.loader.dtype)
+    def regressor(self, probes: Iterable[str] = ()) -> Reader:
+        """Return the trained regressor from descriptors to latents.
+
+        Args:
+            probes: Names of probes whose readings it sees next to the descriptor; the paper's regressor ignores them.
+        """
+        name, seen, paper = self.regressor_name(probes), self._seen(probes), self._preset == "paper"
+        if name not in self._regressors:
+            shape = torch.Size(self.generator.network.latent_shape(self.space))
+            inputs = Readings(self.whitening, map(self.reader, seen))
+            reader = trained_reader(
+                lambda: (latent_head if paper else nn.Linear)(inputs.outputs, shape.numel()),
+                shape,
+                lambda: Examples.of(self.pairs.descriptors, self.pairs.latents),
+                LATENT_RECIPE if paper else LATENTS,
+                seed=self._seed,
+                what=name,
+                parts=self._whitened_by(self.whitening) | {"readings": {name: self._own_of(name) for name in seen}},
+                cache=self.cache,
+                whitening=inputs,
+                progress=self._progress,
+            )
+            self._regressors[name] = reader.to(self.loader.device, self.loader.dtype)
+        return self._regressors[name]
+
+    def regressor_name(self, probes: Iterable[str]) -> str:
+        """Return how the regressor that sees these probes' readings is named in the cache."""
+        return " ".join(["latent regressor", *self._seen(probes)])
+
+    def _seen(self, probes: Iterable[str]) -> list[str]:
+        return [] if self._preset == "paper" else sorted(set(probes))
 
     def probe(self, name: str) -> Probe:
         """Return the probe ``name`` for the generator's framing."""
@@ -240,16 +254,18 @@ class Preparation:
         if name in self._readers:
             return self._readers[name]
         probe, dim, paper = self.probe(name), self.encoder.dim, self._preset == "paper"
-        own = ON_PAIRS if self.photographs is None else ON_PHOTOGRAPHS
+        on_pairs = self.photographs is None
 
         def make_head() -> nn.Module:
-            return probe.paper_head(dim) if paper else TunedHead(dim, math.prod(probe.shape))
+            if paper:
+                return probe.paper_head(dim)
+            return (pairs_head if on_pairs else TunedHead)(dim, math.prod(probe.shape))
 
         reader = trained_reader(
             make_head,
             tuple(probe.shape),
             lambda: self.examples(name),
-            probe.paper_recipe() if paper else own,
+            probe.paper_recipe() if paper else ON_PAIRS if on_pairs else ON_PHOTOGRAPHS,
             seed=self._seed,
             what=f"{name} probe",
             parts=self._read_by(name),
@@ -257,6 +273,7 @@ class Preparation:
             whitening=self.reading_whitening,
             constrain=probe.constrain,
             reading_loss=probe.reading_loss,
+            members=MEMBERS if on_pairs and not paper else 1,
             progress=self._progress,
         )
         self._readers[name] = reader.to(self.loader.device, self.loader.dtype)
@@ -319,9 +336,13 @@ class Preparation:
 
     def _read_by(self, name: str) -> dict[str, object]:
         """Return everything that the reader of a probe depends on, but for its recipe's settings."""
+        return (self._whitened_by(self.whitening) if self.photographs is None else {}) | self._own_of(name)
+
+    def _own_of(self, name: str) -> dict[str, object]:
+        """Return what the reader of a probe depends on besides the pairs and their whitening."""
         settings = {"preset": self._preset, "seed": self._seed, "probe": self.loader.provenance(self._spec(name))}
         if self.photographs is None:
-            return self._whitened_by(self.whitening) | settings
+            return settings
         behind = tensors_sha256(self.reading_whitening.state_dict())
         return self.photographs.provenance(name) | {"whitening": behind} | settings
 

@@ -59,7 +59,9 @@ class Methods:
 
     def start(self, cell: Cell) -> Reader | None:
         """Return the latent regressor; ``None``, untrained, for a method that needs nothing beforehand."""
-        return None if self.spec(cell).offline == "none" else self._resources.preparation(cell).regressor
+        if self.spec(cell).offline == "none":
+            return None
+        return self._resources.preparation(cell).regressor(probes_of(self._resources.host, cell))
 
     def starts(self, cell: Cell, descriptors: Tensor) -> Tensor | None:
         """Return the images of the regressed latents ``(N, 3, H, W)``; ``None`` for a method without a regressor."""
@@ -163,9 +165,10 @@ class Methods:
         """Return where each part came from that was learned from pairs and has been used for the cell."""
         spec, probes = self.spec(cell), probes_of(self._resources.host, cell)
         used = ["whitening", "descriptor statistics", "conditional mean", f"method {spec.name}"]
-        used += [] if spec.offline == "none" else ["latent regressor"]
+        preparation = self._resources.preparation(cell)
+        used += [] if spec.offline == "none" else [preparation.regressor_name(probes)]
         read = tuple(f"{name} probe" for name in probes)
-        found = self._resources.preparation(cell).cache.origins
+        found = preparation.cache.origins
         return {what: origin for what, origin in found.items() if what in used or what.startswith(read)}
 
     def _step_networks(self, cell: Cell, batch: int) -> tuple[Generator, Callable[[Tensor], Tensor]]:

@@ -111,7 +111,7 @@ def training_phases(cell: Cell, host: Host, trained: set[object], speed: Speed =
     key = preparation_key(cell)
     learned = [f"{name} probe" for name in probes_of(host, cell)]
     if method.offline != "none":
-        learned.insert(0, "latent regressor")
+        learned.append("latent regressor")
     phases = [Phase("embedding samples", _EMBED * speed.a_pass * cell.pairs)] if learned and key not in trained else []
     if cell.probe_data and key not in trained:
         phases.append(Phase("embedding images", _PHOTOGRAPH * speed.slower * (cell.probe_data_limit or _PHOTOGRAPHS)))

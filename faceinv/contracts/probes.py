@@ -27,6 +27,7 @@ class Recipe:
         whiten: Whether descriptors are scaled to unit variance along each of their principal axes, and each
             number of the attribute to unit variance.
         patience: Stop after this many epochs without progress on the validation part; 0 trains all epochs.
+        noise: Standard deviation of normal noise added to a head's inputs in training.
     """
 
     optimizer: str = "adam"
@@ -38,6 +39,7 @@ class Recipe:
     schedule: str = "constant"
     whiten: bool = False
     patience: int = 0
+    noise: float = 0.0
 
 
 class Probe(ABC):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ class Reader(nn.Module):
     Args:
         head: ``(B, dim)`` to ``(B, k)``.
         shape: Shape of the attribute; k is its product.
-        whitening: Applied to descriptors first; ``None`` leaves them as they are.
+        whitening: Applied to descriptors first, alone or with readings; ``None`` leaves them as they are.
         constrain: Maps ``(B, k)`` to a valid ``(B, *shape)``.
     """
 
@@ -29,7 +30,7 @@ class Reader(nn.Module):
         self,
         head: nn.Module,
         shape: tuple[int, ...],
-        whitening: Whitening | None = None,
+        whitening: Whitening | Readings | None = None,
         constrain: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
@@ -42,8 +43,11 @@ class Reader(nn.Module):
         self.register_buffer("output_scale", torch.ones(k))
 
     def inputs(self, descriptors: Tensor) -> Tensor:
-        """Return the head's inputs ``(B, dim)`` for descriptors ``(B, dim)``."""
-        return descriptors if self.whitening is None else self.whitening(descriptors)
+        """Return the head's inputs ``(B, inputs)`` for descriptors ``(B, dim)``."""
+        if self.whitening is None:
+            return descriptors
+        found: Tensor = self.whitening(descriptors)
+        return found
 
     def standardised(self, descriptors: Tensor) -> Tensor:
         """Return the head's output ``(B, k)`` in standardised units."""
@@ -54,6 +58,37 @@ class Reader(nn.Module):
         """Read the attribute ``(B, *shape)`` from descriptors ``(B, dim)``."""
         raw = self.standardised(descriptors) * self.output_scale + self.output_mean
         return self._constrain(raw) if self._constrain else raw.reshape(len(raw), *self.shape)
+
+
+class Readings(nn.Module):
+    """Whitened descriptors, next to what readers read from them.
+
+    Readers find what a linear regression cannot find in a descriptor. A regression of latents that sees it too starts a
+    search nearer to the target's landmarks and colours.
+
+    Args:
+        whitening: Of the descriptors.
+        readers: Their outputs are taken in standardised units.
+    """
+
+    def __init__(self, whitening: Whitening, readers: Iterable[Reader]) -> None:
+        super().__init__()
+        self.whitening = whitening
+        self.readers = nn.ModuleList(readers)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers are returned for a descriptor."""
+        return len(self.whitening.mean) + sum(math.prod(reader.shape) for reader in self._readers)
+
+    def forward(self, descriptors: Tensor) -> Tensor:
+        """Return ``(B, outputs)`` for descriptors ``(B, dim)``, in their dtype."""
+        read = [reader.standardised(descriptors) for reader in self._readers]
+        return torch.cat([self.whitening(descriptors), *read], 1)
+
+    @property
+    def _readers(self) -> Sequence[Reader]:
+        return cast("Sequence[Reader]", self.readers)
 
 
 @dataclass(frozen=True)
@@ -113,6 +148,23 @@ class TunedHead(nn.Module):
         """Return ``(B, outputs)``."""
         output: Tensor = self.linear(descriptors) + self.mlp(descriptors)
         return output
+
+
+def pairs_head(dim: int, outputs: int) -> nn.Module:
+    """Return a head for pairs, which is one of several."""
+    return TunedHead(dim, outputs, width=256, dropout=0.3)
+
+
+class AveragedHeads(nn.Module):
+    """Mean of heads that were trained apart: what each makes of chance in its training cancels."""
+
+    def __init__(self, heads: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, descriptors: Tensor) -> Tensor:
+        """Return ``(B, outputs)``."""
+        return torch.stack([head(descriptors) for head in self.heads]).mean(0)
 
 
 def latent_head(dim: int, outputs: int) -> nn.Module:

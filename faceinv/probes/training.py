@@ -2,8 +2,8 @@
 
 The heads of an audit are small, and one step of one head is mostly overhead. Heads with equal layers share every
 operation (their parameters are stacked, and :func:`torch.vmap` runs them as one), and all heads with equal
-batches share the loop. Each head is trained as if it were alone, up to rounding: parameters, batch order and
-dropout depend on the seed and the head's own name, never on the other heads.
+batches share the loop. Each head is trained as if it were alone, up to rounding: parameters, batch order,
+dropout and noise depend on the seed and the head's own name, never on the other heads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.func import functional_call, stack_module_state
 
 from faceinv.contracts.probes import Recipe
 from faceinv.contracts.progress import Reporter
-from faceinv.probes.reader import Reader
+from faceinv.probes.reader import Reader, Readings
 from faceinv.probes.recipe import EarlyStopping, make_optimizer, set_learning_rate
 from faceinv.probes.whitening import Whitening
 from faceinv.storage.hashing import seed_of
@@ -65,7 +65,7 @@ def train_heads(
     parts: Parts,
     *,
     seed: int,
-    whitening: Whitening | None = None,
+    whitening: Whitening | Readings | None = None,
     ahead: bool = False,
     what: str = "training heads",
     progress: Reporter | None = None,
@@ -76,7 +76,7 @@ def train_heads(
         descriptors: ``(N, dim)``; may be mapped from a file, since rows are read batch by batch.
         tasks: Attributes to learn.
         parts: Rows for training and validation.
-        seed: Seed of initial weights, batch order and dropout.
+        seed: Seed of initial weights, batch order, dropout and noise.
         whitening: For recipes that whiten; by default fitted to the rows for training.
         ahead: Whiten all descriptors once and keep them in memory, instead of batch by batch.
         what: Name for progress.
@@ -126,7 +126,7 @@ def _epoch(
     active = [group for group in groups if not group.is_finished]
     for number, rows in enumerate(torch.split(shuffled, batch_size)):
         for group in active:
-            if group.has_dropout:
+            if group.is_random:
                 # Dropout takes no generator, so seed globally: each head sees the same noise
                 # regardless of the other heads.
                 torch.manual_seed(seed_of(f"dropout {seed} {epoch} {number}"))
@@ -147,8 +147,7 @@ class _Group:
         labels: ``(K, N, k)`` in standardised units; 0 where unknown.
         known: ``(K, N)``: 1 where a label is known, else 0.
         steps: Optimiser steps per epoch.
-        loss: Loss ``(B,)`` of outputs and labels in standardised units, of a head that is alone; by default the
-            recipe's objective.
+        loss: Loss ``(B,)`` of outputs and labels in standardised units; by default the recipe's objective.
     """
 
     names: list[str]
@@ -169,7 +168,8 @@ class _Group:
         self._stopping = EarlyStopping(self.recipe.patience, len(self.heads))
         self._kept: dict[str, Tensor] | None = None
         self._module = self.heads[0]
-        self.has_dropout = any(isinstance(module, nn.Dropout) for module in self._module.modules())
+        has_dropout = any(isinstance(module, nn.Dropout) for module in self._module.modules())
+        self.is_random = has_dropout or bool(self.recipe.noise)
 
     @property
     def is_finished(self) -> bool:
@@ -216,6 +216,8 @@ class _Group:
     def _losses(self, rows: Tensor) -> Tensor:
         """Return the mean loss of each head over the rows whose label is known, ``(K,)``."""
         inputs = self.rows_of(rows)
+        if self._module.training and self.recipe.noise:
+            inputs = inputs + self.recipe.noise * torch.randn_like(inputs)
         if len(self.heads) == 1:
             own = {name: value[0] for name, value in (self._parameters | self._buffers).items()}
             outputs = functional_call(self._module, own, (inputs,))[None]
@@ -225,7 +227,7 @@ class _Group:
             )
         labels, known = self.labels[:, rows], self.known[:, rows]
         if self.loss:
-            losses = self.loss(outputs[0], labels[0])[None]
+            losses = torch.stack([self.loss(*each) for each in zip(outputs, labels, strict=True)])
         elif self.recipe.objective == "bce":
             losses = nn.functional.binary_cross_entropy_with_logits(outputs, labels, reduction="none").mean(2)
         else:
@@ -237,29 +239,34 @@ class _Group:
         return outputs
 
 
-def _rows_of(descriptors: Tensor, whitening: Whitening | None, ahead: bool) -> dict[bool, Callable[[Tensor], Tensor]]:
+def _rows_of(
+    descriptors: Tensor, whitening: Whitening | Readings | None, ahead: bool
+) -> dict[bool, Callable[[Tensor], Tensor]]:
     """Return what looks up rows of the descriptors, by whether they are whitened."""
     rows_of: dict[bool, Callable[[Tensor], Tensor]] = {False: descriptors.__getitem__}
     if whitening is not None and ahead:
-        rows_of[True] = whitening(descriptors.to(whitening.mean.device)).to(descriptors.device).__getitem__
+        device = next(whitening.buffers()).device
+        rows_of[True] = whitening(descriptors.to(device)).to(descriptors.device).__getitem__
     elif whitening is not None:
         rows_of[True] = lambda rows: whitening(descriptors[rows])
     return rows_of
 
 
 def _solve(task: Task, reader: Reader, rows_of: Callable[[Tensor], Tensor], rows: Tensor) -> None:
-    """Set a linear head to the ridge regression of standardised labels; whitened inputs have no mean."""
+    """Set a linear head to the ridge regression of standardised labels."""
     labels = (task.labels.flatten(1)[rows] - reader.output_mean) / reader.output_scale
     known = ~labels.isnan().any(1)
     inputs, labels = rows_of(rows[known]).double(), labels[known].double()
+    mean = inputs.mean(0)
+    inputs = inputs - mean
     gram = inputs.T @ inputs / len(inputs)
     gram.diagonal().add_(task.recipe.weight_decay)
     weight = torch.linalg.solve(gram, inputs.T @ labels / len(inputs))
-    reader.head.load_state_dict({"weight": weight.T.float(), "bias": labels.mean(0).float()})
+    reader.head.load_state_dict({"weight": weight.T.float(), "bias": (labels.mean(0) - mean @ weight).float()})
     reader.eval().requires_grad_(False)
 
 
-def _reader(task: Task, parts: Parts, seed: int, whitening: Whitening | None) -> Reader:
+def _reader(task: Task, parts: Parts, seed: int, whitening: Whitening | Readings | None) -> Reader:
     """Return the untrained reader of a task, standardised by its training rows."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(f"head {seed} {task.name}"))
@@ -280,12 +287,13 @@ def _grouped(
     rows_of: dict[bool, Callable[[Tensor], Tensor]],
     parts: Parts,
 ) -> list[_Group]:
-    """Stack tasks whose heads have equal layers and recipes; a task with a loss of its own stays alone."""
-    together: dict[tuple[Recipe, str, str], list[Task]] = {}
+    """Stack tasks whose heads have equal layers and recipes; with losses of their own, only those with equal labels."""
+    together: dict[tuple[Recipe, str, int], list[Task]] = {}
     losses = {task.name: _own_loss(task, readers[task.name]) for task in tasks}
     for task in tasks:
-        alone = task.name if losses[task.name] else ""
-        together.setdefault((task.recipe, repr(readers[task.name].head), alone), []).append(task)
+        # Such a loss is in the labels' own units, and each set of labels is standardised by itself.
+        own = id(task.labels) if losses[task.name] else 0
+        together.setdefault((task.recipe, repr(readers[task.name].head), own), []).append(task)
     groups = []
     for (recipe, *_), members in together.items():
         labels, known = [], []

@@ -26,14 +26,14 @@ def test_what_ships_is_what_the_default_bench_reads(tmp_path: Path, monkeypatch:
         preparation, "sample_pairs", lambda *given: pytest.fail(f"{said[-1:]}: run 'make shipped' and commit {FOLDER}")
     )
     host, said = Host(), []
-    config, source = load_config(None, {})
-    (cell,) = cells(config, host, source)
+    config, source = load_config(None, {"losses": ["id", "id,lm", "id,hist", "id,lm,hist"]})
     resources = Resources(
         Loader(host, WeightStore(host)), RunFolder(tmp_path / "run"), cache=tmp_path / "trained",
         shipments=host.shipments(), say=said.append,
     )  # fmt: skip
     runner = Runner(resources)
-    runner.train(cell)
+    for cell in cells(config, host, source):
+        runner.train(cell)
     origins = runner.preparation(cell).cache.origins
     assert set(origins.values()) == {"shipped"}
     assert said == []
