@@ -73,7 +73,7 @@ def main() -> None:
                 read = Reading("descriptor", "tuned", readers[f"tuned {item.name}"](descriptors[test]))
             (row,) = score_attribute(
                 item, labels[item.name], test, people, [read],
-                encoder=given.encoder, dataset="lfw", seed=0, ids=dataset.ids, columns={},
+                encoder=given.encoder, precision="fp32", dataset="lfw", seed=0, ids=dataset.ids, columns={},
             )  # fmt: skip
             score = row["metrics"][item.main_score]
             print(

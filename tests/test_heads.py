@@ -176,9 +176,11 @@ def test_ridge_is_solved_at_once_and_leaves_out_what_is_unknown(descriptors: Ten
     rows = torch.cat([torch.arange(100), torch.arange(200, 700)])
     inputs = reader.inputs(descriptors[rows]).double()
     standard = ((labels[rows] - reader.output_mean) / reader.output_scale).double()
-    # At the minimum of squared error plus penalty, the gradient is zero.
-    weight = reader.head.weight.detach().double().T
-    gradient = inputs.T @ (inputs @ weight - standard) / len(rows) + 0.5 * weight
+    # At the minimum of squared error plus penalty, the gradient is zero, and so is the mean error.
+    weight, bias = reader.head.weight.detach().double().T, reader.head.bias.detach().double()
+    errors = inputs @ weight + bias - standard
+    assert errors.mean(0).abs().max() < 1e-5
+    gradient = inputs.T @ errors / len(rows) + 0.5 * weight
     assert gradient.abs().max() < 1e-5
     assert reader(descriptors[800:]).shape == (100, 2)
 

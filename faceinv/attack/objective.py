@@ -172,8 +172,7 @@ def prepared_objective(
     Raises:
         UsageError: if every loss is left out.
     """
-    scores = {loss.probe: preparation.probe_score(loss.probe) for loss in losses if loss.probe}
-    misread = misread_losses(losses, scores, preset, weights)
+    misread = misread_losses(losses, _scores(preparation, losses), preset, weights)
     for text in misread.values():
         say(text)
     left_out = [name for name in misread if _is_left_out(name, preset, weights)]
@@ -206,6 +205,19 @@ def misread_losses(
         for loss in losses
         if loss.probe and not scores[loss.probe].informed
     }
+
+
+def probes_read(
+    preparation: Preparation, losses: Sequence[LossSpec], preset: str, weights: Mapping[str, float]
+) -> list[str]:
+    """Return the names of the probes that these losses read, without those of losses that are left out."""
+    misread = misread_losses(losses, _scores(preparation, losses), preset, weights)
+    left_out = [name for name in misread if _is_left_out(name, preset, weights)]
+    return [loss.probe for loss in losses if loss.probe and loss.name not in left_out]
+
+
+def _scores(preparation: Preparation, losses: Sequence[LossSpec]) -> dict[str, ProbeScore]:
+    return {loss.probe: preparation.probe_score(loss.probe) for loss in losses if loss.probe}
 
 
 def _is_left_out(misread: str, preset: str, weights: Mapping[str, float]) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from faceinv.attack.engine import invert
-from faceinv.attack.objective import WeightedSum, prepared_objective
+from faceinv.attack.objective import WeightedSum, prepared_objective, probes_read
 from faceinv.attack.teaching import teach
 from faceinv.attack.templates import ObjectiveOfAll
 from faceinv.bench.cell import Cell
@@ -61,7 +61,7 @@ class Methods:
         """Return the latent regressor; ``None``, untrained, for a method that needs nothing beforehand."""
         if self.spec(cell).offline == "none":
             return None
-        return self._resources.preparation(cell).regressor(probes_of(self._resources.host, cell))
+        return self._resources.preparation(cell).regressor(self._seen(cell))
 
     def starts(self, cell: Cell, descriptors: Tensor) -> Tensor | None:
         """Return the images of the regressed latents ``(N, 3, H, W)``; ``None`` for a method without a regressor."""
@@ -152,7 +152,7 @@ class Methods:
         """Return a hash of the regressor and readers that the cell's reconstructions depend on."""
         preparation, names = self._resources.preparation(cell), probes_of(self._resources.host, cell)
         start = self.start(cell)
-        key = (preparation_key(cell), start is None, *names)
+        key = (preparation_key(cell), start and preparation.regressor_name(self._seen(cell)), *names)
         if key not in self._trained:
             digest = hashlib.sha256()
             for reader in (*([start] if start else []), *map(preparation.reader, names)):
@@ -166,10 +166,15 @@ class Methods:
         spec, probes = self.spec(cell), probes_of(self._resources.host, cell)
         used = ["whitening", "descriptor statistics", "conditional mean", f"method {spec.name}"]
         preparation = self._resources.preparation(cell)
-        used += [] if spec.offline == "none" else [preparation.regressor_name(probes)]
+        used += [] if spec.offline == "none" else [preparation.regressor_name(self._seen(cell))]
         read = tuple(f"{name} probe" for name in probes)
         found = preparation.cache.origins
         return {what: origin for what, origin in found.items() if what in used or what.startswith(read)}
+
+    def _seen(self, cell: Cell) -> list[str]:
+        """Return the probes whose readings the cell's start sees."""
+        preparation, losses = self._resources.preparation(cell), losses_of(self._resources.host, cell)
+        return probes_read(preparation, losses, cell.objective, cell.loss_weights)
 
     def _step_networks(self, cell: Cell, batch: int) -> tuple[Generator, Callable[[Tensor], Tensor]]:
         """Return generator and encoder in the cell's precision, compiled if it asks for that."""
