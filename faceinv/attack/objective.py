@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,7 +175,7 @@ def prepared_objective(
     misread = misread_losses(losses, _scores(preparation, losses), preset, weights)
     for text in misread.values():
         say(text)
-    left_out = [name for name in misread if _is_left_out(name, preset, weights)]
+    left_out = _left_out(misread, preset, weights)
     kept = [loss for loss in losses if loss.name not in left_out]
     if not kept:
         raise UsageError(f"No loss is left to minimise. {' '.join(misread.values())} Add another loss, such as id.")
@@ -212,12 +212,16 @@ def probes_read(
 ) -> list[str]:
     """Return the names of the probes that these losses read, without those of losses that are left out."""
     misread = misread_losses(losses, _scores(preparation, losses), preset, weights)
-    left_out = [name for name in misread if _is_left_out(name, preset, weights)]
+    left_out = _left_out(misread, preset, weights)
     return [loss.probe for loss in losses if loss.probe and loss.name not in left_out]
 
 
 def _scores(preparation: Preparation, losses: Sequence[LossSpec]) -> dict[str, ProbeScore]:
     return {loss.probe: preparation.probe_score(loss.probe) for loss in losses if loss.probe}
+
+
+def _left_out(misread: Iterable[str], preset: str, weights: Mapping[str, float]) -> list[str]:
+    return [name for name in misread if _is_left_out(name, preset, weights)]
 
 
 def _is_left_out(misread: str, preset: str, weights: Mapping[str, float]) -> bool:

@@ -42,6 +42,7 @@ class Methods:
         self._cuda_graph = cuda_graph
         self._stepping: dict[tuple[Any, ...], tuple[Generator, Callable[[Tensor], Tensor]]] = {}
         self._trained: dict[tuple[Any, ...], str] = {}
+        self._seen_by: dict[tuple[Any, ...], list[str]] = {}
         #: The last method and objective. Batches of a cell share them; the next cell replaces them.
         self._last: dict[str, tuple[Hashable, Any]] = {}
 
@@ -173,8 +174,12 @@ class Methods:
 
     def _seen(self, cell: Cell) -> list[str]:
         """Return the probes whose readings the cell's start sees."""
-        preparation, losses = self._resources.preparation(cell), losses_of(self._resources.host, cell)
-        return probes_read(preparation, losses, cell.objective, cell.loss_weights)
+        key = objective_key(cell)
+        if key not in self._seen_by:
+            # Each batch asks for the start, and the scores behind this are read from files.
+            preparation, losses = self._resources.preparation(cell), losses_of(self._resources.host, cell)
+            self._seen_by[key] = probes_read(preparation, losses, cell.objective, cell.loss_weights)
+        return self._seen_by[key]
 
     def _step_networks(self, cell: Cell, batch: int) -> tuple[Generator, Callable[[Tensor], Tensor]]:
         """Return generator and encoder in the cell's precision, compiled if it asks for that."""
